@@ -1,0 +1,77 @@
+//! The probes in the order of the report.
+
+use crate::probe::Probe;
+use crate::suite;
+
+/// Every probe.
+pub const ALL: &[&Probe] = &[
+    &suite::clock::PROBE,
+    &suite::noise::PROBE,
+    &suite::cache_line::PROBE,
+    &suite::memory_latency::PROBE,
+    &suite::branch::PROBE,
+    &suite::locks::PROBE,
+];
+
+/// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real
+/// program. They run only when named.
+pub const FAULTS: &[&Probe] = &[
+    &suite::faults::HANGS,
+    &suite::faults::CRASHES,
+    &suite::faults::ERRS,
+    &suite::faults::WRONG_ANSWER,
+];
+
+/// A probe by its id.
+pub fn find(name: &str) -> Option<&'static Probe> {
+    ALL.iter().chain(FAULTS).copied().find(|p| p.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_metric_ids_are_unique_and_well_formed() {
+        let mut seen = HashSet::new();
+        for probe in ALL {
+            assert!(seen.insert(probe.name), "{} twice", probe.name);
+            assert!(!probe.metrics.is_empty() && probe.seconds > 0.0);
+            for metric in probe.metrics {
+                assert!(seen.insert(&metric.id), "{} twice", metric.id);
+                let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
+                assert!(metric.id.chars().all(allowed), "{}", metric.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_id_ends_in_its_unit() {
+        use crate::probe::Unit;
+        for metric in ALL.iter().flat_map(|p| p.metrics) {
+            let endings: &[&str] = match metric.unit {
+                Unit::Ns => &["_ns"],
+                Unit::Cycles => &["_cycles"],
+                Unit::Ghz => &["_ghz"],
+                Unit::Ms => &["_ms"],
+                Unit::Bytes => &["_bytes"],
+                Unit::Gbs => &["_gbs"],
+                Unit::Ratio => &["_ratio"],
+                Unit::Count => &["_entries", "_ways", "_misses"],
+            };
+            assert!(endings.iter().any(|e| metric.id.ends_with(e)), "{}", metric.id);
+        }
+    }
+
+    #[test]
+    fn a_declaration_survives_the_card() {
+        for probe in ALL {
+            let declaration = probe.declaration();
+            let text = serde_json::to_string(&declaration).unwrap();
+            let back: crate::probe::Declaration = serde_json::from_str(&text).unwrap();
+            assert_eq!(back, declaration);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
+
+use serde::Serialize;
+
+use crate::harness::clock::{Source, Timer};
+use crate::harness::placement::{self, Look};
+use crate::machine::{Machine, human_bytes};
+use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// What.
+    pub what: &'static str,
+    /// Whether measurements are as good as they can be in this respect.
+    pub good: bool,
+    /// What was found.
+    pub found: String,
+    /// What would help, where something is not good.
+    pub remedy: Option<String>,
+}
+
+/// Every check, in the order of how much it matters.
+pub fn all(machine: &Machine) -> Vec<Check> {
+    let timer = placement::timer(machine);
+    let mut checks = vec![timer_check(&timer)];
+    let looks = placement::looks(machine.allowed_cpus(), &timer);
+    checks.push(pinning(machine, &looks));
+    checks.extend(noise(&looks));
+    checks.push(huge_pages());
+    checks.push(memory(machine));
+    checks.push(counters(machine));
+    checks
+}
+
+fn check(what: &'static str, good: bool, found: String, remedy: &str) -> Check {
+    Check { what, good, found, remedy: (!good).then(|| remedy.to_owned()) }
+}
+
+fn timer_check(timer: &Timer) -> Check {
+    let good = timer.source == Source::Counter;
+    let found = if good {
+        format!("constant-rate counter at {:.4} GHz", 1.0 / timer.ns_per_unit)
+    } else {
+        "the counter does not promise a constant rate; CLOCK_MONOTONIC_RAW is used".into()
+    };
+    let remedy = "use a CPU model with an invariant TSC for the VM; samples are coarser without";
+    check("timer", good, found, remedy)
+}
+
+fn pinning(machine: &Machine, looks: &[Look]) -> Check {
+    let allowed = machine.allowed_cpus().len();
+    let found = format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
+    let remedy = "allow sched_setaffinity in the seccomp profile, else migrated samples are lost";
+    check("pinning", !looks.is_empty(), found, remedy)
+}
+
+fn noise(looks: &[Look]) -> impl Iterator<Item = Check> {
+    looks.iter().map(|look| {
+        let found = format!(
+            "CPU {}: {:.2} % of its time lost in gaps above 1 µs, hyperthread sibling busy {:.0} % of it",
+            look.cpu,
+            look.lost * 100.0,
+            look.busy * 100.0
+        );
+        let remedy = "stop other work, or measure another time; disturbed samples are rejected";
+        check("noise", look.lost < 0.01 && look.busy < 0.2, found, remedy)
+    })
+}
+
+fn huge_pages() -> Check {
+    let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always; without it \
+                  latencies contain page walks";
+    match Buffer::new(4 * HUGE_PAGE, Pages::Huge).and_then(|b| b.huge_bytes()) {
+        Ok(huge) => {
+            let found = format!("asked for {}, got {}", human_bytes(8 << 20), human_bytes(huge));
+            check("huge pages", huge >= 8 << 20, found, remedy)
+        }
+        Err(e) => check("huge pages", false, format!("cannot tell: {e}"), remedy),
+    }
+}
+
+fn memory(machine: &Machine) -> Check {
+    let limit = machine.buffer_limit();
+    let wanted = machine.last_cache_bytes().unwrap_or(64 << 20) * 4;
+    let found = format!(
+        "buffers may take {} (half of what {} leaves); the latency curve wants {}",
+        human_bytes(limit),
+        machine.memory_limit_source(),
+        human_bytes(wanted)
+    );
+    check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
+}
+
+fn counters(machine: &Machine) -> Check {
+    let remedy = "none needed for times and cycles: those come from the two-chain clock";
+    match machine.counters.core_pmus.as_result() {
+        Ok(names) => {
+            let found = format!("core PMU {}; this version does not use it yet", names.join(", "));
+            check("counters", true, found, remedy)
+        }
+        Err(reason) => check("counters", false, reason.to_owned(), remedy),
+    }
+}

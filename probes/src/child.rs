@@ -1,0 +1,82 @@
+//! The child's side of a round: read the assignment, pin, measure, write records.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog;
+use crate::harness::bench::{Bench, Tier, WrongAnswer};
+use crate::harness::clock::Timer;
+use crate::harness::meter::Hardware;
+use crate::harness::placement;
+use crate::harness::sampling::ClockHistory;
+use crate::machine::Machine;
+use crate::record::{Fail, Record};
+use crate::sys::process;
+
+/// Longest wait for the core's clock to stand still before the first sample.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// One round of one probe, as the parent decided it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Id of the probe.
+    pub probe: String,
+    /// Number of the round.
+    pub round: u32,
+    /// Seed of the round's random orders.
+    pub seed: u64,
+    /// CPU to run on.
+    pub cpu: usize,
+    /// How thorough.
+    pub tier: Tier,
+    /// Seconds that the round should take.
+    pub slice_s: f64,
+    /// The parent's calibrated timer.
+    pub timer: Timer,
+    /// The machine as the parent saw it.
+    pub machine: Machine,
+}
+
+/// Runs the round described on `input` and writes its records to `output`, a line each.
+pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
+    process::die_with_parent();
+    let mut text = String::new();
+    input.read_to_string(&mut text).context("reading the assignment")?;
+    let assignment: Assignment = serde_json::from_str(&text).context("reading the assignment")?;
+    let probe = catalog::find(&assignment.probe)
+        .with_context(|| format!("no probe is called {}", assignment.probe))?;
+    // Where pinning is not permitted, migrated samples are rejected instead.
+    placement::pin(assignment.cpu);
+    let mut meter = Hardware::new(assignment.timer, assignment.cpu);
+    meter.settle(SETTLE);
+    let mut sink = |record: Record| {
+        serde_json::to_writer(&mut output, &record)?;
+        output.write_all(b"\n")?;
+        Ok(output.flush()?)
+    };
+    let mut bench = Bench {
+        probe: probe.name,
+        round: assignment.round,
+        tier: assignment.tier,
+        machine: &assignment.machine,
+        cpu: assignment.cpu,
+        timer: assignment.timer,
+        slice: Duration::from_secs_f64(assignment.slice_s),
+        rng: fastrand::Rng::with_seed(assignment.seed),
+        meter: &mut meter,
+        sink: &mut sink,
+        history: ClockHistory::default(),
+    };
+    match (probe.run)(&mut bench) {
+        Err(error) if error.is::<WrongAnswer>() => sink(Record::Fail(Fail {
+            probe: probe.name.to_owned(),
+            round: assignment.round,
+            how: error.to_string(),
+            stderr: String::new(),
+        })),
+        other => other,
+    }
+}

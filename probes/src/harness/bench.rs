@@ -1,0 +1,413 @@
+//! What a probe sees of the harness: it sets up arms, the bench samples them and hands over points.
+
+use std::time::Duration;
+
+use super::clock::Timer;
+use super::meter::Meter;
+use super::sampling::{ClockHistory, Collector, Policy};
+use crate::machine::Machine;
+use crate::probe::{Unit, Unmet};
+use crate::record::{Params, Point, PointState, Record, Skip};
+
+/// How thorough a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// At most 30 s: fewer points, the same metrics.
+    Quick,
+    /// At most 120 s.
+    Standard,
+    /// At most 15 minutes.
+    Thorough,
+}
+
+impl Tier {
+    /// All of them.
+    pub const ALL: [Tier; 3] = [Tier::Quick, Tier::Standard, Tier::Thorough];
+
+    /// The word on the command line and on the card.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tier::Quick => "quick",
+            Tier::Standard => "standard",
+            Tier::Thorough => "thorough",
+        }
+    }
+
+    /// The tier of that name.
+    pub fn named(name: &str) -> Option<Tier> {
+        Tier::ALL.into_iter().find(|t| t.name() == name)
+    }
+}
+
+/// One kernel at one setting, sampled in turn with the other arms of a comparison.
+pub struct Arm<'k> {
+    /// What is measured.
+    pub quantity: &'static str,
+    /// At which setting.
+    pub params: Params,
+    /// Work outside the timed region before each sample: fresh data, for instance.
+    pub prepare: Box<dyn FnMut(u64) + 'k>,
+    /// The timed kernel, which does so many operations.
+    pub work: Box<dyn FnMut(u64) + 'k>,
+    /// What the reader must know of it.
+    pub note: Option<String>,
+}
+
+impl<'k> Arm<'k> {
+    /// An arm that needs no preparation.
+    pub fn new(quantity: &'static str, params: Params, work: impl FnMut(u64) + 'k) -> Arm<'k> {
+        Arm { quantity, params, prepare: Box::new(|_| ()), work: Box::new(work), note: None }
+    }
+
+    /// Adds work to be done before each sample, outside the timed region.
+    pub fn prepared(mut self, prepare: impl FnMut(u64) + 'k) -> Arm<'k> {
+        self.prepare = Box::new(prepare);
+        self
+    }
+
+    /// Adds a note for the reader.
+    pub fn noted(mut self, note: Option<String>) -> Arm<'k> {
+        self.note = note;
+        self
+    }
+}
+
+/// Parameters in one line: `params([("variant", "random".into())])`.
+pub fn params<const N: usize>(pairs: [(&str, crate::record::Param); N]) -> Params {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A kernel computed something wrong: the CPU, the memory or we are broken.
+#[derive(Debug, thiserror::Error)]
+#[error("corruption on CPU {cpu}: {what}")]
+pub struct WrongAnswer {
+    /// Where it ran.
+    pub cpu: usize,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// One round of one probe.
+pub struct Bench<'a> {
+    /// Id of the probe.
+    pub probe: &'static str,
+    /// Which round.
+    pub round: u32,
+    /// How thorough the run is.
+    pub tier: Tier,
+    /// The machine and its claims.
+    pub machine: &'a Machine,
+    /// The CPU this round is pinned to.
+    pub cpu: usize,
+    /// Stamps for probes that time more than batches.
+    pub timer: Timer,
+    /// Time that this round should take.
+    pub slice: Duration,
+    /// Seeded anew for each round.
+    pub rng: fastrand::Rng,
+    /// The hardware, or a test's script of it.
+    pub meter: &'a mut dyn Meter,
+    /// Where records go.
+    pub sink: &'a mut dyn FnMut(Record) -> anyhow::Result<()>,
+    /// Clock readings of the last moments.
+    pub history: ClockHistory,
+}
+
+impl Bench<'_> {
+    /// A fraction of this round's time.
+    pub fn share(&self, fraction: f64) -> Duration {
+        self.slice.mul_f64(fraction)
+    }
+
+    /// What is left of this round's time.
+    pub fn left(&self) -> Duration {
+        self.slice.saturating_sub(self.meter.elapsed())
+    }
+
+    /// Samples one kernel and records its point.
+    pub fn sample(&mut self, arm: Arm<'_>, policy: &Policy) -> anyhow::Result<()> {
+        self.interleave(vec![arm], policy)
+    }
+
+    /// Samples several kernels in turn, in a new random order each time, so that whatever drifts
+    /// drifts for all of them alike, and records a point for each.
+    pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
+        let began = self.meter.elapsed();
+        let steal = self.meter.steal_ticks();
+        let ops: Vec<u64> = arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect();
+        let mut collectors: Vec<Collector> = arms.iter().map(|_| Collector::default()).collect();
+        let mut order: Vec<usize> = (0..arms.len()).collect();
+        loop {
+            self.rng.shuffle(&mut order);
+            let mut disturbed = false;
+            for &i in &order {
+                let (arm, ops) = (&mut arms[i], ops[i]);
+                (arm.prepare)(ops);
+                let reading = self.meter.measure(ops, &mut *arm.work);
+                disturbed |=
+                    !collectors[i].offer(&reading, ops, policy.quiet, &mut self.history);
+            }
+            let spent = self.meter.elapsed().saturating_sub(began);
+            let few = collectors.iter().any(|c| c.samples.len() < policy.want);
+            // A point may wait for quiet, but never beyond what the whole round was given.
+            let patience = if few { policy.time * 4 } else { policy.time };
+            let out_of_time = spent >= patience || self.left().is_zero();
+            if out_of_time || collectors.iter().all(|c| c.is_tight(policy, &mut self.rng)) {
+                break;
+            }
+            if disturbed && policy.quiet {
+                // Phases of a busy sibling last from 0.3 s to seconds; asking all the time only
+                // costs clean samples elsewhere.
+                self.meter.pause(Duration::from_micros(500));
+            }
+        }
+        let stolen = match (steal, self.meter.steal_ticks()) {
+            (Some(before), Some(after)) => after.saturating_sub(before),
+            _ => 0,
+        };
+        for ((arm, ops), mut collector) in arms.into_iter().zip(ops).zip(collectors) {
+            collector.disturbances.steal = stolen;
+            let state = collector.state(policy);
+            self.emit(Point {
+                core_ghz: collector.core_ghz,
+                disturbances: collector.disturbances,
+                note: arm.note,
+                ops,
+                ..self.point(arm.quantity, arm.params, Unit::Ns, collector.samples, state)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Finds how many operations last as long as a sample should.
+    fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> u64 {
+        let target = policy.sample.as_nanos() as f64;
+        let mut ops = 64_u64;
+        loop {
+            (arm.prepare)(ops);
+            let ns = self.meter.measure(ops, &mut *arm.work).ns.max(1.0);
+            if ns >= target / 4.0 || ops >= 1 << 40 {
+                return ((ops as f64 * target / ns) as u64).max(1);
+            }
+            // Short trials overrate the cost of an operation; grow by no more than 16.
+            ops = (ops as f64 * (target / ns).clamp(2.0, 16.0)) as u64;
+        }
+    }
+
+    /// Records samples that a probe took by other means than [`Bench::interleave`].
+    pub fn record(
+        &mut self,
+        quantity: &str,
+        params: Params,
+        unit: Unit,
+        samples: Vec<f64>,
+    ) -> anyhow::Result<()> {
+        let point = self.point(quantity, params, unit, samples, PointState::Ok);
+        self.emit(point)
+    }
+
+    /// Says that a part of this probe cannot be measured here.
+    pub fn skip(&mut self, unmet: Unmet) -> anyhow::Result<()> {
+        let Unmet { need, reason, remedy } = unmet;
+        (self.sink)(Record::Skip(Skip { probe: self.probe.to_owned(), need, reason, remedy }))
+    }
+
+    /// Ends the round with a `corruption` row unless a kernel's answer is right.
+    pub fn check(&self, right: bool, what: impl FnOnce() -> String) -> anyhow::Result<()> {
+        anyhow::ensure!(right, WrongAnswer { cpu: self.cpu, what: what() });
+        Ok(())
+    }
+
+    /// Hands a finished point over.
+    pub fn emit(&mut self, mut point: Point) -> anyhow::Result<()> {
+        point.samples.iter_mut().chain(&mut point.core_ghz).for_each(|v| *v = rounded(*v));
+        (self.sink)(Record::Point(point))
+    }
+
+    /// A point of this round.
+    pub fn point(
+        &self,
+        quantity: &str,
+        params: Params,
+        unit: Unit,
+        samples: Vec<f64>,
+        state: PointState,
+    ) -> Point {
+        Point {
+            probe: self.probe.to_owned(),
+            round: self.round,
+            quantity: quantity.to_owned(),
+            params,
+            unit,
+            samples,
+            ops: 1,
+            core_ghz: Vec::new(),
+            disturbances: Default::default(),
+            state,
+            note: None,
+        }
+    }
+}
+
+/// Five significant digits: a fiftieth of the finest difference that is ever judged, and half the
+/// size of a card.
+fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let magnitude = 10_f64.powi(4 - value.abs().log10().floor() as i32);
+    (value * magnitude).round() / magnitude
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::meter::Reading;
+    use super::super::sampling::tests::reading;
+    use super::*;
+    use crate::quantile::quantile;
+    use crate::sys::thread::Usage;
+
+    /// A machine without hardware: time passes only as the script says.
+    struct Scripted<F> {
+        now: Duration,
+        script: F,
+        calls: u64,
+        pauses: u64,
+    }
+
+    impl<F: FnMut(u64, u64) -> Reading> Meter for Scripted<F> {
+        fn measure(&mut self, ops: u64, work: &mut dyn FnMut(u64)) -> Reading {
+            work(ops);
+            self.calls += 1;
+            let reading = (self.script)(self.calls, ops);
+            self.now += Duration::from_nanos(reading.ns as u64);
+            reading
+        }
+        fn elapsed(&self) -> Duration {
+            self.now
+        }
+        fn pause(&mut self, time: Duration) {
+            self.pauses += 1;
+            self.now += time;
+        }
+        fn steal_ticks(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn run<F: FnMut(u64, u64) -> Reading>(
+        script: F,
+        policy: &Policy,
+        arms: Vec<Arm<'_>>,
+    ) -> (Vec<Point>, u64) {
+        let machine = Machine::default();
+        let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
+        let mut points = Vec::new();
+        let mut sink = |record| {
+            if let Record::Point(p) = record {
+                points.push(p);
+            }
+            Ok(())
+        };
+        let mut bench = Bench {
+            probe: "test",
+            round: 0,
+            tier: Tier::Quick,
+            machine: &machine,
+            cpu: 0,
+            timer: Timer::CLOCK,
+            slice: Duration::from_secs(1),
+            rng: fastrand::Rng::with_seed(1),
+            meter: &mut meter,
+            sink: &mut sink,
+            history: ClockHistory::default(),
+        };
+        bench.interleave(arms, policy).unwrap();
+        let pauses = meter.pauses;
+        (points, pauses)
+    }
+
+    fn arm(quantity: &'static str) -> Arm<'static> {
+        Arm::new(quantity, Params::new(), |_| ())
+    }
+
+    fn policy() -> Policy {
+        Policy::structural(Duration::from_millis(20))
+    }
+
+    #[test]
+    fn a_steady_machine_gives_its_cost_and_stops_early() {
+        let (points, _) = run(|_, ops| reading(2.0 * ops as f64, 3.7, 0.0), &policy(), vec![arm("a")]);
+        assert_eq!(points[0].state, PointState::Ok);
+        assert!(points[0].samples.iter().all(|&s| s == 2.0));
+        assert!(points[0].samples.len() < policy().most);
+        // Samples last as long as the policy says.
+        assert!((points[0].ops as f64 * 2.0 / 300_000.0 - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn spikes_do_not_move_the_quartile() {
+        let spiky = |call, ops| reading(ops as f64 * if call % 3 == 0 { 1.5 } else { 1.0 }, 3.7, 0.0);
+        let (points, _) = run(spiky, &policy(), vec![arm("a")]);
+        assert_eq!(quantile(&points[0].samples, 0.25), Some(1.0));
+    }
+
+    #[test]
+    fn drift_cancels_between_interleaved_arms() {
+        // The machine slows down by 1 % per sample; the clock brackets do not show it.
+        let current = std::cell::Cell::new(0.0);
+        let slow = Arm::new("slow", Params::new(), |_| current.set(3.0));
+        let fast = Arm::new("fast", Params::new(), |_| current.set(2.0));
+        let script = |call: u64, ops: u64| {
+            reading(ops as f64 * current.get() * (1.0 + 0.01 * call as f64), 3.7, 0.0)
+        };
+        let (points, _) = run(script, &policy(), vec![slow, fast]);
+        let quartile = |i: usize| quantile(&points[i].samples, 0.25).unwrap();
+        assert!((quartile(0) / quartile(1) - 1.5).abs() < 0.03);
+    }
+
+    #[test]
+    fn a_migration_costs_that_sample_only() {
+        let script = |call, ops| Reading {
+            migrated: call == 10,
+            ..reading(if call == 10 { 9.0 } else { 1.0 } * ops as f64, 3.7, 0.0)
+        };
+        let (points, _) = run(script, &policy(), vec![arm("a")]);
+        assert_eq!(points[0].disturbances.migrated, 1);
+        assert!(points[0].samples.iter().all(|&s| s == 1.0));
+    }
+
+    #[test]
+    fn a_busy_sibling_is_waited_for() {
+        let script =
+            |call, ops| reading(ops as f64, 3.7, if (5..40).contains(&call) { 0.05 } else { 0.0 });
+        let (points, pauses) = run(script, &policy(), vec![arm("a")]);
+        assert_eq!(points[0].state, PointState::Ok);
+        assert!(pauses > 0 && points[0].disturbances.sibling > 0);
+    }
+
+    #[test]
+    fn a_machine_that_is_never_quiet_gives_a_noisy_point_in_bounded_time() {
+        let (points, _) = run(|_, ops| reading(ops as f64, 3.7, 0.05), &policy(), vec![arm("a")]);
+        assert_eq!(points[0].state, PointState::Noisy);
+        assert!(points[0].samples.is_empty());
+    }
+
+    #[test]
+    fn switches_spoil_a_point_when_they_never_end() {
+        let usage = Usage { nivcsw: 1, ..Usage::default() };
+        let script = |_, ops: u64| Reading { usage, ..reading(ops as f64, 3.7, 0.0) };
+        let (points, _) = run(script, &policy(), vec![arm("a")]);
+        assert_eq!(points[0].state, PointState::Noisy);
+        assert!(points[0].disturbances.nivcsw > 0);
+    }
+
+    #[test]
+    fn numbers_keep_five_digits() {
+        assert_eq!(rounded(1.234_567_8), 1.2346);
+        assert_eq!(rounded(123_456_789.0), 123_460_000.0);
+        assert_eq!(rounded(-0.000_123_456), -0.000_123_46);
+        assert_eq!(rounded(0.0), 0.0);
+    }
+}

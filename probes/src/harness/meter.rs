@@ -1,0 +1,114 @@
+//! One timed batch: the seam between the protocol and the hardware. Tests script it.
+
+use std::time::{Duration, Instant};
+
+use super::clock::{self, Bracket, Timer};
+use crate::sys::thread::{self, Usage};
+
+/// What one batch took, and what went on around it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// Time of the batch.
+    pub ns: f64,
+    /// The core clock right before.
+    pub before: Bracket,
+    /// The core clock right after.
+    pub after: Bracket,
+    /// Context switches and faults during the batch.
+    pub usage: Usage,
+    /// Whether it ended on another CPU than it began on.
+    pub migrated: bool,
+}
+
+/// Times batches of work. Everything that the protocol learns of time comes through here.
+pub trait Meter {
+    /// Runs `work(ops)` once, timed, between two readings of the core clock.
+    fn measure(&mut self, ops: u64, work: &mut dyn FnMut(u64)) -> Reading;
+    /// Time since the round began.
+    fn elapsed(&self) -> Duration;
+    /// Lets a disturbance pass.
+    fn pause(&mut self, time: Duration);
+    /// Ticks that the hypervisor took from this CPU since boot, where it tells.
+    fn steal_ticks(&self) -> Option<u64>;
+}
+
+/// The real thing.
+#[derive(Debug)]
+pub struct Hardware {
+    timer: Timer,
+    began: Instant,
+    cpu: usize,
+    last: Option<(Instant, Bracket)>,
+}
+
+/// A bracket this old still speaks for the batch that follows it.
+const FRESH: Duration = Duration::from_micros(500);
+
+impl Hardware {
+    /// A meter on the CPU that this thread is pinned to.
+    pub fn new(timer: Timer, cpu: usize) -> Hardware {
+        Hardware { timer, began: Instant::now(), cpu, last: None }
+    }
+
+    /// Runs the core until its clock stands still: five readings in a row within 0.5 %, or the
+    /// time is up.
+    pub fn settle(&mut self, at_most: Duration) {
+        let until = Instant::now() + at_most;
+        let mut steady = 0;
+        let mut last = clock::bracket(&self.timer).ghz;
+        while steady < 5 && Instant::now() < until {
+            let ghz = clock::bracket(&self.timer).ghz;
+            steady = if (ghz / last - 1.0).abs() < 0.005 { steady + 1 } else { 0 };
+            last = ghz;
+        }
+    }
+
+    fn before(&self) -> Bracket {
+        match self.last {
+            Some((at, bracket)) if at.elapsed() < FRESH => bracket,
+            _ => clock::bracket(&self.timer),
+        }
+    }
+}
+
+impl Meter for Hardware {
+    fn measure(&mut self, ops: u64, work: &mut dyn FnMut(u64)) -> Reading {
+        let before = self.before();
+        let cpu = thread::current_cpu();
+        let usage = thread::usage();
+        let start = self.timer.stamp();
+        work(ops);
+        let end = self.timer.stamp();
+        let now = thread::usage();
+        let migrated = thread::current_cpu() != cpu;
+        let after = clock::bracket(&self.timer);
+        self.last = Some((Instant::now(), after));
+        Reading {
+            ns: self.timer.ns_between(start, end),
+            before,
+            after,
+            usage: Usage {
+                nvcsw: now.nvcsw - usage.nvcsw,
+                nivcsw: now.nivcsw - usage.nivcsw,
+                faults: now.faults - usage.faults,
+            },
+            migrated,
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn pause(&mut self, time: Duration) {
+        // Spinning keeps the clock up; sleeping would begin a new ramp.
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            std::hint::black_box(crate::kernel::chain::add(crate::kernel::chain::BLOCK));
+        }
+    }
+
+    fn steal_ticks(&self) -> Option<u64> {
+        thread::steal_ticks(self.cpu)
+    }
+}

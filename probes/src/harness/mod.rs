@@ -1,0 +1,13 @@
+//! The sampling protocol, the clock, and where threads and processes run.
+//!
+//! Read in this order: [`clock`] (time and the core's own clock), [`meter`] (one timed batch),
+//! [`sampling`] (which batches count), [`bench`] (what a probe sees), [`rounds`] (fresh
+//! processes), [`placement`] (which CPU), [`gang`] (several threads at once).
+
+pub mod bench;
+pub mod clock;
+pub mod gang;
+pub mod meter;
+pub mod placement;
+pub mod rounds;
+pub mod sampling;

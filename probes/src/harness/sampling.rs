@@ -1,0 +1,242 @@
+//! Which batches count, and when there are enough.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::clock::Bracket;
+use super::meter::Reading;
+use crate::quantile::{median, quantile};
+use crate::record::{Disturbances, PointState};
+
+/// How a point is sampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// Clean samples without which the point is `noisy`.
+    pub want: usize,
+    /// Samples after which it is enough in any case.
+    pub most: usize,
+    /// Length of one sample: below a 4 ms tick, so that most samples see none.
+    pub sample: Duration,
+    /// Only samples with a quiet hyperthread sibling count: for structure and capacity.
+    pub quiet: bool,
+    /// Time for all arms together. Samples go on past it, up to four times, while fewer than
+    /// `want` are clean.
+    pub time: Duration,
+}
+
+impl Policy {
+    /// Structural quantities: samples of 0.3 ms with a quiet sibling.
+    pub const fn structural(time: Duration) -> Policy {
+        Policy { want: 5, most: 64, sample: Duration::from_micros(300), quiet: true, time }
+    }
+}
+
+/// A relative 95 % interval this narrow ends the sampling of a point early.
+const TIGHT: f64 = 0.005;
+
+/// Share of rejected samples above which a point is unreliable. Samples set aside because the
+/// sibling was busy do not count: waiting for quiet is the method, not a failure of it.
+const MOST_REJECTED: f64 = 0.3;
+
+/// The clock readings of the last moments: slow drift of a shared turbo is followed, a single
+/// reading that is off by more than 2 % stands out.
+#[derive(Debug, Default)]
+pub struct ClockHistory(VecDeque<f64>);
+
+impl ClockHistory {
+    const KEPT: usize = 65;
+
+    fn push(&mut self, ghz: f64) {
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(ghz);
+    }
+
+    fn is_off(&self, ghz: f64) -> bool {
+        let recent: Vec<f64> = self.0.iter().copied().collect();
+        match median(&recent) {
+            Some(usual) if recent.len() >= 5 => !((ghz / usual - 1.0).abs() <= 0.02),
+            _ => !ghz.is_finite(),
+        }
+    }
+}
+
+/// The samples of one point while they are taken.
+#[derive(Debug, Default)]
+pub struct Collector {
+    /// Accepted samples, ns per operation.
+    pub samples: Vec<f64>,
+    /// Core clock around each.
+    pub core_ghz: Vec<f64>,
+    /// What spoiled the others.
+    pub disturbances: Disturbances,
+}
+
+impl Collector {
+    /// Takes a reading in or turns it away, and says which.
+    pub fn offer(
+        &mut self,
+        reading: &Reading,
+        ops: u64,
+        quiet: bool,
+        history: &mut ClockHistory,
+    ) -> bool {
+        let d = &mut self.disturbances;
+        let counts = (d.nvcsw, d.nivcsw, d.minflt, d.migrated);
+        d.nvcsw += reading.usage.nvcsw;
+        d.nivcsw += reading.usage.nivcsw;
+        d.minflt += reading.usage.faults;
+        d.migrated += u64::from(reading.migrated);
+        let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated);
+        if clock_moved(reading.before, reading.after, history) {
+            d.clock += 1;
+            clean = false;
+        } else if quiet && (reading.before.is_busy() || reading.after.is_busy()) {
+            d.sibling += 1;
+            clean = false;
+        }
+        if clean && reading.ns > 0.0 {
+            self.samples.push(reading.ns / ops as f64);
+            self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
+        } else {
+            d.rejected += 1;
+            clean = false;
+        }
+        clean
+    }
+
+    /// Whether the estimate is known well enough to stop.
+    pub fn is_tight(&self, policy: &Policy, rng: &mut fastrand::Rng) -> bool {
+        self.samples.len() >= policy.most
+            || (self.samples.len() >= policy.want.max(9)
+                && relative_interval(&self.samples, rng) < TIGHT)
+    }
+
+    /// What the point is worth.
+    pub fn state(&self, policy: &Policy) -> PointState {
+        let spoiled = self.disturbances.rejected - self.disturbances.sibling;
+        let taken = self.samples.len() as u64 + self.disturbances.rejected;
+        if self.samples.len() < policy.want || spoiled as f64 > MOST_REJECTED * taken as f64 {
+            PointState::Noisy
+        } else {
+            PointState::Ok
+        }
+    }
+}
+
+fn clock_moved(before: Bracket, after: Bracket, history: &mut ClockHistory) -> bool {
+    let moved = !((before.ghz / after.ghz - 1.0).abs() <= 0.01);
+    let off = history.is_off(before.ghz) || history.is_off(after.ghz);
+    if after.ghz.is_finite() {
+        history.push(after.ghz);
+    }
+    moved || off
+}
+
+/// Width of the bootstrap 95 % interval of the lower quartile, relative to it.
+fn relative_interval(samples: &[f64], rng: &mut fastrand::Rng) -> f64 {
+    let mut resample = vec![0.0; samples.len()];
+    let estimates: Vec<f64> = (0..80)
+        .filter_map(|_| {
+            resample.fill_with(|| samples[rng.usize(..samples.len())]);
+            quantile(&resample, 0.25)
+        })
+        .collect();
+    match (quantile(&estimates, 0.025), quantile(&estimates, 0.975), quantile(samples, 0.25)) {
+        (Some(low), Some(high), Some(mid)) if mid > 0.0 => (high - low) / mid,
+        _ => f64::INFINITY,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::sys::thread::Usage;
+
+    pub(in crate::harness) fn reading(ns: f64, ghz: f64, delay: f64) -> Reading {
+        let bracket = Bracket { ghz, delay };
+        let usage = Usage::default();
+        Reading { ns, before: bracket, after: bracket, usage, migrated: false }
+    }
+
+    fn offer(collector: &mut Collector, reading: &Reading) -> bool {
+        collector.offer(reading, 10, true, &mut ClockHistory::default())
+    }
+
+    #[test]
+    fn a_clean_reading_is_taken_per_operation() {
+        let mut collector = Collector::default();
+        assert!(offer(&mut collector, &reading(50.0, 3.7, 0.0)));
+        assert_eq!(collector.samples, [5.0]);
+        assert_eq!(collector.core_ghz, [3.7]);
+        assert_eq!(collector.disturbances, Disturbances::default());
+    }
+
+    #[test]
+    fn each_disturbance_is_counted_and_rejected() {
+        let clean = reading(50.0, 3.7, 0.0);
+        let slower = Bracket { ghz: 3.6, delay: 0.0 };
+        let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
+        let cases: [(Reading, fn(&Disturbances) -> u64); 6] = [
+            (Reading { usage: usage(1, 0, 0), ..clean }, |d| d.nvcsw),
+            (Reading { usage: usage(0, 1, 0), ..clean }, |d| d.nivcsw),
+            (Reading { usage: usage(0, 0, 1), ..clean }, |d| d.minflt),
+            (Reading { migrated: true, ..clean }, |d| d.migrated),
+            (Reading { after: slower, ..clean }, |d| d.clock),
+            (reading(50.0, 3.7, 0.04), |d| d.sibling),
+        ];
+        for (spoiled, count) in cases {
+            let mut collector = Collector::default();
+            assert!(!offer(&mut collector, &spoiled), "{spoiled:?}");
+            assert_eq!(count(&collector.disturbances), 1);
+            assert_eq!(collector.disturbances.rejected, 1);
+            assert!(collector.samples.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_busy_sibling_matters_only_where_quiet_is_asked_for() {
+        let mut collector = Collector::default();
+        let busy = reading(50.0, 3.7, 0.04);
+        assert!(collector.offer(&busy, 1, false, &mut ClockHistory::default()));
+    }
+
+    #[test]
+    fn a_reading_off_the_usual_clock_is_rejected_but_drift_is_followed() {
+        let mut history = ClockHistory::default();
+        let mut collector = Collector::default();
+        // 5 % of drift in a hundred small steps passes ...
+        for step in 0..100 {
+            let ghz = 3.7 * (1.0 + 0.0005 * f64::from(step));
+            assert!(collector.offer(&reading(1.0, ghz, 0.0), 1, true, &mut history), "{step}");
+        }
+        // ... a jump of 4 % does not.
+        assert!(!collector.offer(&reading(1.0, 3.7, 0.0), 1, true, &mut history));
+        assert_eq!(collector.disturbances.clock, 1);
+    }
+
+    #[test]
+    fn too_few_or_too_many_rejected_is_noisy() {
+        let policy = Policy::structural(Duration::ZERO);
+        let mut collector = Collector { samples: vec![1.0; 4], ..Collector::default() };
+        assert_eq!(collector.state(&policy), PointState::Noisy);
+        collector.samples = vec![1.0; 6];
+        assert_eq!(collector.state(&policy), PointState::Ok);
+        collector.disturbances = Disturbances { rejected: 30, sibling: 30, ..Default::default() };
+        assert_eq!(collector.state(&policy), PointState::Ok);
+        collector.disturbances = Disturbances { rejected: 3, ..Default::default() };
+        assert_eq!(collector.state(&policy), PointState::Noisy);
+    }
+
+    #[test]
+    fn equal_samples_are_tight_and_scattered_ones_are_not() {
+        let policy = Policy::structural(Duration::ZERO);
+        let mut rng = fastrand::Rng::with_seed(1);
+        let even = Collector { samples: vec![3.0; 12], ..Collector::default() };
+        assert!(even.is_tight(&policy, &mut rng));
+        let scattered: Vec<f64> = (0..12).map(|i| 3.0 + f64::from(i)).collect();
+        let scattered = Collector { samples: scattered, ..Collector::default() };
+        assert!(!scattered.is_tight(&policy, &mut rng));
+    }
+}

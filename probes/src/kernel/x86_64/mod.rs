@@ -1,0 +1,8 @@
+//! x86_64 instructions behind the kernels.
+pub(super) mod branch;
+pub(super) mod chain;
+pub(super) mod chase;
+pub(super) mod line;
+pub(super) mod stream;
+pub(super) mod timer;
+pub(super) mod vector;

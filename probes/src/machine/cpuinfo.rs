@@ -1,0 +1,83 @@
+//! /proc/cpuinfo: one block of lines for each CPU that is online.
+
+use std::collections::BTreeMap;
+
+use super::files::{Files, Found};
+
+const PATH: &str = "/proc/cpuinfo";
+
+/// One block: key to value.
+pub(super) type Block = BTreeMap<String, String>;
+
+/// The blocks by CPU number.
+pub(super) struct CpuInfo {
+    blocks: Found<BTreeMap<usize, Block>>,
+}
+
+impl CpuInfo {
+    pub(super) fn read(files: &Files) -> Self {
+        Self { blocks: files.text(PATH).map(|text| parse(&text)) }
+    }
+
+    /// All CPUs listed.
+    pub(super) fn cpus(&self) -> Found<Vec<usize>> {
+        let blocks = self.blocks()?;
+        Ok(blocks.keys().copied().collect())
+    }
+
+    /// The value of `key` for that CPU.
+    pub(super) fn get(&self, cpu: usize, key: &str) -> Found<&str> {
+        let block = self.blocks()?.get(&cpu);
+        let block = block.ok_or_else(|| format!("{PATH} has no block for CPU {cpu}"))?;
+        let value = block.get(key);
+        value.map(String::as_str).ok_or_else(|| format!("{PATH} has no line \"{key}\""))
+    }
+
+    fn blocks(&self) -> Found<&BTreeMap<usize, Block>> {
+        let blocks = self.blocks.as_ref().map_err(Clone::clone)?;
+        if blocks.is_empty() {
+            return Err(format!("{PATH} lists no processor"));
+        }
+        Ok(blocks)
+    }
+}
+
+/// Every block begins with its "processor" line.
+fn parse(text: &str) -> BTreeMap<usize, Block> {
+    let mut blocks: BTreeMap<usize, Block> = BTreeMap::new();
+    let mut current = None;
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    for (key, value) in lines.map(|(key, value)| (key.trim(), value.trim())) {
+        if key == "processor" {
+            current = value.parse().ok();
+        }
+        if let Some(cpu) = current {
+            blocks.entry(cpu).or_default().insert(key.to_owned(), value.to_owned());
+        }
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Tree;
+    use super::*;
+
+    #[test]
+    fn blocks_by_cpu_number() {
+        let text = "processor\t: 0\ncore id\t: 0\n\nprocessor\t: 3\ncore id\t: 7\n\nHardware: x\n";
+        let info = CpuInfo::read(&Tree::new().file(PATH, text).files());
+        assert_eq!(info.cpus(), Ok(vec![0, 3]));
+        assert_eq!(info.get(3, "core id"), Ok("7"));
+        assert!(info.get(1, "core id").is_err_and(|e| e.contains("CPU 1")));
+        assert!(info.get(0, "microcode").is_err_and(|e| e.contains("microcode")));
+    }
+
+    #[test]
+    fn absent_and_empty() {
+        let info = CpuInfo::read(&Tree::new().files());
+        assert_eq!(info.cpus(), Err("/proc does not exist".into()));
+        let info = CpuInfo::read(&Tree::new().file(PATH, "").files());
+        assert!(info.cpus().is_err_and(|e| e.contains("no processor")));
+    }
+}

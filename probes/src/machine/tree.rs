@@ -1,0 +1,41 @@
+//! Made-up machines for tests: a folder that stands for `/`.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::files::Files;
+use super::{CpuidFacts, Fact, Machine};
+
+/// A root folder that is filled file by file and deleted in the end.
+pub(super) struct Tree {
+    dir: TempDir,
+}
+
+impl Tree {
+    pub(super) fn new() -> Self {
+        Self { dir: TempDir::new().expect("a temporary folder") }
+    }
+
+    /// Adds a file with its folders.
+    pub(super) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        let full = self.dir.path().join(path.trim_start_matches('/'));
+        fs::create_dir_all(full.parent().expect("a folder")).expect("folders");
+        fs::write(full, content).expect("a file");
+        self
+    }
+
+    pub(super) fn files(&self) -> Files {
+        Files::new(self.dir.path())
+    }
+
+    /// What is detected in this tree on a processor without CPUID.
+    pub(super) fn machine(&self) -> Machine {
+        Machine::detect_in(self.dir.path(), &Fact::unknown("no CPUID in this test"))
+    }
+
+    /// What is detected in this tree on that processor.
+    pub(super) fn machine_with(&self, cpuid: CpuidFacts) -> Machine {
+        Machine::detect_in(self.dir.path(), &Fact::Known(cpuid))
+    }
+}

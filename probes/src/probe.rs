@@ -1,0 +1,285 @@
+//! What a probe declares: constant data plus one function.
+//!
+//! The declarations of every probe travel in the header of the card, so that whoever reads a
+//! card (report, check, fleet) needs to know no probe by name. In particular each [`Metric`]
+//! says in [`Derive`] how it is computed from the points of the card.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::harness::bench::Bench;
+use crate::machine::Machine;
+
+/// Text that is constant in the program and owned when it was read from a card.
+pub type Text = Cow<'static, str>;
+
+/// One measuring procedure: data, and a function that measures and records points.
+pub struct Probe {
+    /// Stable id: the file's name with dashes. Never renamed, never reused.
+    pub name: &'static str,
+    /// One line for `list` and the report.
+    pub summary: &'static str,
+    /// What must be there; an unmet need becomes a `skip` with reason and remedy.
+    pub needs: &'static [Need],
+    /// Seconds that one round deserves in the standard tier; the budget is shared in proportion.
+    pub seconds: f64,
+    /// The scalars that are derived from this probe's points.
+    pub metrics: &'static [Metric],
+    /// Measures one round.
+    pub run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
+}
+
+/// The part of a probe that is written into the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Stable id of the probe.
+    pub probe: Text,
+    /// One line.
+    pub summary: Text,
+    /// Its metrics.
+    pub metrics: Cow<'static, [Metric]>,
+}
+
+impl Probe {
+    /// What the card's header says of this probe.
+    pub fn declaration(&self) -> Declaration {
+        Declaration {
+            probe: Cow::Borrowed(self.name),
+            summary: Cow::Borrowed(self.summary),
+            metrics: Cow::Borrowed(self.metrics),
+        }
+    }
+}
+
+/// Something a probe cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Need {
+    /// At least so many CPUs in the affinity mask.
+    Cpus(usize),
+    /// So many bytes of buffers within half of the memory limit.
+    Memory(u64),
+}
+
+/// Why a probe cannot run here, and what would help.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unmet {
+    /// The need, in words: "2 CPUs".
+    pub need: String,
+    /// What is there instead.
+    pub reason: String,
+    /// What the reader can do.
+    pub remedy: String,
+}
+
+impl Need {
+    /// `None` when the machine has it.
+    pub fn unmet(self, machine: &Machine) -> Option<Unmet> {
+        match self {
+            Need::Cpus(n) => {
+                let have = machine.allowed_cpus().len();
+                (have < n).then(|| Unmet {
+                    need: format!("{n} CPUs"),
+                    reason: format!("the affinity mask allows {have}"),
+                    remedy: format!("give the process {n} CPUs (taskset, cpuset, --cpus)"),
+                })
+            }
+            Need::Memory(bytes) => {
+                let have = machine.buffer_limit();
+                (have < bytes).then(|| Unmet {
+                    need: format!("{} MiB for buffers", bytes >> 20),
+                    reason: format!(
+                        "half of the memory that may be used is {} MiB (limit set by {})",
+                        have >> 20,
+                        machine.memory_limit_source()
+                    ),
+                    remedy: "raise the memory limit of the container or free memory".into(),
+                })
+            }
+        }
+    }
+}
+
+/// A named scalar of the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Stable id, such as `memory.latency.l1_cycles`.
+    pub id: Text,
+    /// What it says, in one line.
+    pub summary: Text,
+    /// Its unit.
+    pub unit: Unit,
+    /// Which direction is good.
+    pub better: Better,
+    /// How much noise the fleet rules expect of it.
+    pub tier: Tier,
+    /// The component family it speaks for.
+    pub family: Text,
+    /// How it comes from the points.
+    pub from: Derive,
+}
+
+/// Unit of a point or a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds, per operation unless the summary says otherwise.
+    Ns,
+    /// Core clock cycles, per operation.
+    Cycles,
+    /// 10⁹ per second.
+    Ghz,
+    /// Milliseconds.
+    Ms,
+    /// Bytes.
+    Bytes,
+    /// 10⁹ bytes per second.
+    Gbs,
+    /// A number without unit.
+    Ratio,
+    /// A count.
+    Count,
+}
+
+impl Unit {
+    /// The unit as it is printed behind a number.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::Ns => "ns",
+            Unit::Cycles => "cycles",
+            Unit::Ghz => "GHz",
+            Unit::Ms => "ms",
+            Unit::Bytes => "B",
+            Unit::Gbs => "GB/s",
+            Unit::Ratio | Unit::Count => "",
+        }
+    }
+}
+
+/// Which direction of a metric is an improvement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Less is better.
+    Lower,
+    /// More is better.
+    Higher,
+    /// A property; any change is a finding.
+    Same,
+}
+
+/// Noise class of a metric: T1 core cycles, T2 frequency, L3 and branches, T3 DRAM, T4 what the
+/// scheduler or the host decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the fleet's, explained above")]
+pub enum Tier {
+    T1,
+    T2,
+    T3,
+    T4,
+}
+
+/// Points of one quantity, narrowed by parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Select {
+    /// Name of the quantity as recorded.
+    pub quantity: Text,
+    /// Parameters that must have these values, written as text.
+    #[serde(rename = "where", default)]
+    pub params: Cow<'static, [(Text, Text)]>,
+}
+
+/// Which order statistic of the samples stands for a point in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// 25th percentile: time-like quantities, whose noise only adds.
+    LowerQuartile,
+    /// 75th percentile: rates.
+    UpperQuartile,
+    /// 50th percentile: scheduler and contended quantities.
+    Median,
+    /// 99th percentile: tails.
+    P99,
+    /// Arithmetic mean: shares of time.
+    Mean,
+}
+
+/// A level of the memory hierarchy on a latency curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Level {
+    L1,
+    L2,
+    L3,
+    Dram,
+}
+
+/// One of the two states of a bimodal quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The lower cluster, or the only one.
+    Fast,
+    /// The upper cluster.
+    Slow,
+}
+
+/// How a metric is derived from the points of a card. Evaluated per round; the metric is the
+/// median over rounds, its interval the spread between them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Derive {
+    /// One order statistic of the selected samples.
+    Value(Select, Estimator),
+    /// Height of a plateau of the curve over `working_set`.
+    Plateau(Select, Level),
+    /// The working set up to which the plateau of that level holds, in bytes.
+    Capacity(Select, Level),
+    /// Period of the spikes of a curve over the named parameter.
+    Period(Select, Text),
+    /// First value of the parameter from which the curve stays low: `.0` before, lower after.
+    StepDown(Select, Text),
+    /// First value of the parameter from which the curve stays high.
+    StepUp(Select, Text),
+    /// The value on which most of these agree; `inconsistent` without a majority.
+    Vote(Cow<'static, [Derive]>),
+    /// Slope of the least-squares line over the named parameter.
+    Slope(Select, Text),
+    /// Where that line meets zero.
+    Intercept(Select, Text),
+    /// Value of one of the two states of a bimodal quantity.
+    ModeValue(Select, Mode),
+    /// Share of the samples in the slow state.
+    SlowShare(Select),
+    /// First minus second.
+    Difference(Cow<'static, [Derive]>),
+    /// First divided by second.
+    Quotient(Cow<'static, [Derive]>),
+    /// A multiple of another one: a penalty from half a miss per branch, for instance.
+    Times(f64, Cow<'static, [Derive]>),
+}
+
+/// `Select` in one line, for constant declarations.
+pub const fn select(quantity: &'static str, params: &'static [(Text, Text)]) -> Select {
+    Select { quantity: Cow::Borrowed(quantity), params: Cow::Borrowed(params) }
+}
+
+/// A declaration in one line.
+pub const fn metric(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    better: Better,
+    tier: Tier,
+    family: &'static str,
+    from: Derive,
+) -> Metric {
+    Metric { id: text(id), summary: text(summary), unit, better, tier, family: text(family), from }
+}
+
+/// Constant text.
+pub const fn text(s: &'static str) -> Text {
+    Cow::Borrowed(s)
+}

@@ -1,0 +1,261 @@
+//! Cache-line size by four independent methods, without asking the CPU.
+//!
+//! Method: a vote of (1) split loads: an 8-byte load that crosses a line costs more, and the
+//! costly offsets repeat every line; (2) coherence: two CPUs add atomically at a distance, and
+//! stop hindering each other one line apart; (3) flush: flushing one address makes loads slow up
+//! to one line away; (4) pairs: of two nodes in one block, the second is a free hit while it
+//! shares the line of the first.
+//! Blind spots: (4) sees adjacent-line prefetch as a longer line; (2) needs two CPUs, (3) needs
+//! permission to flush. A disagreement is reported, never averaged away.
+//! Expect: 64 on x86 and Neoverse, 128 on Apple silicon; the load penalty is one cycle.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::gang::Gang;
+use crate::harness::sampling::Policy;
+use crate::kernel::chase::Ring;
+use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
+use crate::probe::{
+    Better, Derive, Estimator, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
+};
+use crate::sys::memory::{Buffer, Pages};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "cache-line",
+    summary: "cache-line size by four methods, and what a load across a line border costs",
+    needs: &[],
+    seconds: 1.6,
+    metrics: &[
+        metric(
+            "cache.line_bytes",
+            "cache-line size, by a vote of split loads, coherence, flush and pairs",
+            Unit::Bytes,
+            Better::Same,
+            Tier::T1,
+            "l1-l2",
+            Derive::Vote(Cow::Borrowed(VOTES)),
+        ),
+        split_penalty("cache.split_load_penalty_cycles", Unit::Cycles),
+        split_penalty("cache.split_load_penalty_ns", Unit::Ns),
+    ],
+    run,
+};
+
+const SPLIT: Select = select("split_load", &[]);
+const VOTES: &[Derive] = &[
+    Derive::Period(SPLIT, text("offset")),
+    Derive::StepDown(select("coherence", &[]), text("distance")),
+    Derive::StepDown(select("reload_after_flush", &[]), text("distance")),
+    Derive::StepUp(select("pair", &[]), text("distance")),
+];
+
+/// The offset within a line of the last byte but three: a load there crosses into the next line,
+/// whether lines have 64 bytes or 128; the offset of its control crosses neither.
+const CROSSING: &[(Text, Text)] = &[(text("offset"), text("124"))];
+const INSIDE: &[(Text, Text)] = &[(text("offset"), text("0"))];
+const PENALTY: &[Derive] = &[
+    Derive::Value(select("split_load", CROSSING), Estimator::LowerQuartile),
+    Derive::Value(select("split_load", INSIDE), Estimator::LowerQuartile),
+];
+
+const fn split_penalty(id: &'static str, unit: Unit) -> Metric {
+    let summary = "extra load-to-use latency of a load that crosses a line border";
+    let from = Derive::Difference(Cow::Borrowed(PENALTY));
+    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
+}
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    split_loads(bench)?;
+    coherence(bench)?;
+    flush(bench)?;
+    pairs(bench)
+}
+
+/// One node that points to itself, at every offset across three lines: a chain of loads that all
+/// hit L1 and differ only in what they cross.
+fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    const OFFSETS: u32 = 200;
+    let mut ring = Ring::with_capacity(4096, Pages::Small)?;
+    let mut offsets: Vec<u32> = (0..OFFSETS).collect();
+    bench.rng.shuffle(&mut offsets);
+    let time = bench.share(0.4);
+    for offset in offsets {
+        ring.link(&[offset]);
+        let policy = Policy {
+            most: 7,
+            sample: Duration::from_micros(50),
+            ..Policy::structural(time / OFFSETS)
+        };
+        let setting = params([("offset", u64::from(offset).into())]);
+        bench.sample(Arm::new("split_load", setting, |loads| ring.walk(loads)), &policy)?;
+    }
+    Ok(())
+}
+
+/// Counters four bytes apart, in memory of their own.
+struct Counters(Vec<AtomicU32>);
+
+impl Counters {
+    const STEP: usize = 4;
+
+    fn at(&self, distance: usize) -> &AtomicU32 {
+        // The first counter that is aligned to 512 bytes is the origin.
+        let start = self.0.as_ptr().addr().next_multiple_of(512) - self.0.as_ptr().addr();
+        &self.0[(start + distance) / Self::STEP]
+    }
+}
+
+/// One CPU adds at +0, another at +distance; the first one's time per addition falls when they no
+/// longer share a line. The partner's count shows that it really ran meanwhile.
+fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let Some(&partner) = bench.machine.allowed_cpus().iter().find(|&&c| c != bench.cpu) else {
+        return bench.skip(Unmet {
+            need: "2 CPUs for the coherence method of cache-line".into(),
+            reason: "the affinity mask allows 1".into(),
+            remedy: "give the process 2 CPUs; the other methods vote without it".into(),
+        });
+    };
+    let timer = bench.timer;
+    let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
+    let distances: Vec<usize> =
+        (1..=32).map(|i| i * 4).chain((9..=32).map(|i| i * 16)).collect();
+    let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
+    let each = bench.share(0.3) / 5;
+    for _ in 0..5 {
+        let mut order: Vec<usize> = (0..distances.len()).collect();
+        bench.rng.shuffle(&mut order);
+        // Which distance the partner works at; 0 bids it wait.
+        let chosen = AtomicU64::new(0);
+        let done = AtomicU64::new(0);
+        let follow = |gang: &Gang, _| {
+            while !gang.stopped() {
+                match chosen.load(Ordering::Acquire) {
+                    0 => std::hint::spin_loop(),
+                    distance => {
+                        add_atomically(counters.at(distance as usize), 50);
+                        done.fetch_add(50, Ordering::Release);
+                    }
+                }
+            }
+        };
+        let deadline = bench.meter.elapsed() + each * 4;
+        Gang::run(bench.cpu, &[partner], follow, |_| {
+            for i in order {
+                if bench.meter.elapsed() < deadline {
+                    let burst = || burst(&timer, &counters, &chosen, &done, distances[i]);
+                    rows[i].extend((0..3).find_map(|_| burst()));
+                }
+            }
+        });
+    }
+    for (&distance, row) in distances.iter().zip(rows) {
+        if !row.is_empty() {
+            let setting = params([("distance", (distance as u64).into())]);
+            bench.record("coherence", setting, Unit::Ns, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// ns per addition, or `None` if the partner did not keep up: it was preempted.
+fn burst(
+    timer: &crate::harness::clock::Timer,
+    counters: &Counters,
+    chosen: &AtomicU64,
+    done: &AtomicU64,
+    distance: usize,
+) -> Option<f64> {
+    const OPS: u64 = 10_000;
+    let wait_until = timer.stamp() + timer.units(50e6);
+    let before = done.load(Ordering::Acquire);
+    chosen.store(distance as u64, Ordering::Release);
+    // Not before the partner is at work, and not for ever: it may have lost its CPU.
+    while done.load(Ordering::Acquire) == before && timer.stamp() < wait_until {
+        std::hint::spin_loop();
+    }
+    let meanwhile = done.load(Ordering::Acquire);
+    let start = timer.stamp();
+    add_atomically(counters.at(0), OPS);
+    let ns = timer.ns_between(start, timer.stamp());
+    let kept_up = done.load(Ordering::Acquire) - meanwhile > OPS / 10;
+    chosen.store(0, Ordering::Release);
+    kept_up.then_some(ns / OPS as f64)
+}
+
+/// Flushes one line and times a load at a distance, on another random line each time, so that a
+/// prefetcher learns nothing.
+fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    const SPAN: usize = 1 << 20;
+    if !can_flush() {
+        return bench.skip(Unmet {
+            need: "clflush for the flush method of cache-line".into(),
+            reason: "the CPU does not announce it".into(),
+            remedy: "none; the other methods vote without it".into(),
+        });
+    }
+    let buffer = Buffer::new(SPAN, Pages::Small)?;
+    let distances: Vec<usize> = (0..=32).map(|i| i * 8).collect();
+    let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
+    for _ in 0..31 {
+        let mut order: Vec<usize> = (0..distances.len()).collect();
+        bench.rng.shuffle(&mut order);
+        for i in order {
+            let at = bench.rng.usize(..SPAN / 4096 - 1) * 4096 + bench.rng.usize(..4) * 512;
+            let ticks = reload_after_flush(&buffer, at, distances[i]);
+            rows[i].extend(ticks.map(|t| t as f64 * bench.timer.ns_per_unit));
+        }
+    }
+    for (&distance, row) in distances.iter().zip(rows) {
+        let setting = params([("distance", (distance as u64).into())]);
+        bench.record("reload_after_flush", setting, Unit::Ns, row)?;
+    }
+    Ok(())
+}
+
+/// Blocks of 1 KiB in random order, in each a node at +0 and one at +distance. The blocks do not
+/// fit L1, so the first node of each misses; the second hits if it came with the first.
+fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    const BLOCK: u32 = 1024;
+    // 256 blocks of 1 KiB put 256 lines into a sixteenth of the L1 sets: they never fit L1 and
+    // always L2.
+    const BLOCKS: u32 = 256;
+    let distances = [8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256, 384];
+    let mut ring = Ring::with_capacity((BLOCK * (BLOCKS + 1)) as usize, Pages::Huge)?;
+    let mut order = distances;
+    bench.rng.shuffle(&mut order);
+    let each = bench.share(0.2) / u32::try_from(order.len())?;
+    for distance in order {
+        let mut blocks: Vec<u32> = (0..BLOCKS).map(|b| b * BLOCK).collect();
+        bench.rng.shuffle(&mut blocks);
+        let nodes: Vec<u32> = blocks.iter().flat_map(|&b| [b, b + distance]).collect();
+        ring.link(&nodes);
+        for _ in 0..4 {
+            ring.walk(ring.nodes());
+        }
+        let policy =
+            Policy { most: 16, sample: Duration::from_micros(100), ..Policy::structural(each) };
+        let setting = params([("distance", u64::from(distance).into())]);
+        bench.sample(Arm::new("pair", setting, |loads| ring.walk(loads)), &policy)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_lie_at_their_distance() {
+        let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
+        let origin: *const AtomicU32 = counters.at(0);
+        assert_eq!(origin.addr() % 512, 0);
+        for distance in [4, 64, 512] {
+            let at: *const AtomicU32 = counters.at(distance);
+            assert_eq!(at.addr() - origin.addr(), distance);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The core's clock, the timer, and what moves them.
+//!
+//! Method: the two-chain clock (harness/clock): dependent additions and multiplications, whose
+//! difference is two cycles whatever a hyperthread sibling does. Its parts are recorded apart,
+//! with an L1 pointer chase as third witness, sorted by whether the sibling was busy. The clock is
+//! also followed after an idle pause, under vector load, and with all CPUs at work.
+//! Blind spots: a core on which a multiplication does not take three cycles would be misread; the
+//! L1 chase, a whole number of cycles, shows it.
+//! Expect: multiplication ÷ addition 3.00, L1 chase 4.00 or 5.00 cycles, on server parts a settled
+//! clock within milliseconds, no drop under 256 bits, little or none under 512.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::bench::{Bench, params};
+use crate::harness::clock::{self, Source, Timer};
+use crate::harness::gang::Gang;
+use crate::kernel::chain;
+use crate::kernel::chase::Ring;
+use crate::kernel::vector::Width;
+use crate::probe::{
+    Better, Derive, Estimator, Probe, Select, Text, Tier, Unit, metric, select, text,
+};
+use crate::quantile::median;
+use crate::sys::memory::Pages;
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "clock",
+    summary: "core clock, what moves it, and the timer",
+    needs: &[],
+    seconds: 1.6,
+    metrics: &[
+        metric(
+            "clock.core_ghz",
+            "core clock, settled, one core at work",
+            Unit::Ghz,
+            Better::Higher,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(select("core_ghz", &[]), Estimator::Median),
+        ),
+        metric(
+            "clock.settle_ms",
+            "time from idle until the clock is within 1 % of its plateau",
+            Unit::Ms,
+            Better::Lower,
+            Tier::T4,
+            "core-frequency",
+            Derive::Value(select("settle", &[]), Estimator::Median),
+        ),
+        metric(
+            "clock.tsc_ghz",
+            "rate of the time counter against the kernel's raw clock",
+            Unit::Ghz,
+            Better::Same,
+            Tier::T1,
+            "timer",
+            Derive::Value(select("tsc_ghz", &[]), Estimator::Median),
+        ),
+        metric(
+            "clock.avx_ratio",
+            "core clock under 256-bit multiply-adds ÷ under scalar work",
+            Unit::Ratio,
+            Better::Higher,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(select("width_ratio", AVX), Estimator::Median),
+        ),
+        metric(
+            "clock.avx512_ratio",
+            "core clock under 512-bit multiply-adds ÷ under scalar work",
+            Unit::Ratio,
+            Better::Higher,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(select("width_ratio", AVX512), Estimator::Median),
+        ),
+        metric(
+            "clock.all_core_ratio",
+            "core clock with all CPUs at work ÷ with one",
+            Unit::Ratio,
+            Better::Higher,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(select("all_core_ratio", &[]), Estimator::Median),
+        ),
+        metric(
+            "clock.timer_granularity_ns",
+            "smallest step of the time counter",
+            Unit::Ns,
+            Better::Same,
+            Tier::T2,
+            "timer",
+            Derive::Value(select("timer_granularity", &[]), Estimator::Median),
+        ),
+        metric(
+            "clock.timer_cost_ns",
+            "cost of one serialised time stamp",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T2,
+            "timer",
+            Derive::Value(select("timer_cost", &[]), Estimator::LowerQuartile),
+        ),
+        metric(
+            "clock.empty_kernel_ns",
+            "a timed region with nothing in it: what every sample contains besides its kernel",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T2,
+            "timer",
+            Derive::Value(select("empty_kernel", &[]), Estimator::LowerQuartile),
+        ),
+        metric(
+            "clock.add_cycles",
+            "one dependent addition, quiet sibling; must be 1",
+            Unit::Cycles,
+            Better::Same,
+            Tier::T1,
+            "alu",
+            Derive::Value(ADD, Estimator::Median),
+        ),
+        metric(
+            "clock.mul_add_ratio",
+            "dependent multiplication ÷ dependent addition, quiet sibling; must be 3",
+            Unit::Ratio,
+            Better::Same,
+            Tier::T1,
+            "alu",
+            Derive::Quotient(std::borrow::Cow::Borrowed(MUL_ADD)),
+        ),
+        metric(
+            "clock.l1_chase_cycles",
+            "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
+            Unit::Cycles,
+            Better::Same,
+            Tier::T1,
+            "alu",
+            Derive::Value(select("chain", LOAD_QUIET), Estimator::Median),
+        ),
+    ],
+    run,
+};
+
+const QUIET: (Text, Text) = (text("sibling"), text("quiet"));
+const AVX: &[(Text, Text)] = &[(text("width"), text("avx"))];
+const AVX512: &[(Text, Text)] = &[(text("width"), text("avx512"))];
+const ADD_QUIET: &[(Text, Text)] = &[(text("op"), text("add")), QUIET];
+const MUL_QUIET: &[(Text, Text)] = &[(text("op"), text("mul")), QUIET];
+const LOAD_QUIET: &[(Text, Text)] = &[(text("op"), text("l1_load")), QUIET];
+const ADD: Select = select("chain", ADD_QUIET);
+const MUL_ADD: &[Derive] = &[
+    Derive::Value(select("chain", MUL_QUIET), Estimator::Median),
+    Derive::Value(ADD, Estimator::Median),
+];
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    timer(bench)?;
+    chains(bench)?;
+    after_idle(bench)?;
+    under_vector_load(bench)?;
+    all_cores(bench)
+}
+
+/// Granularity, cost, and the empty timed region.
+fn timer(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    let stamps: Vec<u64> = (0..20_000).map(|_| timer.stamp()).collect();
+    let steps: Vec<f64> = stamps
+        .windows(2)
+        .map(|w| w[1].saturating_sub(w[0]) as f64 * timer.ns_per_unit)
+        .collect();
+    bench.record("timer_granularity", params([]), Unit::Ns, vec![granularity(&steps)])?;
+    bench.record("timer_cost", params([]), Unit::Ns, block_means(&steps, 1000))?;
+    // A single empty region is often shorter than a step of the counter: means over many.
+    let empty: Vec<f64> = (0..20_000)
+        .map(|_| {
+            let start = timer.stamp();
+            std::hint::black_box(());
+            timer.ns_between(start, timer.stamp())
+        })
+        .collect();
+    bench.record("empty_kernel", params([]), Unit::Ns, block_means(&empty, 1000))
+}
+
+/// The smallest difference between two different step lengths: the counter may move in units that
+/// are smaller than the cost of reading it.
+fn granularity(steps: &[f64]) -> f64 {
+    let mut distinct: Vec<f64> = steps.iter().copied().filter(|&s| s > 0.0).collect();
+    distinct.sort_unstable_by(f64::total_cmp);
+    distinct.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
+    let between = distinct.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);
+    distinct.first().copied().unwrap_or(f64::INFINITY).min(between)
+}
+
+fn block_means(values: &[f64], block: usize) -> Vec<f64> {
+    values.chunks_exact(block).map(|c| c.iter().sum::<f64>() / block as f64).collect()
+}
+
+/// The parts of the two-chain clock and the L1 chase, ns per operation, sorted by the sibling's
+/// state around each of them.
+fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    let mut ring = Ring::with_capacity(16 << 10, Pages::Small)?;
+    ring.lay(16 << 10, 64, crate::kernel::chase::Order::Random, &mut bench.rng);
+    ring.walk(10_000);
+    let until = Instant::now() + bench.share(0.3);
+    let mut ghz = Vec::new();
+    let mut rows: [[Vec<(f64, f64)>; 3]; 2] = Default::default();
+    while Instant::now() < until && ghz.len() < 2000 {
+        let before = clock::bracket(&timer);
+        let (add, mul) = clock::chain_times(&timer);
+        let start = timer.stamp();
+        ring.walk(8192);
+        let load = timer.ns_between(start, timer.stamp()) / 8192.0;
+        let after = clock::bracket(&timer);
+        let own = clock::Bracket::of(add, mul);
+        // A reading between two that disagree was hit by something else than the sibling.
+        if !((before.ghz / after.ghz - 1.0).abs() < 0.01) {
+            continue;
+        }
+        ghz.push(own.ghz);
+        let busy = [before.is_busy(), own.is_busy(), after.is_busy()];
+        // All quiet or all busy; what lies between belongs to neither.
+        let state = match busy {
+            [false, false, false] => 0,
+            [true, true, true] => 1,
+            _ => continue,
+        };
+        let around = before.ghz.midpoint(after.ghz);
+        for (row, ns) in rows[state].iter_mut().zip([add, mul, load]) {
+            row.push((ns, around));
+        }
+    }
+    bench.record("core_ghz", params([]), Unit::Ghz, thin(&ghz, 64))?;
+    for (state, rows) in ["quiet", "busy"].into_iter().zip(rows) {
+        for (op, row) in ["add", "mul", "l1_load"].into_iter().zip(rows) {
+            let setting = params([("op", op.into()), ("sibling", state.into())]);
+            let row = thin(&row, 64);
+            let (samples, core_ghz): (Vec<f64>, Vec<f64>) = row.into_iter().unzip();
+            if !samples.is_empty() {
+                let point = bench.point("chain", setting, Unit::Ns, samples, Default::default());
+                bench.emit(crate::record::Point { core_ghz, ops: chain::BLOCK, ..point })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// At most `most` values, evenly chosen.
+fn thin<T: Copy>(values: &[T], most: usize) -> Vec<T> {
+    values.iter().copied().step_by(values.len().div_ceil(most).max(1)).collect()
+}
+
+/// Sleeps, then follows the clock from the first microsecond of work. The pause also calibrates
+/// the time counter anew.
+fn after_idle(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let idle = bench.share(0.2).max(Duration::from_millis(100));
+    if bench.timer.source == Source::Counter {
+        let counted = 1.0 / Timer::calibrate(idle).ns_per_unit;
+        bench.record("tsc_ghz", params([]), Unit::Ghz, vec![counted])?;
+    } else {
+        std::thread::sleep(idle);
+    }
+    let timer = bench.timer;
+    let start = timer.stamp();
+    let window = bench.share(0.2).max(Duration::from_millis(50)).as_nanos() as f64;
+    let mut readings: Vec<(f64, f64)> = Vec::new();
+    loop {
+        let began = timer.ns_between(start, timer.stamp());
+        if began > window {
+            break;
+        }
+        let bracket = clock::bracket(&timer);
+        let middle = began.midpoint(timer.ns_between(start, timer.stamp()));
+        readings.push((middle / 1000.0, bracket.ghz));
+    }
+    for (us, ghz) in by_time(&readings) {
+        bench.record("core_ghz_after_idle", params([("after_idle_us", us.into())]), Unit::Ghz, ghz)?;
+    }
+    let settled = settle_us(&readings).map(|us| us / 1000.0);
+    bench.record("settle", params([]), Unit::Ms, settled.into_iter().collect())
+}
+
+/// Readings sorted into four steps of time per octave, each named by its geometric middle, at most
+/// eight readings a step.
+fn by_time(readings: &[(f64, f64)]) -> Vec<(u64, Vec<f64>)> {
+    let step = |us: f64| (us.log2() * 4.0).floor() as i32;
+    let mut steps: Vec<(u64, Vec<f64>)> = Vec::new();
+    for chunk in readings.chunk_by(|a, b| step(a.0) == step(b.0)) {
+        let middle = ((f64::from(step(chunk[0].0)) + 0.5) / 4.0).exp2().round() as u64;
+        let ghz: Vec<f64> = chunk.iter().map(|r| r.1).collect();
+        steps.push((middle, thin(&ghz, 8)));
+    }
+    steps
+}
+
+/// When the clock came within 1 % of the median of its last half for good: a median of five
+/// readings must hold, since single ones are spoiled by interrupts.
+fn settle_us(readings: &[(f64, f64)]) -> Option<f64> {
+    let ghz: Vec<f64> = readings.iter().map(|r| r.1).collect();
+    let plateau = median(&ghz[ghz.len() / 2..])?;
+    let settled = |window: &[(f64, f64)]| {
+        let ghz: Vec<f64> = window.iter().map(|r| r.1).collect();
+        median(&ghz).is_some_and(|m| m > plateau * 0.99)
+    };
+    readings.windows(5).find(|w| settled(w)).map(|w| w[0].0)
+}
+
+/// Bursts of multiply-adds with the clock read right behind each: licences relax only after half
+/// a millisecond and more.
+fn under_vector_load(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    let widths = Width::detect();
+    let each = bench.share(0.15) / u32::try_from(widths.len().max(1))?;
+    for width in widths {
+        let until = Instant::now() + each;
+        let (mut scalar, mut vector) = (Vec::new(), Vec::new());
+        while Instant::now() < until {
+            burst(Duration::from_millis(4), || {
+                std::hint::black_box(chain::add(20_000));
+            });
+            scalar.push(clock::bracket(&timer).ghz);
+            burst(Duration::from_millis(4), || width.multiply_add(20_000));
+            vector.push(clock::bracket(&timer).ghz);
+        }
+        let ratio = median(&vector).zip(median(&scalar)).map(|(v, s)| v / s);
+        let setting = params([("width", width.name().into())]);
+        bench.record("width_ratio", setting, Unit::Ratio, ratio.into_iter().collect())?;
+    }
+    Ok(())
+}
+
+fn burst(time: Duration, work: impl Fn()) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        work();
+    }
+}
+
+/// This CPU's clock with all others at work, against alone.
+fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    let others: Vec<usize> =
+        bench.machine.allowed_cpus().iter().copied().filter(|&c| c != bench.cpu).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let time = bench.share(0.1);
+    let read = |time: Duration| {
+        let until = Instant::now() + time;
+        let mut ghz = Vec::new();
+        while Instant::now() < until {
+            ghz.push(clock::bracket(&timer).ghz);
+        }
+        median(&ghz)
+    };
+    let alone = read(time / 2);
+    let work = |gang: &Gang, _| {
+        while !gang.stopped() {
+            std::hint::black_box(chain::add(chain::BLOCK));
+        }
+    };
+    let together = Gang::run(bench.cpu, &others, work, |_| read(time / 2));
+    let ratio = together.zip(alone).map(|(t, a)| t / a);
+    bench.record("all_core_ratio", params([]), Unit::Ratio, ratio.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn granularity_is_seen_below_the_cost_of_a_reading() {
+        assert!((granularity(&[20.0, 30.0, 20.0, 50.0]) - 10.0).abs() < 1e-9);
+        assert!((granularity(&[0.0, 0.0, 10.0]) - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn settling_is_found_despite_a_spoiled_reading() {
+        let readings: Vec<(f64, f64)> = (0..200)
+            .map(|i| (f64::from(i) * 40.0, if i < 50 || i == 120 { 2.0 } else { 3.5 }))
+            .collect();
+        let us = settle_us(&readings).unwrap();
+        assert!((1920.0..=2000.0).contains(&us), "{us}");
+        assert_eq!(settle_us(&[]), None);
+    }
+
+    #[test]
+    fn time_steps_ascend() {
+        let readings: Vec<(f64, f64)> = (1..500).map(|i| (f64::from(i) * 40.0, 3.5)).collect();
+        let steps = by_time(&readings);
+        assert!(steps.windows(2).all(|w| w[0].0 < w[1].0));
+        assert!(steps.iter().all(|s| s.1.len() <= 8));
+    }
+}

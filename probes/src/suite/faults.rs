@@ -1,0 +1,44 @@
+//! Probes that go wrong on purpose, to prove that a run survives them. Never part of a run unless
+//! named.
+//!
+//! Method: hang, crash, run what is no instruction, report a wrong answer.
+//! Blind spots: none; they measure nothing.
+//! Expect: a `fail` row each, and all other probes measured.
+
+use std::time::Duration;
+
+use crate::harness::bench::{Bench, params};
+use crate::probe::{Probe, Unit};
+
+const fn fault(
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
+) -> Probe {
+    Probe { name, summary, needs: &[], seconds: 0.1, metrics: &[], run }
+}
+
+/// Never comes back.
+pub const HANGS: Probe = fault("fault-hang", "hangs until it is killed", |bench| {
+    bench.record("before", params([]), Unit::Count, vec![1.0])?;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+});
+
+/// Dies after its first point.
+pub const CRASHES: Probe = fault("fault-crash", "aborts after its first point", |bench| {
+    bench.record("before", params([]), Unit::Count, vec![1.0])?;
+    std::process::abort()
+});
+
+/// Ends by itself with an error.
+pub const ERRS: Probe = fault("fault-error", "returns an error", |_| {
+    anyhow::bail!("this probe fails on purpose")
+});
+
+/// Finds a wrong answer.
+pub const WRONG_ANSWER: Probe =
+    fault("fault-wrong-answer", "reports a wrong answer of a kernel", |bench| {
+        bench.check(1 + 1 == 3, || "1 + 1 is not 3".into())
+    });

@@ -1,0 +1,320 @@
+//! Latency of one dependent load, by working set, and the time to read 1 MB in a straight line.
+//!
+//! Method: a ring of 64-byte nodes in random order; each load's address is the value of the load
+//! before it, so loads cannot overlap. Four rings: at random over 2 MiB pages (closest to the
+//! hardware), the same over 4 KiB pages (what most programs see; the difference is address
+//! translation), at random within 256 KiB groups (within a TLB's reach, yet not prefetchable), and
+//! ascending (what prefetchers hide). Sizes come in random order. 1 MB is 10⁶ bytes, each from
+//! another part of a buffer of four times the last-level cache.
+//! Blind spots: where the host backs a guest with 4 KiB pages, the 2 MiB curve holds page walks
+//! too; a shared or partitioned L3 shows what is left of it, not its size.
+//! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::chase::{Order, Ring};
+use crate::kernel::stream;
+use crate::machine::human_bytes;
+use crate::probe::{
+    Better, Derive, Estimator, Level, Metric, Need, Probe, Select, Text, Tier, Unit, Unmet, metric,
+    select, text,
+};
+use crate::sys::memory::{Buffer, Pages};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "memory-latency",
+    summary: "latency of one dependent load, by working set; reading 1 MB sequentially",
+    needs: &[Need::Memory(8 << 20)],
+    seconds: 13.0,
+    metrics: &[
+        plateau("memory.latency.l1_cycles", "load-to-use latency, L1 hit", Unit::Cycles, Level::L1),
+        plateau("memory.latency.l1_ns", "load-to-use latency, L1 hit", Unit::Ns, Level::L1),
+        plateau("memory.latency.l2_cycles", "load-to-use latency, L2 hit", Unit::Cycles, Level::L2),
+        plateau("memory.latency.l2_ns", "load-to-use latency, L2 hit", Unit::Ns, Level::L2),
+        plateau("memory.latency.l3_cycles", "load-to-use latency, L3 hit", Unit::Cycles, Level::L3),
+        plateau("memory.latency.l3_ns", "load-to-use latency, L3 hit", Unit::Ns, Level::L3),
+        plateau(
+            "memory.latency.dram_cycles",
+            "load-to-use latency, main memory, 2 MiB pages, full random",
+            Unit::Cycles,
+            Level::Dram,
+        ),
+        plateau(
+            "memory.latency.dram_ns",
+            "load-to-use latency, main memory, 2 MiB pages, full random",
+            Unit::Ns,
+            Level::Dram,
+        ),
+        dram_4k("memory.latency.dram_4k_cycles", Unit::Cycles),
+        dram_4k("memory.latency.dram_4k_ns", Unit::Ns),
+        capacity("cache.l1d_knee_bytes", "working set at which L1 hits end", Level::L1),
+        capacity("cache.l2_knee_bytes", "working set at which L2 hits end", Level::L2),
+        capacity("cache.l3_knee_bytes", "working set at which L3 hits end", Level::L3),
+        metric(
+            "memory.read_1m_sequential_ns",
+            "reading 10⁶ bytes sequentially from main memory, one thread",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T3,
+            "dram-bandwidth",
+            Derive::Value(select("read_1m", &[]), Estimator::LowerQuartile),
+        ),
+    ],
+    run,
+};
+
+const RANDOM_2M: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
+const RANDOM_4K: &[(Text, Text)] = &[(text("variant"), text("random_4k"))];
+const CURVE: Select = select("latency", RANDOM_2M);
+
+const fn family(level: Level) -> &'static str {
+    match level {
+        Level::L1 | Level::L2 => "l1-l2",
+        Level::L3 => "l3",
+        Level::Dram => "dram-latency",
+    }
+}
+
+const fn tier(level: Level) -> Tier {
+    match level {
+        Level::L1 | Level::L2 => Tier::T1,
+        Level::L3 => Tier::T2,
+        Level::Dram => Tier::T3,
+    }
+}
+
+const fn plateau(id: &'static str, summary: &'static str, unit: Unit, level: Level) -> Metric {
+    let from = Derive::Plateau(CURVE, level);
+    metric(id, summary, unit, Better::Lower, tier(level), family(level), from)
+}
+
+const fn dram_4k(id: &'static str, unit: Unit) -> Metric {
+    let summary = "load-to-use latency, main memory, 4 KiB pages, full random";
+    let from = Derive::Plateau(select("latency", RANDOM_4K), Level::Dram);
+    metric(id, summary, unit, Better::Lower, Tier::T3, "dram-latency", from)
+}
+
+const fn capacity(id: &'static str, summary: &'static str, level: Level) -> Metric {
+    let from = Derive::Capacity(CURVE, level);
+    metric(id, summary, Unit::Bytes, Better::Same, Tier::T2, family(level), from)
+}
+
+const LINE: usize = 64;
+
+/// Smallest working set: every data cache of the last twenty years holds it.
+const SMALLEST: u64 = 4 << 10;
+
+/// Offsets in a ring are 32 bits wide.
+const LARGEST: u64 = 2 << 30;
+
+/// Where the machine claims no cache at all, as some hypervisors do.
+const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
+
+/// Dean's "1 MB".
+const MEGABYTE: usize = 1_000_000;
+
+/// A sixteenth of a standard round goes to the 1 MB reads, the rest to the curves.
+const READ_SHARE: f64 = 1.0 / 16.0;
+
+struct Variant {
+    name: &'static str,
+    pages: Pages,
+    order: Order,
+}
+
+/// The four rings. Groups of 256 KiB are 64 small pages, the reach of the smallest first-level
+/// data TLB in use.
+const VARIANTS: [Variant; 4] = [
+    Variant { name: "random_2m", pages: Pages::Huge, order: Order::Random },
+    Variant { name: "random_4k", pages: Pages::Small, order: Order::Random },
+    Variant { name: "page_local", pages: Pages::Small, order: Order::Grouped(256 << 10) },
+    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential },
+];
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let sizes = sizes(bench)?;
+    read_megabyte(bench, *sizes.last().context("no size fits")?)?;
+    let mut settings: Vec<(usize, u64)> =
+        (0..VARIANTS.len()).flat_map(|v| sizes.iter().map(move |&s| (v, s))).collect();
+    for pages in [Pages::Huge, Pages::Small] {
+        let capacity = usize::try_from(*sizes.last().context("no size fits")?)?;
+        let mut ring = Ring::with_capacity(capacity, pages)
+            .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
+        let note = backing(ring.buffer(), pages);
+        let mut here: Vec<(usize, u64)> = Vec::new();
+        settings.retain(|&(v, size)| {
+            let now = VARIANTS[v].pages == pages;
+            if now {
+                here.push((v, size));
+            }
+            !now
+        });
+        bench.rng.shuffle(&mut here);
+        let elsewhere = settings.len();
+        for (done, &(v, size)) in here.iter().enumerate() {
+            let share = bench.left() / u32::try_from(here.len() - done + elsewhere)?;
+            point(bench, &mut ring, &VARIANTS[v], size, share, note.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// Four sizes an octave (three in the quick tier), from inside L1 to four times the last cache, or
+/// to what memory allows, in which case the card says so.
+fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
+    let wanted = bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE) * 4;
+    // While a ring is laid, its order takes another sixteenth of it.
+    let allowed = bench.machine.buffer_limit() / 17 * 16;
+    let largest = wanted.min(allowed).min(LARGEST);
+    if largest < wanted {
+        bench.skip(Unmet {
+            need: format!("{} for the largest working set", human_bytes(wanted)),
+            reason: format!(
+                "the sweep ends at {} (half of what {} leaves)",
+                human_bytes(largest),
+                bench.machine.memory_limit_source()
+            ),
+            remedy: "raise the memory limit to see main memory beyond the last-level cache".into(),
+        })?;
+    }
+    Ok(octaves(SMALLEST, largest, 4))
+}
+
+/// `per_octave` sizes a doubling, whole lines, from `from` up to `to` inclusive.
+fn octaves(from: u64, to: u64, per_octave: u32) -> Vec<u64> {
+    let steps = f64::from(per_octave);
+    let mut sizes: Vec<u64> = (0..)
+        .map(|i| (from as f64 * (f64::from(i) / steps).exp2()) as u64 / 64 * 64)
+        .take_while(|&size| size < to)
+        .collect();
+    sizes.push(to / 64 * 64);
+    sizes
+}
+
+fn point(
+    bench: &mut Bench<'_>,
+    ring: &mut Ring,
+    variant: &Variant,
+    size: u64,
+    share: Duration,
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    let began = bench.meter.elapsed();
+    ring.lay(usize::try_from(size)?, LINE, variant.order, &mut bench.rng);
+    warm(bench, ring, size, share)?;
+    let left = share.saturating_sub(bench.meter.elapsed() - began);
+    let (want, most) = if bench.tier == RunTier::Quick { (3, 16) } else { (5, 32) };
+    let policy = Policy { want, most, ..Policy::structural(left) };
+    let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
+    let arm = Arm::new("latency", setting, |loads| ring.walk(loads)).noted(note.map(Into::into));
+    bench.sample(arm, &policy)
+}
+
+/// Fills the caches with this ring and nothing else. Small rings are first touched in random,
+/// non-cyclic order: a cyclic walk over a set that just fits can miss for ever when stale lines
+/// stay (lessons: memory 3). Larger ones are walked until two laps agree, or half the time is up.
+fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> anyhow::Result<()> {
+    const SMALL: u64 = 4 << 20;
+    let began = bench.meter.elapsed();
+    if size <= SMALL {
+        ring.touch_at_random(6, &mut bench.rng, LINE);
+        bench.check(ring.is_one_cycle(), || format!("a ring over {size} bytes is broken"))?;
+    }
+    let mut last = f64::INFINITY;
+    for _ in 0..8 {
+        let start = bench.timer.stamp();
+        ring.walk(ring.nodes());
+        let lap = bench.timer.ns_between(start, bench.timer.stamp());
+        if (lap / last - 1.0).abs() < 0.02 || bench.meter.elapsed() - began > share / 2 {
+            break;
+        }
+        last = lap;
+    }
+    Ok(())
+}
+
+/// What the kernel really gave, if it is not what was asked for.
+fn backing(buffer: &Buffer, pages: Pages) -> Option<String> {
+    if pages == Pages::Small {
+        return None;
+    }
+    match buffer.huge_bytes() {
+        Ok(huge) if huge >= buffer.len() as u64 => None,
+        Ok(huge) => Some(format!(
+            "4 KiB pages: the kernel gave huge pages for {} of {}",
+            human_bytes(huge),
+            human_bytes(buffer.len() as u64)
+        )),
+        Err(e) => Some(format!("page size unknown: /proc/self/smaps: {e}")),
+    }
+}
+
+fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
+    // A whole number of megabytes, each rounded up to whole kernel blocks.
+    let step = MEGABYTE.next_multiple_of(stream::BLOCK);
+    let len = usize::try_from(largest)?.max(2 * step);
+    let mut buffer = Buffer::new(len, Pages::Huge).context("cannot map the read buffer")?;
+    for (i, word) in buffer.words_mut().iter_mut().enumerate() {
+        *word = i as u64;
+    }
+    let slices = buffer.len() / step;
+    let note = backing(&buffer, Pages::Huge);
+    let mut next = 0;
+    let mut wrong = None;
+    let read = |_| {
+        let offset = next % slices * step;
+        let sum = stream::sum(&buffer, offset, MEGABYTE);
+        if sum != expected_sum(offset, step) {
+            wrong = Some(offset);
+        }
+        next += 1;
+    };
+    let policy = Policy {
+        want: 9,
+        // One read is one sample.
+        sample: Duration::from_nanos(1),
+        ..Policy::structural(bench.share(READ_SHARE))
+    };
+    bench.sample(Arm::new("read_1m", params([]), read).noted(note), &policy)?;
+    bench.check(wrong.is_none(), || format!("a wrong sum of the megabyte at {wrong:?}"))
+}
+
+/// Sum of the 32-bit halves of the words `offset/8 ..` of a buffer that counts its words: the
+/// upper halves are zero below 32 GiB.
+fn expected_sum(offset: usize, len: usize) -> u32 {
+    let (first, count) = (offset as u64 / 8, len as u64 / 8);
+    (first * count).wrapping_add(count * (count - 1) / 2) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_sizes_an_octave_from_end_to_end() {
+        let sizes = octaves(4096, 1 << 20, 4);
+        assert_eq!(sizes.len(), 8 * 4 + 1);
+        assert_eq!((sizes[0], sizes[4], sizes[32]), (4096, 8192, 1 << 20));
+        assert!(sizes.windows(2).all(|w| w[0] < w[1]));
+        assert!(sizes.iter().all(|s| s % 64 == 0));
+        assert_eq!(octaves(4096, 5000, 4), [4096, 4864, 4992]);
+    }
+
+    #[test]
+    fn the_expected_sum_is_the_sum() {
+        let mut buffer = Buffer::new(4 << 20, Pages::Small).unwrap();
+        for (i, word) in buffer.words_mut().iter_mut().enumerate() {
+            *word = i as u64;
+        }
+        let step = MEGABYTE.next_multiple_of(stream::BLOCK);
+        for slice in 0..4 {
+            let offset = slice * step;
+            assert_eq!(stream::sum(&buffer, offset, MEGABYTE), expected_sum(offset, step));
+        }
+    }
+}

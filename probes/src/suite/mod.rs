@@ -1,0 +1,9 @@
+//! One file per probe: what is swept, with which kernel, and which metrics come of it.
+
+pub mod branch;
+pub mod cache_line;
+pub mod clock;
+pub mod faults;
+pub mod locks;
+pub mod memory_latency;
+pub mod noise;

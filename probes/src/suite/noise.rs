@@ -1,0 +1,165 @@
+//! What others take from us: interrupts, other threads, the hypervisor, a hyperthread sibling.
+//!
+//! Method: read the time counter in a tight loop on each CPU and keep every step above 1 µs; read
+//! the two-chain clock (harness/clock) once a millisecond for the share of time in which a
+//! hyperthread sibling delayed us; read the kernel's steal counter before and after.
+//! Blind spots: a slowdown without holes (shared cache or memory bandwidth) does not show here; a
+//! hypervisor may take time without reporting steal.
+//! Expect: on an idle host a timer tick of a few µs 100 to 1000 times a second, less than 0.1 %
+//! lost, sibling quiet.
+
+use std::time::Duration;
+
+use crate::harness::bench::{Bench, params};
+use crate::harness::{clock, placement};
+use crate::kernel::timer::gaps;
+use crate::probe::{
+    Better, Derive, Estimator, Probe, Select, Tier, Unit, Unmet, metric, select,
+};
+use crate::sys::thread;
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "noise",
+    summary: "time taken by interrupts, other threads, the hypervisor and the hyperthread sibling",
+    needs: &[],
+    seconds: 1.2,
+    metrics: &[
+        metric(
+            "noise.gap_ratio",
+            "share of a CPU's time lost in gaps above 1 µs",
+            Unit::Ratio,
+            Better::Lower,
+            Tier::T4,
+            "jitter",
+            Derive::Value(select("gap_share", &[]), Estimator::Mean),
+        ),
+        metric(
+            "noise.gap_p99_ns",
+            "99th percentile of the gaps above 1 µs",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T4,
+            "jitter",
+            Derive::Value(select("gap", &[]), Estimator::P99),
+        ),
+        metric(
+            "noise.sibling_busy_ratio",
+            "share of time in which a hyperthread sibling delayed this CPU",
+            Unit::Ratio,
+            Better::Lower,
+            Tier::T4,
+            "jitter",
+            Derive::Value(SIBLING, Estimator::Mean),
+        ),
+        metric(
+            "noise.steal_ratio",
+            "share of time that the kernel says the hypervisor took",
+            Unit::Ratio,
+            Better::Lower,
+            Tier::T4,
+            "jitter",
+            Derive::Value(select("steal", &[]), Estimator::Mean),
+        ),
+    ],
+    run,
+};
+
+const SIBLING: Select = select("sibling_busy", &[]);
+
+/// Steps of the counter above this are gaps: a hundred times what a reading costs.
+const THRESHOLD_NS: f64 = 1000.0;
+
+/// CPUs that are watched; on larger machines an even choice of them.
+const MOST_CPUS: usize = 16;
+
+/// Gaps kept for the histogram, per CPU and round; all of them count in the ratio.
+const MOST_GAPS: usize = 400;
+
+/// Kernel ticks a second in /proc/stat, on every Linux.
+const USER_HZ: f64 = 100.0;
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let allowed = bench.machine.allowed_cpus();
+    let step = allowed.len().div_ceil(MOST_CPUS).max(1);
+    let cpus: Vec<usize> = allowed.iter().copied().step_by(step).collect();
+    let each = bench.left() / u32::try_from(cpus.len().max(1))?;
+    for &cpu in &cpus {
+        if placement::pin(cpu) {
+            watch(bench, cpu, each)?;
+        }
+    }
+    if let Some(text) = steal_blindness(bench) {
+        bench.skip(text)?;
+    }
+    Ok(())
+}
+
+fn watch(bench: &mut Bench<'_>, cpu: usize, time: Duration) -> anyhow::Result<()> {
+    let setting = params([("cpu", (cpu as u64).into())]);
+    let steal = thread::steal_ticks(cpu);
+    let began = bench.timer.stamp();
+    look_for_gaps(bench, cpu, time / 2)?;
+    let busy = sibling_share(bench, time / 2);
+    bench.record("sibling_busy", setting.clone(), Unit::Ratio, busy)?;
+    // Zero for ever is what a hypervisor reports that does not report.
+    if let (Some(before), Some(after)) = (steal, thread::steal_ticks(cpu))
+        && after > 0
+    {
+        let seconds = bench.timer.ns_between(began, bench.timer.stamp()) / 1e9;
+        let share = (after - before) as f64 / USER_HZ / seconds;
+        bench.record("steal", setting, Unit::Ratio, vec![share])?;
+    }
+    Ok(())
+}
+
+fn look_for_gaps(bench: &mut Bench<'_>, cpu: usize, time: Duration) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    // Windows of 10 ms: their spread shows whether time is lost evenly or in bursts.
+    let window = Duration::from_millis(10);
+    let windows = (time.as_nanos() / window.as_nanos()).max(1);
+    let mut lengths = Vec::new();
+    let mut shares = Vec::new();
+    let mut observed = 0.0;
+    for _ in 0..windows {
+        let units = timer.units(window.as_nanos() as f64);
+        let seen = gaps(|| timer.quick_stamp(), units, timer.units(THRESHOLD_NS), MOST_GAPS);
+        observed += seen.observed as f64 * timer.ns_per_unit;
+        shares.push(seen.lost as f64 / seen.observed as f64);
+        lengths.extend(seen.lengths.iter().map(|&l| l as f64 * timer.ns_per_unit));
+    }
+    lengths.truncate(MOST_GAPS);
+    let setting = params([("cpu", (cpu as u64).into())]);
+    bench.record("gap", setting.clone(), Unit::Ns, lengths)?;
+    bench.record("gap_share", setting.clone(), Unit::Ratio, shares)?;
+    bench.record("observed_ns", setting, Unit::Ns, vec![observed])
+}
+
+/// 1 for each reading of the clock that shows a busy sibling, 0 for the others, in groups of
+/// about 20 ms.
+fn sibling_share(bench: &Bench<'_>, time: Duration) -> Vec<f64> {
+    let group = 400;
+    let groups = (time.as_micros() / 20_000).max(1);
+    (0..groups)
+        .map(|_| {
+            let busy = (0..group).filter(|_| clock::bracket(&bench.timer).is_busy()).count();
+            busy as f64 / f64::from(group)
+        })
+        .collect()
+}
+
+/// Why there is no steal figure, where there is none.
+fn steal_blindness(bench: &Bench<'_>) -> Option<Unmet> {
+    let ticks = bench.machine.allowed_cpus().iter().filter_map(|&c| thread::steal_ticks(c)).sum();
+    let reason = match ticks {
+        0_u64 => "the steal counter has been 0 since boot: no time taken, or none reported",
+        _ => return None,
+    };
+    Some(Unmet {
+        need: "a steal counter that counts (noise.steal_ratio)".into(),
+        reason: reason.into(),
+        remedy: "on a VM, ask the provider to report steal time; gaps and the sibling's work are \
+                 measured without it"
+            .into(),
+    })
+}

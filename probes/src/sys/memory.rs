@@ -1,0 +1,185 @@
+//! Buffers with a page size that was asked for and then verified.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+
+/// Bytes of a huge page on x86_64 and on aarch64 with 4 KiB granules.
+pub const HUGE_PAGE: usize = 2 << 20;
+
+/// Which pages a buffer should be made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// 2 MiB pages by `madvise(MADV_HUGEPAGE)` before the first touch.
+    Huge,
+    /// 4 KiB pages by `madvise(MADV_NOHUGEPAGE)`.
+    Small,
+}
+
+/// Anonymous private memory, 2 MiB aligned, zeroed and present from the start.
+#[derive(Debug)]
+pub struct Buffer {
+    map: NonNull<libc::c_void>,
+    map_len: usize,
+    offset: usize,
+    len: usize,
+    pages: Pages,
+}
+
+// SAFETY: a Buffer owns its mapping alone, like a Vec; nothing in it is tied to a thread.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// Maps `len` bytes and writes to every page, so that no later access faults.
+    pub fn new(len: usize, pages: Pages) -> io::Result<Buffer> {
+        let len = len.next_multiple_of(4096);
+        // One huge page more than asked for, so that an aligned start can be cut out.
+        let map_len = len
+            .checked_next_multiple_of(HUGE_PAGE)
+            .and_then(|n| n.checked_add(HUGE_PAGE))
+            .and_then(NonZeroUsize::new)
+            .ok_or(io::ErrorKind::InvalidInput)?
+            .get();
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
+        let map = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                map_len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if map == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let map = NonNull::new(map).ok_or(io::ErrorKind::OutOfMemory)?;
+        let offset = map.as_ptr().addr().next_multiple_of(HUGE_PAGE) - map.as_ptr().addr();
+        let mut buffer = Buffer { map, map_len, offset, len, pages };
+        buffer.advise();
+        buffer.touch();
+        Ok(buffer)
+    }
+
+    /// Advice may be refused (old kernel, THP `never`); [`Buffer::huge_bytes`] tells what came of it.
+    fn advise(&self) {
+        let advice = match self.pages {
+            Pages::Huge => libc::MADV_HUGEPAGE,
+            Pages::Small => libc::MADV_NOHUGEPAGE,
+        };
+        // SAFETY: the range is our own mapping, and this advice changes no contents.
+        unsafe { libc::madvise(self.map.as_ptr(), self.map_len, advice) };
+    }
+
+    /// Writes one byte a page: memory that was never written is the shared zero page.
+    fn touch(&mut self) {
+        for page in self.bytes_mut().chunks_mut(4096) {
+            page[0] = 0;
+            std::hint::black_box(&page[0]);
+        }
+    }
+
+    /// Usable bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// First usable byte; aligned to 2 MiB.
+    pub fn base(&self) -> *mut u8 {
+        // SAFETY: `offset` is below HUGE_PAGE, which the mapping is longer than.
+        unsafe { self.map.as_ptr().cast::<u8>().add(self.offset) }
+    }
+
+    /// The contents.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: base..base+len lies in the mapping, is initialised (zero) and lives as long as self.
+        unsafe { std::slice::from_raw_parts(self.base(), self.len) }
+    }
+
+    /// The contents, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`, and `&mut self` makes the access exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.base(), self.len) }
+    }
+
+    /// The contents as 64-bit words, to write.
+    pub fn words_mut(&mut self) -> &mut [u64] {
+        // SAFETY: base is 2 MiB aligned, len a multiple of 4096, and any bits are a valid u64.
+        unsafe { std::slice::from_raw_parts_mut(self.base().cast::<u64>(), self.len / 8) }
+    }
+
+    /// Bytes that the kernel really backs with huge pages, from smaps.
+    pub fn huge_bytes(&self) -> io::Result<u64> {
+        let smaps = std::fs::read_to_string("/proc/self/smaps")?;
+        Ok(huge_bytes_of(&smaps, self.base().addr()))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and no reference into it can outlive self.
+        unsafe { libc::munmap(self.map.as_ptr(), self.map_len) };
+    }
+}
+
+/// `AnonHugePages` of the mapping that holds `address`.
+fn huge_bytes_of(smaps: &str, address: usize) -> u64 {
+    let mut inside = false;
+    for line in smaps.lines() {
+        if let Some((start, end)) = mapping_range(line) {
+            inside = (start..end).contains(&address);
+        } else if inside && let Some(rest) = line.strip_prefix("AnonHugePages:") {
+            let kib = rest.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or(0);
+            return kib << 10;
+        }
+    }
+    0
+}
+
+/// The address range of the first line of a smaps entry.
+fn mapping_range(line: &str) -> Option<(usize, usize)> {
+    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    Some((usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_aligned_zeroed_and_writable() {
+        for pages in [Pages::Huge, Pages::Small] {
+            let mut buffer = Buffer::new(3 << 20, pages).unwrap();
+            assert_eq!(buffer.base().addr() % HUGE_PAGE, 0);
+            assert!(buffer.bytes().iter().all(|&b| b == 0));
+            buffer.words_mut().fill(7);
+            assert_eq!(buffer.bytes()[8], 7);
+        }
+    }
+
+    #[test]
+    fn small_pages_stay_small() {
+        let buffer = Buffer::new(8 << 20, Pages::Small).unwrap();
+        assert_eq!(buffer.huge_bytes().unwrap(), 0);
+    }
+
+    #[test]
+    fn an_impossible_length_is_an_error() {
+        assert!(Buffer::new(1 << 50, Pages::Small).is_err());
+    }
+
+    #[test]
+    fn smaps_are_read_for_the_right_mapping() {
+        let smaps = "1000-2000 rw-p 00000000 00:00 0 \nSize: 4 kB\nAnonHugePages:      0 kB\n\
+                     200000-600000 rw-p 00000000 00:00 0 \nAnonHugePages:   4096 kB\n";
+        assert_eq!(huge_bytes_of(smaps, 0x200000), 4 << 20);
+        assert_eq!(huge_bytes_of(smaps, 0x1000), 0);
+        assert_eq!(huge_bytes_of(smaps, 0x900000), 0);
+    }
+}

@@ -1,0 +1,6 @@
+//! Linux: memory, usage counters, clocks, processes. One unsafe operation per block.
+
+pub mod memory;
+pub mod process;
+pub mod thread;
+pub mod time;

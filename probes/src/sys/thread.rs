@@ -1,0 +1,71 @@
+//! What the kernel did to this thread, and where it runs.
+
+/// Counters of the calling thread since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Voluntary context switches.
+    pub nvcsw: u64,
+    /// Involuntary context switches.
+    pub nivcsw: u64,
+    /// Page faults, minor and major.
+    pub faults: u64,
+}
+
+/// Reads the counters of the calling thread.
+pub fn usage() -> Usage {
+    let mut raw = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a whole rusage; RUSAGE_THREAD cannot fail with a valid pointer.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, raw.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid rusage, so it is initialised even if the call failed.
+    let raw = unsafe { raw.assume_init() };
+    Usage {
+        nvcsw: raw.ru_nvcsw.cast_unsigned(),
+        nivcsw: raw.ru_nivcsw.cast_unsigned(),
+        faults: raw.ru_minflt.cast_unsigned() + raw.ru_majflt.cast_unsigned(),
+    }
+}
+
+/// The CPU this thread runs on now; `None` where the kernel does not tell.
+pub fn current_cpu() -> Option<usize> {
+    // SAFETY: takes no arguments and touches no memory of ours.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
+/// Ticks that the hypervisor took from a CPU since boot (`steal` in /proc/stat).
+pub fn steal_ticks(cpu: usize) -> Option<u64> {
+    parse_steal(&std::fs::read_to_string("/proc/stat").ok()?, cpu)
+}
+
+fn parse_steal(stat: &str, cpu: usize) -> Option<u64> {
+    let name = format!("cpu{cpu}");
+    let line = stat.lines().find(|l| l.split(' ').next() == Some(name.as_str()))?;
+    line.split_ascii_whitespace().nth(8)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steal_is_the_eighth_counter_of_the_right_cpu() {
+        let stat = "cpu  1 2 3 4 5 6 7 99 9 10\ncpu1 1 2 3 4 5 6 7 8 9 10\ncpu10 0 0 0 0 0 0 0 77 0 0\n";
+        assert_eq!(parse_steal(stat, 1), Some(8));
+        assert_eq!(parse_steal(stat, 10), Some(77));
+        assert_eq!(parse_steal(stat, 2), None);
+    }
+
+    #[test]
+    fn a_fault_is_counted() {
+        let before = usage();
+        let fresh = vec![1_u8; 8 << 20];
+        std::hint::black_box(&fresh);
+        assert!(usage().faults > before.faults);
+    }
+
+    #[test]
+    fn sleeping_is_a_voluntary_switch() {
+        let before = usage();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(usage().nvcsw > before.nvcsw);
+    }
+}

@@ -1,0 +1,382 @@
+//! The card file: all results of one run on one machine, as JSON lines, one object a line.
+//!
+//! `header` comes first and describes everything that follows; then `point`, `skip` and `fail`
+//! lines in the order in which they happened, each flushed as soon as it exists; `end` is last.
+//! A card without `end` was interrupted. Files that end in `.zst` are Zstandard frames of the same.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use probecard_probes::machine::Machine;
+use probecard_probes::probe::Declaration;
+use probecard_probes::record::{Fail, Point, Record, Skip};
+use serde::{Deserialize, Serialize};
+
+/// The format this program writes and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// First line of a card: what ran, where, and what the points mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Version of the file format.
+    pub format: u32,
+    /// The program that wrote it.
+    pub tool: Tool,
+    /// Unique id of the run.
+    pub id: String,
+    /// UTC time of the start, RFC 3339.
+    pub start: String,
+    /// Command-line arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Seed of every random order in the run.
+    #[serde(default)]
+    pub seed: u64,
+    /// What was to be done, so that a run can be resumed.
+    pub plan: Plan,
+    /// Identity and claims of the machine.
+    pub machine: Machine,
+    /// The probes that were planned and their metrics.
+    pub declarations: Vec<Declaration>,
+}
+
+/// Name, version and revision of the writing program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// Always `probecard`.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// Git revision it was built from, or why that is unknown.
+    pub revision: String,
+}
+
+/// The frozen decisions of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// `quick`, `standard` or `thorough`.
+    pub tier: String,
+    /// Rounds of every probe.
+    pub rounds: u32,
+    /// Wall-clock budget of the whole run.
+    pub budget_s: f64,
+    /// CPU that single-threaded probes are pinned to.
+    pub cpu: usize,
+    /// Why that one.
+    pub cpu_reason: String,
+}
+
+/// A round of one probe that came to its end; without this line it was cut off, and a resumed run
+/// measures it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundDone {
+    /// Id of the probe.
+    pub probe: String,
+    /// Which round.
+    pub round: u32,
+    /// How long it took.
+    pub wall_s: f64,
+}
+
+/// Last line of a card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// How the run ended.
+    pub state: EndState,
+    /// Seconds from start to end, interruptions left out.
+    pub wall_s: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndState {
+    /// Every planned round was run (some may have failed; that is a row of its own).
+    Complete,
+    /// Stopped before the end; `run --resume` goes on.
+    Interrupted,
+}
+
+/// Any line of a card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Line {
+    /// First line.
+    Header(Box<Header>),
+    /// A measurement.
+    Point(Point),
+    /// Not measurable here.
+    Skip(Skip),
+    /// Went wrong.
+    Fail(Fail),
+    /// A round is over.
+    Round(RoundDone),
+    /// Last line.
+    End(End),
+}
+
+impl From<Record> for Line {
+    fn from(record: Record) -> Self {
+        match record {
+            Record::Point(p) => Line::Point(p),
+            Record::Skip(s) => Line::Skip(s),
+            Record::Fail(f) => Line::Fail(f),
+        }
+    }
+}
+
+/// A card in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// What ran, where.
+    pub header: Header,
+    /// All measurements.
+    pub points: Vec<Point>,
+    /// What could not be measured.
+    pub skips: Vec<Skip>,
+    /// What went wrong.
+    pub fails: Vec<Fail>,
+    /// Rounds that came to their end.
+    pub rounds: Vec<RoundDone>,
+    /// `None`: the run was interrupted hard.
+    pub end: Option<End>,
+    /// What the reader noticed: a truncated last line, kinds it does not know.
+    pub remarks: Vec<String>,
+}
+
+/// Why a card could not be read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum CardError {
+    #[error("cannot read card {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is empty: not a card (was the disk full when it was written?)")]
+    Empty { path: PathBuf },
+    #[error(
+        "{path}, line {line}: not UTF-8; a card is JSON lines (a compressed one must end in .zst)"
+    )]
+    NotUtf8 { path: PathBuf, line: usize },
+    #[error("{path}, line {line}: {reason}; delete or mend that line, or measure again")]
+    BrokenLine { path: PathBuf, line: usize, reason: String },
+    #[error("{path}, line 1: not a card header ({reason}); is this a *.card.jsonl file?")]
+    NoHeader { path: PathBuf, reason: String },
+    #[error(
+        "{path} has card format {found}; this program reads up to {FORMAT}: use a newer probecard"
+    )]
+    Newer { path: PathBuf, found: u64 },
+}
+
+impl Card {
+    /// Reads a card, compressed or not.
+    pub fn read(path: &Path) -> Result<Card, CardError> {
+        let bytes = read_bytes(path)
+            .map_err(|source| CardError::Io { path: path.to_owned(), source })?;
+        parse(path, &bytes)
+    }
+
+    /// Whether the run did all that was planned.
+    pub fn is_complete(&self) -> bool {
+        self.end.as_ref().is_some_and(|e| e.state == EndState::Complete)
+    }
+
+    /// Whether a round came to its end, so that a resumed run leaves it alone.
+    pub fn has_round(&self, probe: &str, round: u32) -> bool {
+        self.rounds.iter().any(|r| r.probe == probe && r.round == round)
+    }
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    if is_zst(path) {
+        let mut decoder = ruzstd::decoding::StreamingDecoder::new(file)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+        decoder.read_to_end(&mut bytes)?;
+    } else {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn is_zst(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zst"))
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
+    let path = || path.to_owned();
+    if bytes.is_empty() {
+        return Err(CardError::Empty { path: path() });
+    }
+    let truncated = !bytes.ends_with(b"\n");
+    let lines: Vec<&[u8]> = bytes.trim_ascii_end().split(|&b| b == b'\n').collect();
+    let mut card: Option<Card> = None;
+    let mut seen = HashMap::new();
+    for (index, raw) in lines.iter().enumerate() {
+        let line = index + 1;
+        let last = line == lines.len();
+        let text = match std::str::from_utf8(raw) {
+            Ok(text) => text,
+            Err(_) if last && truncated && line > 1 => "",
+            Err(_) => return Err(CardError::NotUtf8 { path: path(), line }),
+        };
+        let Some(card) = card.as_mut() else {
+            card = Some(Card::begin(parse_header(path(), text)?));
+            continue;
+        };
+        if text.trim().is_empty() {
+            continue;
+        }
+        match parse_line(text) {
+            Ok(parsed) => card.push(parsed, &mut seen),
+            Err(_) if last && truncated => {
+                card.remarks.push(format!("line {line} is cut off and was left out"));
+            }
+            Err(reason) => return Err(CardError::BrokenLine { path: path(), line, reason }),
+        }
+    }
+    card.ok_or_else(|| CardError::Empty { path: path() })
+}
+
+/// The version is looked at before anything else, since a newer header may have another shape.
+fn parse_header(path: PathBuf, text: &str) -> Result<Header, CardError> {
+    let no_header = |reason: String| CardError::NoHeader { path: path.clone(), reason };
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| no_header(e.to_string()))?;
+    if value["kind"] != "header" {
+        return Err(no_header("the first line's kind is not header".into()));
+    }
+    match value["format"].as_u64() {
+        Some(found) if found > u64::from(FORMAT) => {
+            return Err(CardError::Newer { path, found });
+        }
+        Some(_) => {}
+        None => return Err(no_header("it has no format number".into())),
+    }
+    match serde_json::from_value(value) {
+        Ok(Line::Header(header)) => Ok(*header),
+        Ok(_) => Err(no_header("the first line's kind is not header".into())),
+        Err(e) => Err(no_header(e.to_string())),
+    }
+}
+
+/// `Ok(None)` is a kind this version does not know, which a newer minor version may write.
+fn parse_line(text: &str) -> Result<Option<Line>, String> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let Kind { kind } = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    match kind.as_str() {
+        "point" | "skip" | "fail" | "round" | "end" => {
+            serde_json::from_str(text).map(Some).map_err(|e| e.to_string())
+        }
+        "header" => Err("a second header".into()),
+        _ => Ok(None),
+    }
+}
+
+impl Card {
+    fn begin(header: Header) -> Card {
+        Card {
+            header,
+            points: Vec::new(),
+            skips: Vec::new(),
+            fails: Vec::new(),
+            rounds: Vec::new(),
+            end: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, line: Option<Line>, seen: &mut HashMap<String, usize>) {
+        match line {
+            // A round that was cut off and measured again replaces what it had left behind.
+            Some(Line::Point(p)) => match seen.entry(key(&p)) {
+                Entry::Occupied(at) => self.points[*at.get()] = p,
+                Entry::Vacant(free) => {
+                    free.insert(self.points.len());
+                    self.points.push(p);
+                }
+            },
+            Some(Line::Skip(s)) => {
+                // Every round meets the same obstacle; one row is enough.
+                if !self.skips.contains(&s) {
+                    self.skips.push(s);
+                }
+            }
+            Some(Line::Round(r)) => self.rounds.push(r),
+            Some(Line::Fail(f)) => self.fails.push(f),
+            Some(Line::End(e)) => self.end = Some(e),
+            Some(Line::Header(_)) => {}
+            None => self.remarks.push("a line of a kind unknown to this version".into()),
+        }
+    }
+}
+
+/// What makes a point the same measurement as another one.
+fn key(point: &Point) -> String {
+    format!("{} {} {} {:?}", point.probe, point.round, point.quantity, point.params)
+}
+
+/// Appends lines to a card, each flushed to the file before the next measurement starts.
+#[derive(Debug)]
+pub struct Writer {
+    file: File,
+    path: PathBuf,
+}
+
+impl Writer {
+    /// Starts a card; an existing file is an error unless `force`.
+    pub fn create(path: &Path, header: &Header, force: bool) -> io::Result<Writer> {
+        let mut options = OpenOptions::new();
+        options.write(true);
+        if force { options.create(true).truncate(true) } else { options.create_new(true) };
+        let mut writer = Writer { file: options.open(path)?, path: path.to_owned() };
+        writer.append(&Line::Header(Box::new(header.clone())))?;
+        Ok(writer)
+    }
+
+    /// Continues an interrupted card: a cut-off last line and an `end` line are taken off first.
+    pub fn resume(path: &Path) -> io::Result<Writer> {
+        let bytes = std::fs::read(path)?;
+        let mut keep = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        let last = bytes[..keep].trim_ascii_end();
+        let start = last.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        let is_end = std::str::from_utf8(&last[start..])
+            .ok()
+            .and_then(|text| parse_line(text).ok().flatten())
+            .is_some_and(|line| matches!(line, Line::End(_)));
+        if is_end {
+            keep = start;
+        }
+        let file = OpenOptions::new().append(true).open(path)?;
+        file.set_len(keep as u64)?;
+        Ok(Writer { file, path: path.to_owned() })
+    }
+
+    /// Writes one line and hands it to the kernel at once.
+    pub fn append(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes())
+    }
+
+    /// Where the card is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Writes a compressed copy beside the card: `x.card.jsonl` → `x.card.jsonl.zst`.
+pub fn compress(path: &Path) -> io::Result<PathBuf> {
+    let target = PathBuf::from(format!("{}.zst", path.display()));
+    let bytes = ruzstd::encoding::compress_to_vec(
+        File::open(path)?,
+        ruzstd::encoding::CompressionLevel::Fastest,
+    );
+    std::fs::write(&target, bytes)?;
+    Ok(target)
+}

@@ -1,0 +1,311 @@
+//! `probecard run`: plans the rounds, runs them, and leaves card, page and pictures behind.
+
+mod plan;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use probecard_probes::catalog;
+use probecard_probes::child::Assignment;
+use probecard_probes::harness::bench::Tier;
+use probecard_probes::harness::clock::Timer;
+use probecard_probes::harness::placement;
+use probecard_probes::harness::rounds::{self, Outcome, Round};
+use probecard_probes::machine::Machine;
+use probecard_probes::probe::Probe;
+use probecard_probes::record::{Record, Skip};
+
+use crate::card::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
+use crate::report::{self, Summary};
+use plan::{Choice, Schedule};
+use progress::Progress;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How thorough: quick takes up to 30 s, standard 120 s, thorough 15 min.
+    #[arg(long, default_value = "standard", value_parser = plan::parse_tier)]
+    tier: Tier,
+    /// Time for the whole run instead of the tier's, such as 90s or 5m.
+    #[arg(long, value_name = "TIME", value_parser = plan::parse_time)]
+    budget: Option<Duration>,
+    /// Only probes whose name matches, such as 'memory-*'; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Not the probes whose name matches; may be repeated.
+    #[arg(long, value_name = "GLOB")]
+    skip: Vec<String>,
+    /// Measure on this CPU instead of the quietest.
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    /// Directory for card, page and pictures; by default probecard-<host>-<UTC time>.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Overwrite a card that is already in the directory.
+    #[arg(long)]
+    force: bool,
+    /// Go on with an interrupted run; its card is continued.
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "out", "force"])]
+    resume: Option<PathBuf>,
+    /// Print one JSON object for programs at the end instead of the text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Left of the budget for metrics, page and pictures.
+const REPORT_TIME: Duration = Duration::from_millis(1500);
+
+/// What a child may take beyond three times its share before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let stop = stop_flag()?;
+    let machine = Machine::detect();
+    let timer = placement::timer(&machine);
+    let (mut run, mut writer) = match &args.resume {
+        Some(path) => resumed(path, machine)?,
+        None => fresh(args, machine, &timer)?,
+    };
+    stay_away_from(run.header.plan.cpu, run.header.machine.allowed_cpus());
+    let budget = Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
+    run.deadline = began + budget.saturating_sub(REPORT_TIME);
+    let end = run.measure(&mut writer, &timer, &stop)?;
+    let wall_s = run.wall_before + began.elapsed().as_secs_f64();
+    append(&mut writer, &Line::End(End { state: end, wall_s }))?;
+    finish(&writer, args.json, end)
+}
+
+/// Set by Ctrl-C, a termination or a hang-up; the run then ends in order.
+fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, stop.clone()).context("cannot handle signals")?;
+    }
+    Ok(stop)
+}
+
+/// A run that goes on, or begins.
+struct Run {
+    header: Header,
+    tier: Tier,
+    schedule: Schedule,
+    deadline: Instant,
+    wall_before: f64,
+}
+
+fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
+    let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
+    let choice = match args.cpu {
+        None => placement::choose(machine.allowed_cpus(), timer),
+        Some(cpu) => chosen(cpu, machine.allowed_cpus())?,
+    };
+    let tier = args.tier;
+    let budget = args.budget.unwrap_or(plan::budget(tier));
+    let runnable: Vec<&Probe> =
+        probes.iter().copied().filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none())).collect();
+    anyhow::ensure!(
+        !runnable.is_empty(),
+        "none of the chosen probes can run here; `probecard list` says why"
+    );
+    let now = jiff::Timestamp::now();
+    let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
+    let dir = args.out.clone().unwrap_or_else(|| {
+        PathBuf::from(format!("probecard-{host}-{}", now.strftime("%Y%m%dT%H%M%SZ")))
+    });
+    let seed = fastrand::u64(..);
+    let header = Header {
+        format: card::FORMAT,
+        tool: Tool {
+            name: "probecard".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: env!("PROBECARD_REVISION").into(),
+        },
+        id: format!("{}-{seed:016x}", now.strftime("%Y%m%dT%H%M%SZ")),
+        start: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        arguments: std::env::args().skip(1).collect(),
+        seed,
+        plan: Plan {
+            tier: tier.name().into(),
+            rounds: plan::rounds(tier),
+            budget_s: budget.as_secs_f64(),
+            cpu: choice.cpu,
+            cpu_reason: choice.reason,
+        },
+        machine,
+        declarations: probes.iter().map(|p| p.declaration()).collect(),
+    };
+    let mut writer = create(&dir, &host, &header, args.force)?;
+    for probe in &probes {
+        for unmet in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
+            let probecard_probes::probe::Unmet { need, reason, remedy } = unmet;
+            let probe = probe.name.to_owned();
+            append(&mut writer, &Line::Skip(Skip { probe, need, reason, remedy }))?;
+        }
+    }
+    let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
+    Ok((Run { header, tier, schedule, deadline: Instant::now(), wall_before: 0.0 }, writer))
+}
+
+fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
+    let compressed = path.extension().is_some_and(|e| e == "zst");
+    anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
+    let card = Card::read(path)?;
+    anyhow::ensure!(!card.is_complete(), "{} is complete; there is nothing to resume", path.display());
+    let (then, now) = (&card.header.machine, &machine);
+    anyhow::ensure!(
+        then.host.name == now.host.name && then.cpu.brand == now.cpu.brand,
+        "{} was measured on {}; resume it there, or begin a new run here",
+        path.display(),
+        then.title()
+    );
+    let tier = Tier::named(&card.header.plan.tier)
+        .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
+    let probes: Vec<&Probe> = card
+        .header
+        .declarations
+        .iter()
+        .filter_map(|d| catalog::find(&d.probe))
+        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
+        .collect();
+    let mut schedule = Schedule::new(&probes, card.header.plan.rounds, card.header.seed);
+    schedule.leave_out(|probe, round| card.has_round(probe, round));
+    let writer = Writer::resume(path).with_context(|| format!("cannot continue {}", path.display()))?;
+    let wall_before = card.end.map_or(0.0, |e| e.wall_s);
+    let deadline = Instant::now();
+    Ok((Run { header: card.header, tier, schedule, deadline, wall_before }, writer))
+}
+
+impl Run {
+    /// A budget that was asked for is used up; a tier takes no more than it needs.
+    fn generosity(&self) -> f64 {
+        let asked_for = self.header.plan.budget_s != plan::budget(self.tier).as_secs_f64();
+        if asked_for { f64::INFINITY } else { plan::generosity(self.tier) }
+    }
+
+    /// Runs every round that is left; `Interrupted` when asked to stop.
+    fn measure(
+        &self,
+        writer: &mut Writer,
+        timer: &Timer,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<EndState> {
+        let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
+        for (done, item) in self.schedule.items().enumerate() {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let slice = self.schedule.slice(done, left, self.generosity());
+            progress.begin(item.probe.name, item.round, left);
+            let assignment = Assignment {
+                probe: item.probe.name.to_owned(),
+                round: item.round,
+                seed: item.seed,
+                cpu: self.header.plan.cpu,
+                tier: self.tier,
+                slice_s: slice.as_secs_f64(),
+                timer: *timer,
+                machine: self.header.machine.clone(),
+            };
+            let round = Round {
+                probe: item.probe.name,
+                round: item.round,
+                assignment: &serde_json::to_vec(&assignment)?,
+                deadline: slice * 3 + GRACE,
+            };
+            let began = Instant::now();
+            let mut keep = |record: Record| append(writer, &record.into());
+            match rounds::run(child()?, &round, stop, &mut keep)? {
+                Outcome::Done => {}
+                Outcome::Failed(fail) => {
+                    progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
+                    append(writer, &Line::Fail(fail))?;
+                }
+                Outcome::Stopped => return Ok(EndState::Interrupted),
+            }
+            let (probe, round) = (item.probe.name.to_owned(), item.round);
+            let wall_s = began.elapsed().as_secs_f64();
+            append(writer, &Line::Round(RoundDone { probe, round, wall_s }))?;
+        }
+        let stopped = stop.load(Ordering::Relaxed);
+        Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
+    }
+}
+
+/// This program again, in its hidden role.
+fn child() -> anyhow::Result<Command> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut command = Command::new(program);
+    command.arg("child");
+    Ok(command)
+}
+
+/// The parent writes and draws while a child measures: not on the child's CPU, if there is another.
+fn stay_away_from(cpu: usize, allowed: &[usize]) {
+    if let Some(&other) = allowed.iter().rev().find(|&&c| c != cpu) {
+        // Where this is not permitted, the scheduler will mostly do the same.
+        placement::pin(other);
+    }
+}
+
+fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
+    anyhow::ensure!(
+        allowed.contains(&cpu),
+        "--cpu {cpu}: not among the CPUs this process may use ({})",
+        plan::ranges(allowed)
+    );
+    Ok(placement::Choice { cpu, reason: "chosen by --cpu".into() })
+}
+
+fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {
+    anyhow::ensure!(
+        !dir.exists() || dir.is_dir(),
+        "{} is a file; --out takes a directory",
+        dir.display()
+    );
+    std::fs::create_dir_all(dir)
+        .with_context(|| format!("cannot make {}; choose another --out", dir.display()))?;
+    let path = dir.join(format!("{host}.card.jsonl"));
+    anyhow::ensure!(
+        force || !path.exists(),
+        "{} exists; add --force to overwrite it, --resume to go on with it, or choose another --out",
+        path.display()
+    );
+    Writer::create(&path, header, force).with_context(|| unwritable(&path))
+}
+
+fn append(writer: &mut Writer, line: &Line) -> anyhow::Result<()> {
+    writer.append(line).with_context(|| unwritable(writer.path()))
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("cannot write {}; free space there or choose another --out", path.display())
+}
+
+/// Prints the card and writes what is drawn from it.
+fn finish(writer: &Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode> {
+    let path = writer.path();
+    let card = Card::read(path)?;
+    super::show::show(card.clone(), json)?;
+    let compressed = card::compress(path).with_context(|| unwritable(path))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let written = report::write(dir, &Summary::of(card))?;
+    let page = written.first().map(|p| format!(" and {}", p.display())).unwrap_or_default();
+    eprintln!("\nwrote {}{page}", compressed.with_extension("").display());
+    if end == EndState::Interrupted {
+        eprintln!("interrupted; go on with: probecard run --resume {}", path.display());
+        return Ok(ExitCode::from(2));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A host name as part of a file name.
+fn file_name(host: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = host.chars().map(safe).collect();
+    // No hidden file, and no way up.
+    name.trim_start_matches('.').to_owned()
+}

@@ -1,0 +1,278 @@
+//! Which probes, in which order, and how long each.
+
+use std::time::Duration;
+
+use probecard_probes::catalog;
+use probecard_probes::harness::bench::Tier;
+use probecard_probes::probe::Probe;
+
+/// The probes asked for on the command line.
+pub(super) struct Choice<'a> {
+    pub(super) only: &'a [String],
+    pub(super) skip: &'a [String],
+}
+
+impl Choice<'_> {
+    /// In the order of the catalog. A pattern that matches nothing is an error.
+    pub(super) fn probes(&self) -> anyhow::Result<Vec<&'static Probe>> {
+        // Probes that fail on purpose run only when they are named whole.
+        let named = |p: &Probe| self.only.iter().any(|g| g == p.name);
+        let known: Vec<&Probe> = catalog::ALL
+            .iter()
+            .chain(catalog::FAULTS.iter().filter(|p| named(p)))
+            .copied()
+            .collect();
+        for glob in self.only.iter().chain(self.skip) {
+            anyhow::ensure!(known.iter().any(|p| matches(glob, p.name)), unknown(glob));
+        }
+        let wanted = |p: &&Probe| {
+            let chosen = self.only.is_empty() || self.only.iter().any(|g| matches(g, p.name));
+            chosen && !self.skip.iter().any(|g| matches(g, p.name))
+        };
+        let probes: Vec<&Probe> = known.iter().copied().filter(wanted).collect();
+        anyhow::ensure!(!probes.is_empty(), "--only and --skip leave no probe");
+        Ok(probes)
+    }
+}
+
+fn unknown(glob: &str) -> String {
+    let names = catalog::ALL.iter().map(|p| p.name);
+    let nearest = names.max_by(|a, b| {
+        strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob))
+    });
+    let hint = nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
+    format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
+}
+
+/// Whether a name matches a pattern in which `*` stands for anything and `?` for one character.
+fn matches(glob: &str, name: &str) -> bool {
+    let Some(first) = glob.chars().next() else { return name.is_empty() };
+    let rest = &glob[first.len_utf8()..];
+    match first {
+        '*' => (0..=name.len())
+            .filter(|&i| name.is_char_boundary(i))
+            .any(|i| matches(rest, &name[i..])),
+        _ => name
+            .chars()
+            .next()
+            .filter(|&c| first == '?' || first == c)
+            .is_some_and(|c| matches(rest, &name[c.len_utf8()..])),
+    }
+}
+
+/// One round of one probe.
+pub(super) struct Item {
+    pub(super) probe: &'static Probe,
+    pub(super) round: u32,
+    pub(super) seed: u64,
+}
+
+/// All rounds of all probes: every probe once, in random order, then every probe again, so that
+/// each probe's rounds are spread over the whole run.
+pub(super) struct Schedule {
+    items: Vec<Item>,
+    planned: usize,
+}
+
+impl Schedule {
+    pub(super) fn new(probes: &[&'static Probe], rounds: u32, seed: u64) -> Schedule {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let items: Vec<Item> = (0..rounds)
+            .flat_map(|round| {
+                let mut order = probes.to_vec();
+                rng.shuffle(&mut order);
+                order
+                    .into_iter()
+                    .map(|probe| Item { probe, round, seed: rng.u64(..) })
+                    .collect::<Vec<Item>>()
+            })
+            .collect();
+        let planned = items.len();
+        Schedule { items, planned }
+    }
+
+    /// Leaves out rounds that are done.
+    pub(super) fn leave_out(&mut self, done: impl Fn(&str, u32) -> bool) {
+        self.items.retain(|i| !done(i.probe.name, i.round));
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// What a resumed run still has to do, as a share of the whole.
+    pub(super) fn share_left(&self) -> f64 {
+        self.items.len() as f64 / self.planned.max(1) as f64
+    }
+
+    /// The time of the next round after `done` of them: in proportion to what the probe deserves,
+    /// within what is left, and no more than `generosity` times what it deserves.
+    pub(super) fn slice(&self, done: usize, left: Duration, generosity: f64) -> Duration {
+        let rest = &self.items[done..];
+        let starting = START.saturating_mul(u32::try_from(rest.len()).unwrap_or(u32::MAX));
+        let wanted: f64 = rest.iter().map(|i| i.probe.seconds).sum();
+        let affordable = left.saturating_sub(starting).as_secs_f64() / wanted;
+        Duration::from_secs_f64(rest[0].probe.seconds * affordable.min(generosity))
+    }
+}
+
+/// What a child process takes to start, pin and settle.
+const START: Duration = Duration::from_millis(60);
+
+/// What a tier gives a probe, as a multiple of what it deserves in the standard tier.
+pub(super) fn generosity(tier: Tier) -> f64 {
+    match tier {
+        Tier::Quick => 0.4,
+        Tier::Standard => 1.0,
+        Tier::Thorough => 3.6,
+    }
+}
+
+/// Rounds of every probe.
+pub(super) fn rounds(tier: Tier) -> u32 {
+    match tier {
+        Tier::Quick => 3,
+        Tier::Standard => 5,
+        Tier::Thorough => 11,
+    }
+}
+
+/// What a tier takes at most.
+pub(super) fn budget(tier: Tier) -> Duration {
+    Duration::from_secs(match tier {
+        Tier::Quick => 30,
+        Tier::Standard => 120,
+        Tier::Thorough => 900,
+    })
+}
+
+/// The name of a tier.
+pub(super) fn parse_tier(text: &str) -> Result<Tier, String> {
+    Tier::named(text).ok_or_else(|| {
+        let names = Tier::ALL.map(Tier::name).join(", ");
+        format!("there is no tier '{text}'; choose one of {names}")
+    })
+}
+
+/// "90s", "5m", "1h" or plain seconds.
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number = &text[..text.len() - unit.len()];
+    let seconds = match unit {
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("'{unit}' is no unit of time: write 90s, 5m or 1h")),
+    };
+    let value: f64 = number.parse().map_err(|_| "write a time such as 90s, 5m or 1h".to_owned())?;
+    let total = value * seconds;
+    if !(5.0..=86_400.0).contains(&total) {
+        return Err("a run takes between 5 s and 24 h".into());
+    }
+    Ok(Duration::from_secs_f64(total))
+}
+
+/// CPU numbers as the kernel writes them: "0-3,8".
+pub(super) fn ranges(cpus: &[usize]) -> String {
+    cpus.chunk_by(|a, b| a + 1 == *b)
+        .map(|run| match run {
+            [one] => one.to_string(),
+            _ => format!("{}-{}", run[0], run[run.len() - 1]),
+        })
+        .collect::<Vec<String>>()
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn choose(only: &[&str], skip: &[&str]) -> anyhow::Result<Vec<&'static str>> {
+        let owned = |s: &[&str]| s.iter().map(|&s| s.to_owned()).collect::<Vec<String>>();
+        let (only, skip) = (owned(only), owned(skip));
+        let probes = Choice { only: &only, skip: &skip }.probes()?;
+        Ok(probes.iter().map(|p| p.name).collect())
+    }
+
+    #[test]
+    fn globs_choose_and_leave_out() {
+        assert_eq!(choose(&[], &[]).unwrap().len(), catalog::ALL.len());
+        assert_eq!(choose(&["c*"], &["clock"]).unwrap(), ["cache-line"]);
+        assert_eq!(choose(&["no?se"], &[]).unwrap(), ["noise"]);
+        assert_eq!(choose(&["fault-hang", "noise"], &[]).unwrap(), ["noise", "fault-hang"]);
+    }
+
+    #[test]
+    fn a_typing_error_gets_the_nearest_name() {
+        let error = choose(&["memory-latencie"], &[]).unwrap_err().to_string();
+        assert!(error.contains("did you mean memory-latency?"), "{error}");
+        assert!(choose(&["fault-*"], &[]).is_err(), "faults are run by full name only");
+        assert!(choose(&[], &["*"]).unwrap_err().to_string().contains("no probe"));
+    }
+
+    #[test]
+    fn every_probe_once_a_round_and_resuming_leaves_out_what_is_done() {
+        let probes: Vec<&Probe> = catalog::ALL.to_vec();
+        let mut schedule = Schedule::new(&probes, 3, 42);
+        assert_eq!(schedule.len(), 3 * probes.len());
+        for (i, item) in schedule.items().enumerate() {
+            assert_eq!(item.round as usize, i / probes.len());
+        }
+        schedule.leave_out(|_, round| round < 2);
+        assert_eq!(schedule.len(), probes.len());
+        assert!((schedule.share_left() - 1.0 / 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn slices_add_up_to_the_budget_and_no_tier_takes_more_than_it_needs() {
+        let schedule = Schedule::new(&catalog::ALL.to_vec(), 5, 1);
+        let mut left = Duration::from_secs(100);
+        for done in 0..schedule.len() {
+            let slice = schedule.slice(done, left, f64::INFINITY);
+            left = left.saturating_sub(slice + START);
+        }
+        assert!(left < Duration::from_millis(200), "{left:?}");
+        let much = Duration::from_secs(100_000);
+        let first = schedule.items().next().unwrap().probe.seconds;
+        assert_eq!(schedule.slice(0, much, 1.0), Duration::from_secs_f64(first));
+        assert_eq!(schedule.slice(0, Duration::ZERO, 1.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn times_have_units_and_limits() {
+        assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_time("7"), Ok(Duration::from_secs(7)));
+        for bad in ["", "s", "10d", "-5s", "1s", "999h", "1.2.3s"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn cpu_lists_are_short() {
+        assert_eq!(ranges(&[0, 1, 2, 3, 8]), "0-3,8");
+        assert_eq!(ranges(&[]), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_without_wildcards_matches_itself_only(name in "[a-zé-]{0,12}", other in "[a-zé-]{0,12}") {
+            prop_assert_eq!(matches(&name, &other), name == other);
+            let prefixed = format!("{}{}", other, name);
+            let glob = format!("*{}", name);
+            prop_assert!(matches(&glob, &prefixed));
+            prop_assert!(matches("*", &name));
+        }
+
+        #[test]
+        fn any_text_is_a_time_or_an_error(text in "\\PC{0,8}") {
+            let _ = parse_time(&text);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How far a run is, on standard error: a bar on a terminal, else a line a round.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub(super) struct Progress {
+    bar: ProgressBar,
+    rounds: u32,
+    last_round: Option<u32>,
+}
+
+impl Progress {
+    pub(super) fn new(items: usize, rounds: u32) -> Progress {
+        let bar = ProgressBar::with_draw_target(
+            Some(items as u64),
+            // Drawn only between rounds: a ticking bar would disturb what is measured.
+            ProgressDrawTarget::stderr(),
+        );
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
+            bar.set_style(style);
+        }
+        Progress { bar, rounds, last_round: None }
+    }
+
+    /// The next round begins; `left` is what remains of the budget.
+    pub(super) fn begin(&mut self, probe: &str, round: u32, left: Duration) {
+        let text = format!(
+            "round {}/{}, {probe}, {} s left",
+            round + 1,
+            self.rounds,
+            left.as_secs()
+        );
+        if self.last_round.is_some() {
+            self.bar.inc(1);
+        }
+        if !std::io::stderr().is_terminal() && self.last_round != Some(round) {
+            eprintln!("round {}/{}, {} s left", round + 1, self.rounds, left.as_secs());
+        }
+        self.last_round = Some(round);
+        self.bar.set_message(text);
+        self.bar.tick();
+    }
+
+    /// Something the reader should know at once.
+    pub(super) fn say(&self, text: &str) {
+        if std::io::stderr().is_terminal() {
+            self.bar.println(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

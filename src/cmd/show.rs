@@ -1,0 +1,31 @@
+//! `probecard show CARD`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::card::Card;
+use crate::report::{self, Summary, text};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The card: a *.card.jsonl or *.card.jsonl.zst file.
+    card: PathBuf,
+    /// Print one JSON object for programs instead of the text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    show(Card::read(&args.card)?, args.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a card as text or JSON.
+pub(super) fn show(card: Card, json: bool) -> anyhow::Result<()> {
+    let summary = Summary::of(card);
+    if json {
+        super::print(&format!("{:#}\n", report::json(&summary)))
+    } else {
+        super::print(&text::card(&summary, super::width(), super::color()))
+    }
+}

@@ -1,0 +1,341 @@
+//! Measured against claimed and published.
+
+use std::collections::BTreeMap;
+
+use probecard_probes::machine::human_bytes;
+use probecard_probes::probe::Unit;
+use probecard_probes::record::{Fail, Point};
+use serde::{Deserialize, Serialize};
+
+use crate::card::Card;
+use crate::metrics::{Metrics, State, Value};
+use crate::report::reference;
+
+/// How much a reader should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// A claim does not hold, or a number must be read with care.
+    Warning,
+    /// A kernel computed a wrong answer.
+    Corruption,
+}
+
+/// A measurement that contradicts a claim, in plain words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// One or two sentences.
+    pub text: String,
+    /// The metrics it speaks of.
+    pub metrics: Vec<String>,
+}
+
+impl Finding {
+    fn new(severity: Severity, text: String, metrics: &[&str]) -> Finding {
+        Finding { severity, text, metrics: metrics.iter().map(|&m| m.to_owned()).collect() }
+    }
+
+    fn note(text: String, metrics: &[&str]) -> Finding {
+        Finding::new(Severity::Note, text, metrics)
+    }
+
+    fn warning(text: String, metrics: &[&str]) -> Finding {
+        Finding::new(Severity::Warning, text, metrics)
+    }
+}
+
+/// Everything worth saying of a card, what matters most first.
+pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = failures(card);
+    found.extend(placement(card));
+    found.extend(clock(card, metrics));
+    found.extend(line_size(card, metrics));
+    found.extend(CACHES.iter().filter_map(|c| cache_size(card, metrics, c)));
+    found.extend(page_size(card));
+    found.extend(noise(card, metrics));
+    found.extend(penalty(metrics));
+    found.extend(published(card, metrics));
+    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    found
+}
+
+/// Wrong answers, and probes that did not come to their end.
+fn failures(card: &Card) -> Vec<Finding> {
+    let mut by_probe: BTreeMap<&str, Vec<&Fail>> = BTreeMap::new();
+    for fail in &card.fails {
+        by_probe.entry(&fail.probe).or_default().push(fail);
+    }
+    by_probe
+        .into_iter()
+        .map(|(probe, fails)| {
+            let corruption = fails.iter().find(|f| f.how.starts_with("corruption"));
+            let severity =
+                if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
+            let how = &corruption.unwrap_or(&fails[0]).how;
+            let rounds = card.header.plan.rounds;
+            let text = format!("{probe} failed in {} of {rounds} rounds: {how}", fails.len());
+            Finding::new(severity, text, &[])
+        })
+        .collect()
+}
+
+fn placement(card: &Card) -> Option<Finding> {
+    let reason = &card.header.plan.cpu_reason;
+    reason.starts_with("not pinned").then(|| Finding::warning(reason.clone(), &[]))
+}
+
+/// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
+fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let quiet = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
+    if let Some(ratio) = quiet(MUL_ADD)
+        && (ratio - 3.0).abs() > 0.02
+    {
+        found.push(Finding::warning(
+            format!(
+                "a multiplication takes {ratio:.3} additions, not 3: cycle counts of this card are \
+                 not to be trusted on this CPU"
+            ),
+            &[MUL_ADD],
+        ));
+    }
+    if let Some(chase) = quiet(L1_CHASE)
+        && (chase / chase.round() - 1.0).abs() > 0.01
+    {
+        found.push(Finding::warning(
+            format!(
+                "an L1 load takes {chase:.2} cycles, which is no whole number: the core clock may \
+                 be off by as much"
+            ),
+            &[L1_CHASE, "clock.core_ghz"],
+        ));
+    }
+    let claimed = card.header.machine.claimed_tsc_hz().map(|hz| hz as f64 / 1e9);
+    if let Some((claimed, measured)) = claimed.zip(metrics.number(TSC))
+        && (measured / claimed - 1.0).abs() > 0.001
+    {
+        found.push(Finding::warning(
+            format!(
+                "the time counter runs at {measured:.4} GHz, claimed {claimed:.4} GHz: programs that \
+                 trust the claim measure time wrongly"
+            ),
+            &[TSC],
+        ));
+    }
+    for (id, what) in [("clock.avx_ratio", "256-bit"), ("clock.avx512_ratio", "512-bit")] {
+        if let Some(ratio) = quiet(id)
+            && ratio < 0.97
+        {
+            let lost = 100.0 * (1.0 - ratio);
+            found.push(Finding::note(
+                format!("{what} multiply-adds cost {lost:.0} % of the core clock"),
+                &[id],
+            ));
+        }
+    }
+    found
+}
+
+fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
+    let claimed = card.header.machine.claimed_line_bytes()?;
+    let value = metrics.get(LINE)?;
+    let measured = value.value?;
+    (measured != claimed as f64).then(|| {
+        Finding::warning(
+            format!("cache line claimed {claimed} bytes, measured {measured}"),
+            &[LINE],
+        )
+    })
+}
+
+/// A level whose claim can be held against its knee.
+struct Cache {
+    name: &'static str,
+    level: u8,
+    metric: &'static str,
+    /// What a shortfall means.
+    short: &'static str,
+}
+
+const CACHES: [Cache; 3] = [
+    Cache {
+        name: "L1D",
+        level: 1,
+        metric: "cache.l1d_knee_bytes",
+        short: "a busy hyperthread sibling, or a hypervisor that shows another CPU's caches",
+    },
+    Cache {
+        name: "L2",
+        level: 2,
+        metric: "cache.l2_knee_bytes",
+        short: "scattered host pages, partitioned, or busy",
+    },
+    Cache {
+        name: "L3",
+        level: 3,
+        metric: "cache.l3_knee_bytes",
+        short: "shared, partitioned or busy",
+    },
+];
+
+/// The curve has four sizes an octave: a knee is known to a fifth, so that only more than that is
+/// a contradiction.
+const KNEE_TOLERANCE: f64 = 1.25;
+
+fn cache_size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
+    let claimed = card.header.machine.claimed_cache(cache.level, true)?.bytes;
+    let value = metrics.get(cache.metric)?;
+    let name = cache.name;
+    let claim = format!("{name} claimed {}", human_bytes(claimed));
+    let Some(measured) = value.value else {
+        // Where the probe did not run there is nothing to say.
+        let text = format!("{claim}, no end of it seen: {}", value.reason.as_ref()?);
+        return card.points.iter().any(|p| p.probe == value.probe).then(|| {
+            Finding::note(text, &[cache.metric])
+        });
+    };
+    // Rounds that scatter are a range, not a number.
+    let effective = match (value.low, value.high) {
+        (Some(low), Some(high)) if high > low * KNEE_TOLERANCE => {
+            format!("{} to {}", human_bytes(low as u64), human_bytes(high as u64))
+        }
+        _ => human_bytes(measured as u64),
+    };
+    let ratio = measured / claimed as f64;
+    if ratio < 1.0 / KNEE_TOLERANCE {
+        let text = format!("{claim}, effective {effective}: {}", cache.short);
+        Some(Finding::warning(text, &[cache.metric]))
+    } else if ratio > KNEE_TOLERANCE * spill(card, cache.level) {
+        let text = format!("{claim}, but hits go on up to {effective}: the claim is too small");
+        Some(Finding::warning(text, &[cache.metric]))
+    } else {
+        None
+    }
+}
+
+/// A last level that holds what the second throws out ends at the sum of both.
+fn spill(card: &Card, level: u8) -> f64 {
+    let claimed = |level| card.header.machine.claimed_cache(level, true).map(|c| c.bytes as f64);
+    match (level, claimed(2), claimed(3)) {
+        (3, Some(l2), Some(l3)) if l3 > 0.0 => 1.0 + l2 / l3,
+        _ => 1.0,
+    }
+}
+
+/// Pages that were asked for and not had.
+fn page_size(card: &Card) -> Option<Finding> {
+    let noted = |p: &&Point| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m");
+    let note = card.points.iter().filter(noted).find_map(|p| p.note.clone())?;
+    Some(Finding::warning(
+        format!("the 2 MiB latency curve is none ({note}): its upper half contains page walks"),
+        &["memory.latency.dram_ns"],
+    ))
+}
+
+fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(busy) = metrics.number(SIBLING)
+        && busy > 0.02
+    {
+        let claim = match card.header.machine.threads_per_core() {
+            Some(1) => ", although the machine claims one thread per core",
+            _ => "",
+        };
+        found.push(Finding::note(
+            format!(
+                "something on the same core was at work {:.0} % of the time{claim}; disturbed \
+                 samples were set aside",
+                busy * 100.0
+            ),
+            &[SIBLING],
+        ));
+    }
+    if let Some(lost) = metrics.number(GAPS)
+        && lost > 0.01
+    {
+        found.push(Finding::warning(
+            format!(
+                "noisy host: {:.1} % of the CPU's time went to interrupts, other threads or the \
+                 hypervisor",
+                lost * 100.0
+            ),
+            &[GAPS],
+        ));
+    }
+    found
+}
+
+/// The mispredict penalty: whether half the branches failed, and whether it has two states.
+fn penalty(metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(slope) = metrics.number(SLOPE)
+        && (slope - 1.0).abs() > 0.1
+    {
+        found.push(Finding::warning(
+            format!(
+                "{slope:.2} cycles of mispredict penalty per cycle of delay instead of 1: the \
+                 predictor did not fail on half of the random branches, so the penalty is off too"
+            ),
+            &[SLOPE, PIPELINE],
+        ));
+    }
+    let states = metrics.number(FAST).zip(metrics.number(SLOW));
+    if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
+        found.push(Finding::note(
+            format!(
+                "the mispredict penalty has two states: {fast:.1} cycles in {:.0} % of the samples, \
+                 {slow:.1} in {:.0} %",
+                100.0 * (1.0 - share),
+                100.0 * share
+            ),
+            &[FAST, SLOW, SHARE],
+        ));
+    }
+    found
+}
+
+/// How far outside a published range a value may lie unmentioned: the ranges themselves come from
+/// measurements of this precision.
+const PUBLISHED_TOLERANCE: f64 = 0.03;
+
+fn published(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let outside = |value: &Value| {
+        let (measured, range) = (value.value?, reference::published(&arch.key, &value.id)?);
+        // Sizes are held against the machine's own claims.
+        let cycles = value.unit == Unit::Cycles;
+        let low = measured < range.low * (1.0 - PUBLISHED_TOLERANCE);
+        let high = measured > range.high * (1.0 + PUBLISHED_TOLERANCE);
+        (cycles && (low || high)).then(|| {
+            let published = if range.low == range.high {
+                format!("{}", range.low)
+            } else {
+                format!("{} to {}", range.low, range.high)
+            };
+            Finding::note(
+                format!(
+                    "{}: {measured:.1} cycles, published for {} {published}",
+                    value.summary, arch.name
+                ),
+                &[&value.id],
+            )
+        })
+    };
+    metrics.0.iter().filter_map(outside).collect()
+}
+
+const MUL_ADD: &str = "clock.mul_add_ratio";
+const L1_CHASE: &str = "clock.l1_chase_cycles";
+const TSC: &str = "clock.tsc_ghz";
+const LINE: &str = "cache.line_bytes";
+const SIBLING: &str = "noise.sibling_busy_ratio";
+const GAPS: &str = "noise.gap_ratio";
+const SLOPE: &str = "branch.mispredict_fit_slope_ratio";
+const PIPELINE: &str = "branch.mispredict_pipeline_cycles";
+const FAST: &str = "branch.mispredict_serial_cycles";
+const SLOW: &str = "branch.mispredict_serial_slow_cycles";
+const SHARE: &str = "branch.mispredict_slow_share_ratio";

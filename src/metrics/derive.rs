@@ -1,0 +1,358 @@
+//! One declared derivation, evaluated round by round.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use probecard_probes::probe::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use probecard_probes::record::{Param, Point, PointState};
+
+use super::CurvePoint;
+use super::levels::{self, Found, Size};
+use crate::card::Card;
+use crate::stats::{self, fit_line, median, quantile, two_modes};
+
+/// The points of one probe, by round.
+#[derive(Debug)]
+pub(super) struct Rounds<'a>(BTreeMap<u32, Vec<&'a Point>>);
+
+/// What one round says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RoundValue {
+    pub(super) value: f64,
+    /// A point it rests on had too few clean samples.
+    pub(super) noisy: bool,
+}
+
+/// What all rounds say.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) values: Vec<RoundValue>,
+    pub(super) errors: Vec<String>,
+    pub(super) notes: BTreeSet<String>,
+    /// Several methods voted and found no majority.
+    pub(super) split: bool,
+}
+
+impl<'a> Rounds<'a> {
+    pub(super) fn of(card: &'a Card, probe: &str) -> Rounds<'a> {
+        let mut rounds: BTreeMap<u32, Vec<&Point>> = BTreeMap::new();
+        for point in card.points.iter().filter(|p| p.probe == probe) {
+            rounds.entry(point.round).or_default().push(point);
+        }
+        Rounds(rounds)
+    }
+
+    pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
+        let mut outcome = Outcome::default();
+        for points in self.0.values() {
+            let mut context = Context::new(self, points, metric.unit);
+            let value = context.derive(&metric.from);
+            outcome.notes.append(&mut context.notes);
+            outcome.split |= context.split;
+            match value {
+                Ok(value) if value.is_finite() => {
+                    outcome.values.push(RoundValue { value, noisy: context.noisy });
+                }
+                Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
+                Err(reason) => outcome.errors.push(reason),
+            }
+        }
+        outcome
+    }
+
+    /// The levels of a curve in every round.
+    pub(super) fn levels(&self, select: &Select) -> Vec<Found> {
+        let found = |points: &Vec<&Point>| Context::new(self, points, Unit::Cycles).levels(select);
+        self.0.values().flat_map(found).collect()
+    }
+}
+
+struct Context<'a> {
+    all: &'a Rounds<'a>,
+    points: &'a [&'a Point],
+    cycles: bool,
+    noisy: bool,
+    notes: BTreeSet<String>,
+    split: bool,
+}
+
+/// Share of the points of a curve that may be noisy before the whole curve is.
+const MOST_NOISY: f64 = 0.2;
+
+impl<'a> Context<'a> {
+    fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
+        // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
+        // alone.
+        let cycles = unit != Unit::Ns;
+        Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
+    }
+
+    fn derive(&mut self, from: &Derive) -> Result<f64, String> {
+        match from {
+            Derive::Value(select, estimator) => self.value(select, *estimator),
+            Derive::Plateau(select, level) => {
+                let found = self.level(select, *level)?;
+                Ok(if self.cycles { found.cycles } else { found.ns })
+            }
+            Derive::Capacity(select, level) => {
+                let capacity = self.level(select, *level)?.capacity;
+                let next = self.levels(select).iter().any(|f| f.level > *level);
+                next.then_some(capacity).ok_or_else(|| "the sweep ended before this level did".into())
+            }
+            Derive::Period(select, x) => stats::period(&self.curve(select, x)?),
+            Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
+            Derive::StepUp(select, x) => stats::step(&self.curve(select, x)?, true),
+            Derive::Vote(methods) => self.vote(methods),
+            Derive::Slope(select, x) => Ok(self.line(select, x)?.slope),
+            Derive::Intercept(select, x) => Ok(self.line(select, x)?.intercept),
+            Derive::ModeValue(select, mode) => self.mode_value(select, *mode),
+            Derive::SlowShare(select) => self.slow_share(select),
+            Derive::Difference(parts) => self.pair(parts).map(|(a, b)| a - b),
+            Derive::Quotient(parts) => self.pair(parts).map(|(a, b)| a / b),
+            Derive::Times(factor, part) => {
+                let [part] = &part[..] else { return Err(malformed()) };
+                Ok(self.derive(part)? * factor)
+            }
+        }
+    }
+
+    fn pair(&mut self, parts: &Cow<'static, [Derive]>) -> Result<(f64, f64), String> {
+        let [first, second] = &parts[..] else { return Err(malformed()) };
+        Ok((self.derive(first)?, self.derive(second)?))
+    }
+
+    /// All samples of the selected points together. Clean points are preferred to noisy ones.
+    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+        let chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        if chosen.is_empty() {
+            return Err(format!("no {} was recorded", described(select)));
+        }
+        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
+        let clean: Vec<&Point> =
+            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
+        let used = if clean.is_empty() { &chosen } else { &clean };
+        self.noisy |= clean.is_empty();
+        let samples: Vec<f64> =
+            used.iter().flat_map(|p| converted(p, self.cycles)).collect();
+        if samples.is_empty() {
+            return Err(format!("no sample of {} was accepted: {}", described(select), why(&chosen)));
+        }
+        Ok(samples)
+    }
+
+    fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
+        let samples = self.samples(select)?;
+        estimate(&samples, estimator).ok_or_else(|| "no finite samples".into())
+    }
+
+    /// (parameter, lower quartile) of the clean points, in ascending order.
+    fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
+        let chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        let mut curve: Vec<(f64, f64)> = chosen
+            .iter()
+            .filter(|p| p.state == PointState::Ok)
+            .filter_map(|p| {
+                let y = estimate(&converted(p, self.cycles), Estimator::LowerQuartile)?;
+                Some((number(p, x)?, y))
+            })
+            .collect();
+        if curve.is_empty() {
+            return Err(format!("no clean point of {} was recorded", described(select)));
+        }
+        self.noisy |= ((chosen.len() - curve.len()) as f64) > MOST_NOISY * chosen.len() as f64;
+        curve.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(curve)
+    }
+
+    fn line(&mut self, select: &Select, x: &Text) -> Result<stats::Line, String> {
+        let curve = self.curve(select, x)?;
+        fit_line(&curve).ok_or_else(|| format!("{} has too few points for a line", described(select)))
+    }
+
+    fn levels(&mut self, select: &Select) -> Vec<Found> {
+        let sizes: Vec<Size> = {
+            let mut sizes: Vec<Size> = self
+                .points
+                .iter()
+                .filter(|p| matches(select, p) && p.state == PointState::Ok)
+                .filter_map(|p| {
+                    Some(Size {
+                        bytes: number(p, "working_set")?,
+                        ns: estimate(&converted(p, false), Estimator::LowerQuartile)?,
+                        cycles: estimate(&converted(p, true), Estimator::LowerQuartile)?,
+                    })
+                })
+                .collect();
+            sizes.sort_by(|a, b| a.bytes.total_cmp(&b.bytes));
+            sizes
+        };
+        levels::find(&sizes)
+    }
+
+    fn level(&mut self, select: &Select, level: Level) -> Result<Found, String> {
+        // Notes (page size) and the share of noisy points come along.
+        self.curve(select, &Text::Borrowed("working_set"))?;
+        let selected = self.points.iter().filter(|p| matches(select, p));
+        self.notes.extend(selected.filter_map(|p| p.note.clone()));
+        self.levels(select).into_iter().find(|f| f.level == level).ok_or_else(|| match level {
+            Level::Dram => "the sweep does not reach main memory: its end is no plateau".into(),
+            _ => "the curve has no plateau here: this level is shared away, partitioned, or absent".into(),
+        })
+    }
+
+    /// The value on which more than half of the methods that gave one agree.
+    fn vote(&mut self, methods: &[Derive]) -> Result<f64, String> {
+        let ballots: Vec<(String, Result<f64, String>)> =
+            methods.iter().map(|m| (name(m), self.derive(m))).collect();
+        let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
+        let says = |b: &(String, Result<f64, String>)| match &b.1 {
+            Ok(v) => format!("{} says {v}", b.0),
+            Err(e) => format!("{} has no answer ({e})", b.0),
+        };
+        let (winner, count) =
+            stats::mode(&votes).ok_or_else(|| ballots.iter().map(says).collect::<Vec<_>>().join("; "))?;
+        let dissent: Vec<String> =
+            ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)).map(says).collect();
+        if !dissent.is_empty() {
+            let note = format!("{count} of {} methods agree; {}", methods.len(), dissent.join("; "));
+            self.notes.insert(note.clone());
+            if count * 2 <= votes.len() {
+                self.split = true;
+                return Err(note);
+            }
+        }
+        Ok(winner)
+    }
+
+    /// Both states are looked for in all rounds together: each round may have met only one.
+    fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
+        let pooled: Vec<f64> = self
+            .all
+            .0
+            .values()
+            .flatten()
+            .filter(|p| matches(select, p))
+            .flat_map(|p| converted(p, self.cycles))
+            .collect();
+        two_modes(&pooled)
+    }
+
+    fn mode_value(&mut self, select: &Select, mode: Mode) -> Result<f64, String> {
+        let samples = self.samples(select)?;
+        let Some(modes) = self.modes(select) else {
+            return match mode {
+                Mode::Fast => self.value(select, Estimator::LowerQuartile),
+                Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
+            };
+        };
+        let inside: Vec<f64> = samples
+            .into_iter()
+            .filter(|&v| (v > modes.border) == (mode == Mode::Slow))
+            .collect();
+        median(&inside).ok_or_else(|| "this round met the other state only".into())
+    }
+
+    fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
+        let samples = self.samples(select)?;
+        let Some(modes) = self.modes(select) else { return Ok(0.0) };
+        let slow = samples.iter().filter(|&&v| v > modes.border).count();
+        Ok(slow as f64 / samples.len() as f64)
+    }
+}
+
+fn malformed() -> String {
+    "the card's declaration of this metric is malformed".into()
+}
+
+fn matches(select: &Select, point: &Point) -> bool {
+    point.quantity == select.quantity
+        && select.params.iter().all(|(name, value)| {
+            point.params.get(name.as_ref()).is_some_and(|p| p.to_string() == *value)
+        })
+}
+
+fn described(select: &Select) -> String {
+    let params: Vec<String> = select.params.iter().map(|(n, v)| format!("{n} {v}")).collect();
+    if params.is_empty() {
+        select.quantity.to_string()
+    } else {
+        format!("{} ({})", select.quantity, params.join(", "))
+    }
+}
+
+/// What a method of a vote is called: the quantity it looks at.
+fn name(method: &Derive) -> String {
+    match method {
+        Derive::Period(s, _) | Derive::StepDown(s, _) | Derive::StepUp(s, _) => {
+            s.quantity.replace('_', " ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn number(point: &Point, name: &str) -> Option<f64> {
+    match point.params.get(name)? {
+        Param::Int(n) => Some(*n as f64),
+        Param::Text(_) => None,
+    }
+}
+
+/// The samples of a point, times as cycles if wanted and possible.
+fn converted(point: &Point, cycles: bool) -> Vec<f64> {
+    if cycles && point.unit == Unit::Ns && point.core_ghz.len() == point.samples.len() {
+        point.samples.iter().zip(&point.core_ghz).map(|(ns, ghz)| ns * ghz).collect()
+    } else {
+        point.samples.clone()
+    }
+}
+
+fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
+    match estimator {
+        Estimator::LowerQuartile => quantile(samples, 0.25),
+        Estimator::UpperQuartile => quantile(samples, 0.75),
+        Estimator::Median => median(samples),
+        Estimator::P99 => quantile(samples, 0.99),
+        Estimator::Mean => {
+            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+        }
+    }
+}
+
+/// The most frequent reason for which samples were turned away.
+fn why(points: &[&Point]) -> String {
+    let sum = |get: fn(&Point) -> u64| points.iter().map(|p| get(p)).sum::<u64>();
+    let reasons = [
+        ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
+        ("the core clock moved", sum(|p| p.disturbances.clock)),
+        ("the thread was switched out", sum(|p| p.disturbances.nivcsw + p.disturbances.nvcsw)),
+        ("pages faulted", sum(|p| p.disturbances.minflt)),
+        ("the thread changed its CPU", sum(|p| p.disturbances.migrated)),
+    ];
+    let rejected = sum(|p| p.disturbances.rejected);
+    match reasons.iter().max_by_key(|r| r.1) {
+        Some((what, n)) if *n > 0 => format!("{what} in {n} of {rejected} samples"),
+        _ => "none was taken".into(),
+    }
+}
+
+pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
+    let mut by_x: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| matches(select, p)) {
+        let y = estimate(&point.samples, Estimator::LowerQuartile);
+        if let (Some(Param::Int(x)), Some(y)) = (point.params.get(x), y) {
+            by_x.entry(*x).or_default().push(y);
+        }
+    }
+    by_x.into_iter()
+        .filter_map(|(x, ys)| {
+            Some(CurvePoint {
+                x: x as f64,
+                y: median(&ys)?,
+                low: quantile(&ys, 0.0)?,
+                high: quantile(&ys, 1.0)?,
+            })
+        })
+        .collect()
+}

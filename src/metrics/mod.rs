@@ -1,0 +1,236 @@
+//! Points → metrics, when a card is read. Nothing here measures, and nothing here knows a probe:
+//! each declared metric says itself how it is derived.
+
+mod derive;
+mod levels;
+
+use std::collections::BTreeSet;
+
+use probecard_probes::probe::{Better, Level, Metric, Select, Tier, Unit};
+use serde::{Deserialize, Serialize};
+
+use crate::card::Card;
+use crate::stats::median;
+use derive::Rounds;
+
+/// What a metric is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Measured, and the rounds agree.
+    Ok,
+    /// Measured, but the rounds disagree by more than 5 %, or too few samples were clean.
+    Noisy,
+    /// Not measured; `reason` says why.
+    Unavailable,
+    /// Two methods disagree; `reason` says which.
+    Inconsistent,
+}
+
+impl State {
+    /// The word on the card.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Noisy => "noisy",
+            State::Unavailable => "unavailable",
+            State::Inconsistent => "inconsistent",
+        }
+    }
+}
+
+/// A metric of one card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Stable id.
+    #[serde(skip)]
+    pub id: String,
+    /// `None` when unavailable.
+    pub value: Option<f64>,
+    /// Lower end of the spread between rounds.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Unit of all three.
+    pub unit: Unit,
+    /// What it is worth.
+    pub state: State,
+    /// Why it is not `ok`, or a note on how it was had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Component family.
+    pub family: String,
+    /// Noise class.
+    pub tier: Tier,
+    /// Which direction is good.
+    pub better: Better,
+    /// Rounds that contributed.
+    pub rounds: u32,
+    /// The probe it comes from.
+    pub probe: String,
+    /// What it says, in one line.
+    pub summary: String,
+}
+
+/// All metrics of a card, in the order of the declarations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics(pub Vec<Value>);
+
+impl Metrics {
+    /// By id.
+    pub fn get(&self, id: &str) -> Option<&Value> {
+        self.0.iter().find(|v| v.id == id)
+    }
+
+    /// The number, if there is one.
+    pub fn number(&self, id: &str) -> Option<f64> {
+        self.get(id).and_then(|v| v.value)
+    }
+}
+
+/// Rounds that differ by more than this, relative to their median, make a metric noisy.
+const NOISY: f64 = 0.05;
+
+/// Evaluates every declared metric.
+pub fn evaluate(card: &Card) -> Metrics {
+    let values = card.header.declarations.iter().flat_map(|declaration| {
+        let rounds = Rounds::of(card, &declaration.probe);
+        declaration
+            .metrics
+            .iter()
+            .map(move |metric| value(card, &declaration.probe, metric, &rounds))
+    });
+    Metrics(values.collect())
+}
+
+fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Value {
+    let outcome = rounds.evaluate(metric);
+    let mut value = Value {
+        id: metric.id.to_string(),
+        value: None,
+        low: None,
+        high: None,
+        unit: metric.unit,
+        state: State::Unavailable,
+        reason: None,
+        family: metric.family.to_string(),
+        tier: metric.tier,
+        better: metric.better,
+        rounds: 0,
+        probe: probe.to_owned(),
+        summary: metric.summary.to_string(),
+    };
+    let (clean, noisy): (Vec<_>, Vec<_>) = outcome.values.iter().partition(|v| !v.noisy);
+    // Rounds without enough clean samples count only where there is nothing better.
+    let enough = clean.len() >= 2 || noisy.is_empty();
+    let used: Vec<f64> =
+        if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
+    let Some(middle) = median(&used) else {
+        value.reason = Some(why_nothing(card, probe, outcome.errors));
+        return value;
+    };
+    let low = used.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = used.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
+    value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
+    let spread = high - low;
+    (value.state, value.reason) = if outcome.split {
+        (State::Inconsistent, outcome.errors.into_iter().next())
+    } else if !enough {
+        let total = outcome.values.len();
+        let reason = format!("fewer than two of {total} rounds had enough undisturbed samples");
+        (State::Noisy, Some(reason))
+    } else if spread > (NOISY * middle.abs()).max(negligible(metric.unit)) {
+        let relative = 100.0 * spread / middle.abs();
+        let reason = if middle == 0.0 {
+            "the rounds disagree".to_owned()
+        } else {
+            format!("the rounds differ by {relative:.0} %")
+        };
+        (State::Noisy, Some(reason))
+    } else {
+        (State::Ok, outcome.notes.into_iter().next())
+    };
+    value
+}
+
+/// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
+/// usual value is zero.
+fn negligible(unit: Unit) -> f64 {
+    match unit {
+        Unit::Cycles => 0.05,
+        Unit::Ratio => 0.002,
+        _ => 0.0,
+    }
+}
+
+/// The best reason there is: what was skipped or failed, else what the derivation said.
+fn why_nothing(card: &Card, probe: &str, errors: Vec<String>) -> String {
+    let failed = card.fails.iter().find(|f| f.probe == probe).map(|f| f.how.clone());
+    let ran = card.points.iter().any(|p| p.probe == probe);
+    let skipped = card
+        .skips
+        .iter()
+        .find(|s| s.probe == probe && !ran)
+        .map(|s| format!("needs {}: {}", s.need, s.reason));
+    skipped
+        .or(if ran { None } else { failed.clone() })
+        .or_else(|| errors.into_iter().next())
+        .or(failed)
+        .unwrap_or_else(|| "not measured in this run".into())
+}
+
+/// One point of a curve over a numeric parameter, all rounds taken together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The parameter.
+    pub x: f64,
+    /// Median over rounds of the round's estimate.
+    pub y: f64,
+    /// Lowest round.
+    pub low: f64,
+    /// Highest round.
+    pub high: f64,
+}
+
+/// The selected points against parameter `x`, in the unit they were recorded in.
+pub fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
+    derive::curve(card, select, x)
+}
+
+/// A level of the memory hierarchy found on the latency curve, all rounds taken together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    /// Which.
+    pub level: Level,
+    /// Smallest working set on it, bytes.
+    pub from: f64,
+    /// Largest working set on it, bytes: the effective capacity (for DRAM the end of the sweep).
+    pub to: f64,
+    /// Its height in ns.
+    pub ns: f64,
+}
+
+/// The levels of the curve of the selected points: medians over the rounds that saw them.
+pub fn plateaus(card: &Card, select: &Select) -> Vec<Plateau> {
+    let probes: BTreeSet<&str> = card
+        .points
+        .iter()
+        .filter(|p| p.quantity == select.quantity)
+        .map(|p| p.probe.as_str())
+        .collect();
+    let found: Vec<levels::Found> =
+        probes.iter().flat_map(|probe| Rounds::of(card, probe).levels(select)).collect();
+    [Level::L1, Level::L2, Level::L3, Level::Dram]
+        .into_iter()
+        .filter_map(|level| {
+            let of = |get: fn(&levels::Found) -> f64| {
+                median(&found.iter().filter(|f| f.level == level).map(get).collect::<Vec<_>>())
+            };
+            Some(Plateau { level, from: of(|f| f.from)?, to: of(|f| f.capacity)?, ns: of(|f| f.ns)? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

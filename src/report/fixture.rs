@@ -1,0 +1,291 @@
+//! Cards made in memory for the tests of the reports.
+
+use std::collections::BTreeMap;
+
+use probecard_probes::machine::Machine;
+use probecard_probes::probe::{Better, Level, Tier, Unit};
+use probecard_probes::record::{Disturbances, Fail, Param, Point, PointState, Skip};
+
+use super::Summary;
+use crate::card::{Card, End, EndState, Header, Plan, Tool};
+use crate::findings::{Finding, Severity};
+use crate::metrics::{Metrics, State, Value};
+
+/// Gaps in the noise points of [`summary`].
+pub(crate) const GAPS: usize = 1_206;
+
+/// A machine, a full card, and something of everything that a report must show.
+pub(crate) fn summary() -> Summary {
+    let mut card = blank("9B45");
+    card.points = points();
+    card.skips.push(Skip {
+        probe: "storage".into(),
+        need: "a folder on a disk".into(),
+        reason: "the root file system is in memory".into(),
+        remedy: "mount a disk".into(),
+    });
+    card.fails.push(Fail {
+        probe: "branch".into(),
+        round: 2,
+        how: "killed by signal 11 (SIGSEGV)".into(),
+        stderr: "first line\nlast line".into(),
+    });
+    card.end = Some(End { state: EndState::Complete, wall_s: 93.4 });
+    Summary { card, metrics: metrics(), findings: findings() }
+}
+
+/// A header and nothing else.
+pub(crate) fn empty() -> Summary {
+    let card = blank("empty");
+    Summary { card, metrics: Metrics::default(), findings: Vec::new() }
+}
+
+/// Every text of the card wants to be markup, or to steer a terminal.
+pub(crate) fn hostile() -> Summary {
+    let evil = "<script>alert(1)</script>\" onload='x' \x1b[31m&";
+    let mut summary = summary();
+    let card = &mut summary.card;
+    card.header.machine = machine(evil);
+    card.header.tool.version = evil.into();
+    card.header.tool.revision = evil.into();
+    card.header.start = evil.into();
+    card.header.plan.tier = evil.into();
+    card.header.plan.cpu_reason = evil.into();
+    card.remarks.push(evil.into());
+    card.points.iter_mut().for_each(|p| p.note = Some(evil.into()));
+    for skip in &mut card.skips {
+        *skip = Skip {
+            probe: evil.into(),
+            need: evil.into(),
+            reason: evil.into(),
+            remedy: evil.into(),
+        };
+    }
+    card.fails.iter_mut().for_each(|f| (f.how, f.stderr) = (evil.into(), evil.into()));
+    for value in &mut summary.metrics.0 {
+        value.family = evil.into();
+        value.summary = evil.into();
+        value.reason = Some(evil.into());
+    }
+    summary.findings.iter_mut().for_each(|f| f.text = evil.into());
+    summary
+}
+
+fn blank(hostname: &str) -> Card {
+    Card {
+        header: Header {
+            format: 1,
+            tool: Tool {
+                name: "probecard".into(),
+                version: "0.1.0".into(),
+                revision: "0123456".into(),
+            },
+            id: "00000000-test".into(),
+            start: "2025-11-22T04:08:09Z".into(),
+            arguments: vec!["run".into()],
+            seed: 42,
+            plan: Plan {
+                tier: "standard".into(),
+                rounds: 5,
+                budget_s: 120.0,
+                cpu: 1,
+                cpu_reason: "the quieter of two".into(),
+            },
+            machine: machine(hostname),
+            declarations: Vec::new(),
+        },
+        points: Vec::new(),
+        skips: Vec::new(),
+        fails: Vec::new(),
+        rounds: Vec::new(),
+        end: None,
+        remarks: Vec::new(),
+    }
+}
+
+fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f64>) -> Point {
+    Point {
+        probe: probe.into(),
+        round,
+        quantity: quantity.into(),
+        params: BTreeMap::new(),
+        unit,
+        samples,
+        ops: 1000,
+        core_ghz: Vec::new(),
+        disturbances: Disturbances::default(),
+        state: PointState::Ok,
+        note: None,
+    }
+}
+
+fn with(mut point: Point, params: &[(&str, Param)]) -> Point {
+    point.params = params.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    point
+}
+
+/// A repeatable wobble of up to `share`.
+fn wobble(seed: f64, share: f64) -> f64 {
+    1.0 + share * (seed * 12.9898).sin()
+}
+
+fn points() -> Vec<Point> {
+    let mut points = Vec::new();
+    for round in 0..5 {
+        latency_points(&mut points, round);
+        clock_points(&mut points, round);
+        noise_points(&mut points, round);
+    }
+    points
+}
+
+/// Steps with soft edges, higher for 4 KiB pages, flat for the prefetched variants.
+fn latency(variant: &str, bytes: f64) -> f64 {
+    let step = |edge: f64, height: f64| height / (1.0 + (edge / bytes).powi(4));
+    match variant {
+        "random_2m" => 1.09 + step(55e3, 2.75) + step(1.3e6, 9.4) + step(9e6, 108.0),
+        "random_4k" => {
+            1.09 + step(55e3, 2.75) + step(1.2e6, 12.0) + step(7e6, 128.0) + step(40e6, 30.0)
+        }
+        "page_local" => 1.09 + step(55e3, 2.4) + step(1.3e6, 4.0) + step(12e6, 31.0),
+        _ => 1.09 + step(55e3, 0.2) + step(1.3e6, 0.5) + step(16e6, 2.2),
+    }
+}
+
+fn latency_points(points: &mut Vec<Point>, round: u32) {
+    for variant in ["random_2m", "random_4k", "page_local", "sequential"] {
+        for quarter in 0..=68 {
+            let bytes = (4096.0 * 2f64.powf(f64::from(quarter) / 4.0) / 64.0).round() * 64.0;
+            let ns = latency(variant, bytes) * wobble(f64::from(round * 100 + quarter), 0.03);
+            let samples = (0..9).map(|i| ns * wobble(f64::from(i), 0.01)).collect();
+            let params =
+                [("working_set", Param::from(bytes as u64)), ("variant", Param::from(variant))];
+            let mut point =
+                with(point("memory-latency", "latency", round, Unit::Ns, samples), &params);
+            point.core_ghz = vec![3.706; point.samples.len()];
+            if variant == "random_2m" && bytes > 64e6 {
+                point.note = Some("huge pages not granted: 4K".into());
+            }
+            points.push(point);
+        }
+    }
+}
+
+fn clock_points(points: &mut Vec<Point>, round: u32) {
+    for (i, us) in
+        [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 50_000, 200_000, 1_000_000]
+            .into_iter()
+            .enumerate()
+    {
+        let rise = 1.0 - (-(us as f64) / 3_000.0).exp();
+        let ghz = (2.9 + 0.81 * rise) * wobble(f64::from(round) + i as f64, 0.006);
+        let params = [("after_idle_us", Param::from(us as u64))];
+        points.push(with(
+            point("clock", "core_ghz_after_idle", round, Unit::Ghz, vec![ghz; 3]),
+            &params,
+        ));
+    }
+}
+
+/// 1,206 gaps in 6 s: ticks, and a few long ones.
+fn noise_points(points: &mut Vec<Point>, round: u32) {
+    let count = if round == 0 { 1_000 } else { 50 };
+    let mut gaps: Vec<f64> = (0..count).map(|i| 3_200.0 * wobble(f64::from(i), 0.6)).collect();
+    if round == 1 {
+        gaps.extend([21e3, 35e3, 38e3, 400e3, 1.9e6, 4.1e6]);
+    }
+    let cpu = [("cpu", Param::from(1u64))];
+    points.push(with(point("noise", "gap", round, Unit::Ns, gaps), &cpu));
+    points.push(with(point("noise", "observed_ns", round, Unit::Ns, vec![1.2e9]), &cpu));
+}
+
+fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
+    Value {
+        id: id.into(),
+        value: Some(value),
+        low: Some(value * 0.99),
+        high: Some(value * 1.01),
+        unit,
+        state: State::Ok,
+        reason: None,
+        family: family.into(),
+        tier: Tier::T1,
+        better: Better::Lower,
+        rounds: 5,
+        probe: "memory-latency".into(),
+        summary: "what it says".into(),
+    }
+}
+
+fn metrics() -> Metrics {
+    let mut all = Vec::new();
+    for (level, ns) in
+        [(Level::L1, 1.09), (Level::L2, 3.84), (Level::L3, 13.2), (Level::Dram, 121.0)]
+    {
+        let name = format!("{level:?}").to_lowercase();
+        all.push(value(&format!("memory.latency.{name}_ns"), "memory", Unit::Ns, ns));
+        let cycles = ns * 3.706;
+        all.push(value(&format!("memory.latency.{name}_cycles"), "memory", Unit::Cycles, cycles));
+    }
+    all.push(value("memory.read_1m_sequential_ns", "memory", Unit::Ns, 38_200.0));
+    all.push(value("cache.l1d_bytes", "cache", Unit::Bytes, 49_152.0));
+    all.push(value("cache.l2_bytes", "cache", Unit::Bytes, 1_048_576.0));
+    all.push(value("cache.l3_effective_bytes", "cache", Unit::Bytes, 8_388_608.0));
+    let mut line = value("cache.line_bytes", "cache", Unit::Bytes, 64.0);
+    line.state = State::Inconsistent;
+    line.reason = Some("two methods say 64 B, two say 128 B".into());
+    all.push(line);
+    let mut mispredict = value("branch.mispredict_ns", "branch", Unit::Ns, 4.71);
+    (mispredict.state, mispredict.low, mispredict.high) = (State::Noisy, Some(3.9), Some(9.4));
+    all.push(mispredict);
+    all.push(value("branch.mispredict_pipeline_cycles", "branch", Unit::Cycles, 14.8));
+    all.push(value("clock.core_ghz", "clock", Unit::Ghz, 3.706));
+    all.push(value("clock.settle_ms", "clock", Unit::Ms, 8.4));
+    all.push(value("noise.gap_ratio", "noise", Unit::Ratio, 0.001_54));
+    all.push(value("noise.gap_p99_ns", "noise", Unit::Ns, 21_200.0));
+    let mut steal = value("noise.steal_ratio", "noise", Unit::Ratio, 0.0);
+    (steal.value, steal.low, steal.high) = (None, None, None);
+    (steal.state, steal.rounds) = (State::Unavailable, 0);
+    steal.reason = Some("the hypervisor does not report steal time".into());
+    all.push(steal);
+    Metrics(all)
+}
+
+fn findings() -> Vec<Finding> {
+    let finding = |severity, text: &str, metric: &str| Finding {
+        severity,
+        text: text.into(),
+        metrics: vec![metric.into()],
+    };
+    vec![
+        finding(
+            Severity::Warning,
+            "The L3 cache is claimed to have 32 MiB, but a random walk leaves its level at 8 MiB: \
+             neighbours share it.",
+            "cache.l3_effective_bytes",
+        ),
+        finding(Severity::Note, "The branch numbers are noisy.", "branch.mispredict_ns"),
+    ]
+}
+
+/// A guest on Zen 5 with the given name.
+fn machine(name: &str) -> Machine {
+    let cache = |level: u8, kind: &str, bytes: u64| serde_json::json!({ "level": level, "kind": kind, "bytes": bytes, "source": "sysfs" });
+    serde_json::from_value(serde_json::json!({
+        "cpu": {
+            "architecture": "x86_64",
+            "vendor": "AuthenticAMD",
+            "brand": format!("AMD EPYC {name}"),
+            "microarchitecture": { "key": "zen5", "name": "Zen 5 (Turin)" },
+        },
+        "caches": [
+            cache(1, "data", 48 << 10),
+            cache(2, "unified", 1 << 20),
+            cache(3, "unified", 32 << 20),
+        ],
+        "topology": { "online": [0, 1] },
+        "limits": { "allowed_cpus": [0, 1] },
+        "host": { "name": name, "hypervisor": "KVM" },
+    }))
+    .unwrap()
+}

@@ -1,0 +1,107 @@
+//! The page: one HTML file with everything inside, readable from disk without a network.
+
+use anyhow::Context;
+use base64::Engine;
+use minijinja::{AutoEscape, Environment};
+
+use super::Summary;
+use super::plots::{self, Picture};
+
+mod context;
+
+const PAGE: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/report.html"));
+const MACROS: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/macros.html"));
+const STYLE: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/style.css"));
+
+/// The page of a card with its pictures inlined.
+pub fn html(summary: &Summary, pictures: &[Picture]) -> anyhow::Result<String> {
+    let environment = environment().context("the page's template is broken: report this")?;
+    let template = environment.get_template("report.html")?;
+    template
+        .render(minijinja::value::Serde(context::Page::of(summary, pictures)))
+        .context("the page could not be filled in: report this with the card")
+}
+
+/// Templates that end in `.html` escape everything that comes from a card.
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|name| {
+        if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+    });
+    environment.set_syntax(
+        minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
+    );
+    environment.add_template("style.css", STYLE)?;
+    environment.add_template("macros.html", MACROS)?;
+    environment.add_template("report.html", PAGE)?;
+    environment.add_global("font_regular", encoded(plots::REGULAR));
+    environment.add_global("font_medium", encoded(plots::MEDIUM));
+    Ok(environment)
+}
+
+fn encoded(font: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(font)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+    use crate::report::fixture;
+
+    /// Drawn once, because PNGs take their time in an unoptimised build.
+    fn full_page() -> &'static str {
+        static PAGE: LazyLock<String> = LazyLock::new(|| page(&fixture::summary()));
+        &PAGE
+    }
+
+    fn page(summary: &Summary) -> String {
+        html(summary, &plots::all(summary)).unwrap()
+    }
+
+    #[test]
+    fn nothing_of_a_card_becomes_markup() {
+        let page = page(&fixture::hostile());
+        assert!(!page.contains("<script>alert"), "a card's text was not escaped");
+        assert!(!page.contains("\" onload="));
+        assert!(page.contains("&lt;script&gt;alert"));
+    }
+
+    #[test]
+    fn the_page_asks_nobody_for_anything() {
+        let page = full_page();
+        for outside in ["src=\"http", "<link", "@import", "url(http", "url(\"http"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+        assert!(page.len() < 2 << 20, "{} bytes", page.len());
+    }
+
+    #[test]
+    fn pictures_follow_the_theme() {
+        let page = full_page();
+        let svg = page.split("<svg").nth(1).unwrap();
+        assert!(svg.contains("var(--ink)") && !svg.contains("\"#1A1D21\""));
+    }
+
+    #[test]
+    fn an_empty_card_has_a_page() {
+        let page = page(&fixture::empty());
+        assert!(page.contains("interrupted") && !page.contains("<svg"));
+        assert!(page.contains("needs the memory-latency probe"), "the list is there anyway");
+    }
+
+    #[test]
+    fn every_opened_element_is_closed() {
+        let page = full_page();
+        for tag in ["section", "table", "tbody", "tr", "td", "th", "figure", "svg", "details"] {
+            let open = page.matches(&format!("<{tag}>")).count()
+                + page.matches(&format!("<{tag} ")).count();
+            let close = page.matches(&format!("</{tag}>")).count();
+            assert_eq!(open, close, "<{tag}>");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What the page's template is filled in with: finished texts, nothing to compute.
+
+use probecard_probes::probe::Unit;
+use serde::Serialize;
+
+use super::Summary;
+use super::plots::{self, Picture};
+use crate::card::EndState;
+use crate::findings::{Finding, Severity};
+use crate::metrics::{State, Value};
+use crate::report::ladder::{self, Rung};
+use crate::report::pairs::{self, Pair};
+use crate::report::reference::{self, List, Row};
+use crate::report::{format, machine_view};
+
+/// The whole page.
+#[derive(Serialize)]
+pub(super) struct Page {
+    title: String,
+    date: String,
+    tool: String,
+    run: String,
+    headlines: Vec<Headline>,
+    findings: Vec<FindingView>,
+    pictures: Vec<PictureView>,
+    /// Whether one of the pictures is the ladder.
+    drawn: bool,
+    ladder: Vec<RungView>,
+    families: Vec<FamilyView>,
+    machine: Vec<MachineRow>,
+    skips: Vec<SkipView>,
+    failures: Vec<FailView>,
+    remarks: Vec<String>,
+    lists: Vec<ListView>,
+    versions: Vec<VersionRow>,
+}
+
+#[derive(Serialize)]
+struct Headline {
+    number: String,
+    text: String,
+    noisy: bool,
+}
+
+#[derive(Serialize)]
+struct FindingView {
+    severity: &'static str,
+    text: String,
+    metrics: String,
+}
+
+#[derive(Serialize)]
+struct PictureView {
+    name: &'static str,
+    title: String,
+    caption: String,
+    svg: String,
+}
+
+#[derive(Serialize)]
+struct RungView {
+    label: &'static str,
+    value: String,
+    interval: String,
+    noisy: bool,
+    why: String,
+    old: String,
+    old_ratio: String,
+    new: String,
+    new_ratio: String,
+}
+
+#[derive(Serialize)]
+struct FamilyView {
+    name: String,
+    rows: Vec<MetricRow>,
+}
+
+#[derive(Serialize)]
+struct MetricRow {
+    id: String,
+    summary: String,
+    value: String,
+    interval: String,
+    cycles: String,
+    state: &'static str,
+    reason: String,
+    published: String,
+    source: String,
+    claim: String,
+    rounds: u32,
+}
+
+#[derive(Serialize)]
+struct MachineRow {
+    label: String,
+    value: String,
+    known: bool,
+}
+
+#[derive(Serialize)]
+struct SkipView {
+    probe: String,
+    need: String,
+    reason: String,
+    remedy: String,
+}
+
+#[derive(Serialize)]
+struct FailView {
+    probe: String,
+    round: u32,
+    how: String,
+    stderr: String,
+}
+
+#[derive(Serialize)]
+struct ListView {
+    year: String,
+    author: &'static str,
+    title: &'static str,
+    url: &'static str,
+    via: &'static str,
+    note: &'static str,
+    computed: bool,
+}
+
+#[derive(Serialize)]
+struct VersionRow {
+    label: &'static str,
+    values: Vec<String>,
+    note: &'static str,
+}
+
+impl Page {
+    pub(super) fn of(summary: &Summary, pictures: &[Picture]) -> Page {
+        let card = &summary.card;
+        let header = &card.header;
+        let tool = &header.tool;
+        Page {
+            title: header.machine.title(),
+            date: format::moment(&header.start),
+            tool: format!("{} {} ({})", tool.name, tool.version, tool.revision),
+            run: run(summary),
+            headlines: headlines(summary),
+            findings: summary.findings.iter().map(finding).collect(),
+            pictures: pictures.iter().map(picture).collect(),
+            drawn: pictures.iter().any(|p| p.name == "ladder"),
+            ladder: ladder::rungs(summary)
+                .iter()
+                .chain(&ladder::extras(summary))
+                .map(rung)
+                .collect(),
+            families: families(summary),
+            machine: machine_view::rows(&header.machine)
+                .map(|(label, value, known)| MachineRow { label, value, known })
+                .collect(),
+            skips: skips(summary),
+            failures: failures(summary),
+            remarks: card.remarks.clone(),
+            lists: main_lists().map(list).collect(),
+            versions: reference::ladder().rows.iter().map(version).collect(),
+        }
+    }
+}
+
+fn run(summary: &Summary) -> String {
+    let plan = &summary.card.header.plan;
+    let end = match &summary.card.end {
+        Some(end) if end.state == EndState::Complete => format!("complete in {:.0} s", end.wall_s),
+        _ => "interrupted before the end; run --resume goes on".to_owned(),
+    };
+    format!(
+        "tier {}, {} rounds, CPU {} ({}), {end}",
+        plan.tier, plan.rounds, plan.cpu, plan.cpu_reason
+    )
+}
+
+/// The few numbers that a reader should take away.
+fn headlines(summary: &Summary) -> Vec<Headline> {
+    [
+        ("memory.latency.l1_ns", "to read from the first cache"),
+        ("memory.latency.dram_ns", "to read from main memory"),
+        ("branch.mispredict_ns", "for a branch that was guessed wrong"),
+        ("clock.core_ghz", "core clock under load"),
+        ("noise.gap_ratio", "of the time taken away by others"),
+    ]
+    .into_iter()
+    .filter_map(|(id, text)| {
+        let value = summary.metrics.get(id)?;
+        let number = format::quantity(format::believable(value)?, value.unit);
+        Some(Headline { number, text: text.into(), noisy: value.state == State::Noisy })
+    })
+    .collect()
+}
+
+fn finding(finding: &Finding) -> FindingView {
+    FindingView {
+        severity: match finding.severity {
+            Severity::Corruption => "corruption",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        },
+        text: finding.text.clone(),
+        metrics: finding.metrics.join(", "),
+    }
+}
+
+fn picture(picture: &Picture) -> PictureView {
+    PictureView {
+        name: picture.name,
+        title: picture.title.clone(),
+        caption: picture.caption.clone(),
+        svg: plots::themed(&picture.svg),
+    }
+}
+
+fn rung(rung: &Rung) -> RungView {
+    let here = rung.here.as_ref().ok();
+    let quoted = |quote: Option<reference::Quote>| {
+        quote.map(|q| format::quoted(q.ns, Unit::Ns)).unwrap_or_default()
+    };
+    let ratio = |quote: Option<reference::Quote>| {
+        here.zip(quote).map(|(h, q)| ladder::ratio(h, q).text).unwrap_or_default()
+    };
+    RungView {
+        label: rung.label,
+        value: here.map(|h| h.text()).unwrap_or_default(),
+        interval: here.map(|h| h.interval()).unwrap_or_default(),
+        noisy: here.is_some_and(|h| h.noisy),
+        why: rung.here.as_ref().err().cloned().unwrap_or_default(),
+        old: quoted(rung.old),
+        old_ratio: ratio(rung.old),
+        new: quoted(rung.new),
+        new_ratio: ratio(rung.new),
+    }
+}
+
+fn families(summary: &Summary) -> Vec<FamilyView> {
+    pairs::families(&summary.metrics)
+        .into_iter()
+        .map(|family| FamilyView {
+            name: family.name.to_owned(),
+            rows: family.pairs.iter().map(|pair| metric(summary, pair)).collect(),
+        })
+        .collect()
+}
+
+fn metric(summary: &Summary, pair: &Pair<'_>) -> MetricRow {
+    let value = pair.main;
+    let machine = &summary.card.header.machine;
+    let (published, source) = machine_view::arch_key(machine)
+        .and_then(|key| {
+            let of = |v: &Value| printed(key, v);
+            pair.cycles.and_then(of).or_else(|| of(value))
+        })
+        .unwrap_or_default();
+    let claim = machine_view::claims(machine)
+        .into_iter()
+        .find(|claim| claim.metric == value.id)
+        .map(|claim| machine_view::human_bytes(claim.bytes))
+        .unwrap_or_default();
+    MetricRow {
+        id: if pair.cycles.is_some() {
+            format!("{}_ns, _cycles", pair.name)
+        } else {
+            pair.name.to_owned()
+        },
+        summary: value.summary.clone(),
+        value: value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default(),
+        interval: format::interval(value),
+        cycles: pair
+            .cycles
+            .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
+            .unwrap_or_default(),
+        state: value.state.word(),
+        reason: value.reason.clone().unwrap_or_default(),
+        published,
+        source,
+        claim,
+        rounds: value.rounds,
+    }
+}
+
+/// The range in print and where it stands.
+fn printed(arch: &str, value: &Value) -> Option<(String, String)> {
+    let p = reference::published(arch, &value.id)?;
+    let year = p.year.map(|y| format!(", {y}")).unwrap_or_default();
+    let derived = if p.computed { "; derived" } else { "" };
+    let note = p.note.map(|n| format!("; {n}")).unwrap_or_default();
+    let source = format!("{}{year}{derived}{note}", p.title);
+    Some((format::range(p.low, p.high, value.unit), source))
+}
+
+fn skips(summary: &Summary) -> Vec<SkipView> {
+    let view = |s: &probecard_probes::record::Skip| SkipView {
+        probe: s.probe.clone(),
+        need: s.need.clone(),
+        reason: s.reason.clone(),
+        remedy: s.remedy.clone(),
+    };
+    summary.card.skips.iter().map(view).collect()
+}
+
+fn failures(summary: &Summary) -> Vec<FailView> {
+    let view = |f: &probecard_probes::record::Fail| FailView {
+        probe: f.probe.clone(),
+        round: f.round + 1,
+        how: f.how.clone(),
+        stderr: f.stderr.clone(),
+    };
+    summary.card.fails.iter().map(view).collect()
+}
+
+fn main_lists() -> impl Iterator<Item = &'static List> {
+    reference::ladder().lists.iter().filter(|l| !l.elsewhere)
+}
+
+fn list(list: &'static List) -> ListView {
+    let text = |t: &'static Option<String>| t.as_deref().unwrap_or_default();
+    ListView {
+        year: list.year.map(|y| y.to_string()).unwrap_or_default(),
+        author: &list.author,
+        title: &list.title,
+        url: &list.url,
+        via: text(&list.via),
+        note: text(&list.note),
+        computed: list.computed,
+    }
+}
+
+fn version(row: &'static Row) -> VersionRow {
+    let value = |list: &List| row.ns.get(&list.id).map(|ns| format::quoted(*ns, Unit::Ns));
+    VersionRow {
+        label: &row.label,
+        values: main_lists().map(|list| value(list).unwrap_or_default()).collect(),
+        note: row.note.as_deref().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,157 @@
+//! The core clock over time after idle: how long a thread must run before it runs at speed.
+
+use std::borrow::Cow;
+
+use plotters::backend::DrawingBackend;
+use probecard_probes::probe::{Select, Unit, text};
+
+use super::canvas::{Canvas, Drawing, text_width};
+use super::frame::{Frame, Tick, WIDTH, heading, time_label};
+use super::scale::{Axis, decades, round_ticks};
+use super::theme::{Align, BLUE, BLUE_PALE, INK, MUTED, SMALL, VERMILION};
+use super::{Picture, picture};
+use crate::metrics::{self, CurvePoint};
+use crate::report::{Summary, format};
+
+const HEIGHT: f64 = 430.0;
+const TOP: f64 = 100.0;
+const BOTTOM: f64 = 362.0;
+const LEFT_EDGE: f64 = 86.0;
+const RIGHT_EDGE: f64 = 876.0;
+const TITLE: &str = "The core clock after idle";
+
+/// The data of the picture.
+pub(super) struct Clock {
+    points: Vec<CurvePoint>,
+    settled_ghz: Option<f64>,
+    settle_us: Option<f64>,
+    machine: String,
+}
+
+impl Clock {
+    /// `None` when the card does not follow the clock.
+    pub(super) fn of(summary: &Summary) -> Option<Clock> {
+        let select = Select { quantity: text("core_ghz_after_idle"), params: Cow::Borrowed(&[]) };
+        let mut points = metrics::curve(&summary.card, &select, "after_idle_us");
+        points.retain(|p| p.x > 0.0 && p.low.is_finite() && p.high.is_finite());
+        let metric = |id: &str| summary.metrics.get(id).and_then(format::believable);
+        (points.len() > 1).then(|| Clock {
+            points,
+            settled_ghz: metric("clock.core_ghz"),
+            settle_us: metric("clock.settle_ms").map(|ms| ms * 1e3).filter(|us| *us > 0.0),
+            machine: summary.card.header.machine.title(),
+        })
+    }
+
+    pub(super) fn picture(&self) -> Picture {
+        let caption = "The clock of the core, measured by two chains of dependent instructions, \
+                       from the moment a sleeping thread wakes. The pale band is the spread \
+                       between rounds. The vertical axis does not start at zero.";
+        picture("clock", TITLE, caption.to_owned(), self)
+    }
+
+    /// At least a tenth of the clock is shown, so that jitter does not look like a fall.
+    fn y_range(&self) -> (f64, f64) {
+        let ends = self.points.iter().flat_map(|p| [p.low, p.high]).chain(self.settled_ghz);
+        let (low, high) = ends.fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+        let room = ((high * 0.1 - (high - low)) / 2.0).max((high - low) * 0.12).max(0.01);
+        ((low - room).max(0.0), high + room)
+    }
+
+    fn frame(&self) -> Frame {
+        let (first, last) = (self.points[0].x, self.points[self.points.len() - 1].x);
+        Frame {
+            left: LEFT_EDGE,
+            right: RIGHT_EDGE,
+            top: TOP,
+            bottom: BOTTOM,
+            x: Axis::log((first, last.max(first * 2.0)), (LEFT_EDGE, RIGHT_EDGE)),
+            y: Axis::linear(self.y_range(), (BOTTOM, TOP)),
+        }
+    }
+
+    fn ticks(&self) -> (Vec<Tick>, Vec<Tick>) {
+        let (first, last) = (self.points[0].x, self.points[self.points.len() - 1].x);
+        let x = decades(first, last).into_iter().map(|us| (us, time_label(us * 1e3))).collect();
+        let (low, high) = self.y_range();
+        let y = round_ticks(low, high, 7.0).into_iter().map(|g| (g, format::quoted(g, Unit::Ghz)));
+        (x, y.collect())
+    }
+}
+
+impl Drawing for Clock {
+    fn size(&self) -> (f64, f64) {
+        (WIDTH, HEIGHT)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+        heading(c, TITLE, &self.machine);
+        let frame = self.frame();
+        let (x, y) = self.ticks();
+        frame.grid(c, &x, &y);
+        frame.names(c, "time since the thread woke, logarithmic", "core clock");
+        let place = |x: f64, y: f64| (frame.x.at(x), frame.y.at(y));
+        let upper = self.points.iter().map(|p| place(p.x, p.high));
+        let lower = self.points.iter().rev().map(|p| place(p.x, p.low));
+        c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
+        self.draw_settled(c, &frame);
+        let line: Vec<(f64, f64)> = self.points.iter().map(|p| place(p.x, p.y)).collect();
+        c.path(&line, 2.4, BLUE);
+        for point in line {
+            c.dot(point, 3.0, BLUE);
+        }
+    }
+}
+
+impl Clock {
+    /// The settled clock as a level, the time it took as a mark on the time axis.
+    fn draw_settled<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
+        if let Some(ghz) = self.settled_ghz {
+            let y = frame.y.at(ghz);
+            c.dashes((LEFT_EDGE, y), (RIGHT_EDGE, y), 1.2, MUTED);
+            let label = format!("under load: {}", format::quantity(ghz, Unit::Ghz));
+            // Where the curve starts below the level, the space above its start is free.
+            let set = SMALL.ink(INK);
+            if self.points[0].y < ghz {
+                c.text((LEFT_EDGE + 4.0, y - 7.0), &label, set);
+            } else {
+                c.text((RIGHT_EDGE, y + 17.0), &label, set.align(Align::Right));
+            }
+        }
+        let Some(us) = self.settle_us else { return };
+        let x = frame.x.at(us);
+        c.dashes((x, TOP), (x, BOTTOM), 1.2, VERMILION);
+        let label = format!("settled after {}", time_label(us * 1e3));
+        let half = text_width(&label, SMALL) / 2.0;
+        let at = x.clamp(LEFT_EDGE + half, RIGHT_EDGE - half);
+        c.text((at, TOP - 6.0), &label, SMALL.ink(VERMILION).align(Align::Center));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::plots::canvas::svg;
+
+    #[test]
+    fn both_axes_have_units_and_the_settled_clock_is_named() {
+        let svg = svg(&Clock::of(&fixture::summary()).unwrap(), TITLE);
+        for text in ["GHz", "10 µs", "1 s", "under load: 3.71 GHz", "settled after"] {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_steady_clock_does_not_look_unsteady() {
+        let mut clock = Clock::of(&fixture::summary()).unwrap();
+        clock.points.iter_mut().for_each(|p| (p.low, p.y, p.high) = (3.70, 3.70, 3.71));
+        let (low, high) = clock.y_range();
+        assert!(high - low > 0.35, "{low} {high}");
+    }
+
+    #[test]
+    fn no_points_no_picture() {
+        assert!(Clock::of(&fixture::empty()).is_none());
+    }
+}

@@ -1,0 +1,69 @@
+//! The pictures of a card, each as SVG and as PNG; one file per picture.
+
+use super::Summary;
+
+mod canvas;
+mod clock;
+mod frame;
+mod ladder;
+mod noise;
+mod scale;
+mod staircase;
+mod theme;
+
+/// Roboto Regular, for pictures and page.
+pub(super) const REGULAR: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Regular.ttf"));
+/// Roboto Medium.
+pub(super) const MEDIUM: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Medium.ttf"));
+
+/// A finished picture.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Stem of its files.
+    pub name: &'static str,
+    /// What it shows.
+    pub title: String,
+    /// How to read it.
+    pub caption: String,
+    /// The drawing, in page units, with the fixed light palette.
+    pub svg: String,
+    /// The same at twice the page's resolution.
+    pub png: Vec<u8>,
+}
+
+/// The pictures for which the card has data, in the order of the page.
+pub fn all(summary: &Summary) -> Vec<Picture> {
+    [
+        ladder::Ladder::of(summary).map(|d| d.picture()),
+        staircase::Staircase::of(summary).map(|d| d.picture()),
+        clock::Clock::of(summary).map(|d| d.picture()),
+        noise::Noise::of(summary).map(|d| d.picture()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// An SVG with its palette replaced by the page's variables, so that it follows the page's theme.
+pub(super) fn themed(svg: &str) -> String {
+    theme::PALETTE.iter().fold(svg.to_owned(), |svg, ink| {
+        svg.replace(&format!("\"{}\"", ink.hex), &format!("\"var({})\"", ink.variable))
+    })
+}
+
+fn picture(
+    name: &'static str,
+    title: &str,
+    caption: String,
+    drawing: &impl canvas::Drawing,
+) -> Picture {
+    Picture {
+        name,
+        title: title.to_owned(),
+        caption,
+        svg: canvas::svg(drawing, title),
+        png: canvas::png(drawing),
+    }
+}

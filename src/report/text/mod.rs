@@ -1,0 +1,255 @@
+//! The card in the terminal: no line is wider than asked for, colour only when told.
+
+use std::cmp::Ordering;
+
+use super::Summary;
+use super::format;
+use super::pairs::{Pair, families};
+use super::{ladder, machine_view, reference};
+use crate::card::EndState;
+use crate::findings::Severity;
+use crate::metrics::{State, Value};
+
+mod rungs;
+mod sheet;
+
+use sheet::{Cell, Sheet, Style};
+
+/// Lines narrower than this are not attempted.
+const NARROWEST: usize = 60;
+
+/// The whole card as text that ends in a newline, at most `width` columns wide (60 at least).
+/// With `color` it holds ANSI escapes; the caller knows whether there is a terminal.
+pub fn card(summary: &Summary, width: usize, color: bool) -> String {
+    let mut sheet = Sheet::new(width.max(NARROWEST), color);
+    title(&mut sheet, summary);
+    findings(&mut sheet, summary);
+    rungs::draw(&mut sheet, summary);
+    metrics(&mut sheet, summary);
+    rest(&mut sheet, summary);
+    sheet.finish()
+}
+
+fn title(sheet: &mut Sheet, summary: &Summary) {
+    let header = &summary.card.header;
+    let machine = header.machine.title();
+    let date = format::moment(&header.start);
+    let room = sheet.width().saturating_sub(sheet::columns(&date) + 2);
+    sheet.row(&[
+        Cell::left(&machine, room, Style::Bold),
+        Cell::right(&date, sheet.width() - room - 1, Style::Dim),
+    ]);
+    let state = match &summary.card.end {
+        Some(end) if end.state == EndState::Complete => format!("{:.0} s", end.wall_s),
+        _ => "interrupted: run --resume goes on".to_owned(),
+    };
+    let plan = &header.plan;
+    let tool = format!(
+        "{} {} ({}) · tier {} · {} rounds on CPU {} · {state}",
+        header.tool.name,
+        header.tool.version,
+        header.tool.revision,
+        plan.tier,
+        plan.rounds,
+        plan.cpu
+    );
+    sheet.wrapped("", &tool, Style::Dim);
+}
+
+fn findings(sheet: &mut Sheet, summary: &Summary) {
+    if summary.findings.is_empty() {
+        return;
+    }
+    sheet.heading("Findings");
+    for finding in &summary.findings {
+        let (mark, style) = match finding.severity {
+            Severity::Corruption => ("✗ ", Style::Red),
+            Severity::Warning => ("! ", Style::Yellow),
+            Severity::Note => ("· ", Style::Plain),
+        };
+        sheet.wrapped(mark, &finding.text, style);
+    }
+}
+
+fn metrics(sheet: &mut Sheet, summary: &Summary) {
+    let key = machine_view::arch_key(&summary.card.header.machine);
+    for family in families(&summary.metrics) {
+        sheet.heading(family.name);
+        let (missing, there): (Vec<&Pair<'_>>, Vec<&Pair<'_>>) =
+            family.pairs.iter().partition(|p| p.main.state == State::Unavailable);
+        for pair in there {
+            metric(sheet, pair, key);
+        }
+        unavailable(sheet, &missing);
+    }
+    let used = |state| summary.metrics.0.iter().any(|v| v.state == state);
+    if used(State::Noisy) || used(State::Inconsistent) {
+        sheet.blank();
+        sheet.wrapped(
+            "",
+            "~ noisy: the rounds disagree · ≠ inconsistent: two methods disagree · – not measured",
+            Style::Dim,
+        );
+    }
+}
+
+/// Mark, name, value, interval, cycles and, where there is room, what is published.
+fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>) {
+    let value = pair.main;
+    let (mark, style) = mark(value.state);
+    let wide = sheet.width() >= 100;
+    let published = if wide { 28 } else { 0 };
+    let twin = if sheet.width() >= 80 { 15 } else { 0 };
+    let name = sheet.width() - (2 + 12 + 14 + 4 + twin + published);
+    let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
+    let cycles = pair
+        .cycles
+        .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
+        .unwrap_or_default();
+    let mut cells = vec![
+        Cell::left(mark, 2, style),
+        Cell::tail(pair.name, name, Style::Plain),
+        Cell::right(&number, 12, if value.state == State::Ok { Style::Bold } else { style }),
+        Cell::left(&format::interval(value), 14, Style::Dim),
+    ];
+    if twin > 0 {
+        cells.push(Cell::left(&cycles, twin, Style::Plain));
+    }
+    if wide {
+        let text = arch.and_then(|key| printed(key, pair)).unwrap_or_default();
+        cells.push(Cell::left(&text, published - 1, Style::Dim));
+    }
+    sheet.row(&cells);
+    if let (State::Inconsistent | State::Noisy, Some(reason)) = (value.state, &value.reason) {
+        sheet.wrapped("    ", reason, Style::Dim);
+    }
+}
+
+/// `published 12–18 cycles`, of the metric or its twin in cycles.
+fn printed(arch: &str, pair: &Pair<'_>) -> Option<String> {
+    let of = |value: &Value| {
+        let p = reference::published(arch, &value.id)?;
+        Some(format!("published {}", format::range(p.low, p.high, value.unit)))
+    };
+    pair.cycles.and_then(of).or_else(|| of(pair.main))
+}
+
+fn mark(state: State) -> (&'static str, Style) {
+    match state {
+        State::Ok => ("", Style::Plain),
+        State::Noisy => ("~", Style::Yellow),
+        State::Inconsistent => ("≠", Style::Red),
+        State::Unavailable => ("–", Style::Dim),
+    }
+}
+
+/// What is missing for the same reason stands in one paragraph.
+fn unavailable(sheet: &mut Sheet, pairs: &[&Pair<'_>]) {
+    let reason = |p: &Pair<'_>| p.main.reason.clone().unwrap_or_else(|| "not measured".into());
+    for (reason, names) in grouped(pairs.iter().map(|p| (reason(p), p.name))) {
+        sheet.wrapped("– ", &format!("{}: {reason}", names.join(", ")), Style::Dim);
+    }
+}
+
+/// Values by key, keys in the order of their first appearance.
+fn grouped<'a>(items: impl Iterator<Item = (String, &'a str)>) -> Vec<(String, Vec<&'a str>)> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (key, value) in items {
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, values)) => values.push(value),
+            None => groups.push((key, vec![value])),
+        }
+    }
+    groups
+}
+
+fn rest(sheet: &mut Sheet, summary: &Summary) {
+    let card = &summary.card;
+    if !card.skips.is_empty() {
+        sheet.heading("Not run here");
+        for skip in &card.skips {
+            let text = format!(
+                "{} needs {}: {}. Remedy: {}",
+                skip.probe, skip.need, skip.reason, skip.remedy
+            );
+            sheet.wrapped("– ", &text, Style::Plain);
+        }
+    }
+    if !card.fails.is_empty() {
+        sheet.heading("Went wrong");
+        for fail in &card.fails {
+            let last = fail.stderr.lines().last().unwrap_or_default();
+            let text = format!("{}, round {}: {} {last}", fail.probe, fail.round + 1, fail.how);
+            sheet.wrapped("✗ ", &text, Style::Red);
+        }
+    }
+    for remark in &card.remarks {
+        sheet.wrapped("· ", &format!("card file: {remark}"), Style::Dim);
+    }
+}
+
+/// Colour of a comparison: more time than the reference is worth a look, not an alarm.
+fn order_style(order: Ordering) -> Style {
+    match order {
+        Ordering::Less => Style::Green,
+        Ordering::Equal => Style::Plain,
+        Ordering::Greater => Style::Yellow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn no_line_is_wider_than_asked_for() {
+        for summary in [fixture::summary(), fixture::hostile(), fixture::empty()] {
+            for width in [60, 80, 100, 120, 200] {
+                let text = card(&summary, width, false);
+                for line in text.lines() {
+                    assert!(sheet::columns(line) <= width, "{width}: {line}");
+                    assert_eq!(line, line.trim_end(), "trailing blanks");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn colour_only_when_asked_for() {
+        let summary = fixture::summary();
+        assert!(!card(&summary, 80, false).contains('\x1b'));
+        let colored = card(&summary, 80, true);
+        assert!(colored.contains("\x1b[1m") && colored.contains("\x1b[0m"));
+    }
+
+    #[test]
+    fn a_card_cannot_send_escapes_to_the_terminal() {
+        let text = card(&fixture::hostile(), 80, false);
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+
+    #[test]
+    fn everything_that_is_known_is_said() {
+        let text = card(&fixture::summary(), 120, false);
+        for part in [
+            "L1 cache reference",
+            "needs --peer HOST:PORT",
+            "2.2× slower",
+            "memory.latency.l1 ",
+            "4.04 cycles",
+            "published 12–18 cycles",
+            "Remedy: mount a disk",
+            "killed by signal",
+            "8 MiB",
+        ] {
+            assert!(text.contains(part), "{part} missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_card_is_still_a_card() {
+        let text = card(&fixture::empty(), 80, false);
+        assert!(text.contains("interrupted") && text.contains("L1 cache reference"), "{text}");
+    }
+}

@@ -1,0 +1,239 @@
+//! Pure functions from samples to estimates.
+
+pub use probecard_probes::quantile::{median, quantile};
+
+/// A least-squares line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    /// Rise per unit of x.
+    pub slope: f64,
+    /// Value at x = 0.
+    pub intercept: f64,
+}
+
+/// The least-squares line through points with at least two different x.
+pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
+    let n = points.len() as f64;
+    let mean_x = points.iter().map(|p| p.0).sum::<f64>() / n;
+    let mean_y = points.iter().map(|p| p.1).sum::<f64>() / n;
+    let sxx: f64 = points.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
+    let sxy: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
+    let slope = sxy / sxx;
+    (sxx > 0.0 && slope.is_finite()).then(|| Line { slope, intercept: mean_y - slope * mean_x })
+}
+
+/// Two separate states of one quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TwoModes {
+    /// Values below belong to the lower state.
+    pub border: f64,
+    /// Median of the lower state.
+    pub low: f64,
+    /// Median of the upper state.
+    pub high: f64,
+    /// Share of the values in the upper state.
+    pub high_share: f64,
+}
+
+/// Each state must hold this share of the samples: rarer values are disturbances.
+const LEAST_SHARE: f64 = 0.05;
+
+/// The states must lie this far apart, relative to the lower one.
+const LEAST_DISTANCE: f64 = 0.06;
+
+/// Splits values into two states, or `None` where they form one cloud (with or without outliers).
+///
+/// The border is the one that leaves least variance within its sides; the two sides are states
+/// only if the gap between them is wider than either side's own quartile range.
+pub fn two_modes(values: &[f64]) -> Option<TwoModes> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let n = sorted.len();
+    let least = ((n as f64 * LEAST_SHARE).ceil() as usize).max(3);
+    if n < 2 * least {
+        return None;
+    }
+    // A side takes its few outliers along: cut the last 2 % off before looking for a border.
+    let trimmed = &sorted[..n - n / 50];
+    let split = (least..=trimmed.len().saturating_sub(least))
+        .min_by(|&a, &b| within(trimmed, a).total_cmp(&within(trimmed, b)))?;
+    let (below, above) = sorted.split_at(split);
+    let (low, high) = (median(below)?, median(above)?);
+    let range = |side: &[f64]| Some(quantile(side, 0.75)? - quantile(side, 0.25)?);
+    let gap = quantile(above, 0.1)? - quantile(below, 0.9)?;
+    let apart = gap > range(below)?.max(range(above)?) && high / low - 1.0 > LEAST_DISTANCE;
+    let border = below.last()?.midpoint(*above.first()?);
+    apart.then(|| TwoModes { border, low, high, high_share: above.len() as f64 / n as f64 })
+}
+
+/// Sum of squares around the means of both sides of a split.
+fn within(sorted: &[f64], split: usize) -> f64 {
+    let squares = |side: &[f64]| {
+        let mean = side.iter().sum::<f64>() / side.len() as f64;
+        side.iter().map(|v| (v - mean).powi(2)).sum::<f64>()
+    };
+    squares(&sorted[..split]) + squares(&sorted[split..])
+}
+
+/// A step must be at least so high.
+const LEAST_STEP: f64 = 1.1;
+
+/// Share of the points that may lie on the wrong side of a step.
+const MOST_STRAYS: f64 = 0.1;
+
+/// The first x behind a step of a curve, which may stray at a few points.
+/// `rising`: low before and high after, else the other way round.
+pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
+    let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
+    let (low, high) = quantile(&values, 0.1)
+        .zip(quantile(&values, 0.9))
+        .ok_or_else(|| "no points".to_owned())?;
+    if !(high > low * LEAST_STEP) {
+        return Err(format!("no step: the curve stays between {low:.2} and {high:.2}"));
+    }
+    // The geometric middle, so that a contended side that is ten times higher does not pull it.
+    let border = (low * high).sqrt();
+    let strays = |split: usize| {
+        let on_wrong_side = |(i, v): (usize, &f64)| (*v > border) != ((i >= split) == rising);
+        values.iter().enumerate().filter(|&(i, v)| on_wrong_side((i, v))).count()
+    };
+    let split = (1..curve.len()).min_by_key(|&s| strays(s)).ok_or("too few points")?;
+    if strays(split) as f64 > MOST_STRAYS * curve.len() as f64 {
+        return Err("no clean step: high and low alternate".into());
+    }
+    Ok(curve[split].0)
+}
+
+/// Distance between the spikes of a curve that is low elsewhere.
+pub fn period(curve: &[(f64, f64)]) -> Result<f64, String> {
+    let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
+    let low = median(&values).ok_or_else(|| "no points".to_owned())?;
+    let high = quantile(&values, 0.95).unwrap_or(low);
+    if !(high > low * LEAST_STEP) {
+        return Err(format!("no spikes: the curve stays between {low:.2} and {high:.2}"));
+    }
+    let border = low.midpoint(high);
+    let starts: Vec<f64> = curve
+        .windows(2)
+        .filter(|w| w[0].1 <= border && w[1].1 > border)
+        .map(|w| w[1].0)
+        .collect();
+    let distances: Vec<f64> = starts.windows(2).map(|w| w[1] - w[0]).collect();
+    mode(&distances)
+        .filter(|&(_, votes)| votes * 2 > distances.len())
+        .map(|(distance, _)| distance)
+        .ok_or_else(|| "the spikes have no common distance".into())
+}
+
+/// The most frequent value and how often it occurs; the smaller one of equals.
+pub fn mode(values: &[f64]) -> Option<(f64, usize)> {
+    let count = |v: f64| values.iter().filter(|&&w| w == v).count();
+    values
+        .iter()
+        .map(|&v| (v, count(v)))
+        .max_by(|a, b| a.1.cmp(&b.1).then(b.0.total_cmp(&a.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_found() {
+        let line = fit_line(&[(0.0, 3.0), (1.0, 5.0), (2.0, 7.0)]).unwrap();
+        assert!((line.slope - 2.0).abs() < 1e-12 && (line.intercept - 3.0).abs() < 1e-12);
+        assert_eq!(fit_line(&[(1.0, 1.0), (1.0, 2.0)]), None);
+        assert_eq!(fit_line(&[]), None);
+    }
+
+    #[test]
+    fn the_two_states_of_a_penalty_are_told_apart() {
+        let mut values: Vec<f64> = (0..60).map(|i| 16.9 + 0.01 * f64::from(i % 10)).collect();
+        values.extend((0..30).map(|i| 22.1 + 0.02 * f64::from(i % 10)));
+        let modes = two_modes(&values).unwrap();
+        assert!((modes.low - 16.95).abs() < 0.1 && (modes.high - 22.2).abs() < 0.1);
+        assert!((modes.high_share - 1.0 / 3.0).abs() < 0.01);
+        assert!((17.0..22.1).contains(&modes.border));
+    }
+
+    #[test]
+    fn one_cloud_with_outliers_is_one_state() {
+        let mut values: Vec<f64> = (0..97).map(|i| 20.0 + 0.01 * f64::from(i % 13)).collect();
+        values.extend([31.0, 45.0, 90.0]);
+        assert_eq!(two_modes(&values), None);
+        assert_eq!(two_modes(&[5.0; 50]), None);
+        assert_eq!(two_modes(&[1.0, 2.0]), None);
+    }
+
+    #[test]
+    fn steps_are_found_in_both_directions_despite_a_stray() {
+        let mut down: Vec<(f64, f64)> =
+            (1..32).map(|i| (f64::from(i) * 8.0, if i < 8 { 50.0 } else { 5.0 })).collect();
+        assert_eq!(step(&down, false), Ok(64.0));
+        down[20].1 = 50.0;
+        assert_eq!(step(&down, false), Ok(64.0));
+        let up: Vec<(f64, f64)> = down.iter().map(|&(x, y)| (x, 100.0 / y)).collect();
+        assert_eq!(step(&up, true), Ok(64.0));
+        assert!(step(&up, false).is_err());
+        let flat: Vec<(f64, f64)> = (1..32).map(|i| (f64::from(i), 5.0)).collect();
+        assert!(step(&flat, true).unwrap_err().contains("no step"));
+        assert!(step(&[], true).is_err());
+    }
+
+    #[test]
+    fn spikes_repeat_every_line() {
+        let at = |line: u32| {
+            let spike = |o: u32| if o % line > line - 8 { 5.0 } else { 4.0 };
+            (0..200).map(|o| (f64::from(o), spike(o))).collect::<Vec<_>>()
+        };
+        assert_eq!(period(&at(64)), Ok(64.0));
+        assert_eq!(period(&at(32)), Ok(32.0));
+        assert!(period(&[(0.0, 4.0), (1.0, 4.0)]).is_err());
+    }
+
+    #[test]
+    fn the_mode_is_the_most_frequent() {
+        assert_eq!(mode(&[64.0, 128.0, 64.0]), Some((64.0, 2)));
+        assert_eq!(mode(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_lies_within_its_values(values in prop::collection::vec(-1e9..1e9_f64, 1..50), q in 0.0..=1.0) {
+            let x = quantile(&values, q).unwrap();
+            prop_assert!(values.iter().any(|&v| v <= x) && values.iter().any(|&v| v >= x));
+        }
+
+        #[test]
+        fn quantiles_do_not_depend_on_order(mut values in prop::collection::vec(-1e9..1e9_f64, 1..50), q in 0.0..=1.0) {
+            let before = quantile(&values, q);
+            values.reverse();
+            prop_assert_eq!(before, quantile(&values, q));
+        }
+
+        #[test]
+        fn a_line_through_exact_points_is_exact(slope in -10.0..10.0_f64, intercept in -10.0..10.0_f64) {
+            let points: Vec<(f64, f64)> = (0..6).map(|x| (f64::from(x), intercept + slope * f64::from(x))).collect();
+            let line = fit_line(&points).unwrap();
+            prop_assert!((line.slope - slope).abs() < 1e-9 && (line.intercept - intercept).abs() < 1e-9);
+        }
+
+        #[test]
+        fn any_clear_step_is_found(at in 2_usize..38, low in 1.0..100.0_f64, factor in 1.3..50.0_f64, rising: bool) {
+            let curve: Vec<(f64, f64)> = (0..40)
+                .map(|i| (i as f64, if (i >= at) == rising { low * factor } else { low }))
+                .collect();
+            // A step in the outermost tenth is indistinguishable from strays.
+            prop_assume!((5..36).contains(&at));
+            prop_assert_eq!(step(&curve, rising), Ok(at as f64));
+        }
+
+        #[test]
+        fn nothing_panics_on_any_numbers(values in prop::collection::vec(prop::num::f64::ANY, 0..60)) {
+            let curve: Vec<(f64, f64)> = values.iter().enumerate().map(|(i, &v)| (i as f64, v)).collect();
+            let _ = (two_modes(&values), step(&curve, true), period(&curve), fit_line(&curve), mode(&values));
+        }
+    }
+}
