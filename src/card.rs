@@ -172,8 +172,8 @@ pub enum CardError {
 impl Card {
     /// Reads a card, compressed or not.
     pub fn read(path: &Path) -> Result<Card, CardError> {
-        let bytes = read_bytes(path)
-            .map_err(|source| CardError::Io { path: path.to_owned(), source })?;
+        let bytes =
+            read_bytes(path).map_err(|source| CardError::Io { path: path.to_owned(), source })?;
         parse(path, &bytes)
     }
 
@@ -333,7 +333,11 @@ impl Writer {
     pub fn create(path: &Path, header: &Header, force: bool) -> io::Result<Writer> {
         let mut options = OpenOptions::new();
         options.write(true);
-        if force { options.create(true).truncate(true) } else { options.create_new(true) };
+        if force {
+            options.create(true).truncate(true)
+        } else {
+            options.create_new(true)
+        };
         let mut writer = Writer { file: options.open(path)?, path: path.to_owned() };
         writer.append(&Line::Header(Box::new(header.clone())))?;
         Ok(writer)

@@ -194,9 +194,11 @@ fn cache_size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> 
     let Some(measured) = value.value else {
         // Where the probe did not run there is nothing to say.
         let text = format!("{claim}, no end of it seen: {}", value.reason.as_ref()?);
-        return card.points.iter().any(|p| p.probe == value.probe).then(|| {
-            Finding::note(text, &[cache.metric])
-        });
+        return card
+            .points
+            .iter()
+            .any(|p| p.probe == value.probe)
+            .then(|| Finding::note(text, &[cache.metric]));
     };
     // Rounds that scatter are a range, not a number.
     let effective = match (value.low, value.high) {

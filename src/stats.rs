@@ -85,9 +85,8 @@ const MOST_STRAYS: f64 = 0.1;
 /// `rising`: low before and high after, else the other way round.
 pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
     let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
-    let (low, high) = quantile(&values, 0.1)
-        .zip(quantile(&values, 0.9))
-        .ok_or_else(|| "no points".to_owned())?;
+    let (low, high) =
+        quantile(&values, 0.1).zip(quantile(&values, 0.9)).ok_or_else(|| "no points".to_owned())?;
     if !(high > low * LEAST_STEP) {
         return Err(format!("no step: the curve stays between {low:.2} and {high:.2}"));
     }
@@ -112,12 +111,10 @@ pub fn period(curve: &[(f64, f64)]) -> Result<f64, String> {
     if !(high > low * LEAST_STEP) {
         return Err(format!("no spikes: the curve stays between {low:.2} and {high:.2}"));
     }
-    let border = low.midpoint(high);
-    let starts: Vec<f64> = curve
-        .windows(2)
-        .filter(|w| w[0].1 <= border && w[1].1 > border)
-        .map(|w| w[1].0)
-        .collect();
+    // Nearer to the floor: one wild point must not lift the border above the spikes.
+    let border = low + 0.4 * (high - low);
+    let starts: Vec<f64> =
+        curve.windows(2).filter(|w| w[0].1 <= border && w[1].1 > border).map(|w| w[1].0).collect();
     let distances: Vec<f64> = starts.windows(2).map(|w| w[1] - w[0]).collect();
     mode(&distances)
         .filter(|&(_, votes)| votes * 2 > distances.len())
@@ -128,10 +125,7 @@ pub fn period(curve: &[(f64, f64)]) -> Result<f64, String> {
 /// The most frequent value and how often it occurs; the smaller one of equals.
 pub fn mode(values: &[f64]) -> Option<(f64, usize)> {
     let count = |v: f64| values.iter().filter(|&&w| w == v).count();
-    values
-        .iter()
-        .map(|&v| (v, count(v)))
-        .max_by(|a, b| a.1.cmp(&b.1).then(b.0.total_cmp(&a.0)))
+    values.iter().map(|&v| (v, count(v))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.total_cmp(&a.0)))
 }
 
 #[cfg(test)]
@@ -186,9 +180,12 @@ mod tests {
     fn spikes_repeat_every_line() {
         let at = |line: u32| {
             let spike = |o: u32| if o % line > line - 8 { 5.0 } else { 4.0 };
-            (0..200).map(|o| (f64::from(o), spike(o))).collect::<Vec<_>>()
+            (0..131).map(|i| (f64::from(i * 2), spike(i * 2))).collect::<Vec<_>>()
         };
         assert_eq!(period(&at(64)), Ok(64.0));
+        let mut glitch = at(64);
+        glitch[10].1 = 30.0;
+        assert_eq!(period(&glitch), Ok(64.0), "one wild point among the samples");
         assert_eq!(period(&at(32)), Ok(32.0));
         assert!(period(&[(0.0, 4.0), (1.0, 4.0)]).is_err());
     }

@@ -41,7 +41,8 @@ mod tests {
             assert!(!probe.metrics.is_empty() && probe.seconds > 0.0);
             for metric in probe.metrics {
                 assert!(seen.insert(&metric.id), "{} twice", metric.id);
-                let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
+                let allowed =
+                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
                 assert!(metric.id.chars().all(allowed), "{}", metric.id);
             }
         }

@@ -50,7 +50,8 @@ fn timer_check(timer: &Timer) -> Check {
 
 fn pinning(machine: &Machine, looks: &[Look]) -> Check {
     let allowed = machine.allowed_cpus().len();
-    let found = format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
+    let found =
+        format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
     let remedy = "allow sched_setaffinity in the seccomp profile, else migrated samples are lost";
     check("pinning", !looks.is_empty(), found, remedy)
 }

@@ -60,18 +60,34 @@ pub struct Point {
     /// Operations in one sample.
     #[serde(default)]
     pub ops: u64,
-    /// Core clock around each sample (two-chain clock); empty where it has no meaning.
+    /// Core clock (two-chain clock) around each sample, or one value where it stood still; empty
+    /// where it has no meaning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub core_ghz: Vec<f64>,
     /// What went on meanwhile.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub disturbances: Disturbances,
     /// Whether enough clean samples came together.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub state: PointState,
     /// What the reader must know of this point, such as the page size that was really had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Point {
+    /// The samples in core cycles, if they are times with a known clock.
+    pub fn cycles(&self) -> Option<Vec<f64>> {
+        let times = |ghz: &f64, ns: &f64| ns * ghz;
+        match &self.core_ghz[..] {
+            _ if self.unit != Unit::Ns => None,
+            [ghz] => Some(self.samples.iter().map(|ns| times(ghz, ns)).collect()),
+            each if each.len() == self.samples.len() => {
+                Some(each.iter().zip(&self.samples).map(|(ghz, ns)| times(ghz, ns)).collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Events that spoil a sample, summed over all samples of the point, rejected ones too.
@@ -79,34 +95,34 @@ pub struct Point {
 #[serde(default)]
 pub struct Disturbances {
     /// Voluntary context switches.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub nvcsw: u64,
     /// Involuntary context switches.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub nivcsw: u64,
     /// Minor and major page faults.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub minflt: u64,
     /// Ticks that the hypervisor took.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub steal: u64,
     /// Samples that ended on another CPU than they began on.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub migrated: u64,
     /// Samples whose clock moved by more than 1 % or is off the run's median by more than 2 %.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub clock: u64,
     /// Samples during which the hyperthread sibling was busy.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub sibling: u64,
     /// Samples rejected for any of these.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub rejected: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
+/// What is usual is left out of the card.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Whether a point can be believed.
@@ -157,4 +173,24 @@ pub enum Record {
     Skip(Skip),
     /// Something that went wrong.
     Fail(Fail),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_become_cycles_with_one_clock_or_with_one_for_each() {
+        let text = r#"{"probe":"p","round":0,"quantity":"q","unit":"ns","samples":[1.0,2.0]}"#;
+        let mut point: Point = serde_json::from_str(text).unwrap();
+        assert_eq!(point.cycles(), None);
+        point.core_ghz = vec![3.0];
+        assert_eq!(point.cycles(), Some(vec![3.0, 6.0]));
+        point.core_ghz = vec![3.0, 4.0];
+        assert_eq!(point.cycles(), Some(vec![3.0, 8.0]));
+        point.core_ghz = vec![3.0, 4.0, 5.0];
+        assert_eq!(point.cycles(), None);
+        (point.core_ghz, point.unit) = (vec![3.0], Unit::Ghz);
+        assert_eq!(point.cycles(), None);
+    }
 }

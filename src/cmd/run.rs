@@ -60,7 +60,7 @@ pub(super) struct Args {
 const REPORT_TIME: Duration = Duration::from_millis(1500);
 
 /// What a child may take beyond three times its share before it is killed.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => fresh(args, machine, &timer)?,
     };
     stay_away_from(run.header.plan.cpu, run.header.machine.allowed_cpus());
-    let budget = Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
+    let budget =
+        Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
     run.deadline = began + budget.saturating_sub(REPORT_TIME);
     let end = run.measure(&mut writer, &timer, &stop)?;
     let wall_s = run.wall_before + began.elapsed().as_secs_f64();
@@ -107,8 +108,11 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     };
     let tier = args.tier;
     let budget = args.budget.unwrap_or(plan::budget(tier));
-    let runnable: Vec<&Probe> =
-        probes.iter().copied().filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none())).collect();
+    let runnable: Vec<&Probe> = probes
+        .iter()
+        .copied()
+        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
+        .collect();
     anyhow::ensure!(
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
@@ -156,7 +160,11 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
     let card = Card::read(path)?;
-    anyhow::ensure!(!card.is_complete(), "{} is complete; there is nothing to resume", path.display());
+    anyhow::ensure!(
+        !card.is_complete(),
+        "{} is complete; there is nothing to resume",
+        path.display()
+    );
     let (then, now) = (&card.header.machine, &machine);
     anyhow::ensure!(
         then.host.name == now.host.name && then.cpu.brand == now.cpu.brand,
@@ -175,7 +183,8 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         .collect();
     let mut schedule = Schedule::new(&probes, card.header.plan.rounds, card.header.seed);
     schedule.leave_out(|probe, round| card.has_round(probe, round));
-    let writer = Writer::resume(path).with_context(|| format!("cannot continue {}", path.display()))?;
+    let writer =
+        Writer::resume(path).with_context(|| format!("cannot continue {}", path.display()))?;
     let wall_before = card.end.map_or(0.0, |e| e.wall_s);
     let deadline = Instant::now();
     Ok((Run { header: card.header, tier, schedule, deadline, wall_before }, writer))

@@ -97,7 +97,8 @@ impl<'a> Context<'a> {
             Derive::Capacity(select, level) => {
                 let capacity = self.level(select, *level)?.capacity;
                 let next = self.levels(select).iter().any(|f| f.level > *level);
-                next.then_some(capacity).ok_or_else(|| "the sweep ended before this level did".into())
+                next.then_some(capacity)
+                    .ok_or_else(|| "the sweep ended before this level did".into())
             }
             Derive::Period(select, x) => stats::period(&self.curve(select, x)?),
             Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
@@ -133,10 +134,13 @@ impl<'a> Context<'a> {
             chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
         let used = if clean.is_empty() { &chosen } else { &clean };
         self.noisy |= clean.is_empty();
-        let samples: Vec<f64> =
-            used.iter().flat_map(|p| converted(p, self.cycles)).collect();
+        let samples: Vec<f64> = used.iter().flat_map(|p| converted(p, self.cycles)).collect();
         if samples.is_empty() {
-            return Err(format!("no sample of {} was accepted: {}", described(select), why(&chosen)));
+            return Err(format!(
+                "no sample of {} was accepted: {}",
+                described(select),
+                why(&chosen)
+            ));
         }
         Ok(samples)
     }
@@ -168,7 +172,8 @@ impl<'a> Context<'a> {
 
     fn line(&mut self, select: &Select, x: &Text) -> Result<stats::Line, String> {
         let curve = self.curve(select, x)?;
-        fit_line(&curve).ok_or_else(|| format!("{} has too few points for a line", described(select)))
+        fit_line(&curve)
+            .ok_or_else(|| format!("{} has too few points for a line", described(select)))
     }
 
     fn levels(&mut self, select: &Select) -> Vec<Found> {
@@ -198,7 +203,8 @@ impl<'a> Context<'a> {
         self.notes.extend(selected.filter_map(|p| p.note.clone()));
         self.levels(select).into_iter().find(|f| f.level == level).ok_or_else(|| match level {
             Level::Dram => "the sweep does not reach main memory: its end is no plateau".into(),
-            _ => "the curve has no plateau here: this level is shared away, partitioned, or absent".into(),
+            _ => "the curve has no plateau here: this level is shared away, partitioned, or absent"
+                .into(),
         })
     }
 
@@ -211,12 +217,13 @@ impl<'a> Context<'a> {
             Ok(v) => format!("{} says {v}", b.0),
             Err(e) => format!("{} has no answer ({e})", b.0),
         };
-        let (winner, count) =
-            stats::mode(&votes).ok_or_else(|| ballots.iter().map(says).collect::<Vec<_>>().join("; "))?;
+        let (winner, count) = stats::mode(&votes)
+            .ok_or_else(|| ballots.iter().map(says).collect::<Vec<_>>().join("; "))?;
         let dissent: Vec<String> =
             ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)).map(says).collect();
         if !dissent.is_empty() {
-            let note = format!("{count} of {} methods agree; {}", methods.len(), dissent.join("; "));
+            let note =
+                format!("{count} of {} methods agree; {}", methods.len(), dissent.join("; "));
             self.notes.insert(note.clone());
             if count * 2 <= votes.len() {
                 self.split = true;
@@ -247,11 +254,10 @@ impl<'a> Context<'a> {
                 Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
             };
         };
-        let inside: Vec<f64> = samples
-            .into_iter()
-            .filter(|&v| (v > modes.border) == (mode == Mode::Slow))
-            .collect();
-        median(&inside).ok_or_else(|| "this round met the other state only".into())
+        let inside: Vec<f64> =
+            samples.into_iter().filter(|&v| (v > modes.border) == (mode == Mode::Slow)).collect();
+        let fastest = estimate(&inside, Estimator::LowerQuartile);
+        fastest.ok_or_else(|| "this round met the other state only".into())
     }
 
     fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
@@ -301,11 +307,7 @@ fn number(point: &Point, name: &str) -> Option<f64> {
 
 /// The samples of a point, times as cycles if wanted and possible.
 fn converted(point: &Point, cycles: bool) -> Vec<f64> {
-    if cycles && point.unit == Unit::Ns && point.core_ghz.len() == point.samples.len() {
-        point.samples.iter().zip(&point.core_ghz).map(|(ns, ghz)| ns * ghz).collect()
-    } else {
-        point.samples.clone()
-    }
+    point.cycles().filter(|_| cycles).unwrap_or_else(|| point.samples.clone())
 }
 
 fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
@@ -340,7 +342,12 @@ fn why(points: &[&Point]) -> String {
 pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
     let mut by_x: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for point in card.points.iter().filter(|p| matches(select, p)) {
-        let y = estimate(&point.samples, Estimator::LowerQuartile);
+        // Noise takes from rates and adds to times.
+        let estimator = match point.unit {
+            Unit::Ghz | Unit::Gbs => Estimator::UpperQuartile,
+            _ => Estimator::LowerQuartile,
+        };
+        let y = estimate(&point.samples, estimator);
         if let (Some(Param::Int(x)), Some(y)) = (point.params.get(x), y) {
             by_x.entry(*x).or_default().push(y);
         }

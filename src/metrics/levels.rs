@@ -61,7 +61,11 @@ pub(super) fn find(curve: &[Size]) -> Vec<Found> {
     let Some(l1) = first_level(curve) else { return Vec::new() };
     let dram = last_level(curve, l1.cycles);
     let ceiling = dram.map_or(f64::INFINITY, |d| d.cycles * L3_OF_DRAM);
-    let l2 = flattest(curve, Level::L2, L2_CYCLES.start.max(l1.cycles * 1.3)..L2_CYCLES.end.min(ceiling));
+    let l2 = flattest(
+        curve,
+        Level::L2,
+        L2_CYCLES.start.max(l1.cycles * 1.3)..L2_CYCLES.end.min(ceiling),
+    );
     let floor = l2.map_or(L2_CYCLES.end, |l| (l.cycles * 1.5).max(L2_CYCLES.start));
     let l3 = flattest(curve, Level::L3, floor..ceiling);
     let mut found: Vec<Found> = [Some(l1), l2, l3, dram].into_iter().flatten().collect();
@@ -197,11 +201,10 @@ mod tests {
         assert!((found[2].capacity / MIB - 4.0).abs() < 1.0);
         let none = [(48.0 * KIB, 4.0), (MIB, 14.0), (f64::INFINITY, 480.0)];
         let found = find(&staircase(&none, 128.0 * MIB));
-        assert_eq!(found.iter().map(|f| f.level).collect::<Vec<_>>(), [
-            Level::L1,
-            Level::L2,
-            Level::Dram
-        ]);
+        assert_eq!(
+            found.iter().map(|f| f.level).collect::<Vec<_>>(),
+            [Level::L1, Level::L2, Level::Dram]
+        );
     }
 
     #[test]

@@ -160,6 +160,8 @@ fn negligible(unit: Unit) -> f64 {
     match unit {
         Unit::Cycles => 0.05,
         Unit::Ratio => 0.002,
+        // One reading of the clock takes 0.04 ms.
+        Unit::Ms => 0.1,
         _ => 0.0,
     }
 }
@@ -227,7 +229,12 @@ pub fn plateaus(card: &Card, select: &Select) -> Vec<Plateau> {
             let of = |get: fn(&levels::Found) -> f64| {
                 median(&found.iter().filter(|f| f.level == level).map(get).collect::<Vec<_>>())
             };
-            Some(Plateau { level, from: of(|f| f.from)?, to: of(|f| f.capacity)?, ns: of(|f| f.ns)? })
+            Some(Plateau {
+                level,
+                from: of(|f| f.from)?,
+                to: of(|f| f.capacity)?,
+                ns: of(|f| f.ns)?,
+            })
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use super::meter::Meter;
 use super::sampling::{ClockHistory, Collector, Policy};
 use crate::machine::Machine;
 use crate::probe::{Unit, Unmet};
+use crate::quantile::median;
 use crate::record::{Params, Point, PointState, Record, Skip};
 
 /// How thorough a run is.
@@ -145,8 +146,7 @@ impl Bench<'_> {
                 let (arm, ops) = (&mut arms[i], ops[i]);
                 (arm.prepare)(ops);
                 let reading = self.meter.measure(ops, &mut *arm.work);
-                disturbed |=
-                    !collectors[i].offer(&reading, ops, policy.quiet, &mut self.history);
+                disturbed |= !collectors[i].offer(&reading, ops, policy.quiet, &mut self.history);
             }
             let spent = self.meter.elapsed().saturating_sub(began);
             let few = collectors.iter().any(|c| c.samples.len() < policy.want);
@@ -156,7 +156,11 @@ impl Bench<'_> {
             if out_of_time || collectors.iter().all(|c| c.is_tight(policy, &mut self.rng)) {
                 break;
             }
-            if disturbed && policy.quiet {
+            if policy.spaced {
+                let passes = u32::try_from(policy.most).unwrap_or(u32::MAX);
+                let due = policy.time / passes * collectors[0].taken();
+                self.meter.pause(due.saturating_sub(spent));
+            } else if disturbed && policy.quiet {
                 // Phases of a busy sibling last from 0.3 s to seconds; asking all the time only
                 // costs clean samples elsewhere.
                 self.meter.pause(Duration::from_micros(500));
@@ -221,7 +225,9 @@ impl Bench<'_> {
 
     /// Hands a finished point over.
     pub fn emit(&mut self, mut point: Point) -> anyhow::Result<()> {
-        point.samples.iter_mut().chain(&mut point.core_ghz).for_each(|v| *v = rounded(*v));
+        // A fiftieth of the finest difference that is ever judged, and a third of the bytes.
+        point.samples.iter_mut().for_each(|v| *v = rounded(*v, 5));
+        point.core_ghz = condensed(&point.core_ghz);
         (self.sink)(Record::Point(point))
     }
 
@@ -250,13 +256,23 @@ impl Bench<'_> {
     }
 }
 
-/// Five significant digits: a fiftieth of the finest difference that is ever judged, and half the
-/// size of a card.
-fn rounded(value: f64) -> f64 {
+/// A clock that stood still is one number: half the card would be repetitions of it. The clock is
+/// known to a thousandth.
+fn condensed(core_ghz: &[f64]) -> Vec<f64> {
+    let low = core_ghz.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = core_ghz.iter().copied().fold(0.0, f64::max);
+    match median(core_ghz) {
+        Some(middle) if high < low * 1.002 => vec![rounded(middle, 4)],
+        _ => core_ghz.iter().map(|&ghz| rounded(ghz, 4)).collect(),
+    }
+}
+
+/// So many significant digits.
+fn rounded(value: f64, digits: i32) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
-    let magnitude = 10_f64.powi(4 - value.abs().log10().floor() as i32);
+    let magnitude = 10_f64.powi(digits - 1 - value.abs().log10().floor() as i32);
     (value * magnitude).round() / magnitude
 }
 
@@ -338,7 +354,8 @@ mod tests {
 
     #[test]
     fn a_steady_machine_gives_its_cost_and_stops_early() {
-        let (points, _) = run(|_, ops| reading(2.0 * ops as f64, 3.7, 0.0), &policy(), vec![arm("a")]);
+        let (points, _) =
+            run(|_, ops| reading(2.0 * ops as f64, 3.7, 0.0), &policy(), vec![arm("a")]);
         assert_eq!(points[0].state, PointState::Ok);
         assert!(points[0].samples.iter().all(|&s| s == 2.0));
         assert!(points[0].samples.len() < policy().most);
@@ -348,7 +365,8 @@ mod tests {
 
     #[test]
     fn spikes_do_not_move_the_quartile() {
-        let spiky = |call, ops| reading(ops as f64 * if call % 3 == 0 { 1.5 } else { 1.0 }, 3.7, 0.0);
+        let spiky =
+            |call, ops| reading(ops as f64 * if call % 3 == 0 { 1.5 } else { 1.0 }, 3.7, 0.0);
         let (points, _) = run(spiky, &policy(), vec![arm("a")]);
         assert_eq!(quantile(&points[0].samples, 0.25), Some(1.0));
     }
@@ -365,6 +383,14 @@ mod tests {
         let (points, _) = run(script, &policy(), vec![slow, fast]);
         let quartile = |i: usize| quantile(&points[i].samples, 0.25).unwrap();
         assert!((quartile(0) / quartile(1) - 1.5).abs() < 0.03);
+    }
+
+    #[test]
+    fn spaced_samples_cover_the_whole_time() {
+        let policy = Policy { spaced: true, time: Duration::from_millis(500), ..policy() };
+        let (points, pauses) = run(|_, ops| reading(ops as f64, 3.7, 0.0), &policy, vec![arm("a")]);
+        assert_eq!(points[0].samples.len(), policy.most);
+        assert!(pauses > 50);
     }
 
     #[test]
@@ -404,10 +430,18 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_five_digits() {
-        assert_eq!(rounded(1.234_567_8), 1.2346);
-        assert_eq!(rounded(123_456_789.0), 123_460_000.0);
-        assert_eq!(rounded(-0.000_123_456), -0.000_123_46);
-        assert_eq!(rounded(0.0), 0.0);
+    fn a_clock_that_stood_still_is_one_number() {
+        assert_eq!(condensed(&[3.6941, 3.6939, 3.695]), [3.694]);
+        assert_eq!(condensed(&[3.69, 3.72]), [3.69, 3.72]);
+        assert_eq!(condensed(&[]), [] as [f64; 0]);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        assert_eq!(rounded(1.234_567_8, 5), 1.2346);
+        assert_eq!(rounded(123_456_789.0, 5), 123_460_000.0);
+        assert_eq!(rounded(-0.000_123_456, 5), -0.000_123_46);
+        assert_eq!(rounded(3.694_2, 4), 3.694);
+        assert_eq!(rounded(0.0, 5), 0.0);
     }
 }

@@ -32,7 +32,9 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum RoundError {
     /// The child could not be started at all.
-    #[error("cannot start a child process ({0}); is the process limit (ulimit -u, pids.max) used up?")]
+    #[error(
+        "cannot start a child process ({0}); is the process limit (ulimit -u, pids.max) used up?"
+    )]
     Spawn(#[source] std::io::Error),
     /// A record could not be kept.
     #[error(transparent)]
@@ -82,9 +84,10 @@ pub fn run(
     };
     match ended? {
         Ended::Stopped => Ok(Outcome::Stopped),
-        Ended::Late => {
-            fail(format!("gave no result within {:.0} s and was killed", round.deadline.as_secs_f64()))
-        }
+        Ended::Late => fail(format!(
+            "gave no result within {:.0} s and was killed",
+            round.deadline.as_secs_f64()
+        )),
         Ended::Babble(line) => fail(format!("wrote a line that is no record: {line}")),
         Ended::Closed if status.success() => Ok(Outcome::Done),
         Ended::Closed => fail(cause_of_death(status)),

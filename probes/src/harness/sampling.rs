@@ -19,6 +19,9 @@ pub struct Policy {
     pub sample: Duration,
     /// Only samples with a quiet hyperthread sibling count: for structure and capacity.
     pub quiet: bool,
+    /// Samples are spread over the whole time instead of ending as soon as they suffice: for
+    /// quantities with states that last longer than a few samples.
+    pub spaced: bool,
     /// Time for all arms together. Samples go on past it, up to four times, while fewer than
     /// `want` are clean.
     pub time: Duration,
@@ -27,15 +30,18 @@ pub struct Policy {
 impl Policy {
     /// Structural quantities: samples of 0.3 ms with a quiet sibling.
     pub const fn structural(time: Duration) -> Policy {
-        Policy { want: 5, most: 64, sample: Duration::from_micros(300), quiet: true, time }
+        let sample = Duration::from_micros(300);
+        Policy { want: 5, most: 64, sample, quiet: true, spaced: false, time }
     }
 }
 
 /// A relative 95 % interval this narrow ends the sampling of a point early.
-const TIGHT: f64 = 0.005;
+const TIGHT: f64 = 0.01;
 
-/// Share of rejected samples above which a point is unreliable. Samples set aside because the
-/// sibling was busy do not count: waiting for quiet is the method, not a failure of it.
+/// Share of samples hit by the scheduler above which a point is unreliable. Samples set aside
+/// because the sibling was busy or the clock moved do not count: waiting for quiet is the method,
+/// not a failure of it, and on a shared host most samples can go that way while those that are left
+/// agree to a thousandth.
 const MOST_REJECTED: f64 = 0.3;
 
 /// The clock readings of the last moments: slow drift of a shared turbo is followed, a single
@@ -106,18 +112,25 @@ impl Collector {
         clean
     }
 
+    /// Samples taken so far, accepted or not.
+    pub fn taken(&self) -> u32 {
+        u32::try_from(self.samples.len() as u64 + self.disturbances.rejected).unwrap_or(u32::MAX)
+    }
+
     /// Whether the estimate is known well enough to stop.
     pub fn is_tight(&self, policy: &Policy, rng: &mut fastrand::Rng) -> bool {
         self.samples.len() >= policy.most
-            || (self.samples.len() >= policy.want.max(9)
+            || (!policy.spaced
+                && self.samples.len() >= policy.want.max(9)
                 && relative_interval(&self.samples, rng) < TIGHT)
     }
 
     /// What the point is worth.
     pub fn state(&self, policy: &Policy) -> PointState {
-        let spoiled = self.disturbances.rejected - self.disturbances.sibling;
-        let taken = self.samples.len() as u64 + self.disturbances.rejected;
-        if self.samples.len() < policy.want || spoiled as f64 > MOST_REJECTED * taken as f64 {
+        let d = &self.disturbances;
+        let spoiled = d.rejected.saturating_sub(d.sibling + d.clock);
+        let most = MOST_REJECTED * f64::from(self.taken());
+        if self.samples.len() < policy.want || spoiled as f64 > most {
             PointState::Noisy
         } else {
             PointState::Ok
@@ -227,6 +240,15 @@ pub(super) mod tests {
         assert_eq!(collector.state(&policy), PointState::Ok);
         collector.disturbances = Disturbances { rejected: 3, ..Default::default() };
         assert_eq!(collector.state(&policy), PointState::Noisy);
+    }
+
+    #[test]
+    fn spaced_samples_are_never_tight_before_there_are_all() {
+        let policy = Policy { spaced: true, ..Policy::structural(Duration::ZERO) };
+        let mut rng = fastrand::Rng::with_seed(1);
+        let with = |n| Collector { samples: vec![3.0; n], ..Collector::default() };
+        assert!(!with(policy.most - 1).is_tight(&policy, &mut rng));
+        assert!(with(policy.most).is_tight(&policy, &mut rng));
     }
 
     #[test]

@@ -5,36 +5,25 @@ use super::arch;
 /// Branches per word of outcomes, and per block of the fixed kernels.
 pub const BLOCK: u64 = 64;
 
-/// Additions on the carried chain between two branches of [`serial`] with no extra delay.
-pub const CHAIN: u32 = 12;
+/// Cycles by which [`serial`] can hold back the branch condition: multiplications of three. Fewer
+/// than the carried chain takes, so that the delay is hidden unless the branch was mispredicted.
+pub const DELAYS: [u32; 6] = [0, 3, 6, 9, 12, 15];
 
-/// Additions on the carried chain of [`delayed`]: more than the longest delay, so that the delay
-/// is hidden behind it unless the branch was mispredicted.
-pub const LONG_CHAIN: u32 = 40;
-
-/// Cycles by which [`delayed`] can hold back the branch condition.
-pub const DELAYS: [u32; 6] = [0, 4, 8, 16, 24, 32];
-
-/// One branch per bit, waiting for a chain of [`CHAIN`] additions that waits for the branch before.
-#[inline]
-pub fn serial(words: &[u64]) -> u64 {
-    arch::branch::serial::<{ CHAIN as usize }, 0>(words)
-}
-
-/// The same over [`LONG_CHAIN`] additions, the condition held back by one of [`DELAYS`].
+/// One branch per bit. Its condition waits for a chain of multiplications that goes through every
+/// branch before it, and for one of [`DELAYS`] on top.
 ///
 /// # Panics
 /// With a delay that is not one of them.
 #[inline]
-pub fn delayed(words: &[u64], delay: u32) -> u64 {
-    const K: usize = LONG_CHAIN as usize;
+pub fn serial(words: &[u64], delay: u32) -> u64 {
+    const CHAIN: usize = 7;
     match delay {
-        0 => arch::branch::serial::<K, 0>(words),
-        4 => arch::branch::serial::<K, 4>(words),
-        8 => arch::branch::serial::<K, 8>(words),
-        16 => arch::branch::serial::<K, 16>(words),
-        24 => arch::branch::serial::<K, 24>(words),
-        32 => arch::branch::serial::<K, 32>(words),
+        0 => arch::branch::serial::<CHAIN, 0>(words),
+        3 => arch::branch::serial::<CHAIN, 1>(words),
+        6 => arch::branch::serial::<CHAIN, 2>(words),
+        9 => arch::branch::serial::<CHAIN, 3>(words),
+        12 => arch::branch::serial::<CHAIN, 4>(words),
+        15 => arch::branch::serial::<CHAIN, 5>(words),
         _ => panic!("no kernel holds the condition back by {delay} cycles"),
     }
 }
@@ -81,10 +70,9 @@ mod tests {
     #[test]
     fn the_chain_keeps_its_value() {
         let words = [u64::MAX, 0, 0xAAAA_AAAA_AAAA_AAAA];
-        assert_eq!(serial(&words), 1);
-        assert_eq!(serial(&[]), 1);
         for delay in DELAYS {
-            assert_eq!(delayed(&words, delay), 1);
+            assert_eq!(serial(&words, delay), 1);
+            assert_eq!(serial(&[], delay), 1);
         }
         always_taken(1000);
         never_taken(1000);

@@ -3,7 +3,7 @@
 //! Method: the same code on different outcomes. Every sample branches on random bits that never
 //! come back, so that half of all predictions fail; alternating bits, as often taken, are learned
 //! at once: twice the difference is the cost of one failure. (1) Pipeline penalty: each branch
-//! waits for a chain of additions that waits for the branch before it. (2) Resolution delay: the
+//! waits for a chain of multiplications that waits for the branch before it. (2) Resolution delay: the
 //! condition is held back by D more cycles; the line through the costs must rise by one cycle per
 //! cycle, which shows that half the branches really fail, and meets D = 0 at the pipeline penalty.
 //! (3) Effective cost: independent branches as programs have them, where the next ones overlap
@@ -14,7 +14,8 @@
 //! Expect: pipeline penalty 11 to 20 cycles; slope 1; one or two taken branches a cycle.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
@@ -46,13 +47,13 @@ pub const PROBE: Probe = Probe {
         ),
         branch_metric(
             "branch.mispredict_serial_cycles",
-            "pipeline penalty by the serial kernel, the faster state if there are two",
+            "pipeline penalty measured directly, without delay; the faster state if there are two",
             Unit::Cycles,
             Derive::Times(2.0, Cow::Borrowed(SERIAL_FAST)),
         ),
         branch_metric(
             "branch.mispredict_serial_slow_cycles",
-            "pipeline penalty by the serial kernel in the slower of two states, where there are two",
+            "pipeline penalty measured directly, in the slower of two states",
             Unit::Cycles,
             Derive::Times(2.0, Cow::Borrowed(SERIAL_SLOW)),
         ),
@@ -64,9 +65,15 @@ pub const PROBE: Probe = Probe {
         ),
         branch_metric(
             "branch.predicted_cycles",
-            "a correctly predicted alternating branch beyond branch-free code",
+            "one branch of an alternating pattern, predicted right: what it costs with its work",
             Unit::Cycles,
-            Derive::Difference(Cow::Borrowed(PREDICTED)),
+            PARALLEL_ALTERNATING,
+        ),
+        branch_metric(
+            "branch.branch_free_cycles",
+            "the same work without a branch",
+            Unit::Cycles,
+            Derive::Value(select("parallel", BRANCH_FREE), Estimator::LowerQuartile),
         ),
         branch_metric(
             "branch.taken_cycles",
@@ -84,7 +91,12 @@ pub const PROBE: Probe = Probe {
     run,
 };
 
-const fn branch_metric(id: &'static str, summary: &'static str, unit: Unit, from: Derive) -> Metric {
+const fn branch_metric(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    from: Derive,
+) -> Metric {
     metric(id, summary, unit, Better::Lower, Tier::T2, "branch", from)
 }
 
@@ -111,10 +123,6 @@ const EFFECTIVE: &[Derive] = &[Derive::Difference(Cow::Borrowed(PARALLEL))];
 const PARALLEL: &[Derive] = &[
     Derive::Value(select("parallel", RANDOM_ONLY), Estimator::LowerQuartile),
     PARALLEL_ALTERNATING,
-];
-const PREDICTED: &[Derive] = &[
-    PARALLEL_ALTERNATING,
-    Derive::Value(select("parallel", BRANCH_FREE), Estimator::LowerQuartile),
 ];
 const SERIAL_FAST: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
     Derive::ModeValue(SERIAL_RANDOM, Mode::Fast),
@@ -193,44 +201,45 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     fixed(bench)
 }
 
-/// More samples than elsewhere: two states of the penalty are told apart by their distribution.
 fn policy(bench: &Bench<'_>, share: f64) -> Policy {
-    Policy { want: 9, most: 96, ..Policy::structural(bench.share(share)) }
+    Policy { want: 9, ..Policy::structural(bench.share(share)) }
 }
 
+/// No delay, looked at all through its share of the round: two states of the penalty last from a
+/// tenth of a second to seconds, and a few milliseconds would meet only one.
 fn serial(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = policy(bench, 0.35);
-    compare(bench, "serial", &[("", 0)], &policy, |words, _| branch::serial(words) == 1)
+    let policy = Policy { spaced: true, ..policy(bench, 0.35) };
+    compare(bench, "serial", &[0], &policy)
 }
 
 fn delayed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { want: 5, ..policy(bench, 0.35) };
-    let delays = branch::DELAYS.map(|d| ("delay", d));
-    compare(bench, "delayed", &delays, &policy, |words, d| branch::delayed(words, d) == 1)
+    let policy = Policy { most: 32, ..policy(bench, 0.35) };
+    compare(bench, "delayed", &branch::DELAYS, &policy)
 }
 
-/// Random against alternating outcomes at each setting, interleaved.
+/// Random against alternating outcomes at each delay, interleaved.
 fn compare(
     bench: &mut Bench<'_>,
     quantity: &'static str,
-    settings: &[(&str, u32)],
+    delays: &[u32],
     policy: &Policy,
-    kernel: impl Fn(&[u64], u32) -> bool,
 ) -> anyhow::Result<()> {
-    let right = std::cell::Cell::new(true);
-    let cases: Vec<(&str, u32, RefCell<Outcomes>)> = settings
+    let right = Cell::new(true);
+    let cases: Vec<(u32, RefCell<Outcomes>)> = delays
         .iter()
-        .flat_map(|&(name, value)| [(name, value, Pattern::Random), (name, value, Pattern::Alternating)])
-        .map(|(name, value, pattern)| (name, value, Outcomes::new(pattern, bench.rng.fork())))
+        .flat_map(|&delay| [(delay, Pattern::Random), (delay, Pattern::Alternating)])
+        .map(|(delay, pattern)| (delay, Outcomes::new(pattern, bench.rng.fork())))
         .collect();
     let arms = cases
         .iter()
-        .map(|(name, value, outcomes)| {
-            let mut setting = params([("pattern", outcomes.borrow().pattern.name().into())]);
-            if !name.is_empty() {
-                setting.insert((*name).to_owned(), u64::from(*value).into());
-            }
-            let work = |_| right.set(right.get() & kernel(&outcomes.borrow().words, *value));
+        .map(|(delay, outcomes)| {
+            let pattern = outcomes.borrow().pattern.name();
+            let setting =
+                params([("pattern", pattern.into()), ("delay", u64::from(*delay).into())]);
+            let work = |_| {
+                let chain = branch::serial(&outcomes.borrow().words, *delay);
+                right.set(right.get() & (chain == 1));
+            };
             Arm::new(quantity, setting, work).prepared(|ops| outcomes.borrow_mut().refill(ops))
         })
         .collect();
@@ -241,14 +250,14 @@ fn compare(
 /// The five patterns through the same code, and the count without a branch.
 fn parallel(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let policy = policy(bench, 0.2);
-    let wrong = std::cell::Cell::new(None);
+    let wrong = Cell::new(None);
     let patterns = [Pattern::Random, Pattern::Alternating, Pattern::Never, Pattern::Always];
     let outcomes: Vec<RefCell<Outcomes>> =
         patterns.map(|p| Outcomes::new(p, bench.rng.fork())).into();
     let free = Outcomes::new(Pattern::Random, bench.rng.fork());
     let arm = |name: &str, kernel: fn(&[u64]) -> u64, outcomes| {
         let outcomes: &RefCell<Outcomes> = outcomes;
-        let counted = std::rc::Rc::new(std::cell::Cell::new(None));
+        let counted = Rc::new(Cell::new(None));
         let (said, wrong) = (counted.clone(), &wrong);
         let check = move |outcomes: &Outcomes| {
             if let Some(count) = counted.take()

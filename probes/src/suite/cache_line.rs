@@ -75,12 +75,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     pairs(bench)
 }
 
-/// One node that points to itself, at every offset across three lines: a chain of loads that all
+/// One node that points to itself, at every other offset across four lines: a chain of loads that all
 /// hit L1 and differ only in what they cross.
 fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    const OFFSETS: u32 = 200;
+    const OFFSETS: u32 = 131;
     let mut ring = Ring::with_capacity(4096, Pages::Small)?;
-    let mut offsets: Vec<u32> = (0..OFFSETS).collect();
+    let mut offsets: Vec<u32> = (0..OFFSETS).map(|i| i * 2).collect();
     bench.rng.shuffle(&mut offsets);
     let time = bench.share(0.4);
     for offset in offsets {
@@ -121,8 +121,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let timer = bench.timer;
     let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
-    let distances: Vec<usize> =
-        (1..=32).map(|i| i * 4).chain((9..=32).map(|i| i * 16)).collect();
+    let distances: Vec<usize> = (1..=32).map(|i| i * 4).chain((9..=32).map(|i| i * 16)).collect();
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
     let each = bench.share(0.3) / 5;
     for _ in 0..5 {

@@ -15,7 +15,7 @@ use crate::harness::bench::{Bench, params};
 use crate::harness::clock::{self, Source, Timer};
 use crate::harness::gang::Gang;
 use crate::kernel::chain;
-use crate::kernel::chase::Ring;
+use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
 use crate::probe::{
     Better, Derive, Estimator, Probe, Select, Text, Tier, Unit, metric, select, text,
@@ -136,7 +136,7 @@ pub const PROBE: Probe = Probe {
             Better::Same,
             Tier::T1,
             "alu",
-            Derive::Value(select("chain", LOAD_QUIET), Estimator::Median),
+            Derive::Value(select("chain", LOAD_QUIET), Estimator::LowerQuartile),
         ),
     ],
     run,
@@ -166,10 +166,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn timer(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let timer = bench.timer;
     let stamps: Vec<u64> = (0..20_000).map(|_| timer.stamp()).collect();
-    let steps: Vec<f64> = stamps
-        .windows(2)
-        .map(|w| w[1].saturating_sub(w[0]) as f64 * timer.ns_per_unit)
-        .collect();
+    let steps: Vec<f64> =
+        stamps.windows(2).map(|w| w[1].saturating_sub(w[0]) as f64 * timer.ns_per_unit).collect();
     bench.record("timer_granularity", params([]), Unit::Ns, vec![granularity(&steps)])?;
     bench.record("timer_cost", params([]), Unit::Ns, block_means(&steps, 1000))?;
     // A single empty region is often shorter than a step of the counter: means over many.
@@ -201,8 +199,10 @@ fn block_means(values: &[f64], block: usize) -> Vec<f64> {
 /// state around each of them.
 fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let timer = bench.timer;
-    let mut ring = Ring::with_capacity(16 << 10, Pages::Small)?;
-    ring.lay(16 << 10, 64, crate::kernel::chase::Order::Random, &mut bench.rng);
+    // One line a set: a larger ring can keep missing in a cache that it fits (lessons: memory 3).
+    const RING: usize = 4 << 10;
+    let mut ring = Ring::with_capacity(RING, Pages::Small)?;
+    ring.lay(RING, 64, Order::Random, &mut bench.rng);
     ring.walk(10_000);
     let until = Instant::now() + bench.share(0.3);
     let mut ghz = Vec::new();
@@ -252,6 +252,10 @@ fn thin<T: Copy>(values: &[T], most: usize) -> Vec<T> {
     values.iter().copied().step_by(values.len().div_ceil(most).max(1)).collect()
 }
 
+/// A sibling delays an operation by a few hundredths of a cycle, at most by half of one; beyond
+/// that an interrupt fell into one of the chains.
+const INTERRUPTED: f64 = 0.5;
+
 /// Sleeps, then follows the clock from the first microsecond of work. The pause also calibrates
 /// the time counter anew.
 fn after_idle(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -271,12 +275,17 @@ fn after_idle(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if began > window {
             break;
         }
-        let bracket = clock::bracket(&timer);
+        let ghz = undisturbed(&timer);
         let middle = began.midpoint(timer.ns_between(start, timer.stamp()));
-        readings.push((middle / 1000.0, bracket.ghz));
+        readings.extend(ghz.map(|ghz| (middle / 1000.0, ghz)));
     }
     for (us, ghz) in by_time(&readings) {
-        bench.record("core_ghz_after_idle", params([("after_idle_us", us.into())]), Unit::Ghz, ghz)?;
+        bench.record(
+            "core_ghz_after_idle",
+            params([("after_idle_us", us.into())]),
+            Unit::Ghz,
+            ghz,
+        )?;
     }
     let settled = settle_us(&readings).map(|us| us / 1000.0);
     bench.record("settle", params([]), Unit::Ms, settled.into_iter().collect())
@@ -317,12 +326,12 @@ fn under_vector_load(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let until = Instant::now() + each;
         let (mut scalar, mut vector) = (Vec::new(), Vec::new());
         while Instant::now() < until {
-            burst(Duration::from_millis(4), || {
+            burst(|| {
                 std::hint::black_box(chain::add(20_000));
             });
-            scalar.push(clock::bracket(&timer).ghz);
-            burst(Duration::from_millis(4), || width.multiply_add(20_000));
-            vector.push(clock::bracket(&timer).ghz);
+            scalar.extend(undisturbed(&timer));
+            burst(|| width.multiply_add(20_000));
+            vector.extend(undisturbed(&timer));
         }
         let ratio = median(&vector).zip(median(&scalar)).map(|(v, s)| v / s);
         let setting = params([("width", width.name().into())]);
@@ -331,11 +340,20 @@ fn under_vector_load(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn burst(time: Duration, work: impl Fn()) {
-    let until = Instant::now() + time;
+/// Longer than a licence takes to change, and than the slowest one takes to relax.
+const BURST: Duration = Duration::from_millis(2);
+
+fn burst(work: impl Fn()) {
+    let until = Instant::now() + BURST;
     while Instant::now() < until {
         work();
     }
+}
+
+/// A reading of the clock, unless an interrupt fell into it.
+fn undisturbed(timer: &Timer) -> Option<f64> {
+    let bracket = clock::bracket(timer);
+    (bracket.delay.abs() < INTERRUPTED).then_some(bracket.ghz)
 }
 
 /// This CPU's clock with all others at work, against alone.
@@ -351,7 +369,7 @@ fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let until = Instant::now() + time;
         let mut ghz = Vec::new();
         while Instant::now() < until {
-            ghz.push(clock::bracket(&timer).ghz);
+            ghz.extend(undisturbed(&timer));
         }
         median(&ghz)
     };

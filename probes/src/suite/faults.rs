@@ -33,9 +33,8 @@ pub const CRASHES: Probe = fault("fault-crash", "aborts after its first point", 
 });
 
 /// Ends by itself with an error.
-pub const ERRS: Probe = fault("fault-error", "returns an error", |_| {
-    anyhow::bail!("this probe fails on purpose")
-});
+pub const ERRS: Probe =
+    fault("fault-error", "returns an error", |_| anyhow::bail!("this probe fails on purpose"));
 
 /// Finds a wrong answer.
 pub const WRONG_ANSWER: Probe =

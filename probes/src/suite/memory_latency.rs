@@ -121,6 +121,18 @@ const MEGABYTE: usize = 1_000_000;
 /// A sixteenth of a standard round goes to the 1 MB reads, the rest to the curves.
 const READ_SHARE: f64 = 1.0 / 16.0;
 
+/// Part of the slice after which working sets are left out.
+const MOST_OVERTIME: f64 = 1.2;
+
+/// Time for a handful of samples, four times that if they are disturbed.
+const LEAST_SAMPLING: Duration = Duration::from_millis(4);
+
+/// Warm-up beyond this changes nothing any more, in any cache that a lap fits into.
+const LONGEST_WARM_UP: Duration = Duration::from_millis(50);
+
+/// Loads between two looks at the time: a few milliseconds from main memory.
+const WALK: u64 = 16_384;
+
 struct Variant {
     name: &'static str,
     pages: Pages,
@@ -157,6 +169,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         bench.rng.shuffle(&mut here);
         let elsewhere = settings.len();
         for (done, &(v, size)) in here.iter().enumerate() {
+            // Laying a ring costs time that no share can shorten. The order is random, so that
+            // what is left out differs from round to round.
+            if bench.meter.elapsed() > bench.share(MOST_OVERTIME) {
+                let all = VARIANTS.len() * sizes.len();
+                return out_of_time(bench, all - (here.len() - done + elsewhere), all);
+            }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere)?;
             point(bench, &mut ring, &VARIANTS[v], size, share, note.as_deref())?;
         }
@@ -164,7 +182,15 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Four sizes an octave (three in the quick tier), from inside L1 to four times the last cache, or
+fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
+    bench.skip(Unmet {
+        need: "time for every working set".into(),
+        reason: format!("round {}: {measured} of {all} were measured", bench.round + 1),
+        remedy: "give the run more time (--tier thorough or --budget)".into(),
+    })
+}
+
+/// Four sizes an octave, from inside L1 to four times the last cache, or
 /// to what memory allows, in which case the card says so.
 fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
     let wanted = bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE) * 4;
@@ -207,7 +233,8 @@ fn point(
     let began = bench.meter.elapsed();
     ring.lay(usize::try_from(size)?, LINE, variant.order, &mut bench.rng);
     warm(bench, ring, size, share)?;
-    let left = share.saturating_sub(bench.meter.elapsed() - began);
+    // Laying a large ring can take more than the point's share; it is measured all the same.
+    let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
     let (want, most) = if bench.tier == RunTier::Quick { (3, 16) } else { (5, 32) };
     let policy = Policy { want, most, ..Policy::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
@@ -217,20 +244,27 @@ fn point(
 
 /// Fills the caches with this ring and nothing else. Small rings are first touched in random,
 /// non-cyclic order: a cyclic walk over a set that just fits can miss for ever when stale lines
-/// stay (lessons: memory 3). Larger ones are walked until two laps agree, or half the time is up.
+/// stay (lessons: memory 3). Then it is walked until two laps agree, or half the share is up;
+/// laying a ring has touched all of it already.
 fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> anyhow::Result<()> {
     const SMALL: u64 = 4 << 20;
-    let began = bench.meter.elapsed();
     if size <= SMALL {
         ring.touch_at_random(6, &mut bench.rng, LINE);
         bench.check(ring.is_one_cycle(), || format!("a ring over {size} bytes is broken"))?;
     }
+    let until = bench.meter.elapsed() + (share / 2).min(LONGEST_WARM_UP);
     let mut last = f64::INFINITY;
     for _ in 0..8 {
         let start = bench.timer.stamp();
-        ring.walk(ring.nodes());
+        let mut left = ring.nodes();
+        // A lap through main memory can take a second: look at the time in between.
+        while left > 0 && bench.meter.elapsed() < until {
+            let loads = left.min(WALK);
+            ring.walk(loads);
+            left -= loads;
+        }
         let lap = bench.timer.ns_between(start, bench.timer.stamp());
-        if (lap / last - 1.0).abs() < 0.02 || bench.meter.elapsed() - began > share / 2 {
+        if left > 0 || (lap / last - 1.0).abs() < 0.02 {
             break;
         }
         last = lap;

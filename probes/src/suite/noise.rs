@@ -13,9 +13,7 @@ use std::time::Duration;
 use crate::harness::bench::{Bench, params};
 use crate::harness::{clock, placement};
 use crate::kernel::timer::gaps;
-use crate::probe::{
-    Better, Derive, Estimator, Probe, Select, Tier, Unit, Unmet, metric, select,
-};
+use crate::probe::{Better, Derive, Estimator, Probe, Select, Tier, Unit, Unmet, metric, select};
 use crate::sys::thread;
 
 /// The probe.

@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn steal_is_the_eighth_counter_of_the_right_cpu() {
-        let stat = "cpu  1 2 3 4 5 6 7 99 9 10\ncpu1 1 2 3 4 5 6 7 8 9 10\ncpu10 0 0 0 0 0 0 0 77 0 0\n";
+        let stat =
+            "cpu  1 2 3 4 5 6 7 99 9 10\ncpu1 1 2 3 4 5 6 7 8 9 10\ncpu10 0 0 0 0 0 0 0 77 0 0\n";
         assert_eq!(parse_steal(stat, 1), Some(8));
         assert_eq!(parse_steal(stat, 10), Some(77));
         assert_eq!(parse_steal(stat, 2), None);

@@ -37,9 +37,8 @@ impl Choice<'_> {
 
 fn unknown(glob: &str) -> String {
     let names = catalog::ALL.iter().map(|p| p.name);
-    let nearest = names.max_by(|a, b| {
-        strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob))
-    });
+    let nearest = names
+        .max_by(|a, b| strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob)));
     let hint = nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
     format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
 }

@@ -26,12 +26,8 @@ impl Progress {
 
     /// The next round begins; `left` is what remains of the budget.
     pub(super) fn begin(&mut self, probe: &str, round: u32, left: Duration) {
-        let text = format!(
-            "round {}/{}, {probe}, {} s left",
-            round + 1,
-            self.rounds,
-            left.as_secs()
-        );
+        let text =
+            format!("round {}/{}, {probe}, {} s left", round + 1, self.rounds, left.as_secs());
         if self.last_round.is_some() {
             self.bar.inc(1);
         }

@@ -31,7 +31,10 @@ pub(super) struct Page {
     skips: Vec<SkipView>,
     failures: Vec<FailView>,
     remarks: Vec<String>,
+    /// The versions that have a column.
     lists: Vec<ListView>,
+    /// Those and the collections of single figures.
+    sources: Vec<ListView>,
     versions: Vec<VersionRow>,
 }
 
@@ -129,7 +132,7 @@ struct ListView {
 struct VersionRow {
     label: &'static str,
     values: Vec<String>,
-    note: &'static str,
+    note: String,
 }
 
 impl Page {
@@ -159,7 +162,8 @@ impl Page {
             failures: failures(summary),
             remarks: card.remarks.clone(),
             lists: main_lists().map(list).collect(),
-            versions: reference::ladder().rows.iter().map(version).collect(),
+            sources: reference::ladder().lists.iter().map(list).collect(),
+            versions: versions(),
         }
     }
 }
@@ -329,11 +333,22 @@ fn list(list: &'static List) -> ListView {
     }
 }
 
+/// The lines of the list, then those of other collections.
+fn versions() -> Vec<VersionRow> {
+    let ladder = reference::ladder();
+    ladder.rows.iter().chain(&ladder.extras).filter(|row| !row.ns.is_empty()).map(version).collect()
+}
+
 fn version(row: &'static Row) -> VersionRow {
     let value = |list: &List| row.ns.get(&list.id).map(|ns| format::quoted(*ns, Unit::Ns));
+    let elsewhere = reference::ladder().lists.iter().filter(|l| l.elsewhere).filter_map(|list| {
+        let year = list.year.map(|y| format!(", {y}")).unwrap_or_default();
+        Some(format!("{} ({}{year})", value(list)?, list.author))
+    });
+    let notes: Vec<String> = elsewhere.chain(row.note.clone()).collect();
     VersionRow {
         label: &row.label,
         values: main_lists().map(|list| value(list).unwrap_or_default()).collect(),
-        note: row.note.as_deref().unwrap_or_default(),
+        note: notes.join("; "),
     }
 }

@@ -155,26 +155,41 @@ impl Noise {
     fn draw_bars<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
         let mut bars: Vec<(usize, &Bin)> =
             self.bins.iter().enumerate().filter(|(_, bin)| bin.gaps > 0.0).collect();
+        for (i, bin) in &bars {
+            let (left, right) = (frame.x.at(edge(*i)) + 1.5, frame.x.at(edge(i + 1)) - 1.5);
+            c.rect((left, self.top(frame, bin)), (right, BOTTOM), BLUE);
+        }
         // Where numbers are crowded, those on the high bars matter most.
         bars.sort_by(|a, b| b.1.ns.total_cmp(&a.1.ns));
         let mut taken: Vec<(f64, f64, f64)> = Vec::new();
         for (i, bin) in bars {
-            let (left, right) = (frame.x.at(edge(i)) + 1.5, frame.x.at(edge(i + 1)) - 1.5);
-            // A bin that has gaps is never invisible.
-            let top = frame.y.at(self.lost(bin)).min(BOTTOM - 2.0);
-            c.rect((left, top), (right, BOTTOM), BLUE);
             let label = format!("{}/s", rate(bin.gaps / (self.observed_ns / 1e9)));
             let half = text_width(&label, SMALL) / 2.0;
-            let middle = (left + right) / 2.0;
+            let middle = (frame.x.at(edge(i)) + frame.x.at(edge(i + 1))) / 2.0;
+            let top = self.top(frame, bin);
             let free = taken.iter().all(|(x, y, other)| {
                 (x - middle).abs() > half + other + 3.0 || (y - top).abs() > 16.0
             });
-            if free {
+            if free && !self.hits_neighbour(frame, i, half) {
                 c.rect((middle - half, top - 15.0), (middle + half, top - 2.0), PAPER);
                 c.text((middle, top - 5.0), &label, SMALL.ink(INK).align(Align::Center));
                 taken.push((middle, top, half));
             }
         }
+    }
+
+    /// Top of a bar; a bin that has gaps is never invisible.
+    fn top(&self, frame: &Frame, bin: &Bin) -> f64 {
+        if bin.gaps > 0.0 { frame.y.at(self.lost(bin)).min(BOTTOM - 2.0) } else { BOTTOM }
+    }
+
+    /// Whether a number of that half width above a bar would lie on a higher bar beside it.
+    fn hits_neighbour(&self, frame: &Frame, i: usize, half: f64) -> bool {
+        let room = (frame.x.at(edge(i + 1)) - frame.x.at(edge(i))) / 2.0 + 1.0;
+        let top = self.top(frame, &self.bins[i]);
+        let higher = |bin: Option<&Bin>| bin.is_some_and(|b| self.top(frame, b) < top - 2.0);
+        let before = i.checked_sub(1).and_then(|i| self.bins.get(i));
+        half > room && (higher(before) || higher(self.bins.get(i + 1)))
     }
 
     fn draw_p99<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {

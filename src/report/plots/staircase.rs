@@ -28,7 +28,7 @@ const TITLE: &str = "The latency staircase: how far away is the data?";
 /// The variants in the order in which they are drawn, the most telling one last and on top.
 const VARIANTS: [(&str, &str, Ink); 4] = [
     ("sequential", "sequential", GREEN),
-    ("page_local", "random within a page", PURPLE),
+    ("page_local", "random within 256 KiB", PURPLE),
     ("random_4k", "random, 4 KiB pages", VERMILION),
     ("random_2m", "random, 2 MiB pages", BLUE),
 ];
@@ -204,7 +204,11 @@ impl Staircase {
         for (step, x) in self.steps.iter().zip(places) {
             let (from, to) = (frame.x.at(step.plateau.from), frame.x.at(step.plateau.to));
             c.line((from, TOP), (to, TOP), 2.0, FAINT);
-            let head = format!("{} to {}", step.name, format::quoted(step.plateau.to, Unit::Bytes));
+            let head = match step.plateau.level {
+                // Memory ends where the sweep ends, which says nothing.
+                Level::Dram => step.name.to_owned(),
+                _ => format!("{} to {}", step.name, format::quoted(step.plateau.to, Unit::Bytes)),
+            };
             c.text((x, TOP - 46.0), &head, SMALL.bold().ink(INK).align(Align::Center));
             c.text((x, TOP - 30.0), &line(step), SMALL.align(Align::Center));
         }
@@ -283,7 +287,7 @@ mod tests {
     fn levels_claims_and_units_are_drawn() {
         let stairs = Staircase::of(&fixture::summary()).unwrap();
         let svg = svg(&stairs, TITLE);
-        for text in ["L1 to ", "Memory to ", "claimed", "KiB", "MiB", "100 ns", "cycles"] {
+        for text in ["L1 to ", "Memory", "claimed", "KiB", "MiB", "100 ns", "cycles"] {
             assert!(svg.contains(text), "{text}");
         }
     }

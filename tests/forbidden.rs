@@ -1,0 +1,70 @@
+//! The real program where the kernel refuses what it asks for: pinning by a seccomp filter, huge
+//! pages by a process setting. Both are inherited by what the test starts, so each test applies
+//! its own in a thread of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use probecard::card::Card;
+
+fn run(only: &str, out: &Path) -> (Output, Card) {
+    let output = Command::new(assert_cmd::cargo::cargo_bin("probecard"))
+        .args(["--tier", "quick", "--only", only, "--out"])
+        .arg(out)
+        .output()
+        .unwrap();
+    let card = std::fs::read_dir(out)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.to_string_lossy().ends_with(".card.jsonl"))
+        .unwrap_or_else(|| panic!("no card: {output:?}"));
+    (output, Card::read(&card).unwrap())
+}
+
+/// A filter that answers EPERM to one system call and lets all others pass.
+fn forbid(call: i64) {
+    use seccompiler::{SeccompAction, SeccompFilter};
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let (allow, deny) = (SeccompAction::Allow, SeccompAction::Errno(1));
+    let filter = SeccompFilter::new(BTreeMap::from([(call, vec![])]), allow, deny, arch).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+#[test]
+fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            forbid(libc::SYS_sched_setaffinity);
+            let (output, card) = run("locks", dir.path());
+            assert!(output.status.success(), "{output:?}");
+            assert!(card.header.plan.cpu_reason.starts_with("not pinned"));
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(text.contains("not permitted"), "{text}");
+            assert!(card.points.iter().any(|p| !p.samples.is_empty()));
+        });
+    });
+}
+
+#[test]
+fn without_huge_pages_the_curve_is_labelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    // The setting belongs to the process: a shell takes it for itself and what it starts.
+    nix::sys::prctl::set_thp_disable(true).unwrap();
+    let (output, card) = run("memory-latency", &out);
+    nix::sys::prctl::set_thp_disable(false).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let huge = card
+        .points
+        .iter()
+        .filter(|p| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m"));
+    for point in huge {
+        let note = point.note.as_deref().expect("a note");
+        assert!(note.contains("4 KiB pages"), "{note}");
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("2 MiB latency curve"), "{text}");
+}

@@ -1,0 +1,234 @@
+//! The real program when things go wrong meanwhile: signals, crashes, limits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use probecard::card::{Card, EndState};
+
+fn program() -> PathBuf {
+    assert_cmd::cargo::cargo_bin("probecard")
+}
+
+fn start(args: &[&str], out: &Path) -> Child {
+    Command::new(program())
+        .args(args)
+        .arg("--out")
+        .arg(out)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn run(args: &[&str], out: &Path) -> (Output, Card) {
+    let output = start(args, out).wait_with_output().unwrap();
+    (output, Card::read(&card_in(out).expect("a card")).unwrap())
+}
+
+fn card_in(dir: &Path) -> Option<PathBuf> {
+    fs::read_dir(dir)
+        .ok()?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .find(|p| p.to_string_lossy().ends_with(".card.jsonl"))
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "waited a minute for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(pid: u32, name: &str) {
+    assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap().success());
+}
+
+/// The measuring child of a run.
+fn child_of(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_ascii_whitespace().next()?.parse().ok()
+}
+
+fn points(card: &Path) -> usize {
+    fs::read_to_string(card).map_or(0, |t| t.matches("\"kind\":\"point\"").count())
+}
+
+#[test]
+fn an_ended_run_leaves_a_valid_card_and_can_be_resumed() {
+    for name in ["-TERM", "-INT"] {
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["--tier", "quick", "--only", "cache-line", "--only", "locks"];
+        let mut run = start(&args, dir.path());
+        let card = wait_for("the first points", || card_in(dir.path()).filter(|c| points(c) > 3));
+        let measuring = wait_for("the child", || child_of(run.id()));
+        signal(run.id(), name);
+        assert_eq!(run.wait().unwrap().code(), Some(2));
+        assert!(!Path::new(&format!("/proc/{measuring}")).exists(), "the child outlived the run");
+        let before = Card::read(&card).unwrap();
+        assert_eq!(before.end.as_ref().map(|e| e.state), Some(EndState::Interrupted));
+        assert!(!before.points.is_empty());
+
+        let resumed = Command::new(program()).arg("--resume").arg(&card).output().unwrap();
+        assert!(resumed.status.success(), "{resumed:?}");
+        let after = Card::read(&card).unwrap();
+        assert!(after.is_complete());
+        assert_eq!(after.header, before.header);
+        for round in 0..3 {
+            assert!(after.has_round("cache-line", round) && after.has_round("locks", round));
+        }
+        // A round that was cut off and measured again is there once.
+        let firsts = after.points.iter().filter(|p| {
+            p.quantity == "split_load"
+                && p.round == 0
+                && p.params["offset"] == probecard_probes::record::Param::Int(0)
+        });
+        assert_eq!(firsts.count(), 1);
+        let again = Command::new(program()).arg("--resume").arg(&card).output().unwrap();
+        assert_eq!(again.status.code(), Some(2), "a complete card has nothing to resume");
+    }
+}
+
+#[test]
+fn a_run_killed_hard_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = start(&["--tier", "quick", "--only", "cache-line"], dir.path());
+    let card = wait_for("the first points", || card_in(dir.path()).filter(|c| points(c) > 3));
+    let measuring = wait_for("the child", || child_of(run.id()));
+    signal(run.id(), "-KILL");
+    run.wait().unwrap();
+    wait_for("the child to follow", || {
+        let status = fs::read_to_string(format!("/proc/{measuring}/stat")).ok();
+        // Gone, or a zombie that init has not collected yet.
+        status.is_none_or(|s| s.contains(") Z ")).then_some(())
+    });
+    assert_eq!(Card::read(&card).unwrap().end, None);
+    // A line that was being written is cut off.
+    let bytes = fs::read(&card).unwrap();
+    fs::write(&card, &bytes[..bytes.len() - 7]).unwrap();
+    let resumed = Command::new(program()).arg("--resume").arg(&card).output().unwrap();
+    assert!(resumed.status.success(), "{resumed:?}");
+    let after = Card::read(&card).unwrap();
+    assert!(after.is_complete() && after.remarks.is_empty());
+}
+
+#[test]
+fn a_killed_child_is_a_row_and_the_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--tier", "quick", "--only", "fault-hang", "--only", "locks"];
+    let mut run = start(&args, dir.path());
+    // Each of its three rounds hangs; each is killed from outside. A child that measures locks may
+    // be hit as well: that is a row too.
+    let mut killed = std::collections::HashSet::new();
+    while run.try_wait().unwrap().is_none() {
+        let hanging = card_in(dir.path()).is_some_and(|c| points(&c) > 0);
+        if let Some(child) = child_of(run.id()).filter(|_| hanging)
+            && is_hanging(child)
+            && killed.insert(child)
+        {
+            signal(child, "-KILL");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+    assert!(card.is_complete());
+    let rows: Vec<_> = card.fails.iter().filter(|f| f.probe == "fault-hang").collect();
+    assert_eq!(rows.len(), 3, "{:?}", card.fails);
+    assert!(rows.iter().all(|f| f.how.contains("SIGKILL")));
+    assert!(card.points.iter().any(|p| p.probe == "locks"));
+}
+
+/// A child that sleeps is the hanging one: no other probe does for long.
+fn is_hanging(pid: u32) -> bool {
+    let sleeping =
+        || fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|w| w.contains("nanosleep"));
+    let first = sleeping();
+    std::thread::sleep(Duration::from_millis(200));
+    first && sleeping()
+}
+
+#[test]
+fn crashes_errors_and_wrong_answers_are_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "--tier",
+        "quick",
+        "--only",
+        "fault-crash",
+        "--only",
+        "fault-error",
+        "--only",
+        "fault-wrong-answer",
+        "--only",
+        "locks",
+    ];
+    let (output, card) = run(&args, dir.path());
+    assert!(output.status.success());
+    let how = |probe: &str| {
+        let fails: Vec<_> = card.fails.iter().filter(|f| f.probe == probe).collect();
+        assert_eq!(fails.len(), 3, "{probe}");
+        (fails[0].how.clone(), fails[0].stderr.clone())
+    };
+    assert!(how("fault-crash").0.contains("SIGABRT"));
+    let (code, stderr) = how("fault-error");
+    assert!(code.contains("exit code 2") && stderr.contains("on purpose"), "{code}: {stderr}");
+    assert!(how("fault-wrong-answer").0.starts_with("corruption on CPU"));
+    // What a crashed child said before stays.
+    assert!(card.points.iter().any(|p| p.probe == "fault-crash"));
+    assert!(card.points.iter().any(|p| p.probe == "locks"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("corruption on CPU"), "{text}");
+}
+
+/// Runs the program under a wrapper such as taskset or prlimit.
+fn under(wrapper: &[&str], args: &[&str], out: &Path) -> (Output, Card) {
+    let output = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(program())
+        .args(args)
+        .arg("--out")
+        .arg(out)
+        .output()
+        .unwrap();
+    let card = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
+    (output, Card::read(&card).unwrap())
+}
+
+#[test]
+fn one_cpu_is_enough_and_what_needs_two_says_so() {
+    let allowed = probecard_probes::machine::Machine::detect().allowed_cpus()[0].to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--tier", "quick", "--only", "cache-line", "--only", "clock"];
+    let (output, card) = under(&["taskset", "-c", &allowed], &args, dir.path());
+    assert!(output.status.success(), "{output:?}");
+    assert!(card.fails.is_empty(), "{:?}", card.fails);
+    assert!(card.header.plan.cpu_reason.contains("only CPU"));
+    assert!(card.skips.iter().any(|s| s.need.contains("2 CPUs")));
+    assert!(card.points.iter().any(|p| p.quantity == "split_load"));
+    assert!(!card.points.iter().any(|p| p.quantity == "coherence"));
+}
+
+#[test]
+fn a_memory_limit_of_200_mb_shortens_the_sweep_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--tier", "quick", "--only", "memory-latency"];
+    let (output, card) = under(&["prlimit", "--as=200000000"], &args, dir.path());
+    assert!(output.status.success(), "{output:?}");
+    assert!(card.fails.is_empty(), "{:?}", card.fails);
+    let sizes = card.points.iter().filter_map(|p| match p.params.get("working_set") {
+        Some(probecard_probes::record::Param::Int(n)) => Some(*n),
+        _ => None,
+    });
+    let largest = sizes.max().unwrap();
+    assert!((8 << 20..=100_000_000).contains(&largest), "{largest}");
+    if card.header.machine.last_cache_bytes().is_some_and(|b| b * 4 > 100_000_000) {
+        let skip = card.skips.iter().find(|s| s.probe == "memory-latency").expect("a skip");
+        assert!(skip.reason.contains("RLIMIT_AS"), "{skip:?}");
+    }
+}
