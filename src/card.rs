@@ -384,3 +384,112 @@ pub fn compress(path: &Path) -> io::Result<PathBuf> {
     std::fs::write(&target, bytes)?;
     Ok(target)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::fixture;
+
+    fn path() -> &'static Path {
+        Path::new("x.card.jsonl")
+    }
+
+    fn lines_of(card: &Card) -> Vec<Line> {
+        let mut lines = vec![Line::Header(Box::new(card.header.clone()))];
+        lines.extend(card.points.iter().cloned().map(Line::Point));
+        lines.extend(card.skips.iter().cloned().map(Line::Skip));
+        lines.extend(card.fails.iter().cloned().map(Line::Fail));
+        lines.extend(card.end.iter().cloned().map(Line::End));
+        lines
+    }
+
+    fn written(lines: &[Line]) -> Vec<u8> {
+        let text = |line| serde_json::to_string(line).unwrap() + "\n";
+        lines.iter().map(text).collect::<String>().into_bytes()
+    }
+
+    #[test]
+    fn a_card_comes_back_as_it_was() {
+        let card = fixture::summary().card;
+        let lines = lines_of(&card);
+        assert_eq!(parse(path(), &written(&lines)).unwrap(), card);
+        let first = String::from_utf8(written(&lines[1..2])).unwrap();
+        assert!(first.starts_with("{\"kind\":\"point\""), "the kind comes first: {first}");
+    }
+
+    #[test]
+    fn a_compressed_card_is_read_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let card = fixture::summary().card;
+        let plain = dir.path().join("x.card.jsonl");
+        std::fs::write(&plain, written(&lines_of(&card))).unwrap();
+        let small = compress(&plain).unwrap();
+        assert_eq!(small, dir.path().join("x.card.jsonl.zst"));
+        assert_eq!(Card::read(&small).unwrap(), card);
+        assert!(small.metadata().unwrap().len() * 2 < plain.metadata().unwrap().len());
+    }
+
+    #[test]
+    fn resuming_takes_off_the_end_and_what_was_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.card.jsonl");
+        let card = fixture::summary().card;
+        let end = End { state: EndState::Interrupted, wall_s: 1.0 };
+        for tail in ["", "{\"kind\":\"poi"] {
+            let bytes = [written(&lines_of(&card)), tail.into()].concat();
+            std::fs::write(&file, bytes).unwrap();
+            let mut writer = Writer::resume(&file).unwrap();
+            writer.append(&Line::End(end.clone())).unwrap();
+            let again = Card::read(&file).unwrap();
+            assert_eq!(again.end, Some(end.clone()));
+            assert_eq!(again.points, card.points);
+        }
+    }
+
+    #[test]
+    fn a_round_measured_again_replaces_what_was_cut_off() {
+        let mut card = fixture::summary().card;
+        let mut again = card.points[0].clone();
+        again.samples = vec![77.0];
+        let mut lines = lines_of(&card);
+        lines.push(Line::Point(again.clone()));
+        card.points[0] = again;
+        assert_eq!(parse(path(), &written(&lines)).unwrap(), card);
+    }
+
+    proptest! {
+        // A whole card is parsed in each case.
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(path(), &bytes);
+        }
+
+        #[test]
+        fn a_card_cut_anywhere_is_a_shorter_card_or_a_clear_error(share in 0.0..1.0_f64) {
+            let card = fixture::summary().card;
+            let bytes = written(&lines_of(&card));
+            let cut = (bytes.len() as f64 * share) as usize;
+            match parse(path(), &bytes[..cut]) {
+                Ok(short) => {
+                    prop_assert_eq!(&short.header, &card.header);
+                    prop_assert_eq!(&short.points[..], &card.points[..short.points.len()]);
+                }
+                // Only within the header is there nothing to be had.
+                Err(error) => prop_assert!(!bytes[..cut].contains(&b'\n'), "{error}"),
+            }
+        }
+
+        #[test]
+        fn a_spoiled_line_is_named(line in 1_usize..40, junk in "[^\\n{]{1,20}") {
+            let card = fixture::summary().card;
+            let mut lines: Vec<Vec<u8>> = lines_of(&card).iter().map(|l| written(std::slice::from_ref(l))).collect();
+            lines[line] = format!("{junk}x\n").into_bytes();
+            let error = parse(path(), &lines.concat()).unwrap_err().to_string();
+            prop_assert!(error.contains(&format!("line {}", line + 1)), "{error}");
+        }
+    }
+}

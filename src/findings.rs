@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
 use crate::metrics::{Metrics, State, Value};
-use crate::report::reference;
+use crate::reference;
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -341,3 +341,131 @@ const PIPELINE: &str = "branch.mispredict_pipeline_cycles";
 const FAST: &str = "branch.mispredict_serial_cycles";
 const SLOW: &str = "branch.mispredict_serial_slow_cycles";
 const SHARE: &str = "branch.mispredict_slow_share_ratio";
+
+#[cfg(test)]
+mod tests {
+    use probecard_probes::probe::{Better, Tier};
+
+    use super::*;
+    use crate::report::fixture::blank;
+
+    fn value(id: &str, unit: Unit, number: f64) -> Value {
+        Value {
+            id: id.into(),
+            value: Some(number),
+            low: Some(number),
+            high: Some(number),
+            unit,
+            state: State::Ok,
+            reason: None,
+            family: "f".into(),
+            tier: Tier::T1,
+            better: Better::Lower,
+            rounds: 5,
+            probe: "p".into(),
+            summary: "what it says".into(),
+        }
+    }
+
+    /// What is said of a Zen 5 guest with 48 KiB, 1 MiB and 32 MiB of cache and these metrics.
+    fn said(values: Vec<Value>) -> Vec<String> {
+        find(&blank("test"), &Metrics(values)).into_iter().map(|f| f.text).collect()
+    }
+
+    fn kib(n: f64) -> f64 {
+        n * 1024.0
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_machine_that_keeps_its_claims() {
+        let values = vec![
+            value(MUL_ADD, Unit::Ratio, 3.001),
+            value(L1_CHASE, Unit::Cycles, 4.003),
+            value("cache.l1d_knee_bytes", Unit::Bytes, kib(48.0)),
+            value("cache.l2_knee_bytes", Unit::Bytes, kib(861.0)),
+            value("cache.l3_knee_bytes", Unit::Bytes, kib(33.0 * 1024.0)),
+            value("memory.latency.l1_cycles", Unit::Cycles, 4.01),
+            value(PIPELINE, Unit::Cycles, 15.0),
+            value(SLOPE, Unit::Ratio, 0.98),
+            value(SIBLING, Unit::Ratio, 0.001),
+            value(GAPS, Unit::Ratio, 0.0005),
+        ];
+        assert_eq!(said(values), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_small_share_of_a_shared_cache_is_named() {
+        let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
+        let text = said(short).join("\n");
+        assert_eq!(text, "L3 claimed 32 MiB, effective 6 MiB: shared, partitioned or busy");
+        // Rounds that scatter give a range.
+        let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
+        (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
+        assert!(said(vec![range]).join("\n").contains("effective 4 MiB to 8 MiB"));
+        let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
+        assert!(said(large).join("\n").contains("the claim is too small"));
+    }
+
+    #[test]
+    fn a_victim_cache_ends_at_the_sum_of_both_levels() {
+        // 33 MiB is what a 32 MiB cache holds beside the 1 MiB of the level before it.
+        let within = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(33.0 * 1024.0 * 1.2))];
+        assert_eq!(said(within), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_a_warning() {
+        let text = said(vec![value(MUL_ADD, Unit::Ratio, 3.9)]).join("\n");
+        assert!(text.contains("3.900 additions"), "{text}");
+        let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
+        assert!(text.contains("no whole number"), "{text}");
+        // A noisy value proves nothing.
+        let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 3.9) };
+        assert_eq!(said(vec![noisy]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn noise_and_the_hidden_sibling_are_named() {
+        let text = said(vec![value(SIBLING, Unit::Ratio, 0.3)]).join("\n");
+        assert!(text.contains("at work 30 % of the time"), "{text}");
+        let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
+        assert!(text.contains("noisy host: 2.5 %"), "{text}");
+    }
+
+    #[test]
+    fn two_states_of_the_penalty_come_with_their_shares() {
+        let values = vec![
+            value(FAST, Unit::Cycles, 14.2),
+            value(SLOW, Unit::Cycles, 21.5),
+            value(SHARE, Unit::Ratio, 0.25),
+        ];
+        let text = said(values).join("\n");
+        assert!(text.contains("14.2 cycles in 75 %") && text.contains("21.5 in 25 %"), "{text}");
+        let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
+        assert!(text.contains("0.60 cycles"), "{text}");
+    }
+
+    #[test]
+    fn what_lies_outside_the_published_range_is_noted() {
+        let text = said(vec![value("memory.latency.l1_cycles", Unit::Cycles, 5.0)]).join("\n");
+        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 4"), "{text}");
+        let text = said(vec![value(PIPELINE, Unit::Cycles, 23.0)]).join("\n");
+        assert!(text.contains("12 to 18"), "{text}");
+    }
+
+    #[test]
+    fn corruption_comes_first() {
+        let mut card = blank("test");
+        let fail = |probe: &str, how: &str| Fail {
+            probe: probe.into(),
+            round: 0,
+            how: how.into(),
+            stderr: String::new(),
+        };
+        card.fails = vec![fail("a", "killed by SIGSEGV"), fail("b", "corruption on CPU 3: 1 + 1")];
+        let found = find(&card, &Metrics(vec![value(GAPS, Unit::Ratio, 0.5)]));
+        assert_eq!(found[0].severity, Severity::Corruption);
+        assert!(found[0].text.contains("CPU 3"));
+        assert_eq!(found.len(), 3);
+    }
+}

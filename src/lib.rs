@@ -9,5 +9,6 @@ pub mod card;
 pub mod cmd;
 pub mod findings;
 pub mod metrics;
+pub mod reference;
 pub mod report;
 pub mod stats;

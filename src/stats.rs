@@ -19,7 +19,8 @@ pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
     let sxx: f64 = points.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
     let sxy: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
     let slope = sxy / sxx;
-    (sxx > 0.0 && slope.is_finite()).then(|| Line { slope, intercept: mean_y - slope * mean_x })
+    let line = Line { slope, intercept: mean_y - slope * mean_x };
+    (sxx > 0.0 && slope.is_finite()).then_some(line)
 }
 
 /// Two separate states of one quantity.
@@ -87,7 +88,7 @@ pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
     let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
     let (low, high) =
         quantile(&values, 0.1).zip(quantile(&values, 0.9)).ok_or_else(|| "no points".to_owned())?;
-    if !(high > low * LEAST_STEP) {
+    if low <= 0.0 || high <= low * LEAST_STEP {
         return Err(format!("no step: the curve stays between {low:.2} and {high:.2}"));
     }
     // The geometric middle, so that a contended side that is ten times higher does not pull it.
@@ -108,7 +109,7 @@ pub fn period(curve: &[(f64, f64)]) -> Result<f64, String> {
     let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
     let low = median(&values).ok_or_else(|| "no points".to_owned())?;
     let high = quantile(&values, 0.95).unwrap_or(low);
-    if !(high > low * LEAST_STEP) {
+    if low <= 0.0 || high <= low * LEAST_STEP {
         return Err(format!("no spikes: the curve stays between {low:.2} and {high:.2}"));
     }
     // Nearer to the floor: one wild point must not lift the border above the spikes.

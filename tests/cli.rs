@@ -1,4 +1,7 @@
 //! The real program: its command line, and what it does with bad input.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
 
 use std::fs;
 use std::path::Path;
@@ -7,26 +10,16 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_match};
 
+use common::{card_in, program};
+
 fn probecard() -> Command {
-    let mut command = Command::cargo_bin("probecard").unwrap();
-    command.env_remove("NO_COLOR");
-    command
+    Command::new(program())
 }
 
 /// A short but complete run of one probe; returns the directory's card.
 fn measured(dir: &Path) -> std::path::PathBuf {
     probecard().args(["--tier", "quick", "--only", "locks", "--out"]).arg(dir).assert().success();
-    only_card(dir)
-}
-
-fn only_card(dir: &Path) -> std::path::PathBuf {
-    let mut cards = fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .filter(|p| p.to_string_lossy().ends_with(".card.jsonl"));
-    let card = cards.next().expect("a card");
-    assert!(cards.next().is_none());
-    card
+    card_in(dir).unwrap()
 }
 
 #[test]
@@ -84,7 +77,7 @@ fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
         .success()
         .stdout(contains("Mutex lock/unlock"))
         .stderr(contains("round 3/3"));
-    let card = only_card(&out);
+    let card = card_in(&out).unwrap();
     for file in ["report.html", "ladder.svg", "ladder.png", "clock.png"] {
         assert!(out.join(file).metadata().unwrap().len() > 1000, "{file}");
     }
@@ -150,7 +143,7 @@ fn a_broken_card_names_its_line_and_the_remedy() {
         ("no-json", b"hello\n".to_vec(), "line 1"),
         ("broken", with_line_2(b"{\"kind\":\"point\",\"pro"), "line 2"),
         ("not-utf8", with_line_2(b"\xff\xfe"), "line 2: not UTF-8"),
-        ("two-headers", with_line_2(text[..second - 1].as_bytes()), "line 2: a second header"),
+        ("two-headers", with_line_2(&good[..second - 1]), "line 2: a second header"),
     ];
     for (name, bytes, says) in cases {
         let path = dir.path().join(format!("{name}.card.jsonl"));
@@ -217,8 +210,7 @@ fn an_unwritable_directory_is_named() {
 fn a_closed_pipe_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     let card = measured(&dir.path().join("run"));
-    let program = assert_cmd::cargo::cargo_bin("probecard");
-    let script = format!("'{}' show '{}' | head -1", program.display(), card.display());
+    let script = format!("'{}' show '{}' | head -1", program().display(), card.display());
     Command::new("bash")
         .args(["-o", "pipefail", "-c", &script])
         .assert()

@@ -1,24 +1,24 @@
 //! The real program where the kernel refuses what it asks for: pinning by a seccomp filter, huge
 //! pages by a process setting. Both are inherited by what the test starts, so each test applies
 //! its own in a thread of its own.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::{card_in, program};
 use probecard::card::Card;
 
 fn run(only: &str, out: &Path) -> (Output, Card) {
-    let output = Command::new(assert_cmd::cargo::cargo_bin("probecard"))
+    let output = Command::new(program())
         .args(["--tier", "quick", "--only", only, "--out"])
         .arg(out)
         .output()
         .unwrap();
-    let card = std::fs::read_dir(out)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.to_string_lossy().ends_with(".card.jsonl"))
-        .unwrap_or_else(|| panic!("no card: {output:?}"));
+    let card = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
     (output, Card::read(&card).unwrap())
 }
 

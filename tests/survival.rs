@@ -1,15 +1,15 @@
 //! The real program when things go wrong meanwhile: signals, crashes, limits.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{card_in, program};
 use probecard::card::{Card, EndState};
-
-fn program() -> PathBuf {
-    assert_cmd::cargo::cargo_bin("probecard")
-}
 
 fn start(args: &[&str], out: &Path) -> Child {
     Command::new(program())
@@ -25,13 +25,6 @@ fn start(args: &[&str], out: &Path) -> Child {
 fn run(args: &[&str], out: &Path) -> (Output, Card) {
     let output = start(args, out).wait_with_output().unwrap();
     (output, Card::read(&card_in(out).expect("a card")).unwrap())
-}
-
-fn card_in(dir: &Path) -> Option<PathBuf> {
-    fs::read_dir(dir)
-        .ok()?
-        .filter_map(|e| Some(e.ok()?.path()))
-        .find(|p| p.to_string_lossy().ends_with(".card.jsonl"))
 }
 
 fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

@@ -1,6 +1,5 @@
 //! One declared derivation, evaluated round by round.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use probecard_probes::probe::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
@@ -117,8 +116,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    fn pair(&mut self, parts: &Cow<'static, [Derive]>) -> Result<(f64, f64), String> {
-        let [first, second] = &parts[..] else { return Err(malformed()) };
+    fn pair(&mut self, parts: &[Derive]) -> Result<(f64, f64), String> {
+        let [first, second] = parts else { return Err(malformed()) };
         Ok((self.derive(first)?, self.derive(second)?))
     }
 
@@ -217,18 +216,17 @@ impl<'a> Context<'a> {
             Ok(v) => format!("{} says {v}", b.0),
             Err(e) => format!("{} has no answer ({e})", b.0),
         };
-        let (winner, count) = stats::mode(&votes)
-            .ok_or_else(|| ballots.iter().map(says).collect::<Vec<_>>().join("; "))?;
+        let everyone = || ballots.iter().map(says).collect::<Vec<String>>().join("; ");
+        let (winner, count) = stats::mode(&votes).ok_or_else(everyone)?;
+        if count * 2 <= votes.len() {
+            self.split = true;
+            return Err(format!("no majority: {}", everyone()));
+        }
         let dissent: Vec<String> =
             ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)).map(says).collect();
         if !dissent.is_empty() {
-            let note =
-                format!("{count} of {} methods agree; {}", methods.len(), dissent.join("; "));
-            self.notes.insert(note.clone());
-            if count * 2 <= votes.len() {
-                self.split = true;
-                return Err(note);
-            }
+            let of = methods.len();
+            self.notes.insert(format!("{count} of {of} methods agree; {}", dissent.join("; ")));
         }
         Ok(winner)
     }

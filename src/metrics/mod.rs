@@ -126,6 +126,9 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let used: Vec<f64> =
         if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
     let Some(middle) = median(&used) else {
+        if outcome.split {
+            value.state = State::Inconsistent;
+        }
         value.reason = Some(why_nothing(card, probe, outcome.errors));
         return value;
     };

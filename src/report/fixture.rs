@@ -71,7 +71,7 @@ pub(crate) fn hostile() -> Summary {
     summary
 }
 
-fn blank(hostname: &str) -> Card {
+pub(crate) fn blank(hostname: &str) -> Card {
     Card {
         header: Header {
             format: 1,
@@ -103,7 +103,13 @@ fn blank(hostname: &str) -> Card {
     }
 }
 
-fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f64>) -> Point {
+pub(crate) fn point(
+    probe: &str,
+    quantity: &str,
+    round: u32,
+    unit: Unit,
+    samples: Vec<f64>,
+) -> Point {
     Point {
         probe: probe.into(),
         round,
@@ -119,7 +125,7 @@ fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f64>)
     }
 }
 
-fn with(mut point: Point, params: &[(&str, Param)]) -> Point {
+pub(crate) fn with(mut point: Point, params: &[(&str, Param)]) -> Point {
     point.params = params.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     point
 }

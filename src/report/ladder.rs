@@ -2,8 +2,8 @@
 
 use super::Summary;
 use super::format;
-use super::reference::{self, Quote, Row};
 use crate::metrics::{State, Value};
+use crate::reference::{self, Quote, Row};
 
 /// One line of the list with what this machine makes of it.
 pub(super) struct Rung {

@@ -14,7 +14,6 @@ use crate::metrics::{self, Metrics};
 pub mod format;
 pub mod page;
 pub mod plots;
-pub mod reference;
 pub mod text;
 
 #[cfg(test)]

@@ -116,9 +116,14 @@ impl Bracket {
 
     /// Whether the hyperthread sibling was at work, or the reading itself was disturbed.
     pub fn is_busy(&self) -> bool {
-        // Not `<`: a NaN from a disturbed reading must count as busy.
-        !(self.delay.abs() < BUSY_SIBLING)
+        // A NaN from a disturbed reading lies in no range, and so counts as busy.
+        !(-BUSY_SIBLING..BUSY_SIBLING).contains(&self.delay)
     }
+}
+
+/// Whether two readings of a clock agree within a relative difference; a NaN agrees with nothing.
+pub fn agree(a: f64, b: f64, within: f64) -> bool {
+    (a / b - 1.0).abs() <= within
 }
 
 /// Times of one addition and one multiplication, ns.

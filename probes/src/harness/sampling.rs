@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::clock::Bracket;
+use super::clock::{Bracket, agree};
 use super::meter::Reading;
 use crate::quantile::{median, quantile};
 use crate::record::{Disturbances, PointState};
@@ -62,7 +62,7 @@ impl ClockHistory {
     fn is_off(&self, ghz: f64) -> bool {
         let recent: Vec<f64> = self.0.iter().copied().collect();
         match median(&recent) {
-            Some(usual) if recent.len() >= 5 => !((ghz / usual - 1.0).abs() <= 0.02),
+            Some(usual) if recent.len() >= 5 => !agree(ghz, usual, 0.02),
             _ => !ghz.is_finite(),
         }
     }
@@ -139,7 +139,7 @@ impl Collector {
 }
 
 fn clock_moved(before: Bracket, after: Bracket, history: &mut ClockHistory) -> bool {
-    let moved = !((before.ghz / after.ghz - 1.0).abs() <= 0.01);
+    let moved = !agree(before.ghz, after.ghz, 0.01);
     let off = history.is_off(before.ghz) || history.is_off(after.ghz);
     if after.ghz.is_finite() {
         history.push(after.ghz);
@@ -191,7 +191,8 @@ pub(super) mod tests {
         let clean = reading(50.0, 3.7, 0.0);
         let slower = Bracket { ghz: 3.6, delay: 0.0 };
         let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
-        let cases: [(Reading, fn(&Disturbances) -> u64); 6] = [
+        type Count = fn(&Disturbances) -> u64;
+        let cases: [(Reading, Count); 6] = [
             (Reading { usage: usage(1, 0, 0), ..clean }, |d| d.nvcsw),
             (Reading { usage: usage(0, 1, 0), ..clean }, |d| d.nivcsw),
             (Reading { usage: usage(0, 0, 1), ..clean }, |d| d.minflt),

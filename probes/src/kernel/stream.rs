@@ -12,7 +12,10 @@ pub const BLOCK: usize = 256;
 /// If the range is not inside the buffer or does not start at a multiple of 16.
 pub fn sum(buffer: &Buffer, offset: usize, len: usize) -> u32 {
     let blocks = len.div_ceil(BLOCK).max(1);
-    assert!(offset % 16 == 0 && offset + blocks * BLOCK <= buffer.len(), "a range of the buffer");
+    assert!(
+        offset.is_multiple_of(16) && offset + blocks * BLOCK <= buffer.len(),
+        "a range of the buffer"
+    );
     // SAFETY: the range was checked; the buffer's base is 2 MiB aligned, so base + offset is
     // 16-byte aligned.
     unsafe { arch::stream::sum(buffer.base().wrapping_add(offset), blocks) }

@@ -216,7 +216,7 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let after = clock::bracket(&timer);
         let own = clock::Bracket::of(add, mul);
         // A reading between two that disagree was hit by something else than the sibling.
-        if !((before.ghz / after.ghz - 1.0).abs() < 0.01) {
+        if !clock::agree(before.ghz, after.ghz, 0.01) {
             continue;
         }
         ghz.push(own.ghz);

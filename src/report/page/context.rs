@@ -8,9 +8,9 @@ use super::plots::{self, Picture};
 use crate::card::EndState;
 use crate::findings::{Finding, Severity};
 use crate::metrics::{State, Value};
+use crate::reference::{self, List, Row};
 use crate::report::ladder::{self, Rung};
 use crate::report::pairs::{self, Pair};
-use crate::report::reference::{self, List, Row};
 use crate::report::{format, machine_view};
 
 /// The whole page.

@@ -10,9 +10,9 @@ use super::frame::{LEFT, WIDTH, heading};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, GRID, Ink, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
+use crate::reference::Quote;
 use crate::report::Summary;
 use crate::report::ladder::{Measured, Rung, extras, ratio, rungs};
-use crate::report::reference::Quote;
 
 const ROW: f64 = 37.0;
 const TOP: f64 = 128.0;

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use super::Summary;
 use super::format;
 use super::pairs::{Pair, families};
-use super::{ladder, machine_view, reference};
+use super::{ladder, machine_view};
 use crate::card::EndState;
 use crate::findings::Severity;
 use crate::metrics::{State, Value};
+use crate::reference;
 
 mod rungs;
 mod sheet;

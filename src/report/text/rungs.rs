@@ -3,7 +3,7 @@
 use super::ladder::{Measured, Rung, extras, ratio, rungs};
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, format, grouped, order_style};
-use crate::report::reference::Quote;
+use crate::reference::Quote;
 use probecard_probes::probe::Unit;
 
 /// The plot's scale: 0.1 ns to 1 s.

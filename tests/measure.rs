@@ -1,0 +1,100 @@
+//! A whole quick run on whatever machine this is. Structure, counts, ratios and invariants: never
+//! absolute times.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use common::{card_in, program};
+use probecard::card::Card;
+use probecard::metrics::{self, Metrics, State};
+use probecard_probes::catalog;
+use probecard_probes::record::Param;
+
+fn quick_run() -> (Card, Metrics, std::time::Duration) {
+    let dir = tempfile::tempdir().unwrap();
+    let began = std::time::Instant::now();
+    let output = Command::new(program())
+        .args(["run", "--tier", "quick", "--out"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let took = began.elapsed();
+    assert!(output.status.success(), "{output:?}");
+    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+    let metrics = metrics::evaluate(&card);
+    (card, metrics, took)
+}
+
+/// Both sides of an order are there and in order, or one of them was honestly not measured.
+fn ascend(metrics: &Metrics, ids: &[&str]) {
+    let values: Vec<(&str, f64)> =
+        ids.iter().filter_map(|id| Some((*id, metrics.number(id)?))).collect();
+    assert!(values.windows(2).all(|w| w[0].1 < w[1].1), "{values:?}");
+}
+
+#[test]
+fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
+    let (card, metrics, took) = quick_run();
+    assert!(took.as_secs_f64() < 33.0, "quick takes 30 s and a tenth at most: {took:?}");
+    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
+
+    // Every probe ran every round, and every declared metric has an answer or a reason.
+    for probe in catalog::ALL {
+        assert!((0..3).all(|round| card.has_round(probe.name, round)), "{}", probe.name);
+        for metric in probe.metrics {
+            let value = metrics.get(&metric.id).expect("a declared metric");
+            match value.state {
+                State::Ok => {}
+                _ => assert!(value.reason.is_some(), "{} has no reason", metric.id),
+            }
+        }
+    }
+    let raw: Vec<&f64> = card.points.iter().flat_map(|p| &p.samples).collect();
+    assert!(raw.len() > 2000 && raw.iter().all(|s| s.is_finite() && **s >= 0.0));
+
+    // The curve: at least four sizes an octave, from 4 KiB up.
+    let sizes: BTreeSet<i64> = card
+        .points
+        .iter()
+        .filter(|p| p.params.get("variant") == Some(&Param::Text("random_2m".into())))
+        .filter_map(|p| match p.params["working_set"] {
+            Param::Int(n) => Some(n),
+            Param::Text(_) => None,
+        })
+        .collect();
+    let octaves = (*sizes.last().unwrap() as f64 / *sizes.first().unwrap() as f64).log2();
+    assert_eq!(sizes.first(), Some(&4096));
+    assert!(sizes.len() as f64 >= 4.0 * octaves, "{} sizes in {octaves} octaves", sizes.len());
+
+    // Invariants that hold on every machine.
+    ascend(
+        &metrics,
+        &[
+            "memory.latency.l1_ns",
+            "memory.latency.l2_ns",
+            "memory.latency.l3_ns",
+            "memory.latency.dram_ns",
+        ],
+    );
+    ascend(&metrics, &["cache.l1d_knee_bytes", "cache.l2_knee_bytes", "cache.l3_knee_bytes"]);
+    ascend(&metrics, &["clock.empty_kernel_ns", "memory.read_1m_sequential_ns"]);
+    let believed = |id: &str| metrics.get(id).filter(|v| v.state == State::Ok)?.value;
+    if let Some(ratio) = believed("clock.mul_add_ratio") {
+        assert!((ratio - 3.0).abs() < 0.1, "a multiplication takes {ratio} additions");
+    }
+    if let (Some(line), Some(claim)) =
+        (believed("cache.line_bytes"), card.header.machine.claimed_line_bytes())
+    {
+        assert_eq!(line, claim as f64, "by vote of several methods");
+    }
+    if let (Some(ns), Some(cycles), Some(ghz)) = (
+        believed("memory.latency.l1_ns"),
+        believed("memory.latency.l1_cycles"),
+        believed("clock.core_ghz"),
+    ) {
+        assert!((cycles / (ns * ghz) - 1.0).abs() < 0.1, "{ns} ns, {cycles} cycles, {ghz} GHz");
+    }
+}

@@ -1,0 +1,68 @@
+//! The page in a real browser: it renders from a file, without a network and without errors.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .flat_map(|dir| BROWSERS.map(|name| dir.join(name)))
+        .find(|p| p.is_file())
+}
+
+/// What the browser makes of the page: its document after loading, and what it logged.
+fn rendered(browser: &Path, page: &Path, width: u32) -> (String, String) {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--v=0", "--virtual-time-budget=3000", "--dump-dom"])
+        .arg(format!("--window-size={width},2000"))
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_page_of_a_run_renders_from_a_file() {
+    let Some(browser) = browser() else {
+        assert!(std::env::var_os("PROBECARD_REQUIRE_BROWSER").is_none(), "no browser on the PATH");
+        eprintln!("skipped: no browser ({}) on the PATH", BROWSERS.join(", "));
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
+    let card = std::fs::read_dir(&sample)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.to_string_lossy().ends_with(".card.jsonl.zst"))
+        .expect("a sample card");
+    let status = Command::new(assert_cmd::cargo::cargo_bin("probecard"))
+        .arg("report")
+        .arg(card)
+        .arg("--out")
+        .arg(dir.path())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let page = dir.path().join("report.html");
+    for width in [390, 1280] {
+        let (document, log) = rendered(&browser, &page, width);
+        for part in ["Latency numbers", "L1 cache reference", "<svg", "memory.latency.l1"] {
+            assert!(document.contains(part), "{part} at {width}");
+        }
+        let errors: Vec<&str> = log.lines().filter(|l| l.contains("CONSOLE")).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+    // Self-contained: nothing is fetched from anywhere.
+    let html = std::fs::read_to_string(&page).unwrap();
+    for fetch in ["src=\"http", "href=\"http://fonts", "url(http", "@import", "<link "] {
+        assert!(!html.contains(fetch), "{fetch}");
+    }
+}
