@@ -91,7 +91,8 @@ fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
     assert_eq!(value, json(&card.with_extension("jsonl.zst")));
     let mutex = &value["metrics"]["locks.mutex_uncontended_ns"];
     assert!(mutex["value"].as_f64().unwrap() > 0.0, "{mutex}");
-    assert_eq!(mutex["rounds"], 3);
+    // Rounds that met a busy machine may be left out, but not all.
+    assert!((1..=3).contains(&mutex["rounds"].as_u64().unwrap()), "{mutex}");
     // A page is not overwritten unless asked to.
     let report = |extra: &[&str]| probecard().arg("report").arg(&card).args(extra).assert();
     report(&[]).code(2).stderr(contains("--force"));

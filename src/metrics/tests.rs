@@ -130,9 +130,10 @@ fn a_vote_needs_a_majority_and_reports_dissent() {
     assert_eq!((outvoted.state, outvoted.value), (State::Ok, Some(64.0)));
     let note = outvoted.reason.unwrap();
     assert!(note.contains("2 of 3 methods agree") && note.contains("third says 128"), "{note}");
-    let split = vote_of([32, 64, 128]);
+    let split = vote_of([48, 64, 128]);
     assert_eq!((split.state, split.value), (State::Inconsistent, None));
-    assert!(split.reason.unwrap().contains("first says 32"));
+    let reason = split.reason.unwrap();
+    assert!(reason.contains("first says 48"), "{reason}");
 }
 
 #[test]
