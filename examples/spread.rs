@@ -15,18 +15,15 @@ fn main() -> anyhow::Result<()> {
         .map(|p| Ok(metrics::evaluate(&Card::read(Path::new(p))?)))
         .collect::<anyhow::Result<_>>()?;
     println!(
-        "| metric | median of runs | spread of all | spread of those ok | ok / noisy / none |"
+        "| metric | median of runs | spread of all | spread of those ok | ok / noisy / inconsistent / none |"
     );
     println!("|---|---|---|---|---|");
     for metric in &cards[0].0 {
         let each: Vec<_> = cards.iter().filter_map(|c| c.get(&metric.id)).collect();
         let count = |state| each.iter().filter(|v| v.state == state).count();
-        let states = format!(
-            "{} / {} / {}",
-            count(State::Ok),
-            count(State::Noisy),
-            count(State::Unavailable)
-        );
+        let states = [State::Ok, State::Noisy, State::Inconsistent, State::Unavailable]
+            .map(|state| count(state).to_string())
+            .join(" / ");
         let all: Vec<f64> = each.iter().filter_map(|v| v.value).collect();
         let ok: Vec<f64> =
             each.iter().filter(|v| v.state == State::Ok).filter_map(|v| v.value).collect();

@@ -91,19 +91,20 @@ fn placement(card: &Card) -> Option<Finding> {
 /// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
 fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = Vec::new();
-    let quiet = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
-    if let Some(ratio) = quiet(MUL_ADD)
+    let steady = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
+    if let Some(ratio) = steady(MUL_ADD)
         && (ratio - 3.0).abs() > 0.02
     {
         found.push(Finding::warning(
             format!(
-                "a multiplication takes {ratio:.3} additions, not 3: cycle counts of this card are \
-                 not to be trusted on this CPU"
+                "a multiplication takes {ratio:.3} additions, not 3: either a hyperthread sibling \
+                 never rests, or the two-chain clock does not fit this CPU and cycle counts are \
+                 not to be trusted"
             ),
             &[MUL_ADD],
         ));
     }
-    if let Some(chase) = quiet(L1_CHASE)
+    if let Some(chase) = metrics.number(L1_CHASE)
         && (chase / chase.round() - 1.0).abs() > 0.01
     {
         found.push(Finding::warning(
@@ -127,7 +128,7 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
         ));
     }
     for (id, what) in [("clock.avx_ratio", "256-bit"), ("clock.avx512_ratio", "512-bit")] {
-        if let Some(ratio) = quiet(id)
+        if let Some(ratio) = steady(id)
             && ratio < 0.97
         {
             let lost = 100.0 * (1.0 - ratio);
@@ -415,12 +416,12 @@ mod tests {
 
     #[test]
     fn a_clock_that_cannot_be_right_is_a_warning() {
-        let text = said(vec![value(MUL_ADD, Unit::Ratio, 3.9)]).join("\n");
-        assert!(text.contains("3.900 additions"), "{text}");
+        let text = said(vec![value(MUL_ADD, Unit::Ratio, 2.63)]).join("\n");
+        assert!(text.contains("2.630 additions"), "{text}");
         let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
         assert!(text.contains("no whole number"), "{text}");
         // A noisy value proves nothing.
-        let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 3.9) };
+        let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 2.63) };
         assert_eq!(said(vec![noisy]), [] as [String; 0]);
     }
 

@@ -37,7 +37,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--tier", "fast"], "quick, standard, thorough"),
         (&["--budget", "5x"], "90s"),
-        (&["--budget", "1s"], "5 s"),
+        (&["--budget", "1s"], "10 s"),
         (&["--only", "brnach"], "did you mean branch?"),
         (&["--skip", "*"], "no probe"),
         (&["--cpu", "99999"], "CPUs this process may use"),

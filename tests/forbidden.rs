@@ -1,6 +1,6 @@
 //! The real program where the kernel refuses what it asks for: pinning by a seccomp filter, huge
-//! pages by a process setting. Both are inherited by what the test starts, so each test applies
-//! its own in a thread of its own.
+//! pages by a process setting. Both are inherited by what the test starts: the filter belongs to a
+//! thread, the setting to the whole test process, where it disturbs no other test.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
@@ -52,15 +52,16 @@ fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
 fn without_huge_pages_the_curve_is_labelled() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
-    // The setting belongs to the process: a shell takes it for itself and what it starts.
     nix::sys::prctl::set_thp_disable(true).unwrap();
     let (output, card) = run("memory-latency", &out);
     nix::sys::prctl::set_thp_disable(false).unwrap();
     assert!(output.status.success(), "{output:?}");
-    let huge = card
+    let huge: Vec<_> = card
         .points
         .iter()
-        .filter(|p| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m"));
+        .filter(|p| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m"))
+        .collect();
+    assert!(!huge.is_empty());
     for point in huge {
         let note = point.note.as_deref().expect("a note");
         assert!(note.contains("4 KiB pages"), "{note}");

@@ -132,7 +132,7 @@ pub enum PointState {
     /// Enough clean samples.
     #[default]
     Ok,
-    /// Fewer clean samples than wanted, or more than 30 % rejected.
+    /// Fewer clean samples than wanted, or the scheduler hit more than 30 % of them.
     Noisy,
 }
 

@@ -21,6 +21,7 @@ use probecard_probes::probe::Probe;
 use probecard_probes::record::{Record, Skip};
 
 use crate::card::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
+use crate::findings::Severity;
 use crate::report::{self, Summary};
 use plan::{Choice, Schedule};
 use progress::Progress;
@@ -59,8 +60,9 @@ pub(super) struct Args {
 /// Left of the budget for metrics, page and pictures.
 const REPORT_TIME: Duration = Duration::from_millis(1500);
 
-/// What a child may take beyond three times its share before it is killed.
-const GRACE: Duration = Duration::from_secs(30);
+/// What a child may take beyond three times its share before it is killed: rings for a large cache
+/// take seconds to lay.
+const GRACE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -71,7 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(path) => resumed(path, machine)?,
         None => fresh(args, machine, &timer)?,
     };
-    stay_away_from(run.header.plan.cpu, run.header.machine.allowed_cpus());
+    stay_away_from(run.header.plan.cpu, &run.machine);
     let budget =
         Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
     run.deadline = began + budget.saturating_sub(REPORT_TIME);
@@ -94,6 +96,8 @@ fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
 /// A run that goes on, or begins.
 struct Run {
     header: Header,
+    /// The machine as it is now: a resumed run may have other limits than its header says.
+    machine: Machine,
     tier: Tier,
     schedule: Schedule,
     deadline: Instant,
@@ -153,7 +157,9 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         }
     }
     let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
-    Ok((Run { header, tier, schedule, deadline: Instant::now(), wall_before: 0.0 }, writer))
+    let machine = header.machine.clone();
+    let deadline = Instant::now();
+    Ok((Run { header, machine, tier, schedule, deadline, wall_before: 0.0 }, writer))
 }
 
 fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
@@ -172,6 +178,13 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         path.display(),
         then.title()
     );
+    let cpu = card.header.plan.cpu;
+    anyhow::ensure!(
+        machine.allowed_cpus().contains(&cpu),
+        "{} was measured on CPU {cpu}, which this process may not use now ({} allowed)",
+        path.display(),
+        plan::ranges(machine.allowed_cpus())
+    );
     let tier = Tier::named(&card.header.plan.tier)
         .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
     let probes: Vec<&Probe> = card
@@ -187,7 +200,7 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         Writer::resume(path).with_context(|| format!("cannot continue {}", path.display()))?;
     let wall_before = card.end.map_or(0.0, |e| e.wall_s);
     let deadline = Instant::now();
-    Ok((Run { header: card.header, tier, schedule, deadline, wall_before }, writer))
+    Ok((Run { header: card.header, machine, tier, schedule, deadline, wall_before }, writer))
 }
 
 impl Run {
@@ -205,10 +218,19 @@ impl Run {
         stop: &AtomicBool,
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
+        let mut hung: Vec<&str> = Vec::new();
         for (done, item) in self.schedule.items().enumerate() {
+            // A probe that hung once would cost as much again in every round.
+            if hung.contains(&item.probe.name) {
+                continue;
+            }
             let left = self.deadline.saturating_duration_since(Instant::now());
             let slice = self.schedule.slice(done, left, self.generosity());
-            progress.begin(item.probe.name, item.round, left);
+            progress.begin(
+                item.probe.name,
+                item.round,
+                self.schedule.time_left(done, left, self.generosity()),
+            );
             let assignment = Assignment {
                 probe: item.probe.name.to_owned(),
                 round: item.round,
@@ -217,7 +239,7 @@ impl Run {
                 tier: self.tier,
                 slice_s: slice.as_secs_f64(),
                 timer: *timer,
-                machine: self.header.machine.clone(),
+                machine: self.machine.clone(),
             };
             let round = Round {
                 probe: item.probe.name,
@@ -227,9 +249,12 @@ impl Run {
             };
             let began = Instant::now();
             let mut keep = |record: Record| append(writer, &record.into());
-            match rounds::run(child()?, &round, stop, &mut keep)? {
+            match rounds::run(child(), &round, stop, &mut keep)? {
                 Outcome::Done => {}
-                Outcome::Failed(fail) => {
+                Outcome::Failed { fail, late } => {
+                    if late {
+                        hung.push(item.probe.name);
+                    }
                     progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
                     append(writer, &Line::Fail(fail))?;
                 }
@@ -244,17 +269,21 @@ impl Run {
     }
 }
 
-/// This program again, in its hidden role.
-fn child() -> anyhow::Result<Command> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut command = Command::new(program);
+/// This program again, in its hidden role: the very file that runs now, even if another has taken
+/// its name meanwhile.
+fn child() -> Command {
+    let mut command = Command::new("/proc/self/exe");
     command.arg("child");
-    Ok(command)
+    command
 }
 
-/// The parent writes and draws while a child measures: not on the child's CPU, if there is another.
-fn stay_away_from(cpu: usize, allowed: &[usize]) {
-    if let Some(&other) = allowed.iter().rev().find(|&&c| c != cpu) {
+/// The parent writes and draws while a child measures: not on the child's core, if there is
+/// another, and not on its CPU.
+fn stay_away_from(cpu: usize, machine: &Machine) {
+    let siblings = machine.siblings_of(cpu);
+    let others = || machine.allowed_cpus().iter().copied().filter(|&c| c != cpu);
+    let elsewhere = others().find(|c| !siblings.contains(c));
+    if let Some(other) = elsewhere.or_else(|| others().next()) {
         // Where this is not permitted, the scheduler will mostly do the same.
         placement::pin(other);
     }
@@ -266,7 +295,12 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
         "--cpu {cpu}: not among the CPUs this process may use ({})",
         plan::ranges(allowed)
     );
-    Ok(placement::Choice { cpu, reason: "chosen by --cpu".into() })
+    let reason = if placement::pin(cpu) {
+        "chosen by --cpu"
+    } else {
+        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
+    };
+    Ok(placement::Choice { cpu, reason: reason.into() })
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {
@@ -277,12 +311,15 @@ fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Resul
     );
     std::fs::create_dir_all(dir)
         .with_context(|| format!("cannot make {}; choose another --out", dir.display()))?;
-    let path = dir.join(format!("{host}.card.jsonl"));
+    let mut files =
+        std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     anyhow::ensure!(
-        force || !path.exists(),
-        "{} exists; add --force to overwrite it, --resume to go on with it, or choose another --out",
-        path.display()
+        force || files.next().is_none(),
+        "{} is not empty; add --force to overwrite an earlier run in it, --resume its card to go \
+         on with it, or choose another --out",
+        dir.display()
     );
+    let path = dir.join(format!("{host}.card.jsonl"));
     Writer::create(&path, header, force).with_context(|| unwritable(&path))
 }
 
@@ -294,21 +331,25 @@ fn unwritable(path: &Path) -> String {
     format!("cannot write {}; free space there or choose another --out", path.display())
 }
 
-/// Prints the card and writes what is drawn from it.
+/// Writes what is drawn from the card, then prints it: a reader that goes away early (`| head`)
+/// loses no file.
 fn finish(writer: &Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode> {
     let path = writer.path();
     let card = Card::read(path)?;
-    super::show::show(card.clone(), json)?;
     let compressed = card::compress(path).with_context(|| unwritable(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    let written = report::write(dir, &Summary::of(card))?;
+    let summary = Summary::of(card);
+    let written = report::write(dir, &summary, true)?;
+    super::show::show(&summary, json)?;
     let page = written.first().map(|p| format!(" and {}", p.display())).unwrap_or_default();
     eprintln!("\nwrote {}{page}", compressed.with_extension("").display());
     if end == EndState::Interrupted {
         eprintln!("interrupted; go on with: probecard run --resume {}", path.display());
         return Ok(ExitCode::from(2));
     }
-    Ok(ExitCode::SUCCESS)
+    let corrupt = summary.findings.iter().any(|f| f.severity == Severity::Corruption);
+    let measured = summary.metrics.0.iter().any(|v| v.value.is_some());
+    Ok(if corrupt || !measured { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// A host name as part of a file name.

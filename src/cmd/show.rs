@@ -16,16 +16,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    show(Card::read(&args.card)?, args.json)?;
+    show(&Summary::of(Card::read(&args.card)?), args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints a card as text or JSON.
-pub(super) fn show(card: Card, json: bool) -> anyhow::Result<()> {
-    let summary = Summary::of(card);
+pub(super) fn show(summary: &Summary, json: bool) -> anyhow::Result<()> {
     if json {
-        super::print(&format!("{:#}\n", report::json(&summary)))
+        super::print(&format!("{:#}\n", report::json(summary)))
     } else {
-        super::print(&text::card(&summary, super::width(), super::color()))
+        super::print(&text::card(summary, super::width(), super::color()))
     }
 }

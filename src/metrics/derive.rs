@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use probecard_probes::machine::human_bytes;
 use probecard_probes::probe::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
 use probecard_probes::record::{Param, Point, PointState};
 
@@ -12,7 +13,10 @@ use crate::stats::{self, fit_line, median, quantile, two_modes};
 
 /// The points of one probe, by round.
 #[derive(Debug)]
-pub(super) struct Rounds<'a>(BTreeMap<u32, Vec<&'a Point>>);
+pub(super) struct Rounds<'a> {
+    by_number: BTreeMap<u32, Vec<&'a Point>>,
+    last_cache: Option<u64>,
+}
 
 /// What one round says.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) notes: BTreeSet<String>,
     /// Several methods voted and found no majority.
     pub(super) split: bool,
+    /// Rounds that were looked at.
+    pub(super) rounds: usize,
 }
 
 impl<'a> Rounds<'a> {
@@ -38,12 +44,12 @@ impl<'a> Rounds<'a> {
         for point in card.points.iter().filter(|p| p.probe == probe) {
             rounds.entry(point.round).or_default().push(point);
         }
-        Rounds(rounds)
+        Rounds { by_number: rounds, last_cache: card.header.machine.last_cache_bytes() }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
-        let mut outcome = Outcome::default();
-        for points in self.0.values() {
+        let mut outcome = Outcome { rounds: self.by_number.len(), ..Outcome::default() };
+        for points in self.by_number.values() {
             let mut context = Context::new(self, points, metric.unit);
             let value = context.derive(&metric.from);
             outcome.notes.append(&mut context.notes);
@@ -62,7 +68,7 @@ impl<'a> Rounds<'a> {
     /// The levels of a curve in every round.
     pub(super) fn levels(&self, select: &Select) -> Vec<Found> {
         let found = |points: &Vec<&Point>| Context::new(self, points, Unit::Cycles).levels(select);
-        self.0.values().flat_map(found).collect()
+        self.by_number.values().flat_map(found).collect()
     }
 }
 
@@ -149,22 +155,23 @@ impl<'a> Context<'a> {
         estimate(&samples, estimator).ok_or_else(|| "no finite samples".into())
     }
 
-    /// (parameter, lower quartile) of the clean points, in ascending order.
+    /// (parameter, lower quartile) in ascending order. Noisy points are part of it: a hole would
+    /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
         let chosen: Vec<&Point> =
             self.points.iter().copied().filter(|p| matches(select, p)).collect();
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
-            .filter(|p| p.state == PointState::Ok)
             .filter_map(|p| {
                 let y = estimate(&converted(p, self.cycles), Estimator::LowerQuartile)?;
                 Some((number(p, x)?, y))
             })
             .collect();
         if curve.is_empty() {
-            return Err(format!("no clean point of {} was recorded", described(select)));
+            return Err(format!("no {} was recorded", described(select)));
         }
-        self.noisy |= ((chosen.len() - curve.len()) as f64) > MOST_NOISY * chosen.len() as f64;
+        let noisy = chosen.iter().filter(|p| p.state != PointState::Ok).count();
+        self.noisy |= noisy as f64 > MOST_NOISY * chosen.len() as f64;
         curve.sort_by(|a, b| a.0.total_cmp(&b.0));
         Ok(curve)
     }
@@ -197,7 +204,10 @@ impl<'a> Context<'a> {
 
     fn level(&mut self, select: &Select, level: Level) -> Result<Found, String> {
         // Notes (page size) and the share of noisy points come along.
-        self.curve(select, &Text::Borrowed("working_set"))?;
+        let curve = self.curve(select, &Text::Borrowed("working_set"))?;
+        if level == Level::Dram {
+            self.reaches_memory(curve.last().map_or(0.0, |p| p.0))?;
+        }
         let selected = self.points.iter().filter(|p| matches(select, p));
         self.notes.extend(selected.filter_map(|p| p.note.clone()));
         self.levels(select).into_iter().find(|f| f.level == level).ok_or_else(|| match level {
@@ -205,6 +215,19 @@ impl<'a> Context<'a> {
             _ => "the curve has no plateau here: this level is shared away, partitioned, or absent"
                 .into(),
         })
+    }
+
+    /// A claimed cache is no proof that a sweep ends in main memory, but enough to doubt it.
+    fn reaches_memory(&self, end: f64) -> Result<(), String> {
+        let Some(claimed) = self.all.last_cache.filter(|&c| end < 2.0 * c as f64) else {
+            return Ok(());
+        };
+        Err(format!(
+            "the sweep ended at {}, within twice the claimed last cache ({}): more memory or time \
+             is needed",
+            human_bytes(end as u64),
+            human_bytes(claimed)
+        ))
     }
 
     /// The value on which more than half of the methods that gave one agree.
@@ -222,12 +245,14 @@ impl<'a> Context<'a> {
             self.split = true;
             return Err(format!("no majority: {}", everyone()));
         }
-        let dissent: Vec<String> =
-            ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)).map(says).collect();
-        if !dissent.is_empty() {
-            let of = methods.len();
-            self.notes.insert(format!("{count} of {of} methods agree; {}", dissent.join("; ")));
+        if count < 2 {
+            return Err(format!("one method is no vote: {}", everyone()));
         }
+        let mut note = format!("{count} of {} methods agree", methods.len());
+        for ballot in ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)) {
+            note = note + "; " + &says(ballot);
+        }
+        self.notes.insert(note);
         Ok(winner)
     }
 
@@ -235,7 +260,7 @@ impl<'a> Context<'a> {
     fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
         let pooled: Vec<f64> = self
             .all
-            .0
+            .by_number
             .values()
             .flatten()
             .filter(|p| matches(select, p))
@@ -259,10 +284,9 @@ impl<'a> Context<'a> {
     }
 
     fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
-        let samples = self.samples(select)?;
-        let Some(modes) = self.modes(select) else { return Ok(0.0) };
-        let slow = samples.iter().filter(|&&v| v > modes.border).count();
-        Ok(slow as f64 / samples.len() as f64)
+        self.samples(select)?;
+        // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
+        Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
     }
 }
 

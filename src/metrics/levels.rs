@@ -52,6 +52,9 @@ const BAND: f64 = 1.08;
 /// The share of the way to the next level at which a capacity ends.
 const KNEE: f64 = 0.15;
 
+/// ... but no more than this factor above the level itself: L2 to L3 is a factor of four at most.
+const FARTHEST_BORDER: f64 = 1.6;
+
 /// The levels of a curve in ascending sizes; an absent level was not seen.
 ///
 /// The first level is where every machine has it, main memory is the end of the sweep (if that is
@@ -71,6 +74,8 @@ pub(super) fn find(curve: &[Size]) -> Vec<Found> {
     let mut found: Vec<Found> = [Some(l1), l2, l3, dram].into_iter().flatten().collect();
     for i in 0..found.len().saturating_sub(1) {
         let border = found[i].cycles + KNEE * (found[i + 1].cycles - found[i].cycles);
+        // Where the level in between was not seen, the next one is far away.
+        let border = border.min(found[i].cycles * FARTHEST_BORDER);
         found[i].capacity = capacity(curve, found[i].from, border).unwrap_or(found[i].to);
     }
     found
@@ -105,7 +110,8 @@ fn flattest(curve: &[Size], which: Level, band: std::ops::Range<f64>) -> Option<
             inside[start..].iter().copied().take_while(|s| s.bytes <= from * 1.7).collect();
         // Three quarters of an octave, by three points at least.
         let long = stretch.len() >= 3 && stretch.last()?.bytes >= from * 1.45;
-        let rise = highest(&stretch) / lowest(&stretch);
+        let octaves = (stretch.last()?.bytes / from).log2();
+        let rise = (highest(&stretch) / lowest(&stretch)).powf(1.0 / octaves);
         (long && rise < STEEPEST).then_some((rise, stretch))
     });
     let (_, core) = stretches.min_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -205,6 +211,20 @@ mod tests {
             found.iter().map(|f| f.level).collect::<Vec<_>>(),
             [Level::L1, Level::L2, Level::Dram]
         );
+    }
+
+    #[test]
+    fn an_unseen_level_does_not_lend_its_room_to_the_one_before() {
+        // From the second level a slow ramp leads to memory: no third level is seen.
+        let mut curve = staircase(&[(32.0 * KIB, 4.0), (f64::INFINITY, 14.0)], 128.0 * MIB);
+        for size in curve.iter_mut().filter(|s| s.bytes > MIB) {
+            size.cycles = (14.0 * (size.bytes / MIB).powf(1.0)).min(500.0);
+            size.ns = size.cycles / 4.0;
+        }
+        let found = find(&curve);
+        let l2 = found.iter().find(|f| f.level == Level::L2).unwrap();
+        assert!(l2.capacity < 2.0 * MIB, "{found:?}");
+        assert!(found.iter().all(|f| f.level != Level::L3), "{found:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod levels;
 
 use std::collections::BTreeSet;
 
-use probecard_probes::probe::{Better, Level, Metric, Select, Tier, Unit};
+use probecard_probes::probe::{Better, Derive, Level, Metric, Select, Tier, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
@@ -91,6 +91,21 @@ impl Metrics {
 /// Rounds that differ by more than this, relative to their median, make a metric noisy.
 const NOISY: f64 = 0.05;
 
+/// Share of the rounds that must give a value.
+const LEAST_ROUNDS: f64 = 0.6;
+
+/// The sweeps have four sizes an octave.
+const SIZE_STEP: f64 = 1.189;
+
+/// The spread between rounds; with many of them, without the outermost, so that a thorough run
+/// does not look worse than a quick one.
+fn interval(rounds: &[f64]) -> (f64, f64) {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let cut = sorted.len() / 6;
+    (sorted[cut], sorted[sorted.len() - 1 - cut])
+}
+
 /// Evaluates every declared metric.
 pub fn evaluate(card: &Card) -> Metrics {
     let values = card.header.declarations.iter().flat_map(|declaration| {
@@ -125,6 +140,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let enough = clean.len() >= 2 || noisy.is_empty();
     let used: Vec<f64> =
         if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
+    let planned = outcome.rounds.max(1);
     let Some(middle) = median(&used) else {
         if outcome.split {
             value.state = State::Inconsistent;
@@ -132,9 +148,12 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         value.reason = Some(why_nothing(card, probe, outcome.errors));
         return value;
     };
-    let low = used.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = used.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let (low, high) = interval(&used);
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
+    if let Derive::Capacity(..) = metric.from {
+        // The level ends between this size and the next one of the sweep.
+        value.high = Some(high * SIZE_STEP);
+    }
     value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
     let spread = high - low;
     (value.state, value.reason) = if outcome.split {
@@ -143,6 +162,8 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let total = outcome.values.len();
         let reason = format!("fewer than two of {total} rounds had enough undisturbed samples");
         (State::Noisy, Some(reason))
+    } else if (used.len() as f64) < LEAST_ROUNDS * planned as f64 {
+        (State::Noisy, Some(format!("only {} of {planned} rounds gave a value", used.len())))
     } else if spread > (NOISY * middle.abs()).max(negligible(metric.unit)) {
         let relative = 100.0 * spread / middle.abs();
         let reason = if middle == 0.0 {

@@ -56,8 +56,13 @@ fn rounds_that_differ_by_more_than_five_percent_are_noisy() {
 fn rounds_without_clean_samples_count_only_where_there_is_nothing_better() {
     let spoiled = |r, ns_per_op| Point { state: PointState::Noisy, ..ns(r, vec![ns_per_op; 2]) };
     let two_clean = vec![ns(0, vec![10.0; 9]), ns(1, vec![10.0; 9]), spoiled(2, 30.0)];
-    let value = of(&card(Unit::Ns, quartile(), two_clean));
+    let value = of(&card(Unit::Ns, quartile(), two_clean.clone()));
     assert_eq!((value.state, value.value, value.rounds), (State::Ok, Some(10.0), 2));
+    // Two of five are too few to be sure of.
+    let two_of_five = [two_clean, vec![spoiled(3, 31.0), spoiled(4, 29.0)]].concat();
+    let value = of(&card(Unit::Ns, quartile(), two_of_five));
+    assert_eq!((value.state, value.value, value.rounds), (State::Noisy, Some(10.0), 2));
+    assert!(value.reason.unwrap().contains("2 of 5"));
     let one_clean = vec![ns(0, vec![10.0; 9]), spoiled(1, 30.0), spoiled(2, 30.0)];
     let value = of(&card(Unit::Ns, quartile(), one_clean));
     assert_eq!((value.state, value.value, value.rounds), (State::Noisy, Some(30.0), 3));
@@ -125,7 +130,8 @@ fn vote_of(lines: [i64; 3]) -> Value {
 #[test]
 fn a_vote_needs_a_majority_and_reports_dissent() {
     let agreed = vote_of([64, 64, 64]);
-    assert_eq!((agreed.state, agreed.value, agreed.reason), (State::Ok, Some(64.0), None));
+    assert_eq!((agreed.state, agreed.value), (State::Ok, Some(64.0)));
+    assert_eq!(agreed.reason.unwrap(), "3 of 3 methods agree");
     let outvoted = vote_of([64, 64, 128]);
     assert_eq!((outvoted.state, outvoted.value), (State::Ok, Some(64.0)));
     let note = outvoted.reason.unwrap();
@@ -187,7 +193,7 @@ fn two_states_are_told_apart_over_all_rounds_and_never_averaged() {
     assert!((slow.value.unwrap() - 22.0).abs() < 0.1);
     assert_eq!(slow.rounds, 1, "only one round met it");
     let share = value(Derive::SlowShare(select()));
-    assert_eq!((share.low, share.high), (Some(0.0), Some(0.5)));
+    assert_eq!(share.value, Some(10.0 / 80.0), "of all samples together");
     // One state only: there is no slow one.
     points.pop();
     let one = of(&card(Unit::Ns, Derive::ModeValue(select(), Mode::Slow), points));
@@ -247,11 +253,24 @@ fn a_staircase_gives_plateaus_in_both_units_and_capacities() {
 }
 
 #[test]
+fn many_rounds_are_not_noisier_than_few() {
+    let rounds = |n: u32| {
+        let odd = |r| if r == 0 { 120.0 } else { 100.0 + 0.1 * f64::from(r) };
+        (0..n).map(|r| ns(r, vec![odd(r); 3])).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(5))).state, State::Noisy);
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(11))).state, State::Ok);
+}
+
+#[test]
 fn a_sweep_that_ends_early_claims_no_main_memory() {
+    // The machine claims 32 MiB of cache; what looks like memory at 48 MiB may be that.
+    let doubtful = evaluate(&staircase(16.0 * 1024.0 * 1024.0, 48.0 * 1024.0 * 1024.0));
+    let dram = doubtful.get("memory.latency.dram_ns").unwrap();
+    assert!(dram.reason.as_ref().unwrap().contains("twice the claimed last cache"));
     let metrics = evaluate(&staircase(16.0 * 1024.0 * 1024.0, 8.0 * 1024.0 * 1024.0));
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
     assert_eq!(dram.state, State::Unavailable);
-    assert!(dram.reason.as_ref().unwrap().contains("does not reach main memory"));
     let l3 = metrics.get("cache.l3_knee_bytes").unwrap();
     assert!(l3.reason.as_ref().unwrap().contains("ended before"), "{l3:?}");
 }

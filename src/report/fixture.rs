@@ -234,9 +234,9 @@ fn metrics() -> Metrics {
         all.push(value(&format!("memory.latency.{name}_cycles"), "memory", Unit::Cycles, cycles));
     }
     all.push(value("memory.read_1m_sequential_ns", "memory", Unit::Ns, 38_200.0));
-    all.push(value("cache.l1d_bytes", "cache", Unit::Bytes, 49_152.0));
-    all.push(value("cache.l2_bytes", "cache", Unit::Bytes, 1_048_576.0));
-    all.push(value("cache.l3_effective_bytes", "cache", Unit::Bytes, 8_388_608.0));
+    all.push(value("cache.l1d_knee_bytes", "cache", Unit::Bytes, 49_152.0));
+    all.push(value("cache.l2_knee_bytes", "cache", Unit::Bytes, 1_048_576.0));
+    all.push(value("cache.l3_knee_bytes", "cache", Unit::Bytes, 8_388_608.0));
     let mut line = value("cache.line_bytes", "cache", Unit::Bytes, 64.0);
     line.state = State::Inconsistent;
     line.reason = Some("two methods say 64 B, two say 128 B".into());
@@ -268,7 +268,7 @@ fn findings() -> Vec<Finding> {
             Severity::Warning,
             "The L3 cache is claimed to have 32 MiB, but a random walk leaves its level at 8 MiB: \
              neighbours share it.",
-            "cache.l3_effective_bytes",
+            "cache.l3_knee_bytes",
         ),
         finding(Severity::Note, "The branch numbers are noisy.", "branch.mispredict_ns"),
     ]

@@ -44,18 +44,27 @@ impl Summary {
 
 /// Writes `report.html` and each picture as SVG and PNG into `dir`, which is made if need be.
 /// Returns the files in the order in which a reader wants them, the page first.
-pub fn write(dir: &Path, summary: &Summary) -> anyhow::Result<Vec<PathBuf>> {
+/// Nothing is overwritten unless `force`.
+pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).with_context(|| {
         format!("cannot make the folder {}: choose another one with --out", dir.display())
     })?;
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
-    let mut written = vec![save(dir, "report.html", page.as_bytes())?];
+    let mut files = vec![("report.html".to_owned(), page.as_bytes())];
     for picture in &pictures {
-        written.push(save(dir, &format!("{}.svg", picture.name), picture.svg.as_bytes())?);
-        written.push(save(dir, &format!("{}.png", picture.name), &picture.png)?);
+        files.push((format!("{}.svg", picture.name), picture.svg.as_bytes()));
+        files.push((format!("{}.png", picture.name), &picture.png));
     }
-    Ok(written)
+    // All are looked at before the first is written.
+    for path in files.iter().map(|(name, _)| dir.join(name)) {
+        anyhow::ensure!(
+            force || !path.exists(),
+            "{} exists: add --force to overwrite it, or choose another folder with --out",
+            path.display()
+        );
+    }
+    files.iter().map(|(name, bytes)| save(dir, name, bytes)).collect()
 }
 
 fn save(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
@@ -125,8 +134,11 @@ mod tests {
     fn files_are_written_page_first() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("new/folder");
-        let written = write(&out, &fixture::empty()).unwrap();
+        let written = write(&out, &fixture::empty(), false).unwrap();
         assert_eq!(written, [out.join("report.html")]);
+        let error = write(&out, &fixture::empty(), false).unwrap_err().to_string();
+        assert!(error.contains("--force"), "{error}");
+        write(&out, &fixture::empty(), true).unwrap();
     }
 
     #[test]
@@ -134,7 +146,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let blocked = dir.path().join("file");
         fs::write(&blocked, "").unwrap();
-        let error = format!("{:#}", write(&blocked, &fixture::empty()).unwrap_err());
+        let error = format!("{:#}", write(&blocked, &fixture::empty(), false).unwrap_err());
         assert!(error.contains("file") && error.contains("--out"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::clock::Timer;
-use super::meter::Meter;
+use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
 use crate::machine::Machine;
 use crate::probe::{Unit, Unmet};
@@ -51,6 +51,8 @@ pub struct Arm<'k> {
     pub prepare: Box<dyn FnMut(u64) + 'k>,
     /// The timed kernel, which does so many operations.
     pub work: Box<dyn FnMut(u64) + 'k>,
+    /// The kernel does whole blocks of so many operations.
+    pub block: u64,
     /// What the reader must know of it.
     pub note: Option<String>,
 }
@@ -58,7 +60,15 @@ pub struct Arm<'k> {
 impl<'k> Arm<'k> {
     /// An arm that needs no preparation.
     pub fn new(quantity: &'static str, params: Params, work: impl FnMut(u64) + 'k) -> Arm<'k> {
-        Arm { quantity, params, prepare: Box::new(|_| ()), work: Box::new(work), note: None }
+        let (prepare, work) = (Box::new(|_| ()), Box::new(work));
+        Arm { quantity, params, prepare, work, block: 1, note: None }
+    }
+
+    /// Says that the kernel does whole blocks: the count is then rounded before the time is
+    /// divided by it.
+    pub fn in_blocks_of(mut self, block: u64) -> Arm<'k> {
+        self.block = block;
+        self
     }
 
     /// Adds work to be done before each sample, outside the timed region.
@@ -135,18 +145,26 @@ impl Bench<'_> {
     /// drifts for all of them alike, and records a point for each.
     pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
         let began = self.meter.elapsed();
-        let steal = self.meter.steal_ticks();
+        let mut steal = self.meter.steal_ticks();
         let ops: Vec<u64> = arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect();
         let mut collectors: Vec<Collector> = arms.iter().map(|_| Collector::default()).collect();
         let mut order: Vec<usize> = (0..arms.len()).collect();
         loop {
             self.rng.shuffle(&mut order);
-            let mut disturbed = false;
+            let mut pass = Vec::with_capacity(order.len());
             for &i in &order {
-                let (arm, ops) = (&mut arms[i], ops[i]);
-                (arm.prepare)(ops);
-                let reading = self.meter.measure(ops, &mut *arm.work);
-                disturbed |= !collectors[i].offer(&reading, ops, policy.quiet, &mut self.history);
+                (arms[i].prepare)(ops[i]);
+                pass.push((i, self.meter.measure(ops[i], &mut *arms[i].work)));
+            }
+            // The kernel counts stolen ticks, not when they were stolen: the whole pass is spoiled.
+            let now = self.meter.steal_ticks();
+            let stolen = now.saturating_sub(steal);
+            steal = now;
+            let mut disturbed = false;
+            for (i, reading) in pass {
+                let reading = Reading { stolen, ..reading };
+                disturbed |=
+                    !collectors[i].offer(&reading, ops[i], policy.quiet, &mut self.history);
             }
             let spent = self.meter.elapsed().saturating_sub(began);
             let few = collectors.iter().any(|c| c.samples.len() < policy.want);
@@ -166,12 +184,7 @@ impl Bench<'_> {
                 self.meter.pause(Duration::from_micros(500));
             }
         }
-        let stolen = match (steal, self.meter.steal_ticks()) {
-            (Some(before), Some(after)) => after.saturating_sub(before),
-            _ => 0,
-        };
-        for ((arm, ops), mut collector) in arms.into_iter().zip(ops).zip(collectors) {
-            collector.disturbances.steal = stolen;
+        for ((arm, ops), collector) in arms.into_iter().zip(ops).zip(collectors) {
             let state = collector.state(policy);
             self.emit(Point {
                 core_ghz: collector.core_ghz,
@@ -187,12 +200,13 @@ impl Bench<'_> {
     /// Finds how many operations last as long as a sample should.
     fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> u64 {
         let target = policy.sample.as_nanos() as f64;
-        let mut ops = 64_u64;
+        let mut ops = arm.block.max(64);
         loop {
             (arm.prepare)(ops);
             let ns = self.meter.measure(ops, &mut *arm.work).ns.max(1.0);
             if ns >= target / 4.0 || ops >= 1 << 40 {
-                return ((ops as f64 * target / ns) as u64).max(1);
+                let blocks = (ops as f64 * target / ns / arm.block as f64).round() as u64;
+                return blocks.max(1) * arm.block;
             }
             // Short trials overrate the cost of an operation; grow by no more than 16.
             ops = (ops as f64 * (target / ns).clamp(2.0, 16.0)) as u64;
@@ -278,7 +292,6 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::meter::Reading;
     use super::super::sampling::tests::reading;
     use super::*;
     use crate::quantile::quantile;
@@ -307,8 +320,9 @@ mod tests {
             self.pauses += 1;
             self.now += time;
         }
-        fn steal_ticks(&self) -> Option<u64> {
-            None
+        fn steal_ticks(&self) -> u64 {
+            // A tick is taken in the seventh batch.
+            u64::from(self.calls >= 7)
         }
     }
 
@@ -364,6 +378,17 @@ mod tests {
     }
 
     #[test]
+    fn operations_come_in_whole_blocks() {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let arm = Arm::new("a", Params::new(), |ops| asked.borrow_mut().push(ops)).in_blocks_of(64);
+        // 290 ns each: 1034 would fit a sample.
+        let (points, _) = run(|_, ops| reading(290.0 * ops as f64, 3.7, 0.0), &policy(), vec![arm]);
+        assert_eq!(points[0].ops, 1024);
+        assert_eq!(asked.borrow().last(), Some(&1024));
+        assert!(points[0].samples.iter().all(|&s| s == 290.0));
+    }
+
+    #[test]
     fn spikes_do_not_move_the_quartile() {
         let spiky =
             |call, ops| reading(ops as f64 * if call % 3 == 0 { 1.5 } else { 1.0 }, 3.7, 0.0);
@@ -401,6 +426,14 @@ mod tests {
         };
         let (points, _) = run(script, &policy(), vec![arm("a")]);
         assert_eq!(points[0].disturbances.migrated, 1);
+        assert!(points[0].samples.iter().all(|&s| s == 1.0));
+    }
+
+    #[test]
+    fn a_pass_from_which_time_was_stolen_does_not_count() {
+        let script = |call, ops| reading(if call == 7 { 5.0 } else { 1.0 } * ops as f64, 3.7, 0.0);
+        let (points, _) = run(script, &policy(), vec![arm("a")]);
+        assert_eq!(points[0].disturbances.steal, 1);
         assert!(points[0].samples.iter().all(|&s| s == 1.0));
     }
 

@@ -173,10 +173,14 @@ mod tests {
     #[test]
     fn the_counter_agrees_with_the_kernel_clock() {
         let timer = Timer::calibrate(Duration::from_millis(50));
-        let (clock, stamp) = (Timer::CLOCK.stamp(), timer.stamp());
-        std::thread::sleep(Duration::from_millis(50));
-        let ns = timer.ns_between(stamp, timer.stamp());
-        let expected = Timer::CLOCK.ns_between(clock, Timer::CLOCK.stamp());
-        assert!((ns / expected - 1.0).abs() < 0.01, "{ns} against {expected}");
+        // A busy machine may hold the test up between two stamps: one try of five must be clean.
+        let off = || {
+            let (clock, stamp) = (Timer::CLOCK.stamp(), timer.stamp());
+            std::thread::sleep(Duration::from_millis(50));
+            let ns = timer.ns_between(stamp, timer.stamp());
+            (ns / Timer::CLOCK.ns_between(clock, Timer::CLOCK.stamp()) - 1.0).abs()
+        };
+        let best = (0..5).map(|_| off()).fold(f64::INFINITY, f64::min);
+        assert!(best < 0.01, "{best}");
     }
 }

@@ -1,8 +1,13 @@
 //! Several pinned threads that start together.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::placement;
+
+/// Followers run kernels, which need next to no stack; hundreds of default ones would not fit into
+/// a small address-space limit.
+const STACK: usize = 256 << 10;
 
 /// What the threads of a gang share.
 #[derive(Debug)]
@@ -20,7 +25,7 @@ impl Gang {
         others: &[usize],
         follow: impl Fn(&Gang, usize) + Sync,
         lead: impl FnOnce(&Gang) -> T,
-    ) -> T {
+    ) -> io::Result<T> {
         let gang = Gang {
             arrived: AtomicUsize::new(0),
             size: others.len() + 1,
@@ -28,26 +33,27 @@ impl Gang {
         };
         let (gang, follow) = (&gang, &follow);
         std::thread::scope(|scope| {
+            // However this scope is left, the followers must not spin for ever.
+            let _stop = StopOnDrop(gang);
             for &other in others {
-                scope.spawn(move || {
+                let start = move || {
                     placement::pin(other);
                     gang.wait();
                     follow(gang, other);
-                });
+                };
+                std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start)?;
             }
             placement::pin(cpu);
             gang.wait();
-            let result = lead(gang);
-            gang.stop.store(true, Ordering::Relaxed);
-            result
+            Ok(lead(gang))
         })
     }
 
-    /// Spins until every thread has come here: a sleeping barrier would wake them microseconds
-    /// apart.
+    /// Spins until every thread has come here, or none will: a sleeping barrier would wake them
+    /// microseconds apart.
     fn wait(&self) {
         self.arrived.fetch_add(1, Ordering::AcqRel);
-        while self.arrived.load(Ordering::Acquire) < self.size {
+        while self.arrived.load(Ordering::Acquire) < self.size && !self.stopped() {
             std::hint::spin_loop();
         }
     }
@@ -55,6 +61,14 @@ impl Gang {
     /// Whether the leader is done.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+struct StopOnDrop<'a>(&'a Gang);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -81,11 +95,24 @@ mod tests {
                 "done"
             },
         );
-        assert_eq!(result, "done");
+        assert_eq!(result.unwrap(), "done");
     }
 
     #[test]
     fn a_gang_of_one_needs_no_one() {
-        assert_eq!(Gang::run(0, &[], |_, _| (), |_| 5), 5);
+        assert_eq!(Gang::run(0, &[], |_, _| (), |_| 5).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_leader_that_panics_leaves_no_one_spinning() {
+        let led = std::panic::catch_unwind(|| {
+            let follow = |gang: &Gang, _| {
+                while !gang.stopped() {
+                    std::thread::yield_now();
+                }
+            };
+            Gang::run(0, &[0], follow, |_| panic!("on purpose"))
+        });
+        assert!(led.is_err());
     }
 }

@@ -18,6 +18,8 @@ pub struct Reading {
     pub usage: Usage,
     /// Whether it ended on another CPU than it began on.
     pub migrated: bool,
+    /// Ticks that the hypervisor took meanwhile, as far as the caller found out.
+    pub stolen: u64,
 }
 
 /// Times batches of work. Everything that the protocol learns of time comes through here.
@@ -28,8 +30,8 @@ pub trait Meter {
     fn elapsed(&self) -> Duration;
     /// Lets a disturbance pass.
     fn pause(&mut self, time: Duration);
-    /// Ticks that the hypervisor took from this CPU since boot, where it tells.
-    fn steal_ticks(&self) -> Option<u64>;
+    /// Ticks that the hypervisor took from this CPU since boot; always 0 where it does not tell.
+    fn steal_ticks(&self) -> u64;
 }
 
 /// The real thing.
@@ -38,6 +40,7 @@ pub struct Hardware {
     timer: Timer,
     began: Instant,
     cpu: usize,
+    steal_is_reported: bool,
     last: Option<(Instant, Bracket)>,
 }
 
@@ -47,7 +50,8 @@ const FRESH: Duration = Duration::from_micros(500);
 impl Hardware {
     /// A meter on the CPU that this thread is pinned to.
     pub fn new(timer: Timer, cpu: usize) -> Hardware {
-        Hardware { timer, began: Instant::now(), cpu, last: None }
+        let steal_is_reported = thread::steal_ticks(cpu).is_some_and(|ticks| ticks > 0);
+        Hardware { timer, began: Instant::now(), cpu, steal_is_reported, last: None }
     }
 
     /// Runs the core until its clock stands still: five readings in a row within 0.5 %, or the
@@ -93,6 +97,7 @@ impl Meter for Hardware {
                 faults: now.faults - usage.faults,
             },
             migrated,
+            stolen: 0,
         }
     }
 
@@ -108,7 +113,8 @@ impl Meter for Hardware {
         }
     }
 
-    fn steal_ticks(&self) -> Option<u64> {
-        thread::steal_ticks(self.cpu)
+    fn steal_ticks(&self) -> u64 {
+        // Reading the counters of a large machine takes long; most have nothing to tell.
+        if self.steal_is_reported { thread::steal_ticks(self.cpu).unwrap_or(0) } else { 0 }
     }
 }

@@ -1,7 +1,7 @@
 //! The sampling protocol, the clock, and where threads and processes run.
 //!
 //! Read in this order: [`clock`] (time and the core's own clock), [`meter`] (one timed batch),
-//! [`sampling`] (which batches count), [`bench`] (what a probe sees), [`rounds`] (fresh
+//! [`sampling`] (which batches count), [`mod@bench`] (what a probe sees), [`rounds`] (fresh
 //! processes), [`placement`] (which CPU), [`gang`] (several threads at once).
 
 pub mod bench;

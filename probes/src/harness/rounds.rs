@@ -23,7 +23,12 @@ pub enum Outcome {
     /// It measured what it could.
     Done,
     /// It crashed, hung, or said something that is no record.
-    Failed(Fail),
+    Failed {
+        /// The row for the card.
+        fail: Fail,
+        /// It hung until it was killed.
+        late: bool,
+    },
     /// The run was asked to stop meanwhile.
     Stopped,
 }
@@ -78,19 +83,19 @@ pub fn run(
     }
     let status = wait(&mut child)?;
     let stderr = stderr.and_then(|t| t.join().ok()).unwrap_or_default();
-    let fail = |how: String| {
+    let fail = |how: String, late| {
         let (probe, round) = (round.probe.to_owned(), round.round);
-        Ok(Outcome::Failed(Fail { probe, round, how, stderr }))
+        Ok(Outcome::Failed { fail: Fail { probe, round, how, stderr }, late })
     };
     match ended? {
         Ended::Stopped => Ok(Outcome::Stopped),
-        Ended::Late => fail(format!(
-            "gave no result within {:.0} s and was killed",
-            round.deadline.as_secs_f64()
-        )),
-        Ended::Babble(line) => fail(format!("wrote a line that is no record: {line}")),
+        Ended::Late => {
+            let seconds = round.deadline.as_secs_f64();
+            fail(format!("gave no result within {seconds:.0} s and was killed"), true)
+        }
+        Ended::Babble(line) => fail(format!("wrote a line that is no record: {line}"), false),
         Ended::Closed if status.success() => Ok(Outcome::Done),
-        Ended::Closed => fail(cause_of_death(status)),
+        Ended::Closed => fail(cause_of_death(status), false),
     }
 }
 
@@ -121,9 +126,6 @@ fn follow(
         if stop.load(Ordering::Relaxed) {
             return Ok(Ended::Stopped);
         }
-        if began.elapsed() > deadline {
-            return Ok(Ended::Late);
-        }
         match receive.recv_timeout(TICK) {
             Ok(line) => match serde_json::from_slice(&line) {
                 Ok(record) => keep(record)?,
@@ -132,6 +134,9 @@ fn follow(
                     return Ok(Ended::Babble(text.chars().take(200).collect()));
                 }
             },
+            // Only a child that says nothing is late: what it has said is kept, even if this
+            // process was stopped meanwhile.
+            Err(RecvTimeoutError::Timeout) if began.elapsed() > deadline => return Ok(Ended::Late),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Closed),
         }
@@ -186,7 +191,7 @@ mod tests {
 
     fn failure(script: &str) -> Fail {
         match shell(script, Duration::from_secs(20)).0 {
-            Outcome::Failed(fail) => fail,
+            Outcome::Failed { fail, .. } => fail,
             other => panic!("{other:?}"),
         }
     }
@@ -203,7 +208,7 @@ mod tests {
     fn a_crash_is_a_row_and_keeps_what_came_before() {
         let script = format!("echo '{SKIP}'; echo oops >&2; kill -SEGV $$");
         let (outcome, kept) = shell(&script, Duration::from_secs(20));
-        let Outcome::Failed(fail) = outcome else { panic!("{outcome:?}") };
+        let Outcome::Failed { fail, late: false } = outcome else { panic!("{outcome:?}") };
         assert_eq!((fail.probe.as_str(), fail.round), ("p", 3));
         assert_eq!(fail.how, "killed by SIGSEGV");
         assert_eq!(fail.stderr, "oops");
@@ -222,7 +227,9 @@ mod tests {
     fn a_child_that_hangs_is_killed() {
         let began = Instant::now();
         let (outcome, _) = shell("exec sleep 600", Duration::from_millis(300));
-        assert!(matches!(outcome, Outcome::Failed(f) if f.how.contains("within")));
+        assert!(
+            matches!(outcome, Outcome::Failed { fail, late: true } if fail.how.contains("within"))
+        );
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 

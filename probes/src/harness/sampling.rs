@@ -89,12 +89,13 @@ impl Collector {
         history: &mut ClockHistory,
     ) -> bool {
         let d = &mut self.disturbances;
-        let counts = (d.nvcsw, d.nivcsw, d.minflt, d.migrated);
+        let counts = (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
         d.nvcsw += reading.usage.nvcsw;
         d.nivcsw += reading.usage.nivcsw;
         d.minflt += reading.usage.faults;
         d.migrated += u64::from(reading.migrated);
-        let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated);
+        d.steal += reading.stolen;
+        let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
         if clock_moved(reading.before, reading.after, history) {
             d.clock += 1;
             clean = false;
@@ -170,7 +171,7 @@ pub(super) mod tests {
     pub(in crate::harness) fn reading(ns: f64, ghz: f64, delay: f64) -> Reading {
         let bracket = Bracket { ghz, delay };
         let usage = Usage::default();
-        Reading { ns, before: bracket, after: bracket, usage, migrated: false }
+        Reading { ns, before: bracket, after: bracket, usage, migrated: false, stolen: 0 }
     }
 
     fn offer(collector: &mut Collector, reading: &Reading) -> bool {
@@ -192,11 +193,12 @@ pub(super) mod tests {
         let slower = Bracket { ghz: 3.6, delay: 0.0 };
         let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
         type Count = fn(&Disturbances) -> u64;
-        let cases: [(Reading, Count); 6] = [
+        let cases: [(Reading, Count); 7] = [
             (Reading { usage: usage(1, 0, 0), ..clean }, |d| d.nvcsw),
             (Reading { usage: usage(0, 1, 0), ..clean }, |d| d.nivcsw),
             (Reading { usage: usage(0, 0, 1), ..clean }, |d| d.minflt),
             (Reading { migrated: true, ..clean }, |d| d.migrated),
+            (Reading { stolen: 1, ..clean }, |d| d.steal),
             (Reading { after: slower, ..clean }, |d| d.clock),
             (reading(50.0, 3.7, 0.04), |d| d.sibling),
         ];

@@ -51,26 +51,68 @@ impl Ring {
         rng: &mut fastrand::Rng,
     ) {
         let nodes = (working_set.min(self.buffer.len()) / stride).max(1);
-        let mut offsets: Vec<u32> = (0..nodes).map(|i| offset_u32(i * stride)).collect();
+        self.nodes = nodes;
+        self.at = self.buffer.base();
         match order {
-            Order::Random => rng.shuffle(&mut offsets),
-            Order::Sequential => {}
-            Order::Grouped(bytes) => shuffle_groups(&mut offsets, (bytes / stride).max(1), rng),
+            Order::Random => self.lay_random(nodes, stride, rng),
+            Order::Grouped(bytes) => self.lay_grouped(nodes, stride, bytes / stride, rng),
+            Order::Sequential => {
+                (0..nodes).for_each(|i| self.set_next(i * stride, (i + 1) % nodes * stride));
+            }
         }
-        self.link(&offsets);
+    }
+
+    /// Sattolo's shuffle of the successors, in place: one cycle over all nodes, and no memory
+    /// besides them.
+    fn lay_random(&mut self, nodes: usize, stride: usize, rng: &mut fastrand::Rng) {
+        (0..nodes).for_each(|i| self.set_next(i * stride, i * stride));
+        for i in (1..nodes).rev() {
+            let j = rng.usize(..i);
+            let (a, b) = (self.next(i * stride), self.next(j * stride));
+            self.set_next(i * stride, b);
+            self.set_next(j * stride, a);
+        }
+    }
+
+    /// Nodes shuffled within groups, the groups in random order.
+    fn lay_grouped(&mut self, nodes: usize, stride: usize, size: usize, rng: &mut fastrand::Rng) {
+        let size = size.max(1);
+        let mut groups: Vec<usize> = (0..nodes.div_ceil(size)).collect();
+        rng.shuffle(&mut groups);
+        let mut first = None;
+        let mut last = 0;
+        for group in groups {
+            let mut within: Vec<usize> = (group * size..nodes.min((group + 1) * size)).collect();
+            rng.shuffle(&mut within);
+            for at in within.into_iter().map(|i| i * stride) {
+                match first {
+                    None => first = Some(at),
+                    Some(_) => self.set_next(last, at),
+                }
+                last = at;
+            }
+        }
+        self.set_next(last, first.unwrap_or(last));
+    }
+
+    /// Byte offset of the node after the one at `offset`.
+    fn next(&self, offset: usize) -> usize {
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.buffer.bytes()[offset..offset + 8]);
+        usize::from_ne_bytes(word) - self.buffer.base().addr()
+    }
+
+    fn set_next(&mut self, offset: usize, next: usize) {
+        let target = (self.buffer.base().addr() + next).to_ne_bytes();
+        self.buffer.bytes_mut()[offset..offset + target.len()].copy_from_slice(&target);
     }
 
     /// Links the nodes at these distinct byte offsets, in this order, and closes the ring.
     /// Offsets need not be aligned: that is how loads across a line border are measured.
-    pub fn link(&mut self, offsets: &[u32]) {
-        let base = self.buffer.base().addr();
-        let bytes = self.buffer.bytes_mut();
+    pub fn link(&mut self, offsets: &[usize]) {
         let next = offsets.iter().skip(1).chain(offsets.first());
-        for (&here, &there) in offsets.iter().zip(next) {
-            let target = (base + there as usize).to_ne_bytes();
-            bytes[here as usize..here as usize + target.len()].copy_from_slice(&target);
-        }
-        self.at = self.buffer.base().wrapping_add(offsets.first().map_or(0, |&o| o as usize));
+        offsets.iter().zip(next).for_each(|(&here, &there)| self.set_next(here, there));
+        self.at = self.buffer.base().wrapping_add(offsets.first().copied().unwrap_or(0));
         self.nodes = offsets.len();
     }
 
@@ -99,43 +141,23 @@ impl Ring {
 
     /// Whether one walk through all nodes ends where it began and not before.
     pub fn is_one_cycle(&self) -> bool {
-        let base = self.buffer.base().addr();
-        let start = self.at.addr();
+        let start = self.position();
         let mut at = start;
-        for step in 1..=self.nodes {
-            let offset = at - base;
-            let mut word = [0; 8];
-            word.copy_from_slice(&self.buffer.bytes()[offset..offset + 8]);
-            at = usize::from_ne_bytes(word);
-            if (at == start) != (step == self.nodes) {
-                return false;
-            }
-        }
-        true
+        (1..=self.nodes).all(|step| {
+            at = self.next(at);
+            (at == start) == (step == self.nodes)
+        })
+    }
+
+    /// Byte offset of the node that the next walk begins at.
+    pub fn position(&self) -> usize {
+        self.at.addr() - self.buffer.base().addr()
     }
 
     /// The memory under the ring.
     pub fn buffer(&self) -> &Buffer {
         &self.buffer
     }
-
-    /// Gives the memory back for other use.
-    pub fn into_buffer(self) -> Buffer {
-        self.buffer
-    }
-}
-
-/// Offsets are kept in 32 bits to halve the memory a large ring needs while it is laid.
-fn offset_u32(offset: usize) -> u32 {
-    u32::try_from(offset).expect("a working set is below 4 GiB")
-}
-
-/// Shuffles inside groups and shuffles the groups.
-fn shuffle_groups(offsets: &mut Vec<u32>, group: usize, rng: &mut fastrand::Rng) {
-    let mut groups: Vec<Vec<u32>> = offsets.chunks(group).map(<[u32]>::to_vec).collect();
-    groups.iter_mut().for_each(|g| rng.shuffle(g));
-    rng.shuffle(&mut groups);
-    *offsets = groups.concat();
 }
 
 #[cfg(test)]
@@ -160,11 +182,11 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut ring = Ring::with_capacity(64 << 10, Pages::Small).unwrap();
         ring.lay(64 << 10, 64, Order::Random, &mut rng);
-        let start = ring.at;
+        let start = ring.position();
         ring.walk(ring.nodes());
-        assert_eq!(ring.at, start);
+        assert_eq!(ring.position(), start);
         ring.walk(ring.nodes() / 2);
-        assert_ne!(ring.at, start);
+        assert_ne!(ring.position(), start);
     }
 
     #[test]
@@ -179,12 +201,17 @@ mod tests {
     #[test]
     fn groups_stay_together() {
         let mut rng = fastrand::Rng::with_seed(3);
-        let mut offsets: Vec<u32> = (0..64).collect();
-        shuffle_groups(&mut offsets, 16, &mut rng);
-        for group in offsets.chunks(16) {
-            assert!(group.iter().all(|o| o / 16 == group[0] / 16));
-        }
-        assert_ne!(offsets, (0..64).collect::<Vec<u32>>());
+        let mut ring = Ring::with_capacity(64 << 10, Pages::Small).unwrap();
+        ring.lay(64 << 10, 64, Order::Grouped(4 << 10), &mut rng);
+        let mut at = ring.position();
+        let changes = (0..ring.nodes())
+            .filter(|_| {
+                let before = at >> 12;
+                at = ring.next(at);
+                at >> 12 != before
+            })
+            .count();
+        assert_eq!(changes, 16, "each of the 16 groups is entered once");
     }
 
     #[test]
@@ -192,6 +219,6 @@ mod tests {
         let mut ring = Ring::with_capacity(4096, Pages::Small).unwrap();
         ring.link(&[61]);
         ring.walk(1000);
-        assert_eq!(ring.at.addr() - ring.buffer.base().addr(), 61);
+        assert_eq!(ring.position(), 61);
     }
 }

@@ -35,7 +35,7 @@ pub const PROBE: Probe = Probe {
         effective("branch.mispredict_ns", Unit::Ns),
         branch_metric(
             "branch.mispredict_pipeline_cycles",
-            "pipeline penalty of a mispredicted branch: the fit's value at no delay",
+            "pipeline penalty from condition ready to the next dependent operation: the fit at no delay",
             Unit::Cycles,
             Derive::Times(2.0, Cow::Borrowed(FIT_INTERCEPT)),
         ),
@@ -77,13 +77,13 @@ pub const PROBE: Probe = Probe {
         ),
         branch_metric(
             "branch.taken_cycles",
-            "one branch that is always taken, back to back",
+            "one branch that is always taken, with its compare, 16 bytes apart",
             Unit::Cycles,
             Derive::Value(select("fixed", TAKEN), Estimator::LowerQuartile),
         ),
         branch_metric(
             "branch.not_taken_cycles",
-            "one branch that is never taken, back to back",
+            "one branch that is never taken, with its compare, 16 bytes apart",
             Unit::Cycles,
             Derive::Value(select("fixed", NOT_TAKEN), Estimator::LowerQuartile),
         ),
@@ -101,7 +101,7 @@ const fn branch_metric(
 }
 
 const fn effective(id: &'static str, unit: Unit) -> Metric {
-    let summary = "effective cost of a mispredicted branch, the next ones overlapping";
+    let summary = "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two";
     branch_metric(id, summary, unit, Derive::Times(2.0, Cow::Borrowed(EFFECTIVE)))
 }
 
@@ -120,10 +120,8 @@ const SERIAL_ALTERNATING: Derive =
     Derive::Value(select("serial", ALTERNATING_ONLY), Estimator::LowerQuartile);
 
 const EFFECTIVE: &[Derive] = &[Derive::Difference(Cow::Borrowed(PARALLEL))];
-const PARALLEL: &[Derive] = &[
-    Derive::Value(select("parallel", RANDOM_ONLY), Estimator::LowerQuartile),
-    PARALLEL_ALTERNATING,
-];
+const PARALLEL: &[Derive] =
+    &[Derive::ModeValue(select("parallel", RANDOM_ONLY), Mode::Fast), PARALLEL_ALTERNATING];
 const SERIAL_FAST: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
     Derive::ModeValue(SERIAL_RANDOM, Mode::Fast),
     SERIAL_ALTERNATING,
@@ -240,7 +238,9 @@ fn compare(
                 let chain = branch::serial(&outcomes.borrow().words, *delay);
                 right.set(right.get() & (chain == 1));
             };
-            Arm::new(quantity, setting, work).prepared(|ops| outcomes.borrow_mut().refill(ops))
+            Arm::new(quantity, setting, work)
+                .in_blocks_of(branch::BLOCK)
+                .prepared(|ops| outcomes.borrow_mut().refill(ops))
         })
         .collect();
     bench.interleave(arms, policy)?;
@@ -268,10 +268,12 @@ fn parallel(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         };
         let work = move |_| said.set(Some(kernel(&outcomes.borrow().words)));
         // The count of the sample before is checked outside the timed region.
-        Arm::new("parallel", params([("pattern", name.into())]), work).prepared(move |ops| {
-            check(&outcomes.borrow());
-            outcomes.borrow_mut().refill(ops);
-        })
+        Arm::new("parallel", params([("pattern", name.into())]), work)
+            .in_blocks_of(branch::BLOCK)
+            .prepared(move |ops| {
+                check(&outcomes.borrow());
+                outcomes.borrow_mut().refill(ops);
+            })
     };
     let mut arms: Vec<Arm<'_>> =
         patterns.iter().zip(&outcomes).map(|(p, o)| arm(p.name(), branch::parallel, o)).collect();
@@ -283,7 +285,7 @@ fn parallel(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn fixed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let policy = policy(bench, 0.1);
     let arm = |name: &str, kernel: fn(u64)| {
-        Arm::new("fixed", params([("direction", name.into())]), kernel)
+        Arm::new("fixed", params([("direction", name.into())]), kernel).in_blocks_of(branch::BLOCK)
     };
     let arms = vec![arm("taken", branch::always_taken), arm("not_taken", branch::never_taken)];
     bench.interleave(arms, &policy)

@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::clock::{Source, Timer};
 use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
-use crate::kernel::chase::Ring;
+use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
@@ -53,13 +54,11 @@ const VOTES: &[Derive] = &[
     Derive::StepUp(select("pair", &[]), text("distance")),
 ];
 
-/// The offset within a line of the last byte but three: a load there crosses into the next line,
-/// whether lines have 64 bytes or 128; the offset of its control crosses neither.
-const CROSSING: &[(Text, Text)] = &[(text("offset"), text("124"))];
-const INSIDE: &[(Text, Text)] = &[(text("offset"), text("0"))];
+const CROSSING: &[(Text, Text)] = &[(text("load"), text("crossing"))];
+const INSIDE: &[(Text, Text)] = &[(text("load"), text("inside"))];
 const PENALTY: &[Derive] = &[
-    Derive::Value(select("split_load", CROSSING), Estimator::LowerQuartile),
-    Derive::Value(select("split_load", INSIDE), Estimator::LowerQuartile),
+    Derive::Value(select("split_penalty", CROSSING), Estimator::LowerQuartile),
+    Derive::Value(select("split_penalty", INSIDE), Estimator::LowerQuartile),
 ];
 
 const fn split_penalty(id: &'static str, unit: Unit) -> Metric {
@@ -70,6 +69,7 @@ const fn split_penalty(id: &'static str, unit: Unit) -> Metric {
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     split_loads(bench)?;
+    split_penalty_pair(bench)?;
     coherence(bench)?;
     flush(bench)?;
     pairs(bench)
@@ -80,9 +80,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     const OFFSETS: u32 = 131;
     let mut ring = Ring::with_capacity(4096, Pages::Small)?;
-    let mut offsets: Vec<u32> = (0..OFFSETS).map(|i| i * 2).collect();
+    let mut offsets: Vec<usize> = (0..OFFSETS as usize).map(|i| i * 2).collect();
     bench.rng.shuffle(&mut offsets);
-    let time = bench.share(0.4);
+    let time = bench.share(0.3);
     for offset in offsets {
         ring.link(&[offset]);
         let policy = Policy {
@@ -90,10 +90,36 @@ fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             sample: Duration::from_micros(50),
             ..Policy::structural(time / OFFSETS)
         };
-        let setting = params([("offset", u64::from(offset).into())]);
-        bench.sample(Arm::new("split_load", setting, |loads| ring.walk(loads)), &policy)?;
+        let setting = params([("offset", (offset as u64).into())]);
+        bench.sample(
+            Arm::new("split_load", setting, |loads| ring.walk(loads)).in_blocks_of(chase::BLOCK),
+            &policy,
+        )?;
     }
     Ok(())
+}
+
+/// The same load across a border and inside a line, interleaved. At 124 bytes it crosses whether
+/// lines have 64 bytes or 128.
+fn split_penalty_pair(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut rings = [("crossing", 124), ("inside", 0)].map(|(name, offset)| {
+        Ring::with_capacity(4096, Pages::Small).map(|mut ring| {
+            ring.link(&[offset]);
+            (name, ring)
+        })
+    });
+    let mut arms = Vec::new();
+    for ring in &mut rings {
+        let (name, ring) = match ring {
+            Ok(made) => made,
+            Err(e) => anyhow::bail!("cannot map a page: {e}"),
+        };
+        let setting = params([("load", (*name).into())]);
+        let arm = Arm::new("split_penalty", setting, |loads| ring.walk(loads));
+        arms.push(arm.in_blocks_of(chase::BLOCK));
+    }
+    let policy = Policy { want: 9, most: 32, ..Policy::structural(bench.share(0.1)) };
+    bench.interleave(arms, &policy)
 }
 
 /// Counters four bytes apart, in memory of their own.
@@ -149,7 +175,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
                     rows[i].extend((0..3).find_map(|_| burst()));
                 }
             }
-        });
+        })?;
     }
     for (&distance, row) in distances.iter().zip(rows) {
         if !row.is_empty() {
@@ -162,7 +188,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// ns per addition, or `None` if the partner did not keep up: it was preempted.
 fn burst(
-    timer: &crate::harness::clock::Timer,
+    timer: &Timer,
     counters: &Counters,
     chosen: &AtomicU64,
     done: &AtomicU64,
@@ -197,6 +223,11 @@ fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         });
     }
     let buffer = Buffer::new(SPAN, Pages::Small)?;
+    // The kernel counts in ticks of the CPU whatever the run's timer is.
+    let ns_per_tick = match bench.timer.source {
+        Source::Counter => bench.timer.ns_per_unit,
+        Source::Clock => Timer::calibrate(Duration::from_millis(20)).ns_per_unit,
+    };
     let distances: Vec<usize> = (0..=32).map(|i| i * 8).collect();
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
     for _ in 0..31 {
@@ -205,7 +236,7 @@ fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         for i in order {
             let at = bench.rng.usize(..SPAN / 4096 - 1) * 4096 + bench.rng.usize(..4) * 512;
             let ticks = reload_after_flush(&buffer, at, distances[i]);
-            rows[i].extend(ticks.map(|t| t as f64 * bench.timer.ns_per_unit));
+            rows[i].extend(ticks.map(|t| t as f64 * ns_per_tick));
         }
     }
     for (&distance, row) in distances.iter().zip(rows) {
@@ -218,27 +249,30 @@ fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// Blocks of 1 KiB in random order, in each a node at +0 and one at +distance. The blocks do not
 /// fit L1, so the first node of each misses; the second hits if it came with the first.
 fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    const BLOCK: u32 = 1024;
+    const BLOCK: usize = 1024;
     // 256 blocks of 1 KiB put 256 lines into a sixteenth of the L1 sets: they never fit L1 and
     // always L2.
-    const BLOCKS: u32 = 256;
+    const BLOCKS: usize = 256;
     let distances = [8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256, 384];
-    let mut ring = Ring::with_capacity((BLOCK * (BLOCKS + 1)) as usize, Pages::Huge)?;
+    let mut ring = Ring::with_capacity(BLOCK * (BLOCKS + 1), Pages::Huge)?;
     let mut order = distances;
     bench.rng.shuffle(&mut order);
     let each = bench.share(0.2) / u32::try_from(order.len())?;
     for distance in order {
-        let mut blocks: Vec<u32> = (0..BLOCKS).map(|b| b * BLOCK).collect();
+        let mut blocks: Vec<usize> = (0..BLOCKS).map(|b| b * BLOCK).collect();
         bench.rng.shuffle(&mut blocks);
-        let nodes: Vec<u32> = blocks.iter().flat_map(|&b| [b, b + distance]).collect();
+        let nodes: Vec<usize> = blocks.iter().flat_map(|&b| [b, b + distance]).collect();
         ring.link(&nodes);
         for _ in 0..4 {
             ring.walk(ring.nodes());
         }
         let policy =
             Policy { most: 16, sample: Duration::from_micros(100), ..Policy::structural(each) };
-        let setting = params([("distance", u64::from(distance).into())]);
-        bench.sample(Arm::new("pair", setting, |loads| ring.walk(loads)), &policy)?;
+        let setting = params([("distance", (distance as u64).into())]);
+        bench.sample(
+            Arm::new("pair", setting, |loads| ring.walk(loads)).in_blocks_of(chase::BLOCK),
+            &policy,
+        )?;
     }
     Ok(())
 }

@@ -10,13 +10,14 @@
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::sampling::Policy;
-use crate::kernel::chase::{Order, Ring};
+use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::machine::human_bytes;
 use crate::probe::{
@@ -109,7 +110,7 @@ const LINE: usize = 64;
 /// Smallest working set: every data cache of the last twenty years holds it.
 const SMALLEST: u64 = 4 << 10;
 
-/// Offsets in a ring are 32 bits wide.
+/// Beyond this no cache of a socket reaches, and laying rings takes too long.
 const LARGEST: u64 = 2 << 30;
 
 /// Where the machine claims no cache at all, as some hypervisors do.
@@ -126,6 +127,9 @@ const MOST_OVERTIME: f64 = 1.2;
 
 /// Time for a handful of samples, four times that if they are disturbed.
 const LEAST_SAMPLING: Duration = Duration::from_millis(4);
+
+/// Rings up to this size are touched at random before they are walked, and checked node by node.
+const SMALL: u64 = 4 << 20;
 
 /// Warm-up beyond this changes nothing any more, in any cache that a lap fits into.
 const LONGEST_WARM_UP: Duration = Duration::from_millis(50);
@@ -153,7 +157,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     read_megabyte(bench, *sizes.last().context("no size fits")?)?;
     let mut settings: Vec<(usize, u64)> =
         (0..VARIANTS.len()).flat_map(|v| sizes.iter().map(move |&s| (v, s))).collect();
-    for pages in [Pages::Huge, Pages::Small] {
+    // What comes last may run out of time: not the same in every round.
+    let mut kinds = [Pages::Huge, Pages::Small];
+    kinds.rotate_left(bench.round as usize % 2);
+    for pages in kinds {
         let capacity = usize::try_from(*sizes.last().context("no size fits")?)?;
         let mut ring = Ring::with_capacity(capacity, pages)
             .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
@@ -169,8 +176,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         bench.rng.shuffle(&mut here);
         let elsewhere = settings.len();
         for (done, &(v, size)) in here.iter().enumerate() {
-            // Laying a ring costs time that no share can shorten. The order is random, so that
-            // what is left out differs from round to round.
+            // Laying a ring costs time that no share can shorten. What is left out differs from
+            // round to round.
             if bench.meter.elapsed() > bench.share(MOST_OVERTIME) {
                 let all = VARIANTS.len() * sizes.len();
                 return out_of_time(bench, all - (here.len() - done + elsewhere), all);
@@ -194,9 +201,7 @@ fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Re
 /// to what memory allows, in which case the card says so.
 fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
     let wanted = bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE) * 4;
-    // While a ring is laid, its order takes another sixteenth of it.
-    let allowed = bench.machine.buffer_limit() / 17 * 16;
-    let largest = wanted.min(allowed).min(LARGEST);
+    let largest = wanted.min(bench.machine.buffer_limit()).min(LARGEST);
     if largest < wanted {
         bench.skip(Unmet {
             need: format!("{} for the largest working set", human_bytes(wanted)),
@@ -211,15 +216,22 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
     Ok(octaves(SMALLEST, largest, 4))
 }
 
-/// `per_octave` sizes a doubling, whole lines, from `from` up to `to` inclusive.
+/// `per_octave` sizes a doubling, whole lines or kernel blocks, from `from` up to `to` inclusive.
 fn octaves(from: u64, to: u64, per_octave: u32) -> Vec<u64> {
     let steps = f64::from(per_octave);
     let mut sizes: Vec<u64> = (0..)
-        .map(|i| (from as f64 * (f64::from(i) / steps).exp2()) as u64 / 64 * 64)
+        .map(|i| whole((from as f64 * (f64::from(i) / steps).exp2()) as u64))
         .take_while(|&size| size < to)
         .collect();
-    sizes.push(to / 64 * 64);
+    sizes.push(whole(to));
     sizes
+}
+
+/// Large working sets are whole kernel blocks, so that a lap ends where it began and can be
+/// checked; small ones, which are checked otherwise, whole lines.
+fn whole(bytes: u64) -> u64 {
+    let unit = if bytes > SMALL { chase::BLOCK * LINE as u64 } else { LINE as u64 };
+    bytes / unit * unit
 }
 
 fn point(
@@ -238,7 +250,9 @@ fn point(
     let (want, most) = if bench.tier == RunTier::Quick { (3, 12) } else { (5, 20) };
     let policy = Policy { want, most, ..Policy::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
-    let arm = Arm::new("latency", setting, |loads| ring.walk(loads)).noted(note.map(Into::into));
+    let arm = Arm::new("latency", setting, |loads| ring.walk(loads))
+        .in_blocks_of(chase::BLOCK)
+        .noted(note.map(Into::into));
     bench.sample(arm, &policy)
 }
 
@@ -247,13 +261,13 @@ fn point(
 /// stay (lessons: memory 3). Then it is walked until two laps agree, or half the share is up;
 /// laying a ring has touched all of it already.
 fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> anyhow::Result<()> {
-    const SMALL: u64 = 4 << 20;
     if size <= SMALL {
         ring.touch_at_random(6, &mut bench.rng, LINE);
         bench.check(ring.is_one_cycle(), || format!("a ring over {size} bytes is broken"))?;
     }
     let until = bench.meter.elapsed() + (share / 2).min(LONGEST_WARM_UP);
     let mut last = f64::INFINITY;
+    let from = ring.position();
     for _ in 0..8 {
         let start = bench.timer.stamp();
         let mut left = ring.nodes();
@@ -264,6 +278,10 @@ fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> a
             left -= loads;
         }
         let lap = bench.timer.ns_between(start, bench.timer.stamp());
+        if left == 0 {
+            let closed = size <= SMALL || ring.position() == from;
+            bench.check(closed, || format!("a ring over {size} bytes does not close"))?;
+        }
         if left > 0 || (lap / last - 1.0).abs() < 0.02 {
             break;
         }
@@ -289,6 +307,14 @@ fn backing(buffer: &Buffer, pages: Pages) -> Option<String> {
 }
 
 fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
+    let last_cache = bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE);
+    if largest < 2 * last_cache {
+        return bench.skip(Unmet {
+            need: format!("{} to read 1 MB from memory", human_bytes(2 * last_cache)),
+            reason: format!("{} would be read from the last-level cache", human_bytes(largest)),
+            remedy: "raise the memory limit".into(),
+        });
+    }
     // A whole number of megabytes, each rounded up to whole kernel blocks.
     let step = MEGABYTE.next_multiple_of(stream::BLOCK);
     let len = usize::try_from(largest)?.max(2 * step);
@@ -298,15 +324,19 @@ fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
     }
     let slices = buffer.len() / step;
     let note = backing(&buffer, Pages::Huge);
-    let mut next = 0;
-    let mut wrong = None;
+    let (next, sum) = (Cell::new(0), Cell::new(expected_sum(0, step)));
+    let wrong = Cell::new(None);
+    let offset = |n: usize| n % slices * step;
     let read = |_| {
-        let offset = next % slices * step;
-        let sum = stream::sum(&buffer, offset, MEGABYTE);
-        if sum != expected_sum(offset, step) {
-            wrong = Some(offset);
+        sum.set(stream::sum(&buffer, offset(next.get()), MEGABYTE));
+        next.set(next.get() + 1);
+    };
+    // The sum of the read before is checked outside the timed region.
+    let check = |_| {
+        let last = offset(next.get().saturating_sub(1));
+        if sum.get() != expected_sum(last, step) {
+            wrong.set(Some(last));
         }
-        next += 1;
     };
     let policy = Policy {
         want: 9,
@@ -314,8 +344,8 @@ fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
         sample: Duration::from_nanos(1),
         ..Policy::structural(bench.share(READ_SHARE))
     };
-    bench.sample(Arm::new("read_1m", params([]), read).noted(note), &policy)?;
-    bench.check(wrong.is_none(), || format!("a wrong sum of the megabyte at {wrong:?}"))
+    bench.sample(Arm::new("read_1m", params([]), read).prepared(check).noted(note), &policy)?;
+    bench.check(wrong.get().is_none(), || format!("a wrong sum of the megabyte at {wrong:?}"))
 }
 
 /// Sum of the 32-bit halves of the words `offset/8 ..` of a buffer that counts its words: the
@@ -331,11 +361,12 @@ mod tests {
 
     #[test]
     fn four_sizes_an_octave_from_end_to_end() {
-        let sizes = octaves(4096, 1 << 20, 4);
-        assert_eq!(sizes.len(), 8 * 4 + 1);
-        assert_eq!((sizes[0], sizes[4], sizes[32]), (4096, 8192, 1 << 20));
+        let sizes = octaves(4096, 16 << 20, 4);
+        assert_eq!(sizes.len(), 12 * 4 + 1);
+        assert_eq!((sizes[0], sizes[4], sizes[48]), (4096, 8192, 16 << 20));
         assert!(sizes.windows(2).all(|w| w[0] < w[1]));
         assert!(sizes.iter().all(|s| s % 64 == 0));
+        assert!(sizes.iter().filter(|&&s| s > SMALL).all(|s| s % 4096 == 0));
         assert_eq!(octaves(4096, 5000, 4), [4096, 4864, 4992]);
     }
 

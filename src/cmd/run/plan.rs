@@ -119,6 +119,15 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// What the rounds after `done` of them will take: all that is left, or less where no probe
+    /// deserves that much.
+    pub(super) fn time_left(&self, done: usize, left: Duration, generosity: f64) -> Duration {
+        let wanted: f64 = self.items[done..].iter().map(|i| i.probe.seconds).sum();
+        Duration::try_from_secs_f64(wanted * generosity).map_or(left, |needed| needed.min(left))
+    }
+}
+
 /// What a child process takes to start, pin and settle.
 const START: Duration = Duration::from_millis(60);
 
@@ -169,8 +178,8 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     };
     let value: f64 = number.parse().map_err(|_| "write a time such as 90s, 5m or 1h".to_owned())?;
     let total = value * seconds;
-    if !(5.0..=86_400.0).contains(&total) {
-        return Err("a run takes between 5 s and 24 h".into());
+    if !(10.0..=86_400.0).contains(&total) {
+        return Err("a run takes between 10 s and 24 h".into());
     }
     Ok(Duration::from_secs_f64(total))
 }
@@ -230,7 +239,7 @@ mod tests {
 
     #[test]
     fn slices_add_up_to_the_budget_and_no_tier_takes_more_than_it_needs() {
-        let schedule = Schedule::new(&catalog::ALL.to_vec(), 5, 1);
+        let schedule = Schedule::new(catalog::ALL, 5, 1);
         let mut left = Duration::from_secs(100);
         for done in 0..schedule.len() {
             let slice = schedule.slice(done, left, f64::INFINITY);
@@ -241,13 +250,16 @@ mod tests {
         let first = schedule.items().next().unwrap().probe.seconds;
         assert_eq!(schedule.slice(0, much, 1.0), Duration::from_secs_f64(first));
         assert_eq!(schedule.slice(0, Duration::ZERO, 1.0), Duration::ZERO);
+        let all: f64 = schedule.items().map(|i| i.probe.seconds).sum();
+        assert_eq!(schedule.time_left(0, much, 1.0), Duration::from_secs_f64(all));
+        assert_eq!(schedule.time_left(0, much, f64::INFINITY), much);
     }
 
     #[test]
     fn times_have_units_and_limits() {
         assert_eq!(parse_time("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_time("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_time("7"), Ok(Duration::from_secs(7)));
+        assert_eq!(parse_time("17"), Ok(Duration::from_secs(17)));
         for bad in ["", "s", "10d", "-5s", "1s", "999h", "1.2.3s"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
