@@ -22,7 +22,8 @@ use clap::{CommandFactory, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     after_help = "Without a subcommand, `run` is meant: measure this machine, print the card, and \
                   write the card, a page and pictures to a new directory.\n\
-                  Exit codes: 0 done; 2 wrong usage, unreadable input, or interrupted."
+                  Exit codes: 0 done; 2 wrong usage, unreadable input, interrupted, nothing measured, or \
+                  a kernel that computed a wrong answer."
 )]
 struct Cli {
     #[command(subcommand)]

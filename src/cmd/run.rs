@@ -219,6 +219,7 @@ impl Run {
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
         let mut hung: Vec<&str> = Vec::new();
+        let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
             // A probe that hung once would cost as much again in every round.
             if hung.contains(&item.probe.name) {
@@ -226,11 +227,10 @@ impl Run {
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             let slice = self.schedule.slice(done, left, self.generosity());
-            progress.begin(
-                item.probe.name,
-                item.round,
-                self.schedule.time_left(done, left, self.generosity()),
-            );
+            // Probes that know enough end early; those to come will do so as much as those before.
+            let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
+            let left_at_most = self.schedule.time_left(done, left, self.generosity());
+            progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
             let assignment = Assignment {
                 probe: item.probe.name.to_owned(),
                 round: item.round,
@@ -261,6 +261,8 @@ impl Run {
                 Outcome::Stopped => return Ok(EndState::Interrupted),
             }
             let (probe, round) = (item.probe.name.to_owned(), item.round);
+            given += slice;
+            used += began.elapsed();
             let wall_s = began.elapsed().as_secs_f64();
             append(writer, &Line::Round(RoundDone { probe, round, wall_s }))?;
         }

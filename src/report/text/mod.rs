@@ -121,7 +121,7 @@ fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>) {
         cells.push(Cell::left(&text, published - 1, Style::Dim));
     }
     sheet.row(&cells);
-    if let (State::Inconsistent | State::Noisy, Some(reason)) = (value.state, &value.reason) {
+    if let Some(reason) = &value.reason {
         sheet.wrapped("    ", reason, Style::Dim);
     }
 }
