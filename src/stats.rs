@@ -104,24 +104,27 @@ pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
     Ok(curve[split].0)
 }
 
-/// Distance between the spikes of a curve that is low elsewhere.
-pub fn period(curve: &[(f64, f64)]) -> Result<f64, String> {
-    let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
-    let low = median(&values).ok_or_else(|| "no points".to_owned())?;
-    // The spikes of 128-byte lines are 4.6 % of the points.
-    let high = quantile(&values, 0.97).unwrap_or(low);
-    if low <= 0.0 || high <= low * LEAST_STEP {
-        return Err(format!("no spikes: the curve stays between {low:.2} and {high:.2}"));
+/// Distance of the borders that accesses of `width` bytes pay for crossing, on a curve over the
+/// offset of the access: the power of two whose crossing offsets cost more than the others.
+pub fn borders(curve: &[(f64, f64)], width: f64) -> Result<f64, String> {
+    let cost = |size: f64| {
+        let crosses = |p: &&(f64, f64)| p.0 % size > size - width;
+        let of = |crossing: bool, q: f64| {
+            let chosen = curve.iter().filter(|p| crosses(p) == crossing);
+            quantile(&chosen.map(|p| p.1).collect::<Vec<f64>>(), q)
+        };
+        // The cheaper ones of the crossing offsets: of half the distance every other border is none.
+        Some(of(true, 0.25)? / of(false, 0.5)?)
+    };
+    let costs: Vec<(f64, f64)> =
+        [16.0, 32.0, 64.0, 128.0].into_iter().filter_map(|s| Some((s, cost(s)?))).collect();
+    let most = costs.iter().map(|c| c.1).fold(f64::NEG_INFINITY, f64::max);
+    if most.is_nan() || most < LEAST_STEP {
+        return Err(format!("no offset costs more than others (at most {most:.2} times)"));
     }
-    // Nearer to the floor: one wild point must not lift the border above the spikes.
-    let border = low + 0.4 * (high - low);
-    let starts: Vec<f64> =
-        curve.windows(2).filter(|w| w[0].1 <= border && w[1].1 > border).map(|w| w[1].0).collect();
-    let distances: Vec<f64> = starts.windows(2).map(|w| w[1] - w[0]).collect();
-    mode(&distances)
-        .filter(|&(_, votes)| votes * 2 > distances.len())
-        .map(|(distance, _)| distance)
-        .ok_or_else(|| "the spikes have no common distance".into())
+    // Every multiple of the distance costs as much; the distance is the smallest that does.
+    let enough = |c: &&(f64, f64)| c.1 - 1.0 > 0.75 * (most - 1.0);
+    costs.iter().find(enough).map(|c| c.0).ok_or_else(|| "no points".into())
 }
 
 /// The most frequent value and how often it occurs; the smaller one of equals.
@@ -179,18 +182,21 @@ mod tests {
     }
 
     #[test]
-    fn spikes_repeat_every_line() {
+    fn borders_are_found_despite_strays_and_holes() {
         let at = |line: u32| {
-            let spike = |o: u32| if o % line > line - 8 { 5.0 } else { 4.0 };
-            (0..131).map(|i| (f64::from(i * 2), spike(i * 2))).collect::<Vec<_>>()
+            let cost = |o: u32| if o % line > line - 8 { 5.0 } else { 4.0 };
+            (0..131).map(|i| (f64::from(i * 2), cost(i * 2))).collect::<Vec<_>>()
         };
-        assert_eq!(period(&at(64)), Ok(64.0));
-        let mut glitch = at(64);
-        glitch[10].1 = 30.0;
-        assert_eq!(period(&glitch), Ok(64.0), "one wild point among the samples");
-        assert_eq!(period(&at(32)), Ok(32.0));
-        assert_eq!(period(&at(128)), Ok(128.0));
-        assert!(period(&[(0.0, 4.0), (1.0, 4.0)]).is_err());
+        for line in [32, 64, 128] {
+            assert_eq!(borders(&at(line), 8.0), Ok(f64::from(line)));
+        }
+        let mut spoiled = at(64);
+        spoiled.retain(|p| ![58.0, 124.0, 186.0].contains(&p.0));
+        spoiled.iter_mut().step_by(6).for_each(|p| p.1 += 1.3);
+        assert_eq!(borders(&spoiled, 8.0), Ok(64.0));
+        let flat: Vec<(f64, f64)> = (0..131).map(|i| (f64::from(i * 2), 4.0)).collect();
+        assert!(borders(&flat, 8.0).is_err());
+        assert!(borders(&[], 8.0).is_err());
     }
 
     #[test]
@@ -233,7 +239,7 @@ mod tests {
         #[test]
         fn nothing_panics_on_any_numbers(values in prop::collection::vec(prop::num::f64::ANY, 0..60)) {
             let curve: Vec<(f64, f64)> = values.iter().enumerate().map(|(i, &v)| (i as f64, v)).collect();
-            let _ = (two_modes(&values), step(&curve, true), period(&curve), fit_line(&curve), mode(&values));
+            let _ = (two_modes(&values), step(&curve, true), borders(&curve, 8.0), fit_line(&curve), mode(&values));
         }
     }
 }

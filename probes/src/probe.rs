@@ -237,8 +237,9 @@ pub enum Derive {
     Plateau(Select, Level),
     /// The working set up to which the plateau of that level holds, in bytes.
     Capacity(Select, Level),
-    /// Period of the spikes of a curve over the named parameter.
-    Period(Select, Text),
+    /// Distance of the borders that an access of so many bytes pays for crossing, from a curve over
+    /// its offset.
+    Borders(Select, Text, f64),
     /// First value of the parameter from which the curve stays low: `.0` before, lower after.
     StepDown(Select, Text),
     /// First value of the parameter from which the curve stays high.

@@ -84,6 +84,9 @@ struct Context<'a> {
 /// Share of the points of a curve that may be noisy before the whole curve is.
 const MOST_NOISY: f64 = 0.2;
 
+/// Votes that settle a matter.
+const SURE_VOTES: usize = 3;
+
 impl<'a> Context<'a> {
     fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
@@ -105,7 +108,7 @@ impl<'a> Context<'a> {
                 next.then_some(capacity)
                     .ok_or_else(|| "the sweep ended before this level did".into())
             }
-            Derive::Period(select, x) => stats::period(&self.curve(select, x)?),
+            Derive::Borders(select, x, width) => stats::borders(&self.curve(select, x)?, *width),
             Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
             Derive::StepUp(select, x) => stats::step(&self.curve(select, x)?, true),
             Derive::Vote(methods) => self.vote(methods),
@@ -232,6 +235,7 @@ impl<'a> Context<'a> {
 
     /// The value on which more than half of the methods that gave one agree.
     fn vote(&mut self, methods: &[Derive]) -> Result<f64, String> {
+        let noisy = self.noisy;
         let ballots: Vec<(String, Result<f64, String>)> =
             methods.iter().map(|m| (name(m), self.derive(m))).collect();
         let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
@@ -247,6 +251,10 @@ impl<'a> Context<'a> {
         }
         if count < 2 {
             return Err(format!("one method is no vote: {}", everyone()));
+        }
+        if count >= SURE_VOTES {
+            // Independent methods do not agree by chance, however noisy their points are.
+            self.noisy = noisy;
         }
         let mut note = format!("{count} of {} methods agree", methods.len());
         for ballot in ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)) {
@@ -313,7 +321,7 @@ fn described(select: &Select) -> String {
 /// What a method of a vote is called: the quantity it looks at.
 fn name(method: &Derive) -> String {
     match method {
-        Derive::Period(s, _) | Derive::StepDown(s, _) | Derive::StepUp(s, _) => {
+        Derive::Borders(s, ..) | Derive::StepDown(s, _) | Derive::StepUp(s, _) => {
             s.quantity.replace('_', " ")
         }
         other => format!("{other:?}"),

@@ -143,6 +143,20 @@ fn a_vote_needs_a_majority_and_reports_dissent() {
 }
 
 #[test]
+fn three_methods_that_agree_are_sure_however_noisy_their_points() {
+    let names = ["first", "second", "third"];
+    let method = |name| Derive::StepDown(select(name, &[]), text("distance"));
+    let vote = |methods: &[&'static str]| {
+        let from = Derive::Vote(methods.iter().map(|n| method(n)).collect());
+        let mut points: Vec<Point> = names.iter().flat_map(|name| steps(name, 64)).collect();
+        points.iter_mut().for_each(|p| p.state = PointState::Noisy);
+        of(&card(Unit::Bytes, from, points)).state
+    };
+    assert_eq!(vote(&names), State::Ok);
+    assert_eq!(vote(&names[..2]), State::Noisy);
+}
+
+#[test]
 fn a_method_without_an_answer_does_not_vote() {
     // 1000 bytes: beyond the sweep, so that this curve has no step.
     let value = vote_of([64, 64, 1000]);

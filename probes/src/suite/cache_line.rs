@@ -48,7 +48,7 @@ pub const PROBE: Probe = Probe {
 
 const SPLIT: Select = select("split_load", &[]);
 const VOTES: &[Derive] = &[
-    Derive::Period(SPLIT, text("offset")),
+    Derive::Borders(SPLIT, text("offset"), 8.0),
     Derive::StepDown(select("coherence", &[]), text("distance")),
     Derive::StepDown(select("reload_after_flush", &[]), text("distance")),
     Derive::StepUp(select("pair", &[]), text("distance")),
@@ -68,11 +68,13 @@ const fn split_penalty(id: &'static str, unit: Unit) -> Metric {
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    split_loads(bench)?;
-    split_penalty_pair(bench)?;
     coherence(bench)?;
     flush(bench)?;
-    pairs(bench)
+    pairs(bench)?;
+    split_penalty_pair(bench)?;
+    // Last, with what time is left: it has the most points, each of which may have to wait for a
+    // quiet moment.
+    split_loads(bench)
 }
 
 /// One node that points to itself, at every other offset across four lines: a chain of loads that all
@@ -82,13 +84,12 @@ fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut ring = Ring::with_capacity(4096, Pages::Small)?;
     let mut offsets: Vec<usize> = (0..OFFSETS as usize).map(|i| i * 2).collect();
     bench.rng.shuffle(&mut offsets);
-    let time = bench.share(0.3);
-    for offset in offsets {
+    for (done, offset) in offsets.into_iter().enumerate() {
         ring.link(&[offset]);
         let policy = Policy {
             most: 7,
             sample: Duration::from_micros(50),
-            ..Policy::structural(time / OFFSETS)
+            ..Policy::structural(bench.left() / (OFFSETS - done as u32))
         };
         let setting = params([("offset", (offset as u64).into())]);
         bench.sample(
