@@ -32,6 +32,8 @@ pub fn scale(value: f64, unit: Unit) -> Scale {
     let fixed = |symbol| Scale { factor: 1.0, symbol };
     match unit {
         Unit::Ns => pick(&TIME, value),
+        // Nothing has no scale of its own: what stands beside it does.
+        Unit::Ms if value == 0.0 => fixed("ms"),
         Unit::Ms => {
             let time = pick(&TIME, value * 1e6);
             Scale { factor: time.factor / 1e6, symbol: time.symbol }
@@ -160,6 +162,7 @@ mod tests {
         assert_eq!(quantity(999.7, Unit::Ns), "1.00 µs");
         assert_eq!(quantity(0.09996, Unit::Cycles), "0.100 cycles");
         assert_eq!(quantity(12.0, Unit::Ms), "12.0 ms");
+        assert_eq!(quantity(0.0, Unit::Ms), "0 ms");
         assert_eq!(quantity(49_152.0, Unit::Bytes), "48 KiB");
         assert_eq!(quantity(1_310_720.0, Unit::Bytes), "1.25 MiB");
         assert_eq!(quantity(0.000_812, Unit::Ratio), "0.0812 %");
