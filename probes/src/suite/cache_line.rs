@@ -134,7 +134,15 @@ impl Counters {
         let start = self.0.as_ptr().addr().next_multiple_of(512) - self.0.as_ptr().addr();
         &self.0[(start + distance) / Self::STEP]
     }
+
+    /// All additions together.
+    fn total(&self) -> u64 {
+        self.0.iter().map(|c| u64::from(c.load(Ordering::Relaxed))).sum()
+    }
 }
+
+/// Additions of one burst: a tenth of a millisecond and more.
+const BURST: u64 = 10_000;
 
 /// One CPU adds at +0, another at +distance; the first one's time per addition falls when they no
 /// longer share a line. The partner's count shows that it really ran meanwhile.
@@ -151,6 +159,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let distances: Vec<usize> = (1..=32).map(|i| i * 4).chain((9..=32).map(|i| i * 16)).collect();
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
     let each = bench.share(0.3) / 5;
+    let mut added = 0;
     for _ in 0..5 {
         let mut order: Vec<usize> = (0..distances.len()).collect();
         bench.rng.shuffle(&mut order);
@@ -172,12 +181,18 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Gang::run(bench.cpu, &[partner], follow, |_| {
             for i in order {
                 if bench.meter.elapsed() < deadline {
-                    let burst = || burst(&timer, &counters, &chosen, &done, distances[i]);
+                    let mut burst = || {
+                        added += BURST;
+                        burst(&timer, &counters, &chosen, &done, distances[i])
+                    };
                     rows[i].extend((0..3).find_map(|_| burst()));
                 }
             }
         })?;
+        added += done.into_inner();
     }
+    let counted = counters.total();
+    bench.check(counted == added, || format!("{added} atomic additions gave {counted}"))?;
     for (&distance, row) in distances.iter().zip(rows) {
         if !row.is_empty() {
             let setting = params([("distance", (distance as u64).into())]);
@@ -195,7 +210,6 @@ fn burst(
     done: &AtomicU64,
     distance: usize,
 ) -> Option<f64> {
-    const OPS: u64 = 10_000;
     let wait_until = timer.stamp() + timer.units(50e6);
     let before = done.load(Ordering::Acquire);
     chosen.store(distance as u64, Ordering::Release);
@@ -205,11 +219,11 @@ fn burst(
     }
     let meanwhile = done.load(Ordering::Acquire);
     let start = timer.stamp();
-    add_atomically(counters.at(0), OPS);
+    add_atomically(counters.at(0), BURST);
     let ns = timer.ns_between(start, timer.stamp());
-    let kept_up = done.load(Ordering::Acquire) - meanwhile > OPS / 10;
+    let kept_up = done.load(Ordering::Acquire) - meanwhile > BURST / 10;
     chosen.store(0, Ordering::Release);
-    kept_up.then_some(ns / OPS as f64)
+    kept_up.then_some(ns / BURST as f64)
 }
 
 /// Flushes one line and times a load at a distance, on another random line each time, so that a
