@@ -192,9 +192,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     if is_zst(path) {
-        let mut decoder = ruzstd::decoding::StreamingDecoder::new(file)
-            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
-        decoder.read_to_end(&mut bytes)?;
+        zstd::Decoder::new(file)?.read_to_end(&mut bytes)?;
     } else {
         file.read_to_end(&mut bytes)?;
     }
@@ -212,8 +210,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
     }
     let truncated = !bytes.ends_with(b"\n");
     let lines: Vec<&[u8]> = bytes.trim_ascii_end().split(|&b| b == b'\n').collect();
-    let mut card: Option<Card> = None;
-    let mut seen = HashMap::new();
+    let mut card: Option<Growing> = None;
     for (index, raw) in lines.iter().enumerate() {
         let line = index + 1;
         let last = line == lines.len();
@@ -223,21 +220,24 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
             Err(_) => return Err(CardError::NotUtf8 { path: path(), line }),
         };
         let Some(card) = card.as_mut() else {
-            card = Some(Card::begin(parse_header(path(), text)?));
+            card = Some(Growing::new(parse_header(path(), text)?));
             continue;
         };
         if text.trim().is_empty() {
             continue;
         }
         match parse_line(text) {
-            Ok(parsed) => card.push(parsed, &mut seen),
+            Ok(Some(line)) => card.push(line),
+            Ok(None) => {
+                card.card.remarks.push("a line of a kind unknown to this version".into());
+            }
             Err(_) if last && truncated => {
-                card.remarks.push(format!("line {line} is cut off and was left out"));
+                card.card.remarks.push(format!("line {line} is cut off and was left out"));
             }
             Err(reason) => return Err(CardError::BrokenLine { path: path(), line, reason }),
         }
     }
-    card.ok_or_else(|| CardError::Empty { path: path() })
+    card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })
 }
 
 /// The version is looked at before anything else, since a newer header may have another shape.
@@ -278,9 +278,17 @@ fn parse_line(text: &str) -> Result<Option<Line>, String> {
     }
 }
 
-impl Card {
-    fn begin(header: Header) -> Card {
-        Card {
+/// A card to which lines are added.
+#[derive(Debug)]
+struct Growing {
+    card: Card,
+    seen: HashMap<String, usize>,
+}
+
+impl Growing {
+    /// A card without lines.
+    fn new(header: Header) -> Growing {
+        Growing::from(Card {
             header,
             points: Vec::new(),
             skips: Vec::new(),
@@ -288,31 +296,39 @@ impl Card {
             rounds: Vec::new(),
             end: None,
             remarks: Vec::new(),
-        }
+        })
     }
 
-    fn push(&mut self, line: Option<Line>, seen: &mut HashMap<String, usize>) {
+    /// Adds what a line says.
+    fn push(&mut self, line: Line) {
+        let Growing { card, seen } = self;
         match line {
             // A round that was cut off and measured again replaces what it had left behind.
-            Some(Line::Point(p)) => match seen.entry(key(&p)) {
-                Entry::Occupied(at) => self.points[*at.get()] = p,
+            Line::Point(p) => match seen.entry(key(&p)) {
+                Entry::Occupied(at) => card.points[*at.get()] = p,
                 Entry::Vacant(free) => {
-                    free.insert(self.points.len());
-                    self.points.push(p);
+                    free.insert(card.points.len());
+                    card.points.push(p);
                 }
             },
-            Some(Line::Skip(s)) => {
+            Line::Skip(s) => {
                 // Every round meets the same obstacle; one row is enough.
-                if !self.skips.contains(&s) {
-                    self.skips.push(s);
+                if !card.skips.contains(&s) {
+                    card.skips.push(s);
                 }
             }
-            Some(Line::Round(r)) => self.rounds.push(r),
-            Some(Line::Fail(f)) => self.fails.push(f),
-            Some(Line::End(e)) => self.end = Some(e),
-            Some(Line::Header(_)) => {}
-            None => self.remarks.push("a line of a kind unknown to this version".into()),
+            Line::Round(r) => card.rounds.push(r),
+            Line::Fail(f) => card.fails.push(f),
+            Line::End(e) => card.end = Some(e),
+            Line::Header(_) => {}
         }
+    }
+}
+
+impl From<Card> for Growing {
+    fn from(card: Card) -> Growing {
+        let seen = card.points.iter().enumerate().map(|(i, p)| (key(p), i)).collect();
+        Growing { card, seen }
     }
 }
 
@@ -326,6 +342,7 @@ fn key(point: &Point) -> String {
 pub struct Writer {
     file: File,
     path: PathBuf,
+    card: Growing,
 }
 
 impl Writer {
@@ -338,13 +355,15 @@ impl Writer {
         } else {
             options.create_new(true)
         };
-        let mut writer = Writer { file: options.open(path)?, path: path.to_owned() };
-        writer.append(&Line::Header(Box::new(header.clone())))?;
+        let card = Growing::new(header.clone());
+        let mut writer = Writer { file: options.open(path)?, path: path.to_owned(), card };
+        writer.append(Line::Header(Box::new(header.clone())))?;
         Ok(writer)
     }
 
-    /// Continues an interrupted card: a cut-off last line and an `end` line are taken off first.
-    pub fn resume(path: &Path) -> io::Result<Writer> {
+    /// Continues an interrupted card, which has been read: a cut-off last line and an `end` line are
+    /// taken off first.
+    pub fn resume(path: &Path, card: Card) -> io::Result<Writer> {
         let bytes = std::fs::read(path)?;
         let mut keep = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
         let last = bytes[..keep].trim_ascii_end();
@@ -358,14 +377,21 @@ impl Writer {
         }
         let file = OpenOptions::new().append(true).open(path)?;
         file.set_len(keep as u64)?;
-        Ok(Writer { file, path: path.to_owned() })
+        Ok(Writer { file, path: path.to_owned(), card: Growing::from(card) })
     }
 
     /// Writes one line and hands it to the kernel at once.
-    pub fn append(&mut self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
+    pub fn append(&mut self, line: Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(&line)?;
         text.push('\n');
-        self.file.write_all(text.as_bytes())
+        self.file.write_all(text.as_bytes())?;
+        self.card.push(line);
+        Ok(())
+    }
+
+    /// The card so far.
+    pub fn card(&self) -> &Card {
+        &self.card.card
     }
 
     /// Where the card is.
@@ -374,14 +400,13 @@ impl Writer {
     }
 }
 
+/// Half a second for a standard card, which then takes half of what the fastest level makes of it.
+const COMPRESSION: i32 = 19;
+
 /// Writes a compressed copy beside the card: `x.card.jsonl` → `x.card.jsonl.zst`.
 pub fn compress(path: &Path) -> io::Result<PathBuf> {
     let target = PathBuf::from(format!("{}.zst", path.display()));
-    let bytes = ruzstd::encoding::compress_to_vec(
-        File::open(path)?,
-        ruzstd::encoding::CompressionLevel::Fastest,
-    );
-    std::fs::write(&target, bytes)?;
+    std::fs::write(&target, zstd::encode_all(File::open(path)?, COMPRESSION)?)?;
     Ok(target)
 }
 
@@ -440,8 +465,8 @@ mod tests {
         for tail in ["", "{\"kind\":\"poi"] {
             let bytes = [written(&lines_of(&card)), tail.into()].concat();
             std::fs::write(&file, bytes).unwrap();
-            let mut writer = Writer::resume(&file).unwrap();
-            writer.append(&Line::End(end.clone())).unwrap();
+            let mut writer = Writer::resume(&file, card.clone()).unwrap();
+            writer.append(Line::End(end.clone())).unwrap();
             let again = Card::read(&file).unwrap();
             assert_eq!(again.end, Some(end.clone()));
             assert_eq!(again.points, card.points);

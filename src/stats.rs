@@ -104,6 +104,38 @@ pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
     Ok(curve[split].0)
 }
 
+/// The last x before a curve leaves its beginning for good: two points in a row that lie more than
+/// `rise` above it. What it does afterwards does not matter.
+pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
+    let first: Vec<f64> = curve.iter().take((curve.len() / 4).max(3)).map(|p| p.1).collect();
+    let border = quantile(&first, 0.25).ok_or("no points")? + rise;
+    let leaves = |pair: &[(f64, f64)]| pair.iter().all(|p| p.1 > border);
+    match curve.windows(2).position(leaves) {
+        Some(0) => Err("the curve is high from the beginning".into()),
+        Some(at) => Ok(curve[at - 1].0),
+        None => Err(format!("the curve never rises by {rise} cycles")),
+    }
+}
+
+/// Where the second curve first reaches `share` of its highest value on the way up, the first one,
+/// between two points in proportion. Both are over the same x.
+pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Result<f64, String> {
+    let mut both: Vec<(f64, f64)> =
+        rates.iter().filter_map(|r| Some((r.1, curve.iter().find(|c| c.0 == r.0)?.1))).collect();
+    both.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let goal = share * both.last().ok_or("no points")?.0;
+    let after = both.iter().position(|b| b.0 >= goal).ok_or("no finite rates")?;
+    let Some(before) = after.checked_sub(1) else {
+        return Err(format!(
+            "the lowest rate is already above {:.0} % of the highest",
+            share * 100.0
+        ));
+    };
+    let (low, high) = (both[before], both[after]);
+    let part = if high.0 > low.0 { (goal - low.0) / (high.0 - low.0) } else { 1.0 };
+    Ok(low.1 + part * (high.1 - low.1))
+}
+
 /// Distance of the borders that accesses of `width` bytes pay for crossing, on a curve over the
 /// offset of the access: the power of two whose crossing offsets cost more than the others.
 pub fn borders(curve: &[(f64, f64)], width: f64) -> Result<f64, String> {
@@ -138,6 +170,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_curve_is_left_where_two_points_in_a_row_are_high() {
+        let curve = |values: &[f64]| -> Vec<(f64, f64)> {
+            values.iter().enumerate().map(|(i, &v)| (i as f64 + 1.0, v)).collect()
+        };
+        // A stray point is none; what lies behind the step, however low, does not matter.
+        let steps = curve(&[4.0, 4.1, 9.0, 4.0, 4.0, 26.0, 20.0, 14.0, 4.0, 4.0]);
+        assert_eq!(last_before(&steps, 1.0), Ok(5.0));
+        assert!(last_before(&curve(&[4.0; 9]), 1.0).is_err());
+        assert!(last_before(&curve(&[9.0, 9.0, 4.0, 4.0, 4.0, 4.0]), 1.0).is_err());
+        assert!(last_before(&[], 1.0).is_err());
+    }
+
+    #[test]
+    fn a_value_at_a_share_of_the_rate_lies_between_its_neighbours() {
+        // Delay 0 gives the highest rate; the order of the delays does not matter.
+        let latency = [(0.0, 300.0), (10.0, 150.0), (100.0, 100.0)];
+        let rates = [(0.0, 40.0), (10.0, 30.0), (100.0, 10.0)];
+        assert_eq!(at_share(&latency, &rates, 0.75), Ok(150.0));
+        assert_eq!(at_share(&latency, &rates, 0.5), Ok(125.0));
+        assert!(at_share(&latency, &rates, 0.2).is_err());
+        assert!(at_share(&latency, &[], 0.5).is_err());
+    }
 
     #[test]
     fn a_line_is_found() {

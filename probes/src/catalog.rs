@@ -49,6 +49,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_probe_uses_is_measured_by_others() {
+        for probe in ALL {
+            for used in probe.uses {
+                let others = ALL.iter().filter(|p| p.name != probe.name);
+                assert!(others.flat_map(|p| p.metrics).any(|m| m.id == *used), "{used}");
+            }
+        }
+    }
+
+    #[test]
     fn every_id_ends_in_its_unit() {
         use crate::probe::Unit;
         for metric in ALL.iter().flat_map(|p| p.metrics) {
@@ -59,6 +69,7 @@ mod tests {
                 Unit::Ms => &["_ms"],
                 Unit::Bytes => &["_bytes"],
                 Unit::Gbs => &["_gbs"],
+                Unit::BytesPerCycle => &["_bytes_per_cycle"],
                 Unit::Ratio => &["_ratio"],
                 Unit::Count => &["_entries", "_ways", "_misses"],
             };

@@ -1,5 +1,6 @@
 //! The child's side of a round: read the assignment, pin, measure, write records.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Assignment {
     pub timer: Timer,
     /// The machine as the parent saw it.
     pub machine: Machine,
+    /// What other probes have measured so far of the metrics that this one uses.
+    pub known: BTreeMap<String, f64>,
 }
 
 /// Runs the round described on `input` and writes its records to `output`, a line each.
@@ -62,6 +65,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         round: assignment.round,
         tier: assignment.tier,
         machine: &assignment.machine,
+        known: &assignment.known,
         cpu: assignment.cpu,
         timer: assignment.timer,
         slice: Duration::from_secs_f64(assignment.slice_s),

@@ -22,6 +22,8 @@ pub struct Probe {
     pub summary: &'static str,
     /// What must be there; an unmet need becomes a `skip` with reason and remedy.
     pub needs: &'static [Need],
+    /// Metrics of other probes that working sets are chosen by; see [`Bench::known`].
+    pub uses: &'static [&'static str],
     /// Seconds that one round deserves in the standard tier; the budget is shared in proportion.
     pub seconds: f64,
     /// The scalars that are derived from this probe's points.
@@ -135,6 +137,8 @@ pub enum Unit {
     Bytes,
     /// 10⁹ bytes per second.
     Gbs,
+    /// Bytes per core clock cycle.
+    BytesPerCycle,
     /// A number without unit.
     Ratio,
     /// A count.
@@ -151,6 +155,7 @@ impl Unit {
             Unit::Ms => "ms",
             Unit::Bytes => "B",
             Unit::Gbs => "GB/s",
+            Unit::BytesPerCycle => "B/cycle",
             Unit::Ratio | Unit::Count => "",
         }
     }
@@ -216,6 +221,18 @@ pub enum Level {
     Dram,
 }
 
+impl Level {
+    /// As in parameters and ids.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::L1 => "l1",
+            Level::L2 => "l2",
+            Level::L3 => "l3",
+            Level::Dram => "dram",
+        }
+    }
+}
+
 /// One of the two states of a bimodal quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -260,6 +277,15 @@ pub enum Derive {
     Quotient(Cow<'static, [Derive]>),
     /// A multiple of another one: a penalty from half a miss per branch, for instance.
     Times(f64, Cow<'static, [Derive]>),
+    /// The lowest of the selected points: the best of the settings that are not selected.
+    Lowest(Select),
+    /// So many units in the time of another one: GB/s from ns per byte.
+    Rate(f64, Cow<'static, [Derive]>),
+    /// The last value of the parameter before the curve leaves its beginning by so many cycles.
+    LastBefore(Select, Text, f64),
+    /// The first curve where the second one reaches this share of its highest value; both are over
+    /// the same parameter.
+    AtShare(Select, Select, Text, f64),
 }
 
 /// `Select` in one line, for constant declarations.

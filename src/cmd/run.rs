@@ -22,6 +22,7 @@ use probecard_probes::record::{Record, Skip};
 
 use crate::card::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
 use crate::findings::Severity;
+use crate::metrics;
 use crate::report::{self, Summary};
 use plan::{Choice, Schedule};
 use progress::Progress;
@@ -79,8 +80,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     run.deadline = began + budget.saturating_sub(REPORT_TIME);
     let end = run.measure(&mut writer, &timer, &stop)?;
     let wall_s = run.wall_before + began.elapsed().as_secs_f64();
-    append(&mut writer, &Line::End(End { state: end, wall_s }))?;
-    finish(&writer, args.json, end)
+    append(&mut writer, Line::End(End { state: end, wall_s }))?;
+    finish(writer, args.json, end)
 }
 
 /// Set by Ctrl-C, a termination or a hang-up; the run then ends in order.
@@ -153,7 +154,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         for unmet in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
             let probecard_probes::probe::Unmet { need, reason, remedy } = unmet;
             let probe = probe.name.to_owned();
-            append(&mut writer, &Line::Skip(Skip { probe, need, reason, remedy }))?;
+            append(&mut writer, Line::Skip(Skip { probe, need, reason, remedy }))?;
         }
     }
     let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
@@ -196,11 +197,12 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         .collect();
     let mut schedule = Schedule::new(&probes, card.header.plan.rounds, card.header.seed);
     schedule.leave_out(|probe, round| card.has_round(probe, round));
-    let writer =
-        Writer::resume(path).with_context(|| format!("cannot continue {}", path.display()))?;
-    let wall_before = card.end.map_or(0.0, |e| e.wall_s);
+    let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
+    let header = card.header.clone();
+    let writer = Writer::resume(path, card)
+        .with_context(|| format!("cannot continue {}", path.display()))?;
     let deadline = Instant::now();
-    Ok((Run { header: card.header, machine, tier, schedule, deadline, wall_before }, writer))
+    Ok((Run { header, machine, tier, schedule, deadline, wall_before }, writer))
 }
 
 impl Run {
@@ -240,6 +242,7 @@ impl Run {
                 slice_s: slice.as_secs_f64(),
                 timer: *timer,
                 machine: self.machine.clone(),
+                known: metrics::numbers(writer.card(), item.probe.uses),
             };
             let round = Round {
                 probe: item.probe.name,
@@ -248,7 +251,7 @@ impl Run {
                 deadline: slice * 3 + GRACE,
             };
             let began = Instant::now();
-            let mut keep = |record: Record| append(writer, &record.into());
+            let mut keep = |record: Record| append(writer, record.into());
             match rounds::run(child(), &round, stop, &mut keep)? {
                 Outcome::Done => {}
                 Outcome::Failed { fail, late } => {
@@ -256,7 +259,7 @@ impl Run {
                         hung.push(item.probe.name);
                     }
                     progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
-                    append(writer, &Line::Fail(fail))?;
+                    append(writer, Line::Fail(fail))?;
                 }
                 Outcome::Stopped => return Ok(EndState::Interrupted),
             }
@@ -264,7 +267,7 @@ impl Run {
             given += slice;
             used += began.elapsed();
             let wall_s = began.elapsed().as_secs_f64();
-            append(writer, &Line::Round(RoundDone { probe, round, wall_s }))?;
+            append(writer, Line::Round(RoundDone { probe, round, wall_s }))?;
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
@@ -325,8 +328,9 @@ fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Resul
     Writer::create(&path, header, force).with_context(|| unwritable(&path))
 }
 
-fn append(writer: &mut Writer, line: &Line) -> anyhow::Result<()> {
-    writer.append(line).with_context(|| unwritable(writer.path()))
+fn append(writer: &mut Writer, line: Line) -> anyhow::Result<()> {
+    let done = writer.append(line);
+    done.with_context(|| unwritable(writer.path()))
 }
 
 fn unwritable(path: &Path) -> String {
@@ -335,8 +339,10 @@ fn unwritable(path: &Path) -> String {
 
 /// Writes what is drawn from the card, then prints it: a reader that goes away early (`| head`)
 /// loses no file.
-fn finish(writer: &Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode> {
-    let path = writer.path();
+fn finish(writer: Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode> {
+    let path = &writer.path().to_owned();
+    // The card is read anew: what is drawn is what a reader of the file would see.
+    drop(writer);
     let card = Card::read(path)?;
     let compressed = card::compress(path).with_context(|| unwritable(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));

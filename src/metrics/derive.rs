@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
     fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
-        let cycles = unit != Unit::Ns;
+        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs);
         Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
     }
 
@@ -121,6 +121,18 @@ impl<'a> Context<'a> {
             Derive::Times(factor, part) => {
                 let [part] = &part[..] else { return Err(malformed()) };
                 Ok(self.derive(part)? * factor)
+            }
+            Derive::Lowest(select) => self.lowest(select),
+            Derive::Rate(amount, time) => {
+                let [time] = &time[..] else { return Err(malformed()) };
+                Ok(amount / self.derive(time)?)
+            }
+            Derive::LastBefore(select, x, rise) => {
+                stats::last_before(&self.curve(select, x)?, *rise)
+            }
+            Derive::AtShare(curve, rates, x, share) => {
+                let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
+                stats::at_share(&curve, &rates, *share)
             }
         }
     }
@@ -158,7 +170,20 @@ impl<'a> Context<'a> {
         estimate(&samples, estimator).ok_or_else(|| "no finite samples".into())
     }
 
-    /// (parameter, lower quartile) in ascending order. Noisy points are part of it: a hole would
+    /// The lowest of the selected points that are clean, or of the noisy ones if none is.
+    fn lowest(&mut self, select: &Select) -> Result<f64, String> {
+        self.samples(select)?;
+        let chosen = || self.points.iter().filter(|p| matches(select, p));
+        let clean = |p: &Point| p.state == PointState::Ok;
+        let any_clean = chosen().any(|p| clean(p));
+        chosen()
+            .filter(|p| !any_clean || clean(p))
+            .filter_map(|p| estimate(&converted(p, self.cycles), Estimator::LowerQuartile))
+            .min_by(f64::total_cmp)
+            .ok_or_else(|| "no finite samples".into())
+    }
+
+    /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
     /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
         let chosen: Vec<&Point> =
@@ -166,7 +191,7 @@ impl<'a> Context<'a> {
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
             .filter_map(|p| {
-                let y = estimate(&converted(p, self.cycles), Estimator::LowerQuartile)?;
+                let y = estimate(&converted(p, self.cycles), usual(p.unit))?;
                 Some((number(p, x)?, y))
             })
             .collect();
@@ -328,6 +353,14 @@ fn name(method: &Derive) -> String {
     }
 }
 
+/// Noise takes from rates and adds to times.
+fn usual(unit: Unit) -> Estimator {
+    match unit {
+        Unit::Ghz | Unit::Gbs | Unit::BytesPerCycle => Estimator::UpperQuartile,
+        _ => Estimator::LowerQuartile,
+    }
+}
+
 fn number(point: &Point, name: &str) -> Option<f64> {
     match point.params.get(name)? {
         Param::Int(n) => Some(*n as f64),
@@ -372,12 +405,7 @@ fn why(points: &[&Point]) -> String {
 pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
     let mut by_x: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for point in card.points.iter().filter(|p| matches(select, p)) {
-        // Noise takes from rates and adds to times.
-        let estimator = match point.unit {
-            Unit::Ghz | Unit::Gbs => Estimator::UpperQuartile,
-            _ => Estimator::LowerQuartile,
-        };
-        let y = estimate(&point.samples, estimator);
+        let y = estimate(&point.samples, usual(point.unit));
         if let (Some(Param::Int(x)), Some(y)) = (point.params.get(x), y) {
             by_x.entry(*x).or_default().push(y);
         }

@@ -4,7 +4,7 @@
 mod derive;
 mod levels;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use probecard_probes::probe::{Better, Derive, Level, Metric, Select, Tier, Unit};
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,9 @@ const NOISY: f64 = 0.05;
 /// Share of the rounds that must give a value.
 const LEAST_ROUNDS: f64 = 0.6;
 
+/// Rounds that agree on a property differ by no more than this, relative to their median.
+const SAME: f64 = 0.02;
+
 /// The sweeps have four sizes an octave.
 const SIZE_STEP: f64 = 1.189;
 
@@ -106,6 +109,19 @@ fn interval(rounds: &[f64]) -> (f64, f64) {
     (sorted[cut], sorted[sorted.len() - 1 - cut])
 }
 
+/// A property is a count: where enough rounds agree on it, the others are wrong and not a spread.
+fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
+    let all = rounds.len();
+    let Some(middle) = median(&rounds).filter(|_| better == Better::Same) else {
+        return (rounds, 0);
+    };
+    let close = |v: &&f64| (**v / middle - 1.0).abs() <= SAME;
+    let same: Vec<f64> = rounds.iter().filter(close).copied().collect();
+    let enough = same.len() >= 3 && same.len() as f64 >= LEAST_ROUNDS * all as f64;
+    let strays = all - same.len();
+    if enough { (same, strays) } else { (rounds, 0) }
+}
+
 /// Evaluates every declared metric.
 pub fn evaluate(card: &Card) -> Metrics {
     let values = card.header.declarations.iter().flat_map(|declaration| {
@@ -116,6 +132,20 @@ pub fn evaluate(card: &Card) -> Metrics {
             .map(move |metric| value(card, &declaration.probe, metric, &rounds))
     });
     Metrics(values.collect())
+}
+
+/// The numbers of those of these metrics that the card has so far.
+pub fn numbers(card: &Card, ids: &[&str]) -> BTreeMap<String, f64> {
+    let wanted = card.header.declarations.iter().flat_map(|declaration| {
+        let rounds = Rounds::of(card, &declaration.probe);
+        let metrics = declaration.metrics.iter().filter(|m| ids.contains(&m.id.as_ref()));
+        metrics
+            .filter_map(|m| {
+                Some((m.id.to_string(), value(card, &declaration.probe, m, &rounds).value?))
+            })
+            .collect::<Vec<_>>()
+    });
+    wanted.collect()
 }
 
 fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Value {
@@ -141,6 +171,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let used: Vec<f64> =
         if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
     let planned = outcome.rounds.max(1);
+    let (used, strays) = agreeing(metric.better, used);
     let Some(middle) = median(&used) else {
         if outcome.split {
             value.state = State::Inconsistent;
@@ -173,7 +204,8 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         };
         (State::Noisy, Some(reason))
     } else {
-        (State::Ok, outcome.notes.into_iter().next())
+        let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));
+        (State::Ok, outcome.notes.into_iter().next().or(strays))
     };
     value
 }

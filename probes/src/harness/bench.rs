@@ -1,5 +1,6 @@
 //! What a probe sees of the harness: it sets up arms, the bench samples them and hands over points.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::clock::Timer;
@@ -109,6 +110,8 @@ pub struct Bench<'a> {
     pub tier: Tier,
     /// The machine and its claims.
     pub machine: &'a Machine,
+    /// What other probes have measured so far, by metric.
+    pub known: &'a BTreeMap<String, f64>,
     /// The CPU this round is pinned to.
     pub cpu: usize,
     /// Stamps for probes that time more than batches.
@@ -129,6 +132,11 @@ impl Bench<'_> {
     /// A fraction of this round's time.
     pub fn share(&self, fraction: f64) -> Duration {
         self.slice.mul_f64(fraction)
+    }
+
+    /// A metric that another probe has measured earlier in this run.
+    pub fn known(&self, metric: &str) -> Option<f64> {
+        self.known.get(metric).copied()
     }
 
     /// What is left of this round's time.
@@ -332,6 +340,7 @@ mod tests {
         arms: Vec<Arm<'_>>,
     ) -> (Vec<Point>, u64) {
         let machine = Machine::default();
+        let known = BTreeMap::new();
         let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
         let mut points = Vec::new();
         let mut sink = |record| {
@@ -345,6 +354,7 @@ mod tests {
             round: 0,
             tier: Tier::Quick,
             machine: &machine,
+            known: &known,
             cpu: 0,
             timer: Timer::CLOCK,
             slice: Duration::from_secs(1),

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod clock;
 pub mod gang;
+pub mod levels;
 pub mod meter;
 pub mod placement;
 pub mod rounds;

@@ -29,6 +29,7 @@ pub const PROBE: Probe = Probe {
     name: "branch",
     summary: "mispredict penalty (pipeline and effective), cost of taken and not-taken branches",
     needs: &[],
+    uses: &[],
     seconds: 3.2,
     metrics: &[
         effective("branch.mispredict_cycles", Unit::Cycles),

@@ -29,6 +29,7 @@ pub const PROBE: Probe = Probe {
     name: "cache-line",
     summary: "cache-line size by four methods, and what a load across a line border costs",
     needs: &[],
+    uses: &[],
     seconds: 1.6,
     metrics: &[
         metric(

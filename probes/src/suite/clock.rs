@@ -28,6 +28,7 @@ pub const PROBE: Probe = Probe {
     name: "clock",
     summary: "core clock, what moves it, and the timer",
     needs: &[],
+    uses: &[],
     seconds: 2.0,
     metrics: &[
         metric(

@@ -17,6 +17,7 @@ pub const PROBE: Probe = Probe {
     name: "locks",
     summary: "lock and unlock of a mutex that no one else wants",
     needs: &[],
+    uses: &[],
     seconds: 0.3,
     metrics: &[metric(
         "locks.mutex_uncontended_ns",

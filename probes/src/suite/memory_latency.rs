@@ -31,6 +31,7 @@ pub const PROBE: Probe = Probe {
     name: "memory-latency",
     summary: "latency of one dependent load, by working set; reading 1 MB sequentially",
     needs: &[Need::Memory(8 << 20)],
+    uses: &[],
     seconds: 13.0,
     metrics: &[
         plateau("memory.latency.l1_cycles", "load-to-use latency, L1 hit", Unit::Cycles, Level::L1),

@@ -22,6 +22,7 @@ pub const PROBE: Probe = Probe {
     name: "noise",
     summary: "time taken by interrupts, other threads, the hypervisor and the hyperthread sibling",
     needs: &[],
+    uses: &[],
     seconds: 1.2,
     metrics: &[
         metric(

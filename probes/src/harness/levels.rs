@@ -1,0 +1,137 @@
+//! Which working sets lie in which level of the memory hierarchy: by what other probes have
+//! measured, and by the machine's claims only where nothing is measured yet.
+
+use super::bench::Bench;
+use crate::machine::human_bytes;
+use crate::probe::Level;
+
+/// The metrics that levels are told by, for [`crate::probe::Probe::uses`].
+pub const USES: &[&str] = &[L1, L2, L3];
+const L1: &str = "cache.l1d_bytes";
+const L2: &str = "cache.l2_bytes";
+const L3: &str = "cache.l3_effective_bytes";
+
+/// The smallest first-level data cache in use.
+const LEAST_L1: u64 = 32 << 10;
+
+/// Where the machine claims no cache at all, as some hypervisors do.
+const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
+
+/// How often the last cache fits into a working set that counts as main memory.
+const BEYOND: u64 = 4;
+
+/// Beyond this no cache of a socket reaches, and preparing it takes too long.
+const LARGEST: u64 = 2 << 30;
+
+/// Sizes of the caches, as far as they are known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Levels {
+    l1: u64,
+    l2: Option<u64>,
+    l3: Option<u64>,
+    dram: Option<u64>,
+    /// What the reader must know of the sizes: claimed, not measured.
+    pub note: Option<String>,
+}
+
+impl Levels {
+    /// The sizes that this round goes by.
+    pub fn of(bench: &Bench<'_>) -> Levels {
+        let measured = |id| bench.known(id).map(|bytes: f64| bytes as u64);
+        let claimed = |level| bench.machine.claimed_cache(level, true).map(|c| c.bytes);
+        let last = claimed(3).or(claimed(2)).filter(|&bytes| bytes > 0);
+        let largest = last.max(measured(L3)).max(measured(L2)).unwrap_or(UNKNOWN_LAST_CACHE);
+        let memory = bench.machine.buffer_limit().min(LARGEST);
+        let unmeasured = measured(L1).is_none() || measured(L2).is_none();
+        Levels {
+            l1: measured(L1).or(claimed(1)).unwrap_or(LEAST_L1).max(1 << 10),
+            l2: measured(L2).or(claimed(2)).filter(|&bytes| bytes > 0),
+            l3: measured(L3).or(claimed(3)).filter(|&bytes| bytes > 0),
+            // Four times the last cache, or what memory allows as long as it is twice.
+            dram: Some((BEYOND * largest).min(memory)).filter(|&bytes| bytes >= 2 * largest),
+            note: unmeasured.then(|| {
+                "levels by the claimed cache sizes: cache-structure has not measured them".into()
+            }),
+        }
+    }
+
+    /// The level that a working set lies in, or `None` for sizes in between.
+    pub fn level_of(&self, bytes: u64) -> Option<Level> {
+        let below = |size: Option<u64>| size.is_some_and(|size| bytes <= size / 4 * 3);
+        let beyond = |size: Option<u64>| size.is_none_or(|size| bytes >= size / 2 * 3);
+        if bytes <= self.l1 / 4 * 3 {
+            Some(Level::L1)
+        } else if beyond(Some(self.l1)) && below(self.l2) {
+            Some(Level::L2)
+        } else if beyond(self.l2.max(Some(self.l1))) && below(self.l3) {
+            Some(Level::L3)
+        } else {
+            self.dram.filter(|&dram| bytes >= dram).map(|_| Level::Dram)
+        }
+    }
+
+    /// One working set for each level that there is room for: well inside the cache and well
+    /// beyond the one before.
+    pub fn working_sets(&self) -> Vec<(Level, u64)> {
+        let l3_from = self.l2.unwrap_or(self.l1) / 2 * 3;
+        let l3 = self.l3.map(|l3| l3 / 4 * 3).filter(|&to| to >= l3_from);
+        let sizes = [
+            (Level::L1, Some(self.l1 / 4 * 3)),
+            (Level::L2, self.l2.map(|l2| l2 / 8 * 5)),
+            (Level::L3, l3.map(|to| ((l3_from as f64 * to as f64).sqrt()) as u64)),
+            (Level::Dram, self.dram),
+        ];
+        let known = sizes.into_iter().filter_map(|(level, bytes)| Some((level, bytes? & !4095)));
+        known.filter(|&(_, bytes)| bytes > 0).collect()
+    }
+
+    /// Why there is no working set for a level, for the reader.
+    pub fn why_not(&self, level: Level) -> String {
+        match level {
+            Level::L3 => format!(
+                "the share of L3 that is left here ({}) is too small to be told from L2",
+                self.l3.map_or("unknown".into(), human_bytes)
+            ),
+            Level::Dram => "memory for twice the last-level cache is missing".into(),
+            _ => "no such cache is known here".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZEN4: Levels = Levels {
+        l1: 32 << 10,
+        l2: Some(1 << 20),
+        l3: Some(32 << 20),
+        dram: Some(128 << 20),
+        note: None,
+    };
+
+    #[test]
+    fn each_working_set_lies_in_its_level() {
+        let sets = ZEN4.working_sets();
+        assert_eq!(sets.len(), 4);
+        for (level, bytes) in sets {
+            assert_eq!(ZEN4.level_of(bytes), Some(level), "{bytes}");
+        }
+        assert_eq!(ZEN4.level_of(40 << 10), None);
+        assert_eq!(ZEN4.level_of(32 << 20), None);
+    }
+
+    #[test]
+    fn a_share_of_l3_as_small_as_l2_is_no_level() {
+        let small = Levels { l3: Some(3 << 19), ..ZEN4 };
+        let levels: Vec<Level> = small.working_sets().into_iter().map(|w| w.0).collect();
+        assert_eq!(levels, [Level::L1, Level::L2, Level::Dram]);
+    }
+
+    #[test]
+    fn without_l2_and_l3_there_are_l1_and_memory() {
+        let bare = Levels { l2: None, l3: None, ..ZEN4 };
+        let levels: Vec<Level> = bare.working_sets().into_iter().map(|w| w.0).collect();
+        assert_eq!(levels, [Level::L1, Level::Dram]);
+    }
+}
