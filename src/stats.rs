@@ -117,6 +117,37 @@ pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
     }
 }
 
+/// The x at which a curve has covered `share` of the way from its beginning to its end for good (two
+/// points in a row), between two x in proportion to their logarithms.
+pub fn crossing(curve: &[(f64, f64)], share: f64) -> Result<f64, String> {
+    let some = (curve.len() / 4).max(3);
+    let values = |points: &[(f64, f64)]| points.iter().map(|p| p.1).collect::<Vec<f64>>();
+    let low = quantile(&values(&curve[..some.min(curve.len())]), 0.25).ok_or("no points")?;
+    let high = values(curve)[curve.len() - 1];
+    let border = low + share * (high - low);
+    if high < low * LEAST_STEP {
+        return Err(format!("the curve does not rise: from {low:.1} to {high:.1}"));
+    }
+    let beyond = |i: usize| curve.get(i).is_none_or(|p| p.1 > border);
+    let after = (0..curve.len()).find(|&i| beyond(i) && beyond(i + 1)).ok_or("no crossing")?;
+    let Some(before) = after.checked_sub(1) else {
+        return Err("the curve is high from the beginning".into());
+    };
+    let (from, to) = (curve[before], curve[after]);
+    let part = ((border - from.1) / (to.1 - from.1)).clamp(0.0, 1.0);
+    Ok(from.0 * (to.0 / from.0).powf(part))
+}
+
+/// The power of two within a third of an octave: counts of sets are powers of two, and what counts
+/// them is known to a sixth or better.
+pub fn power_of_two(value: f64) -> Result<f64, String> {
+    let log = value.log2();
+    if !log.is_finite() || (log - log.round()).abs() > 1.0 / 3.0 {
+        return Err(format!("{value:.1} is not near a power of two"));
+    }
+    Ok(log.round().exp2())
+}
+
 /// Where the second curve first reaches `share` of its highest value on the way up, the first one,
 /// between two points in proportion. Both are over the same x.
 pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Result<f64, String> {
@@ -170,6 +201,30 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_ramp_is_crossed_between_two_sizes() {
+        // From 10 to 110 cycles; half of the way lies half-way (in octaves) between 4 and 16.
+        let ramp: Vec<(f64, f64)> =
+            [(1.0, 10.0), (2.0, 10.0), (3.0, 10.0), (4.0, 10.0), (16.0, 110.0), (32.0, 110.0)]
+                .into();
+        assert_eq!(crossing(&ramp, 0.5), Ok(8.0));
+        // One stray point is no crossing.
+        let mut stray = ramp.clone();
+        stray[1].1 = 90.0;
+        assert_eq!(crossing(&stray, 0.5), Ok(8.0));
+        assert!(crossing(&[(1.0, 5.0), (2.0, 5.0), (3.0, 5.0), (4.0, 5.1)], 0.5).is_err());
+        assert!(crossing(&[], 0.5).is_err());
+    }
+
+    #[test]
+    fn counts_of_sets_are_powers_of_two() {
+        assert_eq!(power_of_two(1890.0), Ok(2048.0));
+        assert_eq!(power_of_two(2300.0), Ok(2048.0));
+        assert!(power_of_two(1448.0).is_err());
+        assert!(power_of_two(0.0).is_err());
+        assert!(power_of_two(f64::NAN).is_err());
+    }
 
     #[test]
     fn a_curve_is_left_where_two_points_in_a_row_are_high() {

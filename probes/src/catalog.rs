@@ -9,6 +9,8 @@ pub const ALL: &[&Probe] = &[
     &suite::noise::PROBE,
     &suite::cache_line::PROBE,
     &suite::memory_latency::PROBE,
+    &suite::cache_structure::PROBE,
+    &suite::tlb::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];

@@ -283,6 +283,13 @@ pub enum Derive {
     Rate(f64, Cow<'static, [Derive]>),
     /// The last value of the parameter before the curve leaves its beginning by so many cycles.
     LastBefore(Select, Text, f64),
+    /// Where the curve has covered this share of the way from its beginning to its end, between
+    /// two sizes in proportion.
+    Crossing(Select, Text, f64),
+    /// All of them multiplied.
+    Product(Cow<'static, [Derive]>),
+    /// The power of two that another one is near to: a number of sets.
+    PowerOfTwo(Cow<'static, [Derive]>),
     /// The first curve where the second one reaches this share of its highest value; both are over
     /// the same parameter.
     AtShare(Select, Select, Text, f64),

@@ -130,6 +130,14 @@ impl<'a> Context<'a> {
             Derive::LastBefore(select, x, rise) => {
                 stats::last_before(&self.curve(select, x)?, *rise)
             }
+            Derive::Crossing(select, x, share) => stats::crossing(&self.curve(select, x)?, *share),
+            Derive::Product(parts) => {
+                parts.iter().try_fold(1.0, |product, part| Ok(product * self.derive(part)?))
+            }
+            Derive::PowerOfTwo(of) => {
+                let [of] = &of[..] else { return Err(malformed()) };
+                stats::power_of_two(self.derive(of)?)
+            }
             Derive::AtShare(curve, rates, x, share) => {
                 let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
                 stats::at_share(&curve, &rates, *share)

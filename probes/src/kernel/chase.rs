@@ -35,11 +35,15 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// An empty ring with room for working sets of up to `capacity` bytes.
     pub fn with_capacity(capacity: usize, pages: Pages) -> io::Result<Ring> {
-        let buffer = Buffer::new(capacity, pages)?;
+        Ok(Ring::over(Buffer::new(capacity, pages)?))
+    }
+
+    /// An empty ring in this memory.
+    pub fn over(buffer: Buffer) -> Ring {
         let at = buffer.base().cast_const();
         let mut ring = Ring { buffer, at, nodes: 1 };
         ring.link(&[0]);
-        Ok(ring)
+        ring
     }
 
     /// Lays a ring over the first `working_set` bytes, a node every `stride`.
@@ -129,14 +133,12 @@ impl Ring {
         self.at = unsafe { arch::chase::walk(self.at, loads.div_ceil(BLOCK).max(1)) };
     }
 
-    /// Loads nodes in random, non-cyclic order: replacement state left by other data goes away,
-    /// which a cyclic walk alone may never achieve.
-    pub fn touch_at_random(&mut self, times: u64, rng: &mut fastrand::Rng, stride: usize) {
-        let nodes = self.nodes;
-        for _ in 0..times * self.nodes() {
-            let at = rng.usize(..nodes) * stride;
+    /// Loads the bytes at these offsets. In random, non-cyclic order this makes replacement state
+    /// left by other data go away, which a cyclic walk alone may never achieve.
+    pub fn touch(&self, offsets: impl Iterator<Item = usize>) {
+        offsets.for_each(|at| {
             std::hint::black_box(self.buffer.bytes()[at]);
-        }
+        });
     }
 
     /// Whether one walk through all nodes ends where it began and not before.
@@ -147,6 +149,12 @@ impl Ring {
             at = self.next(at);
             (at == start) == (step == self.nodes)
         })
+    }
+
+    /// Lets the next walk begin at the node at this offset: of another ring in the same memory.
+    pub fn go_to(&mut self, offset: usize) {
+        assert!(self.next(offset) < self.buffer.len(), "there is a node");
+        self.at = self.buffer.base().wrapping_add(offset);
     }
 
     /// Byte offset of the node that the next walk begins at.

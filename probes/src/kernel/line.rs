@@ -1,5 +1,6 @@
 //! What shares a cache line with what: flushing and contended additions.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::arch;
@@ -16,11 +17,55 @@ pub fn can_flush() -> bool {
 /// # Panics
 /// If the addresses are not inside the buffer.
 pub fn reload_after_flush(buffer: &Buffer, at: usize, distance: usize) -> Option<u64> {
-    assert!(at + distance + 4 <= buffer.len(), "both loads are inside the buffer");
-    let flushed = buffer.base().wrapping_add(at);
-    let probe = flushed.wrapping_add(distance);
-    // SAFETY: both addresses were checked to be inside the buffer, and clflush to exist.
-    can_flush().then(|| unsafe { arch::line::reload_after_flush(flushed, probe) })
+    touch(buffer, at + distance);
+    flush(buffer, at).then(|| timed_load(buffer, at + distance))
+}
+
+/// Flushes the line at this offset; `false` where lines cannot be flushed.
+///
+/// # Panics
+/// If the line is not inside the buffer.
+pub fn flush(buffer: &Buffer, at: usize) -> bool {
+    assert!(at < buffer.len(), "the line is inside the buffer");
+    let able = can_flush();
+    if able {
+        // SAFETY: the address was checked to be inside the buffer, and clflush to exist.
+        unsafe { arch::line::flush(buffer.base().wrapping_add(at)) };
+    }
+    able
+}
+
+/// Ticks of one load of the word at this offset, fences and reading the ticks included.
+///
+/// # Panics
+/// If the word is not inside the buffer.
+pub fn timed_load(buffer: &Buffer, at: usize) -> u64 {
+    assert!(at + 4 <= buffer.len(), "the word is inside the buffer");
+    // SAFETY: the address was checked to be inside the buffer.
+    unsafe { arch::line::timed_load(buffer.base().wrapping_add(at)) }
+}
+
+/// Loads the byte at this offset.
+pub fn touch(buffer: &Buffer, at: usize) {
+    black_box(buffer.bytes()[at]);
+}
+
+/// Ticks of one load of the word at `target`, which was loaded before and had to stand `passes` times
+/// the loads of all these others. `mate` is in the same page but not of the set: it brings the
+/// translation back, so that only the data may have been lost.
+pub fn load_after(
+    buffer: &Buffer,
+    target: usize,
+    mate: usize,
+    others: &[usize],
+    passes: u32,
+) -> u64 {
+    touch(buffer, target);
+    for _ in 0..passes {
+        others.iter().for_each(|&at| touch(buffer, at));
+    }
+    touch(buffer, mate);
+    timed_load(buffer, target)
 }
 
 /// `ops` atomic additions (a locked read-modify-write each) to one counter.

@@ -4,13 +4,16 @@
 //! before it, so loads cannot overlap. Four rings: at random over 2 MiB pages (closest to the
 //! hardware), the same over 4 KiB pages (what most programs see; the difference is address
 //! translation), at random within 256 KiB groups (within a TLB's reach, yet not prefetchable), and
-//! ascending (what prefetchers hide). Sizes come in random order. 1 MB is 10⁶ bytes, each from
+//! ascending (what prefetchers hide). Sizes come in random order. The page walk is measured where it
+//! happens: visiting two lines of each random page in main memory instead of one halves the number
+//! of walks and changes nothing else, so twice the difference is one walk. 1 MB is 10⁶ bytes, each from
 //! another part of a buffer of four times the last-level cache.
 //! Blind spots: where the host backs a guest with 4 KiB pages, the 2 MiB curve holds page walks
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
-use std::cell::Cell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -24,7 +27,7 @@ use crate::probe::{
     Better, Derive, Estimator, Level, Metric, Need, Probe, Select, Text, Tier, Unit, Unmet, metric,
     select, text,
 };
-use crate::sys::memory::{Buffer, Pages};
+use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -57,6 +60,9 @@ pub const PROBE: Probe = Probe {
         capacity("cache.l1d_knee_bytes", "working set at which L1 hits end", Level::L1),
         capacity("cache.l2_knee_bytes", "working set at which L2 hits end", Level::L2),
         capacity("cache.l3_knee_bytes", "working set at which L3 hits end", Level::L3),
+        walk("tlb.walk_cycles", WALK, Unit::Cycles, SMALL_WALK),
+        walk("tlb.walk_ns", WALK, Unit::Ns, SMALL_WALK),
+        walk("tlb.huge_walk_ns", HUGE_WALK, Unit::Ns, LARGE_WALK),
         metric(
             "memory.read_1m_sequential_ns",
             "reading 10⁶ bytes sequentially from main memory, one thread",
@@ -106,7 +112,34 @@ const fn capacity(id: &'static str, summary: &'static str, level: Level) -> Metr
     metric(id, summary, Unit::Bytes, Better::Same, Tier::T2, family(level), from)
 }
 
+const WALK: &str = "extra latency of a random access to main memory in 4 KiB pages: the page walk";
+const HUGE_WALK: &str = "the same in 2 MiB pages: nothing as long as the TLB reaches";
+
+const fn walk(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    halved: &'static [Derive],
+) -> Metric {
+    let from = Derive::Times(2.0, Cow::Borrowed(halved));
+    metric(id, summary, unit, Better::Lower, Tier::T3, "tlb", from)
+}
+
+const SMALL_WALK: &[Derive] = &[Derive::Difference(Cow::Borrowed(SMALL_VISITS))];
+const LARGE_WALK: &[Derive] = &[Derive::Difference(Cow::Borrowed(LARGE_VISITS))];
+const SMALL_VISITS: &[Derive] = &[visit(SMALL_ONE), visit(SMALL_TWO)];
+const LARGE_VISITS: &[Derive] = &[visit(LARGE_ONE), visit(LARGE_TWO)];
+const SMALL_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"), text("4k"))];
+const SMALL_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("4k"))];
+const LARGE_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"), text("2m"))];
+const LARGE_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("2m"))];
+
+const fn visit(params: &'static [(Text, Text)]) -> Derive {
+    Derive::Value(select("visit", params), Estimator::LowerQuartile)
+}
+
 const LINE: usize = 64;
+const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 /// Smallest working set: every data cache of the last twenty years holds it.
 const SMALLEST: u64 = 4 << 10;
@@ -120,8 +153,11 @@ const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 /// Dean's "1 MB".
 const MEGABYTE: usize = 1_000_000;
 
-/// A sixteenth of a standard round goes to the 1 MB reads, the rest to the curves.
+/// A sixteenth of a standard round goes to the 1 MB reads.
 const READ_SHARE: f64 = 1.0 / 16.0;
+
+/// As much to the page walks of either page size.
+const WALK_SHARE: f64 = 1.0 / 16.0;
 
 /// Part of the slice after which working sets are left out.
 const MOST_OVERTIME: f64 = 1.2;
@@ -136,36 +172,47 @@ const SMALL: u64 = 4 << 20;
 const LONGEST_WARM_UP: Duration = Duration::from_millis(50);
 
 /// Loads between two looks at the time: a few milliseconds from main memory.
-const WALK: u64 = 16_384;
+const STRETCH: u64 = 16_384;
 
 struct Variant {
     name: &'static str,
     pages: Pages,
     order: Order,
+    /// Only every so-manieth size.
+    coarse: usize,
 }
 
 /// The four rings. Groups of 256 KiB are 64 small pages, the reach of the smallest first-level
 /// data TLB in use.
 const VARIANTS: [Variant; 4] = [
-    Variant { name: "random_2m", pages: Pages::Huge, order: Order::Random },
-    Variant { name: "random_4k", pages: Pages::Small, order: Order::Random },
-    Variant { name: "page_local", pages: Pages::Small, order: Order::Grouped(256 << 10) },
-    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential },
+    Variant { name: "random_2m", pages: Pages::Huge, order: Order::Random, coarse: 1 },
+    Variant { name: "random_4k", pages: Pages::Small, order: Order::Random, coarse: 1 },
+    Variant {
+        name: "page_local",
+        pages: Pages::Small,
+        order: Order::Grouped(256 << 10),
+        coarse: 2,
+    },
+    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential, coarse: 2 },
 ];
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let sizes = sizes(bench)?;
     read_megabyte(bench, *sizes.last().context("no size fits")?)?;
-    let mut settings: Vec<(usize, u64)> =
-        (0..VARIANTS.len()).flat_map(|v| sizes.iter().map(move |&s| (v, s))).collect();
-    // What comes last may run out of time: not the same in every round.
-    let mut kinds = [Pages::Huge, Pages::Small];
-    kinds.rotate_left(bench.round as usize % 2);
-    for pages in kinds {
+    let mut settings: Vec<(usize, u64)> = (0..VARIANTS.len())
+        .flat_map(|v| sizes.iter().step_by(VARIANTS[v].coarse).map(move |&s| (v, s)))
+        .collect();
+    let all = settings.len();
+    // Small pages first: taken from memory that huge ones have just given back, they would lie side
+    // by side as they rarely do.
+    for pages in [Pages::Small, Pages::Huge] {
         let capacity = usize::try_from(*sizes.last().context("no size fits")?)?;
         let mut ring = Ring::with_capacity(capacity, pages)
             .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
-        let note = backing(ring.buffer(), pages);
+        let note = ring.buffer().backing();
+        if beyond_caches(bench, capacity as u64) {
+            walks(bench, &mut ring, pages, note.as_deref())?;
+        }
         let mut here: Vec<(usize, u64)> = Vec::new();
         settings.retain(|&(v, size)| {
             let now = VARIANTS[v].pages == pages;
@@ -180,7 +227,6 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             // Laying a ring costs time that no share can shorten. What is left out differs from
             // round to round.
             if bench.meter.elapsed() > bench.share(MOST_OVERTIME) {
-                let all = VARIANTS.len() * sizes.len();
                 return out_of_time(bench, all - (here.len() - done + elsewhere), all);
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere)?;
@@ -188,6 +234,54 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Two rings through main memory: one visits a line of a random page, the other one two lines of
+/// each, which halves the page walks and changes nothing else.
+fn walks(
+    bench: &mut Bench<'_>,
+    ring: &mut Ring,
+    pages: Pages,
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    let half = ring.buffer().len() / 2 / SMALL_PAGE * SMALL_PAGE;
+    let mut at = [0, 0];
+    for (i, start) in at.iter_mut().enumerate() {
+        let lines = visits(half, i + 1, &mut bench.rng).map(|line| i * half + line);
+        ring.link(&lines.collect::<Vec<usize>>());
+        *start = ring.position();
+    }
+    let (ring, at) = (RefCell::new(ring), at.map(Cell::new));
+    let variant = if pages == Pages::Small { "4k" } else { "2m" };
+    let arm = |i: usize| {
+        let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
+        let (ring, at) = (&ring, &at[i]);
+        let go_on = move |loads| {
+            let mut ring = ring.borrow_mut();
+            ring.go_to(at.get());
+            ring.walk(loads);
+            at.set(ring.position());
+        };
+        // The other ring has driven the page tables of this one out of the caches.
+        let arm = Arm::new("visit", setting, go_on).prepared(move |_| go_on(2 * STRETCH));
+        arm.in_blocks_of(chase::BLOCK).noted(note.map(Into::into))
+    };
+    let policy = Policy {
+        want: 5,
+        most: 16,
+        sample: Duration::from_millis(2),
+        ..Policy::structural(bench.share(WALK_SHARE))
+    };
+    bench.interleave(vec![arm(0), arm(1)], &policy)
+}
+
+/// All lines of so many bytes, `together` lines of a page at a time, in random order.
+fn visits(bytes: usize, together: usize, rng: &mut fastrand::Rng) -> impl Iterator<Item = usize> {
+    let mut lines: Vec<usize> = (0..bytes / LINE).map(|i| i * LINE).collect();
+    lines.chunks_mut(LINES_IN_PAGE).for_each(|page| rng.shuffle(page));
+    let mut order: Vec<usize> = (0..lines.len() / together).collect();
+    rng.shuffle(&mut order);
+    order.into_iter().flat_map(move |i| lines[i * together..][..together].to_vec())
 }
 
 fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
@@ -248,7 +342,7 @@ fn point(
     warm(bench, ring, size, share)?;
     // Laying a large ring can take more than the point's share; it is measured all the same.
     let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
-    let (want, most) = if bench.tier == RunTier::Quick { (3, 12) } else { (5, 20) };
+    let (want, most) = if bench.tier == RunTier::Quick { (3, 7) } else { (5, 9) };
     let policy = Policy { want, most, ..Policy::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
     let arm = Arm::new("latency", setting, |loads| ring.walk(loads))
@@ -263,7 +357,8 @@ fn point(
 /// laying a ring has touched all of it already.
 fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> anyhow::Result<()> {
     if size <= SMALL {
-        ring.touch_at_random(6, &mut bench.rng, LINE);
+        let nodes = usize::try_from(ring.nodes())?;
+        ring.touch((0..6 * nodes).map(|_| bench.rng.usize(..nodes) * LINE));
         bench.check(ring.is_one_cycle(), || format!("a ring over {size} bytes is broken"))?;
     }
     let until = bench.meter.elapsed() + (share / 2).min(LONGEST_WARM_UP);
@@ -274,7 +369,7 @@ fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> a
         let mut left = ring.nodes();
         // A lap through main memory can take a second: look at the time in between.
         while left > 0 && bench.meter.elapsed() < until {
-            let loads = left.min(WALK);
+            let loads = left.min(STRETCH);
             ring.walk(loads);
             left -= loads;
         }
@@ -291,27 +386,15 @@ fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> a
     Ok(())
 }
 
-/// What the kernel really gave, if it is not what was asked for.
-fn backing(buffer: &Buffer, pages: Pages) -> Option<String> {
-    if pages == Pages::Small {
-        return None;
-    }
-    match buffer.huge_bytes() {
-        Ok(huge) if huge >= buffer.len() as u64 => None,
-        Ok(huge) => Some(format!(
-            "4 KiB pages: the kernel gave huge pages for {} of {}",
-            human_bytes(huge),
-            human_bytes(buffer.len() as u64)
-        )),
-        Err(e) => Some(format!("page size unknown: /proc/self/smaps: {e}")),
-    }
+/// Whether most of a working set must lie in main memory.
+fn beyond_caches(bench: &Bench<'_>, bytes: u64) -> bool {
+    bytes >= 2 * bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE)
 }
 
 fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
-    let last_cache = bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE);
-    if largest < 2 * last_cache {
+    if !beyond_caches(bench, largest) {
         return bench.skip(Unmet {
-            need: format!("{} to read 1 MB from memory", human_bytes(2 * last_cache)),
+            need: "twice the last-level cache to read 1 MB from memory".into(),
             reason: format!("{} would be read from the last-level cache", human_bytes(largest)),
             remedy: "raise the memory limit".into(),
         });
@@ -324,7 +407,7 @@ fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
         *word = i as u64;
     }
     let slices = buffer.len() / step;
-    let note = backing(&buffer, Pages::Huge);
+    let note = buffer.backing();
     let (next, sum) = (Cell::new(0), Cell::new(expected_sum(0, step)));
     let wrong = Cell::new(None);
     let offset = |n: usize| n % slices * step;
@@ -369,6 +452,19 @@ mod tests {
         assert!(sizes.iter().all(|s| s % 64 == 0));
         assert!(sizes.iter().filter(|&&s| s > SMALL).all(|s| s % 4096 == 0));
         assert_eq!(octaves(4096, 5000, 4), [4096, 4864, 4992]);
+    }
+
+    #[test]
+    fn lines_of_a_page_are_visited_together_and_all_of_them_once() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let lines: Vec<usize> = visits(64 * SMALL_PAGE, 2, &mut rng).collect();
+        assert!(lines.chunks(2).all(|pair| pair[0] / SMALL_PAGE == pair[1] / SMALL_PAGE));
+        let mut sorted = lines.clone();
+        sorted.sort_unstable();
+        assert!(sorted.into_iter().eq((0..64 * LINES_IN_PAGE).map(|i| i * LINE)));
+        let changes = lines.chunks(2).zip(lines.chunks(2).skip(1));
+        let same = changes.filter(|(a, b)| a[0] / SMALL_PAGE == b[0] / SMALL_PAGE).count();
+        assert!(same < 100, "{same} of 2047 stay in their page");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod branch;
 pub mod cache_line;
+pub mod cache_structure;
 pub mod clock;
 pub mod faults;
 pub mod locks;
 pub mod memory_latency;
 pub mod noise;
+pub mod tlb;

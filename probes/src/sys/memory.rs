@@ -4,8 +4,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
+use crate::machine::human_bytes;
+
 /// Bytes of a huge page on x86_64 and on aarch64 with 4 KiB granules.
 pub const HUGE_PAGE: usize = 2 << 20;
+
+/// Bytes of a small page on x86_64 and on most aarch64 kernels.
+pub const SMALL_PAGE: usize = 4 << 10;
 
 /// Which pages a buffer should be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +37,24 @@ unsafe impl Send for Buffer {}
 impl Buffer {
     /// Maps `len` bytes and writes to every page, so that no later access faults.
     pub fn new(len: usize, pages: Pages) -> io::Result<Buffer> {
-        let len = len.next_multiple_of(4096);
+        let mut buffer = Buffer::untouched(len, pages)?;
+        buffer.touch();
+        Ok(buffer)
+    }
+
+    /// The same, but the pages are first written to in random order, so that neighbours in the
+    /// buffer are none in physical memory: hardware that folds neighbours into one TLB entry finds
+    /// nothing to fold.
+    pub fn scattered(len: usize, rng: &mut fastrand::Rng) -> io::Result<Buffer> {
+        let mut buffer = Buffer::untouched(len, Pages::Small)?;
+        let mut pages: Vec<usize> = (0..buffer.len() / SMALL_PAGE).collect();
+        rng.shuffle(&mut pages);
+        pages.into_iter().for_each(|page| buffer.touch_page(page));
+        Ok(buffer)
+    }
+
+    fn untouched(len: usize, pages: Pages) -> io::Result<Buffer> {
+        let len = len.next_multiple_of(SMALL_PAGE);
         // One huge page more than asked for, so that an aligned start can be cut out.
         let map_len = len
             .checked_next_multiple_of(HUGE_PAGE)
@@ -56,9 +78,8 @@ impl Buffer {
         }
         let map = NonNull::new(map).ok_or(io::ErrorKind::OutOfMemory)?;
         let offset = map.as_ptr().addr().next_multiple_of(HUGE_PAGE) - map.as_ptr().addr();
-        let mut buffer = Buffer { map, map_len, offset, len, pages };
+        let buffer = Buffer { map, map_len, offset, len, pages };
         buffer.advise();
-        buffer.touch();
         Ok(buffer)
     }
 
@@ -74,10 +95,13 @@ impl Buffer {
 
     /// Writes one byte a page: memory that was never written is the shared zero page.
     fn touch(&mut self) {
-        for page in self.bytes_mut().chunks_mut(4096) {
-            page[0] = 0;
-            std::hint::black_box(&page[0]);
-        }
+        (0..self.len / SMALL_PAGE).for_each(|page| self.touch_page(page));
+    }
+
+    fn touch_page(&mut self, page: usize) {
+        let byte = &mut self.bytes_mut()[page * SMALL_PAGE];
+        *byte = 0;
+        std::hint::black_box(byte);
     }
 
     /// Usable bytes.
@@ -112,6 +136,22 @@ impl Buffer {
     pub fn words_mut(&mut self) -> &mut [u64] {
         // SAFETY: base is 2 MiB aligned, len a multiple of 4096, and any bits are a valid u64.
         unsafe { std::slice::from_raw_parts_mut(self.base().cast::<u64>(), self.len / 8) }
+    }
+
+    /// What the kernel really gave, if it is not the huge pages that were asked for.
+    pub fn backing(&self) -> Option<String> {
+        if self.pages == Pages::Small {
+            return None;
+        }
+        match self.huge_bytes() {
+            Ok(huge) if huge >= self.len as u64 => None,
+            Ok(huge) => Some(format!(
+                "4 KiB pages: the kernel gave huge pages for {} of {}",
+                human_bytes(huge),
+                human_bytes(self.len as u64)
+            )),
+            Err(e) => Some(format!("page size unknown: /proc/self/smaps: {e}")),
+        }
     }
 
     /// Bytes that the kernel really backs with huge pages, from smaps.

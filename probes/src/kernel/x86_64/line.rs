@@ -6,39 +6,44 @@ pub(in crate::kernel) fn can_flush() -> bool {
     raw_cpuid::CpuId::new().get_feature_info().is_some_and(|f| f.has_clflush())
 }
 
-/// Loads `probe`, flushes the line of `flushed`, and returns the ticks that a load of `probe`
-/// takes then.
+/// Flushes the line at this address from all caches, and waits until that is done.
 ///
 /// # Safety
-/// Both must point to readable memory, and the CPU must know clflush.
-pub(in crate::kernel) unsafe fn reload_after_flush(flushed: *const u8, probe: *const u8) -> u64 {
+/// It must point to readable memory, and the CPU must know clflush.
+pub(in crate::kernel) unsafe fn flush(line: *const u8) {
+    // SAFETY: the address is readable (caller); a flush changes no contents.
+    unsafe {
+        asm!("mfence", "clflush [{line}]", "mfence", line = in(reg) line, options(nostack));
+    }
+}
+
+/// Ticks that one load of this address takes.
+///
+/// # Safety
+/// It must point to readable memory.
+pub(in crate::kernel) unsafe fn timed_load(at: *const u8) -> u64 {
     let (start, end): (u64, u64);
-    // SAFETY: both addresses are readable (caller); a flush changes no contents.
+    // SAFETY: the address is readable (caller).
     unsafe {
         asm!(
-            "mov {scratch:e}, dword ptr [{probe}]",
-            "mfence",
-            "clflush [{flushed}]",
-            "mfence",
             "lfence",
             "rdtsc",
             "lfence",
             "shl rdx, 32",
             "lea {start}, [rax + rdx]",
-            "mov {scratch:e}, dword ptr [{probe}]",
+            "mov {scratch:e}, dword ptr [{at}]",
             "lfence",
             "rdtsc",
             "lfence",
             "shl rdx, 32",
             "lea {end}, [rax + rdx]",
-            flushed = in(reg) flushed,
-            probe = in(reg) probe,
+            at = in(reg) at,
             scratch = out(reg) _,
             start = out(reg) start,
             end = out(reg) end,
             out("rax") _,
             out("rdx") _,
-            options(nostack),
+            options(nostack, readonly),
         );
     }
     end.wrapping_sub(start)
