@@ -220,7 +220,7 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for _ in 0..TRIALS {
         let page = bench.rng.usize(..buffer.len() / SMALL_PAGE) * SMALL_PAGE;
         let first = bench.rng.usize(1..LINES_IN_PAGE - 1);
-        let outer = if first % 2 == 0 { first - 1 } else { first + 1 };
+        let outer = if first.is_multiple_of(2) { first - 1 } else { first + 1 };
         let (kind, other) = match bench.rng.u32(..6) {
             0 => (0, first ^ 1),
             1 => (1, outer),
