@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use probecard_probes::machine::human_bytes;
 use probecard_probes::probe::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
-use probecard_probes::record::{Param, Point, PointState};
+use probecard_probes::record::{Param, Params, Point, PointState};
 
-use super::CurvePoint;
 use super::levels::{self, Found, Size};
+use super::{CurvePoint, Setting};
 use crate::card::Card;
 use crate::stats::{self, fit_line, median, quantile, two_modes};
 
@@ -428,4 +428,28 @@ pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
             })
         })
         .collect()
+}
+
+pub(super) fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
+    let mut by_params: BTreeMap<&Params, Vec<&Point>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| p.probe == probe && p.quantity == quantity) {
+        by_params.entry(&point.params).or_default().push(point);
+    }
+    by_params.into_iter().filter_map(|(params, points)| setting(params, &points)).collect()
+}
+
+fn setting(params: &Params, points: &[&Point]) -> Option<Setting> {
+    let of = |samples: &dyn Fn(&Point) -> Option<Vec<f64>>| -> Vec<f64> {
+        points.iter().filter_map(|p| estimate(&samples(p)?, usual(p.unit))).collect()
+    };
+    let rounds = of(&|p| Some(p.samples.clone()));
+    let low = quantile(&rounds, 0.0).filter(|low| *low > 0.0)?;
+    Some(Setting {
+        params: params.clone(),
+        y: median(&rounds)?,
+        low,
+        high: quantile(&rounds, 1.0)?,
+        cycles: median(&of(&Point::cycles)),
+        note: points.iter().find_map(|p| p.note.clone()),
+    })
 }

@@ -7,6 +7,7 @@ mod levels;
 use std::collections::{BTreeMap, BTreeSet};
 
 use probecard_probes::probe::{Better, Derive, Level, Metric, Select, Tier, Unit};
+use probecard_probes::record::{Param, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
@@ -254,6 +255,44 @@ pub struct CurvePoint {
 /// The selected points against parameter `x`, in the unit they were recorded in.
 pub fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
     derive::curve(card, select, x)
+}
+
+/// One setting of a sweep, all rounds taken together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// What was set.
+    pub params: Params,
+    /// Median over rounds of the round's estimate, in the unit it was recorded in.
+    pub y: f64,
+    /// Lowest round.
+    pub low: f64,
+    /// Highest round.
+    pub high: f64,
+    /// A time in core cycles, where the clock beside it is known.
+    pub cycles: Option<f64>,
+    /// What the card notes on it.
+    pub note: Option<String>,
+}
+
+impl Setting {
+    /// A numeric parameter.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.params.get(name)? {
+            Param::Int(n) => Some(*n),
+            Param::Text(_) => None,
+        }
+    }
+
+    /// A parameter as text.
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        matches!(self.params.get(name), Some(Param::Text(text)) if text == value)
+    }
+}
+
+/// Every setting at which a probe recorded a quantity, in the order of the parameters. Settings
+/// without a finite, positive estimate are left out: no axis has a place for them.
+pub fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
+    derive::settings(card, probe, quantity)
 }
 
 /// A level of the memory hierarchy found on the latency curve, all rounds taken together.

@@ -298,3 +298,22 @@ fn a_curve_takes_all_rounds_together() {
     assert!(curve.windows(2).all(|w| w[0].x < w[1].x));
     assert_eq!((curve[0].low, curve[0].y, curve[0].high), (1.0, 1.0, 1.0));
 }
+
+#[test]
+fn settings_are_medians_over_the_rounds_of_one_probe() {
+    let at = |round, probe: &str, size: u64, ns: f64| {
+        let mut point = point(probe, "q", round, Unit::Ns, vec![ns; 3]);
+        point.core_ghz = vec![2.0];
+        with(point, &[("size", Param::from(size)), ("width", Param::from("avx"))])
+    };
+    let mut card = blank("test");
+    card.points = vec![at(0, "p", 64, 3.0), at(1, "p", 64, 5.0), at(2, "p", 64, 4.0)];
+    card.points.extend([at(0, "p", 8, 1.0), at(0, "other", 64, 9.0)]);
+    // What cannot be drawn is no setting.
+    card.points.extend([at(0, "p", 128, f64::NAN), at(0, "p", 256, 0.0)]);
+    let found = settings(&card, "p", "q");
+    assert_eq!(found.iter().map(|s| s.int("size")).collect::<Vec<_>>(), [Some(8), Some(64)]);
+    let s = &found[1];
+    assert_eq!((s.y, s.low, s.high, s.cycles), (4.0, 3.0, 5.0, Some(8.0)));
+    assert!(s.is("width", "avx") && !s.is("width", "sse") && s.int("width").is_none());
+}

@@ -11,6 +11,8 @@ use crate::card::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 
+mod memory;
+
 /// Gaps in the noise points of [`summary`].
 pub(crate) const GAPS: usize = 1_206;
 
@@ -18,6 +20,7 @@ pub(crate) const GAPS: usize = 1_206;
 pub(crate) fn summary() -> Summary {
     let mut card = blank("9B45");
     card.points = points();
+    card.header.declarations = memory::declarations();
     card.skips.push(Skip {
         probe: "storage".into(),
         need: "a folder on a disk".into(),
@@ -31,7 +34,31 @@ pub(crate) fn summary() -> Summary {
         stderr: "first line\nlast line".into(),
     });
     card.end = Some(End { state: EndState::Complete, wall_s: 93.4 });
-    Summary { card, metrics: metrics(), findings: findings() }
+    let mut metrics = metrics();
+    metrics.0.extend(crate::metrics::evaluate(&card).0);
+    Summary { card, metrics, findings: findings() }
+}
+
+/// A Zen 4 guest whose metrics and findings all come from its points.
+pub(crate) fn memory() -> Summary {
+    let mut card = summary().card;
+    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
+    let latency = probecard_probes::suite::memory_latency::PROBE.declaration();
+    card.header.declarations.insert(0, latency);
+    (card.skips, card.fails) = (Vec::new(), Vec::new());
+    card.points.iter_mut().filter(|p| p.probe == "memory-latency").for_each(|p| p.note = None);
+    Summary::of(card)
+}
+
+/// The same on a machine of two memory nodes.
+pub(crate) fn two_nodes() -> Summary {
+    let mut card = memory().card;
+    card.points.retain(|p| p.probe != "numa");
+    (0..5).for_each(|round| memory::numa(&mut card.points, round, 2));
+    let node = |id: usize| serde_json::json!({ "id": id, "cpus": [id], "memory_bytes": 1u64 << 30, "distances": if id == 0 { [10, 21] } else { [21, 10] } });
+    let nodes = serde_json::json!([node(0), node(1)]);
+    card.header.machine.topology.numa_nodes = serde_json::from_value(nodes).unwrap();
+    Summary::of(card)
 }
 
 /// A header and nothing else.
@@ -141,6 +168,7 @@ fn points() -> Vec<Point> {
         latency_points(&mut points, round);
         clock_points(&mut points, round);
         noise_points(&mut points, round);
+        points.extend(memory::points(round));
     }
     points
 }
@@ -276,18 +304,23 @@ fn findings() -> Vec<Finding> {
 
 /// A guest on Zen 5 with the given name.
 fn machine(name: &str) -> Machine {
-    let cache = |level: u8, kind: &str, bytes: u64| serde_json::json!({ "level": level, "kind": kind, "bytes": bytes, "source": "sysfs" });
+    guest(name, ("zen5", "Zen 5 (Turin)"), (48 << 10, 12))
+}
+
+/// A guest of two CPUs with that microarchitecture, and an L1D of so many bytes and ways.
+fn guest(name: &str, (key, arch): (&str, &str), (l1d, ways): (u64, u64)) -> Machine {
+    let cache = |level: u8, kind: &str, bytes: u64, ways: u64| serde_json::json!({ "level": level, "kind": kind, "bytes": bytes, "ways": ways, "source": "sysfs" });
     serde_json::from_value(serde_json::json!({
         "cpu": {
             "architecture": "x86_64",
             "vendor": "AuthenticAMD",
             "brand": format!("AMD EPYC {name}"),
-            "microarchitecture": { "key": "zen5", "name": "Zen 5 (Turin)" },
+            "microarchitecture": { "key": key, "name": arch },
         },
         "caches": [
-            cache(1, "data", 48 << 10),
-            cache(2, "unified", 1 << 20),
-            cache(3, "unified", 32 << 20),
+            cache(1, "data", l1d, ways),
+            cache(2, "unified", 1 << 20, if key == "zen5" { 16 } else { 8 }),
+            cache(3, "unified", 32 << 20, 16),
         ],
         "topology": { "online": [0, 1] },
         "limits": { "allowed_cpus": [0, 1] },
