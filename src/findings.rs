@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use probecard_probes::machine::human_bytes;
 use probecard_probes::probe::Unit;
 use probecard_probes::record::{Fail, Point};
 use serde::{Deserialize, Serialize};
@@ -10,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::card::Card;
 use crate::metrics::{Metrics, State, Value};
 use crate::reference;
+
+mod caches;
+mod memory;
+
+pub(crate) use caches::{level_ends, size_ids};
+pub(crate) use memory::{one_core, sentences};
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,8 +59,9 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(placement(card));
     found.extend(clock(card, metrics));
     found.extend(line_size(card, metrics));
-    found.extend(CACHES.iter().filter_map(|c| cache_size(card, metrics, c)));
+    found.extend(caches::find(card, metrics));
     found.extend(page_size(card));
+    found.extend(memory::find(card, metrics));
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
     found.extend(published(card, metrics));
@@ -151,82 +157,6 @@ fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
             &[LINE],
         )
     })
-}
-
-/// A level whose claim can be held against its knee.
-struct Cache {
-    name: &'static str,
-    level: u8,
-    metric: &'static str,
-    /// What a shortfall means.
-    short: &'static str,
-}
-
-const CACHES: [Cache; 3] = [
-    Cache {
-        name: "L1D",
-        level: 1,
-        metric: "cache.l1d_knee_bytes",
-        short: "a busy hyperthread sibling, or a hypervisor that shows another CPU's caches",
-    },
-    Cache {
-        name: "L2",
-        level: 2,
-        metric: "cache.l2_knee_bytes",
-        short: "scattered host pages, partitioned, or busy",
-    },
-    Cache {
-        name: "L3",
-        level: 3,
-        metric: "cache.l3_knee_bytes",
-        short: "shared, partitioned or busy",
-    },
-];
-
-/// The curve has four sizes an octave: a knee is known to a fifth, so that only more than that is
-/// a contradiction.
-const KNEE_TOLERANCE: f64 = 1.25;
-
-fn cache_size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
-    let claimed = card.header.machine.claimed_cache(cache.level, true)?.bytes;
-    let value = metrics.get(cache.metric)?;
-    let name = cache.name;
-    let claim = format!("{name} claimed {}", human_bytes(claimed));
-    let Some(measured) = value.value else {
-        // Where the probe did not run there is nothing to say.
-        let text = format!("{claim}, no end of it seen: {}", value.reason.as_ref()?);
-        return card
-            .points
-            .iter()
-            .any(|p| p.probe == value.probe)
-            .then(|| Finding::note(text, &[cache.metric]));
-    };
-    // Rounds that scatter are a range, not a number.
-    let effective = match (value.low, value.high) {
-        (Some(low), Some(high)) if high > low * KNEE_TOLERANCE => {
-            format!("{} to {}", human_bytes(low as u64), human_bytes(high as u64))
-        }
-        _ => human_bytes(measured as u64),
-    };
-    let ratio = measured / claimed as f64;
-    if ratio < 1.0 / KNEE_TOLERANCE {
-        let text = format!("{claim}, effective {effective}: {}", cache.short);
-        Some(Finding::warning(text, &[cache.metric]))
-    } else if ratio > KNEE_TOLERANCE * spill(card, cache.level) {
-        let text = format!("{claim}, but hits go on up to {effective}: the claim is too small");
-        Some(Finding::warning(text, &[cache.metric]))
-    } else {
-        None
-    }
-}
-
-/// A last level that holds what the second throws out ends at the sum of both.
-fn spill(card: &Card, level: u8) -> f64 {
-    let claimed = |level| card.header.machine.claimed_cache(level, true).map(|c| c.bytes as f64);
-    match (level, claimed(2), claimed(3)) {
-        (3, Some(l2), Some(l3)) if l3 > 0.0 => 1.0 + l2 / l3,
-        _ => 1.0,
-    }
 }
 
 /// Pages that were asked for and not had.
@@ -344,13 +274,13 @@ const SLOW: &str = "branch.mispredict_serial_slow_cycles";
 const SHARE: &str = "branch.mispredict_slow_share_ratio";
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use probecard_probes::probe::{Better, Tier};
 
     use super::*;
     use crate::report::fixture::blank;
 
-    fn value(id: &str, unit: Unit, number: f64) -> Value {
+    pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
             id: id.into(),
             value: Some(number),
@@ -369,11 +299,11 @@ mod tests {
     }
 
     /// What is said of a Zen 5 guest with 48 KiB, 1 MiB and 32 MiB of cache and these metrics.
-    fn said(values: Vec<Value>) -> Vec<String> {
+    pub(crate) fn said(values: Vec<Value>) -> Vec<String> {
         find(&blank("test"), &Metrics(values)).into_iter().map(|f| f.text).collect()
     }
 
-    fn kib(n: f64) -> f64 {
+    pub(crate) fn kib(n: f64) -> f64 {
         n * 1024.0
     }
 
@@ -392,26 +322,6 @@ mod tests {
             value(GAPS, Unit::Ratio, 0.0005),
         ];
         assert_eq!(said(values), [] as [String; 0]);
-    }
-
-    #[test]
-    fn a_small_share_of_a_shared_cache_is_named() {
-        let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
-        let text = said(short).join("\n");
-        assert_eq!(text, "L3 claimed 32 MiB, effective 6 MiB: shared, partitioned or busy");
-        // Rounds that scatter give a range.
-        let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
-        (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
-        assert!(said(vec![range]).join("\n").contains("effective 4 MiB to 8 MiB"));
-        let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
-        assert!(said(large).join("\n").contains("the claim is too small"));
-    }
-
-    #[test]
-    fn a_victim_cache_ends_at_the_sum_of_both_levels() {
-        // 33 MiB is what a 32 MiB cache holds beside the 1 MiB of the level before it.
-        let within = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(33.0 * 1024.0 * 1.2))];
-        assert_eq!(said(within), [] as [String; 0]);
     }
 
     #[test]
