@@ -91,7 +91,18 @@ fn exact(unit: Unit) -> bool {
 }
 
 fn digits(value: f64, unit: Unit) -> String {
-    if exact(unit) { plain(value) } else { number(value) }
+    if unit == Unit::Count {
+        counted(value)
+    } else if exact(unit) {
+        plain(value)
+    } else {
+        number(value)
+    }
+}
+
+/// 3072 entries are not 3070.
+fn counted(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { plain(value) }
 }
 
 /// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
@@ -120,7 +131,8 @@ pub fn interval(value: &Value) -> String {
 /// `low` to `high` of a figure in print, with its unit: `12–18 cycles`, `4 cycles`.
 pub fn range(low: f64, high: f64, unit: Unit) -> String {
     let scale = scale(high, unit);
-    let end = |x: f64| plain(x / scale.factor);
+    let count = unit == Unit::Count;
+    let end = |x: f64| if count { counted(x) } else { plain(x / scale.factor) };
     let numbers = if low == high { end(low) } else { format!("{}–{}", end(low), end(high)) };
     with_symbol(numbers, scale.symbol)
 }
@@ -168,6 +180,9 @@ mod tests {
         assert_eq!(quantity(0.000_812, Unit::Ratio), "0.0812 %");
         assert_eq!(quantity(1.02, Unit::Ratio), "1.02");
         assert_eq!(quantity(30_000.0, Unit::Count), "30000");
+        assert_eq!(quantity(3072.0, Unit::Count), "3072");
+        assert_eq!(quantity(3072.4, Unit::Count), "3070");
+        assert_eq!(range(1600.0, 2048.0, Unit::Count), "1600–2048");
         assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
         assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
         assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");

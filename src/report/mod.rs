@@ -11,6 +11,7 @@ use crate::card::Card;
 use crate::findings::{self, Finding};
 use crate::metrics::{self, Metrics};
 
+mod bandwidth;
 pub mod format;
 pub mod page;
 pub mod plots;

@@ -90,16 +90,11 @@ impl Drawing for Clock {
         let (x, y) = self.ticks();
         frame.grid(c, &x, &y);
         frame.names(c, "time since the thread woke, logarithmic", "core clock");
-        let place = |x: f64, y: f64| (frame.x.at(x), frame.y.at(y));
-        let upper = self.points.iter().map(|p| place(p.x, p.high));
-        let lower = self.points.iter().rev().map(|p| place(p.x, p.low));
+        let upper = self.points.iter().map(|p| frame.place((p.x, p.high)));
+        let lower = self.points.iter().rev().map(|p| frame.place((p.x, p.low)));
         c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
         self.draw_settled(c, &frame);
-        let line: Vec<(f64, f64)> = self.points.iter().map(|p| place(p.x, p.y)).collect();
-        c.path(&line, 2.4, BLUE);
-        for point in line {
-            c.dot(point, 3.0, BLUE);
-        }
+        frame.curve(c, self.points.iter().map(|p| (p.x, p.y)), 2.6, BLUE);
     }
 }
 

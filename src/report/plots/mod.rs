@@ -1,7 +1,10 @@
 //! The pictures of a card, each as SVG and as PNG; one file per picture.
 
 use super::Summary;
+use crate::metrics::Setting;
 
+mod bandwidth;
+mod bytes_per_cycle;
 mod canvas;
 mod clock;
 mod frame;
@@ -38,6 +41,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
     [
         ladder::Ladder::of(summary).map(|d| d.picture()),
         staircase::Staircase::of(summary).map(|d| d.picture()),
+        bandwidth::Bandwidth::of(summary).map(|d| d.picture()),
+        bytes_per_cycle::BytesPerCycle::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
@@ -48,9 +53,20 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
 
 /// An SVG with its palette replaced by the page's variables, so that it follows the page's theme.
 pub(super) fn themed(svg: &str) -> String {
-    theme::PALETTE.iter().fold(svg.to_owned(), |svg, ink| {
+    theme::palette().fold(svg.to_owned(), |svg, ink| {
         svg.replace(&format!("\"{}\"", ink.hex), &format!("\"var({})\"", ink.variable))
     })
+}
+
+/// What the card notes on the points of a picture, as a sentence for its caption.
+fn notes(settings: &[Setting]) -> String {
+    let mut all: Vec<&str> = settings.iter().filter_map(|s| s.note.as_deref()).collect();
+    all.sort_unstable();
+    all.dedup();
+    match all[..] {
+        [] => String::new(),
+        _ => format!(" The card notes: {}.", all.join("; ")),
+    }
 }
 
 fn picture(

@@ -7,10 +7,10 @@ use plotters::backend::DrawingBackend;
 use probecard_probes::probe::{Level, Select, Unit, text};
 
 use super::canvas::{Canvas, Drawing, text_width, wrap};
-use super::frame::{Frame, Tick, WIDTH, heading, time_label};
+use super::frame::{Frame, Label, Tick, WIDTH, heading, labels, time_label};
 use super::scale::{Axis, one_two_five, spread};
 use super::theme::{
-    Align, BAND, BLUE, BLUE_PALE, BODY, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
+    Align, BAND, BLUE, BLUE_PALE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
 };
 use super::{Picture, picture};
 use crate::card::Card;
@@ -182,7 +182,10 @@ impl Drawing for Staircase {
         self.draw_steps(c, &frame);
         // The band is opaque, so it must not lie on another curve.
         self.series.iter().filter(|s| s.ink == BLUE).for_each(|s| band(c, &frame, s));
-        self.series.iter().for_each(|s| curve(c, &frame, s));
+        for series in &self.series {
+            let width = if series.ink == BLUE { 2.6 } else { 1.8 };
+            frame.curve(c, series.points.iter().map(|p| (p.x, p.y)), width, series.ink);
+        }
         self.draw_labels(c, &frame);
     }
 }
@@ -235,21 +238,14 @@ impl Staircase {
 
     /// Names at the right ends of the curves, moved off one another.
     fn draw_labels<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
-        let ends: Vec<&CurvePoint> = self.series.iter().filter_map(|s| s.points.last()).collect();
-        let wanted: Vec<f64> = ends.iter().map(|p| frame.y.at(p.y)).collect();
-        let texts: Vec<Vec<String>> = self.series.iter().map(under_label).collect();
-        let sizes: Vec<f64> = texts.iter().map(|lines| 18.0 + 16.0 * lines.len() as f64).collect();
-        let places = spread(&wanted, &sizes, TOP - 8.0, BOTTOM + 4.0);
-        for (((series, end), y), lines) in self.series.iter().zip(ends).zip(places).zip(texts) {
-            let (x, at) = (frame.x.at(end.x), frame.y.at(end.y));
-            let first = y - 8.0 * lines.len() as f64 + 5.0;
-            c.line((x + 3.0, at), (RIGHT_EDGE + 14.0, first - 4.0), 1.0, series.ink);
-            let set = BODY.bold().ink(series.ink);
-            c.text((RIGHT_EDGE + 18.0, first), series.label, set.size(13.0));
-            for (i, line) in lines.iter().enumerate() {
-                c.text((RIGHT_EDGE + 18.0, first + 16.0 * (i + 1) as f64), line, SMALL);
-            }
-        }
+        let label = |series: &Series| {
+            let end = series.points.last()?;
+            let at = (frame.x.at(end.x), frame.y.at(end.y));
+            let head = series.label.to_owned();
+            Some(Label { at, head, lines: under_label(series), ink: series.ink })
+        };
+        let all: Vec<Label> = self.series.iter().filter_map(label).collect();
+        labels(c, &all, RIGHT_EDGE + 18.0, (TOP - 8.0, BOTTOM + 4.0), false);
     }
 }
 
@@ -265,16 +261,6 @@ fn band<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, series: &Series) 
     let upper = series.points.iter().map(|p| (frame.x.at(p.x), frame.y.at(p.high)));
     let lower = series.points.iter().rev().map(|p| (frame.x.at(p.x), frame.y.at(p.low)));
     c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
-}
-
-fn curve<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, series: &Series) {
-    let line: Vec<(f64, f64)> =
-        series.points.iter().map(|p| (frame.x.at(p.x), frame.y.at(p.y))).collect();
-    let width = if series.ink == BLUE { 2.6 } else { 1.8 };
-    c.path(&line, width, series.ink);
-    for point in line {
-        c.dot(point, width, series.ink);
-    }
 }
 
 #[cfg(test)]

@@ -36,9 +36,29 @@ pub(super) const VERMILION: Ink = Ink::new("#D55E00", "--vermilion", 0xD5_5E00);
 pub(super) const GREEN: Ink = Ink::new("#00805D", "--green", 0x00_805D);
 pub(super) const PURPLE: Ink = Ink::new("#A8578A", "--purple", 0xA8_578A);
 
+/// Steps from low to high, ever further from the paper: in the dark theme they get brighter.
+pub(super) const HEAT: [Ink; 8] = [
+    Ink::new("#E3EEF8", "--heat-0", 0xE3_EEF8),
+    Ink::new("#C9DFF0", "--heat-1", 0xC9_DFF0),
+    Ink::new("#A6CCE6", "--heat-2", 0xA6_CCE6),
+    Ink::new("#7AB3D9", "--heat-3", 0x7A_B3D9),
+    Ink::new("#4F97C8", "--heat-4", 0x4F_97C8),
+    Ink::new("#2C7AB3", "--heat-5", 0x2C_7AB3),
+    Ink::new("#135C96", "--heat-6", 0x13_5C96),
+    Ink::new("#083D70", "--heat-7", 0x08_3D70),
+];
+
+/// What can be read on a step, in both themes.
+pub(super) fn on_heat(step: usize) -> Ink {
+    if step < 5 { INK } else { PAPER }
+}
+
 /// Every colour that a picture may hold; the page replaces each by its variable.
-pub(super) const PALETTE: [Ink; 11] =
-    [PAPER, INK, MUTED, FAINT, GRID, BAND, BLUE, BLUE_PALE, VERMILION, GREEN, PURPLE];
+pub(super) fn palette() -> impl Iterator<Item = Ink> {
+    [PAPER, INK, MUTED, FAINT, GRID, BAND, BLUE, BLUE_PALE, VERMILION, GREEN, PURPLE]
+        .into_iter()
+        .chain(HEAT)
+}
 
 /// The font of the pictures. Its name is also what SVG says to browsers, hence the fallback.
 pub(super) const FAMILY: &str = "Roboto, sans-serif";
@@ -87,3 +107,53 @@ pub(super) const TITLE: Type = Type::new(19.0, INK).bold();
 pub(super) const BODY: Type = Type::new(14.0, INK);
 pub(super) const SMALL: Type = Type::new(12.5, MUTED);
 pub(super) const TICK: Type = Type::new(12.5, MUTED);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance as WCAG defines it.
+    fn luminance(hex: &str) -> f64 {
+        let channel = |i: usize| {
+            let share = f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap()) / 255.0;
+            if share <= 0.04 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    /// The values of a variable in the page's style sheet: light, then dark.
+    fn themes(variable: &str) -> (f64, f64) {
+        let css = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/style.css"));
+        let name = format!("{variable}: ");
+        let values: Vec<f64> = css.split(&name).skip(1).map(|rest| luminance(&rest[..7])).collect();
+        assert_eq!(values.len(), 2, "{variable} in both themes");
+        (values[0], values[1])
+    }
+
+    fn contrast(a: f64, b: f64) -> f64 {
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_colour_of_the_pictures_has_its_variable_in_both_themes() {
+        for ink in palette() {
+            let (light, _) = themes(ink.variable);
+            assert!((light - luminance(ink.hex)).abs() < 1e-9, "{}", ink.variable);
+        }
+    }
+
+    #[test]
+    fn numbers_in_cells_can_be_read_in_both_themes() {
+        for (i, step) in HEAT.into_iter().enumerate() {
+            let (text, cell) = (themes(on_heat(i).variable), themes(step.variable));
+            let both = (contrast(text.0, cell.0), contrast(text.1, cell.1));
+            assert!(both.0 >= 4.5 && both.1 >= 4.5, "step {i}: {both:?}");
+        }
+    }
+
+    #[test]
+    fn steps_go_one_way_in_both_themes() {
+        let steps: Vec<(f64, f64)> = HEAT.iter().map(|ink| themes(ink.variable)).collect();
+        assert!(steps.windows(2).all(|w| w[1].0 < w[0].0 && w[1].1 > w[0].1), "{steps:?}");
+    }
+}
