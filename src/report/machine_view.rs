@@ -2,28 +2,43 @@
 
 use probecard_probes::machine::{self, Machine};
 
+use crate::findings;
+
 /// A cache size that the machine claims.
 pub(super) struct Claim {
     /// `L1d`, `L2`, `L3`.
     pub(super) label: &'static str,
-    /// The metric that measures it.
-    pub(super) metric: &'static str,
+    /// The metrics that measure it.
+    pub(super) metrics: [&'static str; 2],
     /// Its size.
     pub(super) bytes: u64,
 }
 
 /// The claimed data caches, innermost first; unknown ones are left out.
 pub(super) fn claims(machine: &Machine) -> Vec<Claim> {
-    let levels = [
-        (1, "L1d", "cache.l1d_knee_bytes"),
-        (2, "L2", "cache.l2_knee_bytes"),
-        (3, "L3", "cache.l3_knee_bytes"),
-    ];
-    let claim = |(level, label, metric)| {
+    let claim = |((level, metrics), label)| {
         let bytes = machine.claimed_cache(level, true)?.bytes;
-        Some(Claim { label, metric, bytes })
+        Some(Claim { label, metrics, bytes })
     };
-    levels.into_iter().filter_map(claim).collect()
+    findings::size_ids().zip(["L1d", "L2", "L3"]).filter_map(claim).collect()
+}
+
+/// What the machine claims of the thing that a metric measures.
+pub(super) fn claimed(machine: &Machine, metric: &str) -> Option<String> {
+    let ways = |level| {
+        let ways = machine.claimed_cache(level, true)?.ways.known()?;
+        Some(ways.to_string())
+    };
+    match metric {
+        "cache.l1d_ways" => ways(1),
+        "cache.l2_ways" => ways(2),
+        "cache.line_bytes" => machine.claimed_line_bytes().map(human_bytes),
+        _ => {
+            let claims = claims(machine);
+            let size = claims.iter().find(|claim| claim.metrics.contains(&metric))?;
+            Some(human_bytes(size.bytes))
+        }
+    }
 }
 
 /// The key under which values for this machine's cores are published.
@@ -56,7 +71,19 @@ mod tests {
         let claims = claims(&fixture::summary().card.header.machine);
         assert_eq!(claims.len(), 3);
         for claim in claims {
-            assert!(declared.contains(&claim.metric), "{}", claim.metric);
+            let measured = claim.metrics.iter().any(|id| declared.contains(id));
+            assert!(measured, "{:?}", claim.metrics);
         }
+    }
+
+    #[test]
+    fn sizes_ways_and_lines_have_claims() {
+        let machine = fixture::summary().card.header.machine;
+        let of = |id| claimed(&machine, id);
+        assert_eq!(of("cache.l1d_knee_bytes").as_deref(), Some("48 KiB"));
+        assert_eq!(of("cache.l1d_bytes"), of("cache.l1d_knee_bytes"));
+        assert_eq!(of("cache.l3_effective_bytes").as_deref(), Some("32 MiB"));
+        assert_eq!(of("cache.l2_ways").as_deref(), Some("16"));
+        assert_eq!((of("cache.line_bytes"), of("memory.latency.l1_ns")), (None, None));
     }
 }

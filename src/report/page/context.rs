@@ -6,12 +6,12 @@ use serde::Serialize;
 use super::Summary;
 use super::plots::{self, Picture};
 use crate::card::EndState;
-use crate::findings::{Finding, Severity};
+use crate::findings::{self, Finding, Severity};
 use crate::metrics::{State, Value};
 use crate::reference::{self, List, Row};
 use crate::report::ladder::{self, Rung};
 use crate::report::pairs::{self, Pair};
-use crate::report::{format, machine_view};
+use crate::report::{bandwidth, format, machine_view};
 
 /// The whole page.
 #[derive(Serialize)]
@@ -26,6 +26,9 @@ pub(super) struct Page {
     /// Whether one of the pictures is the ladder.
     drawn: bool,
     ladder: Vec<RungView>,
+    /// What several metrics of the memory system say together.
+    memory: Vec<String>,
+    bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
     machine: Vec<MachineRow>,
     skips: Vec<SkipView>,
@@ -71,6 +74,35 @@ struct RungView {
     old_ratio: String,
     new: String,
     new_ratio: String,
+}
+
+/// The bandwidths as a table.
+#[derive(Serialize)]
+struct BandwidthView {
+    levels: Vec<&'static str>,
+    rows: Vec<KernelView>,
+    /// Cells without a value, and why.
+    missing: Vec<String>,
+    /// The same, metric by metric.
+    families: Vec<FamilyView>,
+}
+
+#[derive(Serialize)]
+struct KernelView {
+    kernel: String,
+    words: &'static str,
+    /// In the order of the levels.
+    cells: Vec<[RateView; 2]>,
+    all_threads: RateView,
+    bus: RateView,
+}
+
+/// A number, the state that must not be overlooked, and the spread between rounds or the reason.
+#[derive(Default, Serialize)]
+struct RateView {
+    text: String,
+    state: &'static str,
+    more: String,
 }
 
 #[derive(Serialize)]
@@ -154,7 +186,9 @@ impl Page {
                 .chain(&ladder::extras(summary))
                 .map(rung)
                 .collect(),
-            families: families(summary),
+            memory: findings::sentences(card, &summary.metrics),
+            bandwidth: bandwidth_view(summary),
+            families: families(summary, |id| !bandwidth::in_table(id)),
             machine: machine_view::rows(&header.machine)
                 .map(|(label, value, known)| MachineRow { label, value, known })
                 .collect(),
@@ -185,6 +219,7 @@ fn headlines(summary: &Summary) -> Vec<Headline> {
     [
         ("memory.latency.l1_ns", "to read from the first cache"),
         ("memory.latency.dram_ns", "to read from main memory"),
+        ("memory.bandwidth.read.dram_gbs", "read from main memory by one thread"),
         ("branch.mispredict_ns", "for a branch that was guessed wrong"),
         ("clock.core_ghz", "core clock under load"),
         ("noise.gap_ratio", "of the time taken away by others"),
@@ -240,14 +275,57 @@ fn rung(rung: &Rung) -> RungView {
     }
 }
 
-fn families(summary: &Summary) -> Vec<FamilyView> {
+/// Families with those of their metrics that are wanted.
+fn families(summary: &Summary, wanted: fn(&str) -> bool) -> Vec<FamilyView> {
     pairs::families(&summary.metrics)
         .into_iter()
         .map(|family| FamilyView {
             name: family.name.to_owned(),
-            rows: family.pairs.iter().map(|pair| metric(summary, pair)).collect(),
+            rows: family
+                .pairs
+                .iter()
+                .filter(|pair| wanted(&pair.main.id))
+                .map(|pair| metric(summary, pair))
+                .collect(),
         })
+        .filter(|family| !family.rows.is_empty())
         .collect()
+}
+
+fn bandwidth_view(summary: &Summary) -> Option<BandwidthView> {
+    let rows = bandwidth::rows(&summary.metrics);
+    let missing = bandwidth::missing(&rows).into_iter();
+    (!rows.is_empty()).then(|| BandwidthView {
+        levels: bandwidth::LEVELS.iter().map(|(_, name)| *name).collect(),
+        rows: rows.iter().map(kernel).collect(),
+        missing: missing.map(|(why, cells)| format!("{}: {why}", cells.join("; "))).collect(),
+        families: families(summary, bandwidth::in_table),
+    })
+}
+
+fn kernel(row: &bandwidth::Row<'_>) -> KernelView {
+    KernelView {
+        kernel: row.kernel.to_owned(),
+        words: bandwidth::words(row.kernel),
+        cells: row.levels.iter().map(|cell| [rate(cell.gbs), rate(cell.per_cycle)]).collect(),
+        all_threads: rate(row.all_threads),
+        bus: rate(row.bus),
+    }
+}
+
+fn rate(value: Option<&Value>) -> RateView {
+    let Some(value) = value else { return RateView::default() };
+    let text = value.value.map_or_else(|| "–".to_owned(), format::number);
+    let more = match value.state {
+        State::Ok => format::interval(value),
+        _ => [Some(format::interval(value)), value.reason.clone()]
+            .into_iter()
+            .flatten()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<String>>()
+            .join("; "),
+    };
+    RateView { text, state: value.state.word(), more }
 }
 
 fn metric(summary: &Summary, pair: &Pair<'_>) -> MetricRow {
@@ -259,11 +337,7 @@ fn metric(summary: &Summary, pair: &Pair<'_>) -> MetricRow {
             pair.cycles.and_then(of).or_else(|| of(value))
         })
         .unwrap_or_default();
-    let claim = machine_view::claims(machine)
-        .into_iter()
-        .find(|claim| claim.metric == value.id)
-        .map(|claim| machine_view::human_bytes(claim.bytes))
-        .unwrap_or_default();
+    let claim = machine_view::claimed(machine, &value.id).unwrap_or_default();
     MetricRow {
         id: if pair.cycles.is_some() {
             format!("{}_ns, _cycles", pair.name)

@@ -5,12 +5,13 @@ use std::cmp::Ordering;
 use super::Summary;
 use super::format;
 use super::pairs::{Pair, families};
-use super::{ladder, machine_view};
+use super::{bandwidth, ladder, machine_view};
 use crate::card::EndState;
 use crate::findings::Severity;
 use crate::metrics::{State, Value};
 use crate::reference;
 
+mod memory;
 mod rungs;
 mod sheet;
 
@@ -26,6 +27,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     title(&mut sheet, summary);
     findings(&mut sheet, summary);
     rungs::draw(&mut sheet, summary);
+    memory::draw(&mut sheet, summary);
     metrics(&mut sheet, summary);
     rest(&mut sheet, summary);
     sheet.finish()
@@ -75,9 +77,13 @@ fn findings(sheet: &mut Sheet, summary: &Summary) {
 fn metrics(sheet: &mut Sheet, summary: &Summary) {
     let key = machine_view::arch_key(&summary.card.header.machine);
     for family in families(&summary.metrics) {
-        sheet.heading(family.name);
+        let own_line = family.pairs.iter().filter(|p| !bandwidth::in_table(&p.main.id));
         let (missing, there): (Vec<&Pair<'_>>, Vec<&Pair<'_>>) =
-            family.pairs.iter().partition(|p| p.main.state == State::Unavailable);
+            own_line.partition(|p| p.main.state == State::Unavailable);
+        if missing.is_empty() && there.is_empty() {
+            continue;
+        }
+        sheet.heading(family.name);
         for pair in there {
             metric(sheet, pair, key);
         }
