@@ -6,9 +6,7 @@ use plotters::backend::DrawingBackend;
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{LEFT, WIDTH, heading};
 use super::scale::round_ticks;
-use super::theme::{
-    Align, BLUE, BLUE_PALE, BODY, FAINT, GRID, INK, MUTED, PAPER, SMALL, TICK, VERMILION,
-};
+use super::theme::{Align, BLUE, BLUE_PALE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
 use crate::metrics::State;
 use crate::reference;
@@ -179,12 +177,7 @@ fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, left: f64, middle: f6
         }
     }
     match bar.rate {
-        Some(rate) => {
-            let text = format::number(rate);
-            let right = number + text_width(&text, SMALL) + 2.0;
-            c.rect((number - 2.0, middle - BAR), (right, middle + BAR), PAPER);
-            c.text((number, middle + 4.5), &text, SMALL.ink(INK));
-        }
+        Some(rate) => c.tag((number, middle + 4.5), &format::number(rate), SMALL.ink(INK)),
         None => c.text((left + 5.0, middle + 4.5), "–", SMALL.ink(MUTED)),
     }
 }

@@ -218,6 +218,21 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
     }
 }
 
+impl<DB: DrawingBackend> Canvas<'_, DB> {
+    /// A text on a piece of paper, for where lines would run through it.
+    pub(super) fn tag(&self, at: (f64, f64), text: &str, set: Type) {
+        let width = text_width(text, set);
+        let left = match set.align {
+            Align::Left => at.0,
+            Align::Center => at.0 - width / 2.0,
+            Align::Right => at.0 - width,
+        };
+        let (top, bottom) = (at.1 - 0.9 * set.size, at.1 + 0.3 * set.size);
+        self.rect((left - 2.0, top), (left + width + 2.0, bottom), PAPER);
+        self.text(at, text, set);
+    }
+}
+
 /// Width of a text in page units; the same on both backends.
 pub(super) fn text_width(text: &str, set: Type) -> f64 {
     fonts();

@@ -9,10 +9,13 @@ mod canvas;
 mod clock;
 mod frame;
 mod ladder;
+mod loaded_latency;
 mod noise;
+mod parallelism;
 mod scale;
 mod staircase;
 mod theme;
+mod tlb;
 
 /// Roboto Regular, for pictures and page.
 pub(super) const REGULAR: &[u8] =
@@ -43,6 +46,9 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         staircase::Staircase::of(summary).map(|d| d.picture()),
         bandwidth::Bandwidth::of(summary).map(|d| d.picture()),
         bytes_per_cycle::BytesPerCycle::of(summary).map(|d| d.picture()),
+        loaded_latency::LoadedLatency::of(summary).map(|d| d.picture()),
+        parallelism::Parallelism::of(summary).map(|d| d.picture()),
+        tlb::Tlb::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
