@@ -8,12 +8,15 @@ mod bytes_per_cycle;
 mod canvas;
 mod clock;
 mod frame;
+mod heat;
 mod ladder;
 mod loaded_latency;
 mod noise;
+mod numa;
 mod parallelism;
 mod scale;
 mod staircase;
+mod store_forwarding;
 mod theme;
 mod tlb;
 
@@ -49,6 +52,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         loaded_latency::LoadedLatency::of(summary).map(|d| d.picture()),
         parallelism::Parallelism::of(summary).map(|d| d.picture()),
         tlb::Tlb::of(summary).map(|d| d.picture()),
+        store_forwarding::StoreForwarding::of(summary).map(|d| d.picture()),
+        numa::Numa::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]

@@ -1,0 +1,303 @@
+//! A matrix as coloured cells, from two rows to hundreds: numbers in the cells where they fit,
+//! medians of blocks where the cells would be too small to see.
+
+use plotters::backend::DrawingBackend;
+use probecard_probes::probe::Unit;
+
+use super::canvas::{Canvas, text_width};
+use super::scale::{one_two_five, round_ticks};
+use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
+use crate::report::format;
+use crate::stats::{median, quantile};
+
+/// More cells than this in a row cannot be told apart, and would make the page heavy.
+const MOST: usize = 128;
+/// Cells from this size on are separated by thin lines.
+const SEPARATE: f64 = 9.0;
+/// Higher cells have larger numbers.
+const LARGE: f64 = 60.0;
+
+/// The matrix.
+pub(super) struct Heat {
+    rows: Vec<String>,
+    columns: Vec<String>,
+    /// Row by row; `None`: not measured.
+    cells: Vec<Vec<Option<f64>>>,
+    /// Where one colour ends and the next begins.
+    borders: Vec<f64>,
+    unit: Unit,
+    /// Rows and columns that make one of a cell.
+    block: usize,
+}
+
+impl Heat {
+    /// `None` without a single value.
+    pub(super) fn new(
+        rows: Vec<String>,
+        columns: Vec<String>,
+        cells: Vec<Vec<Option<f64>>>,
+        unit: Unit,
+    ) -> Option<Heat> {
+        let block = rows.len().max(columns.len()).div_ceil(MOST).max(1);
+        let cells = blocks(&cells, block);
+        let values: Vec<f64> = cells.iter().flatten().flatten().copied().collect();
+        let first = |labels: Vec<String>| labels.into_iter().step_by(block).collect();
+        Some(Heat {
+            borders: borders(&values)?,
+            rows: first(rows),
+            columns: first(columns),
+            cells,
+            unit,
+            block,
+        })
+    }
+
+    /// How many rows and columns make one cell.
+    pub(super) fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Which colour a value has.
+    fn step(&self, value: f64) -> usize {
+        let below = self.borders.iter().filter(|border| value >= **border).count();
+        self.color(below)
+    }
+
+    /// Few steps are spread over the whole palette.
+    fn color(&self, i: usize) -> usize {
+        match self.borders.len() {
+            0 => 2,
+            n => i * (HEAT.len() - 1) / n,
+        }
+    }
+
+    /// Places of the borders between columns, from 0 to 1; the same for rows.
+    fn places(count: usize) -> impl Fn(usize) -> f64 {
+        move |i| i as f64 / count as f64
+    }
+
+    /// Draws the cells, with the columns' labels below and the rows' at the left.
+    pub(super) fn draw<DB: DrawingBackend>(
+        &self,
+        c: &Canvas<'_, DB>,
+        (left, top): (f64, f64),
+        (width, height): (f64, f64),
+    ) {
+        let (across, down) = (Heat::places(self.columns.len()), Heat::places(self.rows.len()));
+        let x = |i: usize| left + width * across(i);
+        let y = |i: usize| top + height * down(i);
+        let size = (x(1) - left, y(1) - top);
+        let gap = if size.0.min(size.1) >= SEPARATE { 0.5 } else { 0.0 };
+        for (row, cells) in self.cells.iter().enumerate() {
+            for (from, to, step) in self.runs(cells, gap > 0.0) {
+                let ink = step.map_or(GRID, |step| HEAT[step]);
+                let (upper, lower) =
+                    ((x(from) + gap, y(row) + gap), (x(to) - gap, y(row + 1) - gap));
+                c.rect(upper, lower, ink);
+            }
+        }
+        self.numbers(c, &x, &y, size);
+        let set = TICK.align(Align::Center);
+        let widest = self.columns.iter().map(|l| text_width(l, set)).fold(0.0, f64::max);
+        for i in every(self.columns.len(), (widest + 8.0) / size.0) {
+            c.text(((x(i) + x(i + 1)) / 2.0, top + height + 18.0), &self.columns[i], set);
+        }
+        for i in every(self.rows.len(), 16.0 / size.1) {
+            let middle = (y(i) + y(i + 1)) / 2.0 + 4.5;
+            c.text((left - 8.0, middle), &self.rows[i], TICK.align(Align::Right));
+        }
+    }
+
+    /// Neighbours of one colour as one rectangle: from, to, step. Each for itself if `separate`.
+    fn runs(&self, cells: &[Option<f64>], separate: bool) -> Vec<(usize, usize, Option<usize>)> {
+        let mut runs: Vec<(usize, usize, Option<usize>)> = Vec::new();
+        for (i, cell) in cells.iter().enumerate() {
+            let step = cell.map(|value| self.step(value));
+            match runs.last_mut() {
+                Some(run) if run.2 == step && !separate => run.1 = i + 1,
+                _ => runs.push((i, i + 1, step)),
+            }
+        }
+        runs
+    }
+
+    /// The values, where the cells have room for all of them.
+    fn numbers<DB: DrawingBackend>(
+        &self,
+        c: &Canvas<'_, DB>,
+        x: &impl Fn(usize) -> f64,
+        y: &impl Fn(usize) -> f64,
+        size: (f64, f64),
+    ) {
+        let base = if size.1 >= LARGE { SMALL.size(16.0).bold() } else { SMALL };
+        let set = base.align(Align::Center);
+        let text = |cell: Option<f64>| cell.map_or_else(|| "–".to_owned(), format::number);
+        let all = self.cells.iter().flatten();
+        let widest = all.map(|cell| text_width(&text(*cell), set)).fold(0.0, f64::max);
+        if widest + 6.0 > size.0 || set.size + 5.0 > size.1 {
+            return;
+        }
+        for (row, cells) in self.cells.iter().enumerate() {
+            for (column, cell) in cells.iter().enumerate() {
+                let ink = cell.map_or(MUTED, |value| on_heat(self.step(value)));
+                let middle = (y(row) + y(row + 1)) / 2.0 + 0.36 * set.size;
+                c.text(((x(column) + x(column + 1)) / 2.0, middle), &text(*cell), set.ink(ink));
+            }
+        }
+    }
+
+    /// The colours in a strip with the values at their borders.
+    pub(super) fn legend<DB: DrawingBackend>(
+        &self,
+        c: &Canvas<'_, DB>,
+        (left, top): (f64, f64),
+        width: f64,
+        unit: &str,
+    ) {
+        let steps = self.borders.len() + 1;
+        let at = |i: usize| left + width * i as f64 / steps as f64;
+        for i in 0..steps {
+            c.rect((at(i), top), (at(i + 1), top + 12.0), HEAT[self.color(i)]);
+        }
+        for (i, border) in self.borders.iter().enumerate() {
+            let text = format::plain(*border);
+            c.text((at(i + 1), top + 28.0), &text, TICK.align(Align::Center));
+        }
+        c.text((left + width + 8.0, top + 10.0), unit, SMALL.ink(INK));
+    }
+
+    /// Rows and columns as drawn.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.rows.len(), self.columns.len())
+    }
+
+    /// The unit of the values.
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
+    }
+}
+
+/// Every n-th of `count`, with n the smallest of the usual steps that is at least `least`.
+fn every(count: usize, least: f64) -> impl Iterator<Item = usize> {
+    let steps = [1, 2, 4, 8, 16, 32, 64, 128];
+    let step = steps.into_iter().find(|s| *s as f64 >= least).unwrap_or(count.max(1));
+    (0..count).step_by(step)
+}
+
+/// Medians of square blocks.
+fn blocks(cells: &[Vec<Option<f64>>], block: usize) -> Vec<Vec<Option<f64>>> {
+    if block == 1 {
+        return cells.to_vec();
+    }
+    let row = |rows: &[Vec<Option<f64>>]| {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let cell = |from: usize| {
+            let values = rows.iter().flat_map(|r| r.iter().skip(from).take(block)).flatten();
+            median(&values.copied().collect::<Vec<f64>>())
+        };
+        (0..columns).step_by(block).map(cell).collect()
+    };
+    cells.chunks(block).map(row).collect()
+}
+
+/// Round values that divide the range into at most as many parts as there are colours; a few
+/// outliers do not stretch it. `None` without values.
+fn borders(values: &[f64]) -> Option<Vec<f64>> {
+    let (low, high) = (quantile(values, 0.02)?, quantile(values, 0.98)?);
+    // Differences of a twentieth are no pattern.
+    if high <= low * 1.05 {
+        return Some(Vec::new());
+    }
+    let most = HEAT.len() - 1;
+    let inside = |ticks: Vec<f64>| -> Vec<f64> {
+        ticks.into_iter().filter(|t| *t > low * 1.001 && *t < high * 0.999).collect()
+    };
+    let log = inside(if low > 0.0 { one_two_five(low, high) } else { Vec::new() });
+    if high > 8.0 * low && (3..=most).contains(&log.len()) {
+        return Some(log);
+    }
+    // The finest round ones that there are colours for.
+    let linear = (1..=12).rev().map(|count| inside(round_ticks(low, high, f64::from(count))));
+    linear.into_iter().find(|ticks| ticks.len() <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::plots::canvas::{Drawing, svg};
+
+    fn labels(count: usize) -> Vec<String> {
+        (0..count).map(|i| i.to_string()).collect()
+    }
+
+    /// CPUs in groups of eight: near within the group, far outside.
+    fn cores(count: usize) -> Heat {
+        let cell =
+            |a: usize, b: usize| (a != b).then_some(if a / 8 == b / 8 { 20.0 } else { 110.0 });
+        let cells = (0..count).map(|a| (0..count).map(|b| cell(a, b)).collect()).collect();
+        Heat::new(labels(count), labels(count), cells, Unit::Ns).unwrap()
+    }
+
+    struct Sheet(Heat);
+
+    impl Drawing for Sheet {
+        fn size(&self) -> (f64, f64) {
+            (500.0, 500.0)
+        }
+
+        fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+            self.0.draw(c, (60.0, 20.0), (400.0, 400.0));
+            self.0.legend(c, (60.0, 450.0), 300.0, "ns");
+        }
+    }
+
+    #[test]
+    fn from_two_to_hundreds_of_rows_are_drawn() {
+        let two = svg(&Sheet(cores(2)), "");
+        assert!(two.contains("–"), "the diagonal is not measured");
+        for (count, block) in [(2, 1), (16, 1), (128, 1), (192, 2), (512, 4)] {
+            let heat = cores(count);
+            assert_eq!((heat.block(), heat.rows.len()), (block, count / block));
+            let drawn = svg(&Sheet(heat), "");
+            assert!(drawn.len() < 200_000 && !drawn.contains("NaN"), "{count}: {}", drawn.len());
+        }
+    }
+
+    #[test]
+    fn numbers_stand_in_cells_that_have_room() {
+        let has = |count: usize| svg(&Sheet(cores(count)), "").contains("\n110\n");
+        assert!(has(9) && !has(64));
+    }
+
+    #[test]
+    fn blocks_are_medians_of_what_was_measured() {
+        let cells = vec![
+            vec![Some(1.0), Some(2.0), None],
+            vec![Some(3.0), None, None],
+            vec![Some(9.0), Some(9.0), Some(5.0)],
+        ];
+        assert_eq!(blocks(&cells, 2), [[Some(2.0), None], [Some(9.0), Some(5.0)]]);
+    }
+
+    #[test]
+    fn borders_are_round_and_outliers_do_not_stretch_them() {
+        let mut values: Vec<f64> = (0..100).map(|i| 5.0 + f64::from(i) / 10.0).collect();
+        let plain = borders(&values).unwrap();
+        values.push(9000.0);
+        assert_eq!(borders(&values).unwrap(), plain);
+        assert!(plain.len() >= 3 && plain.len() < HEAT.len(), "{plain:?}");
+        assert_eq!(borders(&[7.0, 7.01]), Some(Vec::new()));
+        assert_eq!(borders(&[]), None);
+        assert!(borders(&[1.0, 3.0, 40.0, 800.0]).unwrap().len() < HEAT.len());
+        assert!(borders(&[10.0, 30.0, 40.0, 280.0]).unwrap().contains(&100.0));
+    }
+
+    #[test]
+    fn steps_rise_with_the_value_over_the_whole_palette() {
+        let heat = cores(16);
+        assert_eq!(heat.step(0.0), 0);
+        assert_eq!(heat.step(1e9), HEAT.len() - 1);
+        let steps: Vec<usize> = (0..130).map(|v| heat.step(f64::from(v))).collect();
+        assert!(steps.windows(2).all(|w| w[0] <= w[1]));
+    }
+}

@@ -1,0 +1,209 @@
+//! Store forwarding: what a load costs that reads what was just stored, by where in the line both
+//! begin, and in the cases that matter.
+
+use std::collections::BTreeSet;
+
+use plotters::backend::DrawingBackend;
+use probecard_probes::probe::Unit;
+
+use super::canvas::{Canvas, Drawing, wrap};
+use super::frame::{LEFT, WIDTH, heading};
+use super::heat::Heat;
+use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
+use super::{Picture, notes, picture};
+use crate::metrics::{self, Setting};
+use crate::report::{Summary, format};
+
+const TITLE: &str = "Store forwarding: reading what was just written";
+const PROBE: &str = "store-forwarding";
+const HEIGHT: f64 = 640.0;
+const TOP: f64 = 128.0;
+/// Left edge and side of the matrix.
+const MATRIX: f64 = 66.0;
+const SIDE: f64 = 420.0;
+/// Left edge of the bars, and the end of the longest.
+const BARS: f64 = 560.0;
+const LONGEST: f64 = 824.0;
+const ROW: f64 = 46.0;
+const LINE_BYTES: i64 = 64;
+
+/// The data of the picture.
+pub(super) struct StoreForwarding {
+    matrix: Option<Heat>,
+    /// How many offsets lie below each line border, by rows and columns.
+    borders: (Vec<usize>, Vec<usize>),
+    cases: Vec<(String, f64)>,
+    unit: Unit,
+    note: String,
+    machine: String,
+}
+
+impl StoreForwarding {
+    /// `None` when the card has neither matrix nor cases.
+    pub(super) fn of(summary: &Summary) -> Option<StoreForwarding> {
+        let forward = metrics::settings(&summary.card, PROBE, "forward");
+        let case = metrics::settings(&summary.card, PROBE, "forward_case");
+        // Without the clock beside every point, times must do.
+        let cycles = forward.iter().chain(&case).all(|s| s.cycles.is_some());
+        let unit = if cycles { Unit::Cycles } else { Unit::Ns };
+        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+        let (stores, loads) = (offsets(&forward, "store_offset"), offsets(&forward, "load_offset"));
+        let cell = |store: i64, load: i64| {
+            let is = |s: &&Setting| {
+                s.int("store_offset") == Some(store) && s.int("load_offset") == Some(load)
+            };
+            forward.iter().find(is).and_then(y)
+        };
+        let cells = stores.iter().map(|s| loads.iter().map(|l| cell(*s, *l)).collect()).collect();
+        let names = |offsets: &[i64]| offsets.iter().map(i64::to_string).collect();
+        let matrix = Heat::new(names(&stores), names(&loads), cells, unit);
+        let mut cases: Vec<(String, f64)> =
+            case.iter().filter_map(|s| Some((s.params.get("case")?.to_string(), y(s)?))).collect();
+        cases.extend(alias(summary, unit));
+        cases.sort_by(|a, b| a.1.total_cmp(&b.1));
+        (matrix.is_some() || !cases.is_empty()).then(|| StoreForwarding {
+            matrix,
+            borders: (line_borders(&stores), line_borders(&loads)),
+            cases,
+            unit,
+            note: notes(&[forward, case].concat()),
+            machine: summary.card.header.machine.title(),
+        })
+    }
+
+    pub(super) fn picture(&self) -> Picture {
+        let caption = format!(
+            "A store of eight bytes is followed at once by a load of eight bytes; the matrix is the \
+             time of such a pair, by the offsets at which both begin. On the diagonal the load reads \
+             exactly what was stored and gets it straight from the store buffer; beside it, it reads \
+             a part of that and has to wait until the store is done; far from it, the two have \
+             nothing to do with each other. The lines mark the border of a cache line, which accesses \
+             that begin less than eight bytes before it cross.{}",
+            self.note
+        );
+        picture("store_forwarding", TITLE, caption, self)
+    }
+}
+
+/// A load exactly 4096 bytes from a store looks like one of the same address at first.
+fn alias(summary: &Summary, unit: Unit) -> Option<(String, f64)> {
+    let id = if unit == Unit::Cycles {
+        "store_forward.alias_4k_cycles"
+    } else {
+        "store_forward.alias_4k_ns"
+    };
+    let value = summary.metrics.get(id)?;
+    Some(("4096 bytes apart (4K aliasing)".into(), format::believable(value).filter(|v| *v > 0.0)?))
+}
+
+fn offsets(settings: &[Setting], name: &str) -> Vec<i64> {
+    let offsets: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
+    offsets.into_iter().collect()
+}
+
+/// Before which of the offsets a line border lies.
+fn line_borders(offsets: &[i64]) -> Vec<usize> {
+    let line = |offset: i64| offset.div_euclid(LINE_BYTES);
+    let pairs = offsets.windows(2).enumerate();
+    pairs.filter(|(_, w)| line(w[0]) != line(w[1])).map(|(i, _)| i + 1).collect()
+}
+
+impl Drawing for StoreForwarding {
+    fn size(&self) -> (f64, f64) {
+        let bars = TOP + ROW * self.cases.len() as f64 + 30.0;
+        (WIDTH, if self.matrix.is_some() { HEIGHT.max(bars) } else { bars })
+    }
+
+    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+        heading(c, TITLE, &self.machine);
+        if let Some(matrix) = &self.matrix {
+            c.text((MATRIX, TOP - 34.0), "Store and load by their offsets", BODY.bold());
+            c.text((LEFT, TOP - 12.0), "store begins at byte", SMALL);
+            matrix.draw(c, (MATRIX, TOP), (SIDE, SIDE));
+            let x_name = (MATRIX + SIDE, TOP + SIDE + 38.0);
+            c.text(x_name, "load begins at byte", SMALL.align(Align::Right));
+            self.draw_borders(c, matrix);
+            let unit = format!("{} per pair", matrix.unit().symbol());
+            matrix.legend(c, (MATRIX, TOP + SIDE + 56.0), SIDE - 110.0, &unit);
+        }
+        if !self.cases.is_empty() {
+            self.draw_cases(c);
+        }
+    }
+}
+
+impl StoreForwarding {
+    fn draw_borders<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, matrix: &Heat) {
+        let (rows, columns) = matrix.size();
+        for (i, below) in self.borders.1.iter().enumerate() {
+            let x = MATRIX + SIDE * *below as f64 / columns as f64;
+            c.line((x, TOP - 6.0), (x, TOP + SIDE), 1.4, VERMILION);
+            if i == 0 {
+                let set = SMALL.ink(VERMILION).align(Align::Right);
+                c.text((MATRIX + SIDE, TOP - 12.0), "border of a line", set);
+            }
+        }
+        for below in &self.borders.0 {
+            let y = TOP + SIDE * *below as f64 / rows as f64;
+            c.line((MATRIX, y), (MATRIX + SIDE + 6.0, y), 1.4, VERMILION);
+        }
+    }
+
+    fn draw_cases<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+        c.text((BARS, TOP - 34.0), "What the load reads", BODY.bold());
+        let most = self.cases.iter().map(|case| case.1).fold(0.0, f64::max);
+        for (i, (name, value)) in self.cases.iter().enumerate() {
+            let top = TOP + ROW * i as f64;
+            for line in wrap(name, WIDTH - LEFT - BARS, 1, SMALL) {
+                c.text((BARS, top + 12.0), &line, SMALL.ink(INK));
+            }
+            let end = BARS + (LONGEST - BARS) * value / most;
+            c.rect((BARS, top + 18.0), (end, top + 32.0), BLUE);
+            let text =
+                if i == 0 { format::quantity(*value, self.unit) } else { format::number(*value) };
+            c.tag((end + 6.0, top + 29.5), &text, SMALL.ink(INK));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::plots::canvas::svg;
+
+    #[test]
+    fn matrix_border_cases_and_aliasing_are_drawn() {
+        let forwarding = StoreForwarding::of(&fixture::memory()).unwrap();
+        let svg = svg(&forwarding, TITLE);
+        for text in
+            ["store begins", "border of a line", "cycles per pair", "4K aliasing", "across a page"]
+        {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn line_borders_lie_where_the_line_changes() {
+        assert_eq!(line_borders(&[0, 32, 60, 64, 72, 128]), [3, 5]);
+        assert_eq!(line_borders(&[-8, 0, 8]), [1]);
+        assert!(line_borders(&[0, 8]).is_empty() && line_borders(&[]).is_empty());
+    }
+
+    #[test]
+    fn either_half_is_a_picture_and_none_is_none() {
+        let mut cases = fixture::memory().card;
+        cases.points.retain(|p| p.quantity == "forward_case");
+        let cases = StoreForwarding::of(&Summary::of(cases)).unwrap();
+        assert!(cases.matrix.is_none() && !svg(&cases, TITLE).contains("NaN"));
+        let mut matrix = fixture::memory().card;
+        matrix.points.retain(|p| p.quantity == "forward");
+        // A hole in the matrix, and no clock.
+        matrix.points.retain(|p| p.params.values().any(|v| v.to_string() != "8"));
+        matrix.points.iter_mut().for_each(|p| p.core_ghz = Vec::new());
+        let matrix = StoreForwarding::of(&Summary::of(matrix)).unwrap();
+        assert!(matrix.cases.is_empty());
+        assert!(svg(&matrix, TITLE).contains("ns per pair"));
+        assert!(StoreForwarding::of(&fixture::empty()).is_none());
+    }
+}
