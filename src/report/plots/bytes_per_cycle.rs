@@ -68,14 +68,14 @@ impl BytesPerCycle {
 
     pub(super) fn picture(&self) -> Picture {
         let limit = if self.limits() {
-            " The red tick is what is published of the core's load and store paths; a bar that ends \
+            " The orange tick is what is published of the core's load and store paths; a bar that ends \
              well before it leaves something over."
         } else {
             ""
         };
         let caption = format!(
             "Bytes that one thread moves in a core cycle, at its best width, for each kernel and \
-             level; all bars have the same scale. Pale bars: the rounds disagree.{limit} Copy, \
+             level; all bars have the same scale. Hollow bars: the rounds disagree.{limit} Copy, \
              triad and update count every byte read and every byte written."
         );
         picture("bytes_per_cycle", TITLE, caption, self)
@@ -211,7 +211,7 @@ mod tests {
         let (left, width) = places[places.len() - 1];
         assert!(left + width + NUMBER <= BARS.1 + 1e-9, "{left} {width}");
         assert!(svg(&bars, TITLE).contains("published limit"));
-        assert!(bars.picture().caption.contains("red tick"));
+        assert!(bars.picture().caption.contains("orange tick"));
     }
 
     #[test]

@@ -94,3 +94,59 @@ fn picture(
         png: canvas::png(drawing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::report::fixture;
+
+    fn names(summary: &Summary) -> Vec<&'static str> {
+        all(summary).iter().map(|p| p.name).collect()
+    }
+
+    #[test]
+    fn each_probe_alone_has_its_own_pictures() {
+        let card = fixture::two_nodes().card;
+        let alone = |probe: &str| {
+            let mut card = card.clone();
+            card.points.retain(|p| p.probe == probe);
+            names(&Summary::of(card))
+        };
+        assert_eq!(alone("memory-bandwidth"), ["bandwidth", "bytes_per_cycle"]);
+        assert_eq!(alone("loaded-latency"), ["loaded_latency"]);
+        assert_eq!(alone("memory-parallelism"), ["parallelism"]);
+        assert_eq!(alone("store-forwarding"), ["store_forwarding"]);
+        assert_eq!(alone("tlb"), ["tlb"]);
+        assert_eq!(alone("numa"), ["numa"]);
+        assert_eq!(alone("cache-structure"), [] as [&str; 0]);
+    }
+
+    /// A run that ends early leaves a point or two of a sweep behind.
+    #[test]
+    fn the_beginning_of_a_sweep_draws_no_nonsense() {
+        let card = fixture::two_nodes().card;
+        let probes: BTreeSet<&str> = card.points.iter().map(|p| p.probe.as_str()).collect();
+        for probe in probes {
+            for most in [1, 2] {
+                let mut few = card.clone();
+                let mut seen: Vec<(String, usize)> = Vec::new();
+                few.points.retain(|p| {
+                    let at = seen.iter().position(|s| s.0 == p.quantity).unwrap_or_else(|| {
+                        seen.push((p.quantity.clone(), 0));
+                        seen.len() - 1
+                    });
+                    seen[at].1 += usize::from(p.probe == probe);
+                    p.probe == probe && seen[at].1 <= most
+                });
+                for picture in all(&Summary::of(few)) {
+                    let nonsense = ["NaN", "inf", "2147483647", "-2147483648"];
+                    for word in nonsense {
+                        assert!(!picture.svg.contains(word), "{probe}, {}: {word}", picture.name);
+                    }
+                }
+            }
+        }
+    }
+}
