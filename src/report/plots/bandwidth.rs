@@ -78,7 +78,10 @@ impl Bandwidth {
     /// `None` when the card has no bandwidths.
     pub(super) fn of(summary: &Summary) -> Option<Bandwidth> {
         let mut settings = metrics::settings(&summary.card, PROBE, "time_per_byte");
-        settings.retain(|s| matches!(s.int("threads"), None | Some(1)));
+        // Where there is one CPU, all of them together are one thread too.
+        settings.retain(|s| {
+            matches!(s.int("threads"), None | Some(1)) && !s.params.contains_key("cpus")
+        });
         let panels = PANELS.iter().filter_map(|(kernel, title, beside)| {
             let mut lines = widths(&settings, kernel);
             // Alone they would be a comparison with nothing.

@@ -24,7 +24,7 @@ const SIDE: f64 = 420.0;
 /// Left edge of the bars, and the end of the longest.
 const BARS: f64 = 560.0;
 const LONGEST: f64 = 824.0;
-const ROW: f64 = 46.0;
+const ROW: f64 = 40.0;
 const LINE_BYTES: i64 = 64;
 
 /// The data of the picture.
@@ -34,6 +34,8 @@ pub(super) struct StoreForwarding {
     borders: (Vec<usize>, Vec<usize>),
     cases: Vec<(String, f64)>,
     unit: Unit,
+    /// What a load loses that only seems to read what was stored.
+    alias: Option<f64>,
     note: String,
     machine: String,
 }
@@ -57,43 +59,70 @@ impl StoreForwarding {
         let cells = stores.iter().map(|s| loads.iter().map(|l| cell(*s, *l)).collect()).collect();
         let names = |offsets: &[i64]| offsets.iter().map(i64::to_string).collect();
         let matrix = Heat::new(names(&stores), names(&loads), cells, unit);
-        let mut cases: Vec<(String, f64)> =
-            case.iter().filter_map(|s| Some((s.params.get("case")?.to_string(), y(s)?))).collect();
-        cases.extend(alias(summary, unit));
+        let mut cases: Vec<(String, f64)> = case
+            .iter()
+            .filter_map(|s| Some((words(&s.params.get("case")?.to_string())?, y(s)?)))
+            .collect();
         cases.sort_by(|a, b| a.1.total_cmp(&b.1));
         (matrix.is_some() || !cases.is_empty()).then(|| StoreForwarding {
             matrix,
             borders: (line_borders(&stores), line_borders(&loads)),
             cases,
             unit,
+            alias: alias(summary, unit),
             note: notes(&[forward, case].concat()),
             machine: summary.card.header.machine.title(),
         })
     }
 
     pub(super) fn picture(&self) -> Picture {
+        let alias = self.alias.map_or(String::new(), |extra| {
+            let extra = format::quantity(extra, self.unit);
+            format!(
+                " A load 4096 bytes from an unrelated store looks like one of the same address at \
+                 first, and takes {extra} longer (4K aliasing)."
+            )
+        });
         let caption = format!(
             "A store of eight bytes is followed at once by a load of eight bytes; the matrix is the \
              time of such a pair, by the offsets at which both begin. On the diagonal the load reads \
              exactly what was stored and gets it straight from the store buffer; beside it, it reads \
              a part of that and has to wait until the store is done; far from it, the two have \
              nothing to do with each other. The lines mark the border of a cache line, which accesses \
-             that begin less than eight bytes before it cross.{}",
+             that begin less than eight bytes before it cross.{alias}{}",
             self.note
         );
         picture("store_forwarding", TITLE, caption, self)
     }
 }
 
-/// A load exactly 4096 bytes from a store looks like one of the same address at first.
-fn alias(summary: &Summary, unit: Unit) -> Option<(String, f64)> {
-    let id = if unit == Unit::Cycles {
-        "store_forward.alias_4k_cycles"
-    } else {
-        "store_forward.alias_4k_ns"
+/// A load 4096 bytes from a store looks at first like one of the same address.
+fn alias(summary: &Summary, unit: Unit) -> Option<f64> {
+    let unit = if unit == Unit::Cycles { "cycles" } else { "ns" };
+    let value = summary.metrics.get(&format!("store_forward.alias_4k_{unit}"))?;
+    format::believable(value)
+}
+
+/// A case as readers understand it; `None` for those that are only there to be subtracted.
+fn words(case: &str) -> Option<String> {
+    let words = match case {
+        "multiply" => return None,
+        case if case.ends_with("_and_multiply") => return None,
+        "same" => "the same 8 bytes",
+        "same_in_small_loop" => "the same, in a small loop",
+        "narrow_at_start" => "the first 4 of 8 bytes stored",
+        "narrow_at_end" => "the last 4 of 8 bytes stored",
+        "load_wider" => "8 bytes, 4 of them just stored",
+        "load_4_later" => "8 bytes, from 4 after the stored",
+        "load_4_earlier" => "8 bytes, from 4 before the stored",
+        "two_stores" => "8 bytes of two stores",
+        "line_crossing" => "the same, across a line border",
+        "page_crossing" => "the same, across a page border",
+        "vector_16" => "the same 16 bytes, as a vector",
+        "vector_32" => "the same 32 bytes, as a vector",
+        other => return Some(other.replace('_', " ")),
     };
-    let value = summary.metrics.get(id)?;
-    Some(("4096 bytes apart (4K aliasing)".into(), format::believable(value).filter(|v| *v > 0.0)?))
+    Some(words.to_owned())
 }
 
 fn offsets(settings: &[Setting], name: &str) -> Vec<i64> {
@@ -158,10 +187,10 @@ impl StoreForwarding {
                 c.text((BARS, top + 12.0), &line, SMALL.ink(INK));
             }
             let end = BARS + (LONGEST - BARS) * value / most;
-            c.rect((BARS, top + 18.0), (end, top + 32.0), BLUE);
+            c.rect((BARS, top + 18.0), (end, top + 30.0), BLUE);
             let text =
                 if i == 0 { format::quantity(*value, self.unit) } else { format::number(*value) };
-            c.tag((end + 6.0, top + 29.5), &text, SMALL.ink(INK));
+            c.tag((end + 6.0, top + 28.5), &text, SMALL.ink(INK));
         }
     }
 }
@@ -176,11 +205,18 @@ mod tests {
     fn matrix_border_cases_and_aliasing_are_drawn() {
         let forwarding = StoreForwarding::of(&fixture::memory()).unwrap();
         let svg = svg(&forwarding, TITLE);
-        for text in
-            ["store begins", "border of a line", "cycles per pair", "4K aliasing", "across a page"]
-        {
+        for text in ["store begins", "border of a line", "cycles per pair", "across a page"] {
             assert!(svg.contains(text), "{text}");
         }
+        assert!(!svg.contains("multiply"), "what is only subtracted is no case");
+        assert!(forwarding.picture().caption.contains("cycles longer (4K aliasing)"));
+    }
+
+    #[test]
+    fn cases_are_told_in_words() {
+        assert_eq!(words("line_crossing").unwrap(), "the same, across a line border");
+        assert_eq!(words("some_new_case").unwrap(), "some new case");
+        assert_eq!((words("multiply"), words("same_and_multiply")), (None, None));
     }
 
     #[test]
