@@ -148,8 +148,10 @@ fn variants() -> [Variant; 4] {
     let dense = (16..40).step_by(8).chain((40..=104).step_by(2)).chain((112..=144).step_by(8));
     // Twelve an octave.
     let many = (0..=36).map(|i| ((768.0 * (f64::from(i) / 12.0).exp2()) as usize, "many"));
-    let small = dense.map(|n| (n, "few")).chain([(BETWEEN, "between")]);
-    let control = [16, 64, BETWEEN, 768, 3072, MOST_PAGES].map(|n| (n, "control"));
+    let between = [BETWEEN, 256, 384, 512].map(|n| (n, "between"));
+    let small = dense.map(|n| (n, "few")).chain(between);
+    let control =
+        [16, 64, BETWEEN, 256, 384, 512, 768, 1536, 3072, MOST_PAGES].map(|n| (n, "control"));
     [
         Variant { name: "4k", counts: small.chain(many).collect() },
         Variant { name: "4k_control", counts: control.into() },
