@@ -137,7 +137,7 @@ impl Drawing for BytesPerCycle {
         let (unit, places) = self.places();
         for ((name, bars), (left, width)) in self.levels.iter().zip(places) {
             c.text((left, TOP - 18.0), name, BODY.bold());
-            for tick in round_ticks(0.0, width / unit, (width / 70.0).max(1.0)) {
+            for tick in round_ticks(0.0, width / unit, (width / 45.0).max(1.0)) {
                 let x = left + tick * unit;
                 c.line(
                     (x, TOP - 2.0),

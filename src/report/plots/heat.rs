@@ -200,25 +200,47 @@ fn blocks(cells: &[Vec<Option<f64>>], block: usize) -> Vec<Vec<Option<f64>>> {
     cells.chunks(block).map(row).collect()
 }
 
+/// Values within this of a border are as good as on it.
+const NEAR: f64 = 0.05;
+/// A border with so many times more values on it than an even spread would put there draws their
+/// noise.
+const CROWD: f64 = 2.5;
+
 /// Round values that divide the range into at most as many parts as there are colours; a few
-/// outliers do not stretch it. `None` without values.
+/// outliers do not stretch it, and none goes through a crowd of like values. `None` without values.
 fn borders(values: &[f64]) -> Option<Vec<f64>> {
     let (low, high) = (quantile(values, 0.02)?, quantile(values, 0.98)?);
     // Differences of a twentieth are no pattern.
-    if high <= low * 1.05 {
+    if high <= low * (1.0 + NEAR) {
         return Some(Vec::new());
     }
+    let even = 2.0 * NEAR / (high / low.max(high * 1e-3)).ln();
+    let crowded = |border: f64| {
+        let near = values.iter().filter(|v| (**v / border - 1.0).abs() < NEAR).count();
+        near as f64 > CROWD * even * values.len() as f64
+    };
     let most = HEAT.len() - 1;
     let inside = |ticks: Vec<f64>| -> Vec<f64> {
-        ticks.into_iter().filter(|t| *t > low * 1.001 && *t < high * 0.999).collect()
+        let between = |t: &f64| *t > low * 1.001 && *t < high * 0.999;
+        ticks.into_iter().filter(between).filter(|t| !crowded(*t)).collect()
     };
-    let log = inside(if low > 0.0 { one_two_five(low, high) } else { Vec::new() });
+    let log = inside(if low > 0.0 { log_steps(low, high) } else { Vec::new() });
     if high > 8.0 * low && (3..=most).contains(&log.len()) {
         return Some(log);
     }
     // The finest round ones that there are colours for.
-    let linear = (1..=12).rev().map(|count| inside(round_ticks(low, high, f64::from(count))));
+    let linear = (1..=14).rev().map(|count| inside(round_ticks(low, high, f64::from(count))));
     linear.into_iter().find(|ticks| ticks.len() <= most)
+}
+
+/// 1, 1.5, 2, 3, 5, 7, 10, 15, … within a decade and a half, beyond that only powers of ten in
+/// three steps.
+fn log_steps(low: f64, high: f64) -> Vec<f64> {
+    if high > 30.0 * low {
+        return one_two_five(low, high);
+    }
+    let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    decades.flat_map(|e| [1.0, 1.5, 2.0, 3.0, 5.0, 7.0].map(|m| m * 10f64.powi(e))).collect()
 }
 
 #[cfg(test)]
@@ -287,6 +309,10 @@ mod tests {
         assert_eq!(borders(&values).unwrap(), plain);
         assert!(plain.len() >= 3 && plain.len() < HEAT.len(), "{plain:?}");
         assert_eq!(borders(&[7.0, 7.01]), Some(Vec::new()));
+        // Half of the values scatter around 1, as many around 20: no border lies there.
+        let around = |middle: f64| (0..50).map(move |i| middle * (0.98 + 0.0008 * f64::from(i)));
+        let two = borders(&around(1.0).chain(around(20.0)).collect::<Vec<f64>>()).unwrap();
+        assert!(two.len() > 2 && !two.contains(&1.0) && !two.contains(&20.0), "{two:?}");
         assert_eq!(borders(&[]), None);
         assert!(borders(&[1.0, 3.0, 40.0, 800.0]).unwrap().len() < HEAT.len());
         assert!(borders(&[10.0, 30.0, 40.0, 280.0]).unwrap().contains(&100.0));

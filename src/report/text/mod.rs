@@ -84,8 +84,10 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
             continue;
         }
         sheet.heading(family.name);
+        // Ids may take the room of a column that is empty.
+        let cycles = there.iter().any(|p| p.cycles.is_some());
         for pair in there {
-            metric(sheet, pair, key);
+            metric(sheet, pair, key, cycles);
         }
         unavailable(sheet, &missing);
     }
@@ -101,12 +103,12 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
 }
 
 /// Mark, name, value, interval, cycles and, where there is room, what is published.
-fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>) {
+fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) {
     let value = pair.main;
     let (mark, style) = mark(value.state);
     let wide = sheet.width() >= 100;
     let published = if wide { 28 } else { 0 };
-    let twin = if sheet.width() >= 80 { 15 } else { 0 };
+    let twin = if sheet.width() >= 80 && cycles { 15 } else { 0 };
     let name = sheet.width() - (2 + 12 + 14 + 4 + twin + published);
     let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
     let cycles = pair
