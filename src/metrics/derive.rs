@@ -337,8 +337,10 @@ fn malformed() -> String {
 
 fn matches(select: &Select, point: &Point) -> bool {
     point.quantity == select.quantity
-        && select.params.iter().all(|(name, value)| {
-            point.params.get(name.as_ref()).is_some_and(|p| p.to_string() == *value)
+        && select.params.iter().all(|(name, value)| match point.params.get(name.as_ref()) {
+            Some(Param::Text(text)) => text == value,
+            Some(number) => number.to_string() == *value,
+            None => false,
         })
 }
 

@@ -1,6 +1,7 @@
 //! Cards made in memory for the tests of the reports.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use probecard_probes::machine::Machine;
 use probecard_probes::probe::{Better, Level, Tier, Unit};
@@ -18,6 +19,11 @@ pub(crate) const GAPS: usize = 1_206;
 
 /// A machine, a full card, and something of everything that a report must show.
 pub(crate) fn summary() -> Summary {
+    static MADE: LazyLock<Summary> = LazyLock::new(make_summary);
+    MADE.clone()
+}
+
+fn make_summary() -> Summary {
     let mut card = blank("9B45");
     card.points = points();
     card.header.declarations = memory::declarations();
@@ -41,6 +47,11 @@ pub(crate) fn summary() -> Summary {
 
 /// A Zen 4 guest whose metrics and findings all come from its points.
 pub(crate) fn memory() -> Summary {
+    static MADE: LazyLock<Summary> = LazyLock::new(make_memory);
+    MADE.clone()
+}
+
+fn make_memory() -> Summary {
     let mut card = summary().card;
     card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
     let latency = probecard_probes::suite::memory_latency::PROBE.declaration();
