@@ -12,6 +12,7 @@ mod arch;
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("no kernels for this architecture yet: add a folder beside kernel/x86_64");
 
+pub mod bandwidth;
 pub mod branch;
 pub mod chain;
 pub mod chase;

@@ -1,0 +1,580 @@
+//! Streams through memory: reading, writing, copying and their mixtures, at every width.
+//!
+//! A [`Field`] is one thread's memory. Sources hold a known word at each place, so that whatever a
+//! loop did can be checked without a second copy: the last word it read, the sum of all it read,
+//! what it stored at places that were spoilt before.
+
+use std::io;
+
+use super::arch;
+use super::arch::bandwidth::Walk;
+use crate::sys::memory::{Buffer, Pages};
+
+/// Bytes of each array that a loop takes at least.
+pub const BLOCK: usize = 512;
+
+/// 64-bit words in a block.
+const WORDS: usize = BLOCK / 8;
+
+/// What is done with the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// Loads, and no arithmetic.
+    Read,
+    /// Loads, added up in eight registers.
+    ReadSum,
+    /// Stores.
+    Write,
+    /// Stores past the caches, and a fence at the end.
+    WriteNt,
+    /// Loads and stores.
+    Copy,
+    /// Loads, and stores past the caches.
+    CopyNt,
+    /// a = b + s·c in 64-bit floating point.
+    Triad,
+    /// An addition to each word in its place.
+    Update,
+    /// One `rep movsb`.
+    Movsb,
+    /// The C library's memcpy.
+    Memcpy,
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Kernel; 10] = [
+        Kernel::Read,
+        Kernel::ReadSum,
+        Kernel::Write,
+        Kernel::WriteNt,
+        Kernel::Copy,
+        Kernel::CopyNt,
+        Kernel::Triad,
+        Kernel::Update,
+        Kernel::Movsb,
+        Kernel::Memcpy,
+    ];
+
+    /// The name in parameters and ids.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Read => "read",
+            Kernel::ReadSum => "read_sum",
+            Kernel::Write => "write",
+            Kernel::WriteNt => "write_nt",
+            Kernel::Copy => "copy",
+            Kernel::CopyNt => "copy_nt",
+            Kernel::Triad => "triad",
+            Kernel::Update => "update",
+            Kernel::Movsb => "movsb",
+            Kernel::Memcpy => "memcpy",
+        }
+    }
+
+    /// Arrays that it goes through.
+    pub fn arrays(self) -> usize {
+        match self {
+            Kernel::Read | Kernel::ReadSum | Kernel::Write | Kernel::WriteNt | Kernel::Update => 1,
+            Kernel::Copy | Kernel::CopyNt | Kernel::Movsb | Kernel::Memcpy => 2,
+            Kernel::Triad => 3,
+        }
+    }
+
+    /// Bytes loaded and stored for each byte of an array: an update does both to the same byte.
+    pub fn accesses(self) -> usize {
+        if self == Kernel::Update { 2 } else { self.arrays() }
+    }
+
+    /// Whether the width of the registers is ours to choose.
+    pub fn has_widths(self) -> bool {
+        !matches!(self, Kernel::Movsb | Kernel::Memcpy)
+    }
+
+    /// Arrays that are read and keep what they hold.
+    fn sources(self) -> usize {
+        match self {
+            Kernel::Write | Kernel::WriteNt | Kernel::Update => 0,
+            Kernel::Read | Kernel::ReadSum => 1,
+            _ => self.arrays() - 1,
+        }
+    }
+
+    fn has_target(self) -> bool {
+        !matches!(self, Kernel::Read | Kernel::ReadSum)
+    }
+}
+
+/// A width of registers that this CPU has, proven by holding it.
+#[derive(Clone, Copy, Debug)]
+pub struct Width(arch::bandwidth::Width);
+
+impl Width {
+    /// Those of this CPU, narrow first.
+    pub fn detect() -> Vec<Width> {
+        arch::bandwidth::Width::detect().into_iter().map(Width).collect()
+    }
+
+    /// The name in parameters.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// What the registers hold before and after a loop.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub(super) [u64; WORDS]);
+
+/// The factor of the triad. Multiplying by it is exact, so that a fused multiply-add and a
+/// multiplication with an addition give the same.
+const FACTOR: f64 = 2.0;
+
+/// The word at each place of a source: as a number 1 and a little more, so that no arithmetic meets
+/// denormals, and different at every place.
+const fn content(word: usize) -> u64 {
+    1.0_f64.to_bits() + word as u64
+}
+
+/// Sum of the contents of `count` words from `first`.
+fn sum_of(first: usize, count: usize) -> u64 {
+    let (first, count) = (first as u64, count as u64);
+    // Of two successive numbers one is even, and half of it is exact before anything wraps.
+    let pairs = if count % 2 == 0 {
+        (count / 2).wrapping_mul(count.wrapping_sub(1))
+    } else {
+        count.wrapping_mul((count - 1) / 2)
+    };
+    count.wrapping_mul(content(0).wrapping_add(first)).wrapping_add(pairs)
+}
+
+/// From the start of one array to the start of the next, beyond whole pages, so that no load meets
+/// a store that is still on its way and equal in its lower 12 address bits. Copies here run alike
+/// with 704 to 3776 bytes and lose up to half below 128. An odd number of lines, so that arrays are
+/// never a power of two apart.
+const APART: usize = 4096 - 1024 - 64 * 5;
+
+/// Room that the gaps between arrays take at most, each.
+const GAP: usize = 8192;
+
+/// Places in the target that are spoilt before a timed run and looked at after it.
+const PROBED: usize = 16;
+
+/// The arrays of a kernel in a field.
+#[derive(Clone, Copy, Debug)]
+struct Lay {
+    kernel: Kernel,
+    /// Bytes of each array.
+    len: usize,
+    /// Offsets of the arrays: sources first, the target last.
+    arrays: [usize; 3],
+    /// Where the next run begins, in each array.
+    at: usize,
+}
+
+impl Lay {
+    fn target(&self) -> usize {
+        self.arrays[self.kernel.arrays() - 1]
+    }
+}
+
+/// What the runs since [`Field::prepare`] did.
+#[derive(Debug)]
+struct Done {
+    /// Where they began.
+    from: usize,
+    /// Where the last of them began, and over how many blocks it went.
+    last: (usize, u64),
+    /// Blocks of all of them.
+    blocks: u64,
+    /// The width of the last.
+    width: Option<Width>,
+    /// Offsets in the target, and what was there before.
+    probes: Vec<(usize, u64)>,
+}
+
+/// One thread's memory with the arrays of one kernel at a time.
+#[derive(Debug)]
+pub struct Field {
+    buffer: Buffer,
+    /// Up to here every word is `content`.
+    clean: usize,
+    lay: Lay,
+    lanes: Lanes,
+    /// A new one for each preparation, so that a store that did not happen is seen.
+    pattern: u64,
+    done: Option<Done>,
+    rng: fastrand::Rng,
+}
+
+impl Field {
+    /// A field for working sets of up to `bytes`, first touched by this thread.
+    pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<Field> {
+        let buffer = Buffer::new(bytes.max(Kernel::ALL.len() * GAP), pages)?;
+        let lay = Lay { kernel: Kernel::Read, len: BLOCK, arrays: [0; 3], at: 0 };
+        let rng = fastrand::Rng::with_seed(seed);
+        let lanes = Lanes([0; WORDS]);
+        let mut field = Field { buffer, clean: 0, lay, lanes, pattern: 0, done: None, rng };
+        field.lay(Kernel::Read, BLOCK);
+        Ok(field)
+    }
+
+    /// The memory.
+    pub fn buffer(&self) -> &Buffer {
+        &self.buffer
+    }
+
+    /// Lays the arrays of a kernel over `working_set` bytes and returns how many they really are.
+    pub fn lay(&mut self, kernel: Kernel, working_set: usize) -> usize {
+        let arrays = kernel.arrays();
+        let room = self.buffer.len() - (arrays - 1) * GAP;
+        let len = (working_set.min(room) / arrays / BLOCK).max(1) * BLOCK;
+        // Sources from the bottom, the target at the top: a target spoils no source but in large
+        // working sets.
+        let mut offsets = [0; 3];
+        for i in 1..kernel.sources() {
+            offsets[i] = (offsets[i - 1] + len).next_multiple_of(4096) + APART;
+        }
+        if kernel.has_target() {
+            let apart = if kernel.sources() > 0 { APART * kernel.sources() % 4096 } else { 0 };
+            let top = self.buffer.len() - len - apart;
+            offsets[arrays - 1] = top / 4096 * 4096 + apart;
+        }
+        let top = (0..kernel.sources()).map(|i| offsets[i] + len).max().unwrap_or(0);
+        self.fill(top);
+        self.lay = Lay { kernel, len, arrays: offsets, at: 0 };
+        if kernel.has_target() {
+            self.clean = self.clean.min(self.lay.target());
+        }
+        self.done = None;
+        arrays * len
+    }
+
+    /// Makes the first `to` bytes sources.
+    fn fill(&mut self, to: usize) {
+        let (from, to) = (self.clean / 8, to.div_ceil(8));
+        let words = self.buffer.words_mut().iter_mut().enumerate();
+        words.take(to).skip(from).for_each(|(i, word)| *word = content(i));
+        self.clean = self.clean.max(to * 8);
+    }
+
+    /// Bytes loaded and stored by a lap through the arrays.
+    pub fn lap(&self) -> u64 {
+        (self.lay.len * self.lay.kernel.accesses()) as u64
+    }
+
+    /// Bytes loaded and stored by the smallest run.
+    pub fn block(&self) -> u64 {
+        (BLOCK * self.lay.kernel.accesses()) as u64
+    }
+
+    /// Gets ready for runs of at least `bytes`, outside the timed region: spoils places that they
+    /// must overwrite.
+    pub fn prepare(&mut self, bytes: u64) {
+        self.pattern = self.pattern.wrapping_add(content(1));
+        self.lanes.0.fill(match self.lay.kernel {
+            Kernel::Triad => FACTOR.to_bits(),
+            Kernel::Update => 1,
+            _ => self.pattern,
+        });
+        let Lay { kernel, len, at, .. } = self.lay;
+        let mut probes = Vec::new();
+        if kernel.has_target() {
+            let words = (bytes / self.block()).clamp(1, (len / BLOCK) as u64) * WORDS as u64;
+            for _ in 0..PROBED {
+                let offset = (at + self.rng.u64(..words) as usize * 8) % len;
+                probes.push((offset, self.target_word(offset)));
+            }
+            if kernel != Kernel::Update {
+                let target = self.lay.target();
+                for &(offset, _) in &probes {
+                    let spoilt = !self.word_of(offset, 0);
+                    self.buffer.words_mut()[(target + offset) / 8] = spoilt;
+                }
+            }
+        }
+        self.done = Some(Done { from: at, last: (at, 0), blocks: 0, width: None, probes });
+    }
+
+    /// The word that a run leaves at `offset` of the target, which held `before`.
+    fn word_of(&self, offset: usize, before: u64) -> u64 {
+        let lay = &self.lay;
+        let source = |i: usize| content((lay.arrays[i] + offset) / 8);
+        match lay.kernel {
+            Kernel::Write | Kernel::WriteNt => self.pattern,
+            Kernel::Triad => {
+                (f64::from_bits(source(0)) + FACTOR * f64::from_bits(source(1))).to_bits()
+            }
+            Kernel::Update => {
+                let done = self.done.as_ref();
+                before.wrapping_add(done.map_or(0, |d| visits(d.from, lay.len, d.blocks, offset)))
+            }
+            _ => source(0),
+        }
+    }
+
+    fn target_word(&self, offset: usize) -> u64 {
+        let at = self.lay.target() + offset;
+        let mut word = [0; 8];
+        word.copy_from_slice(&self.buffer.bytes()[at..at + 8]);
+        u64::from_ne_bytes(word)
+    }
+
+    /// Runs the kernel over `bytes` loaded and stored, from where the last run ended, lap after
+    /// lap. The width is of no matter to kernels that choose their own.
+    #[inline]
+    pub fn run(&mut self, width: Width, bytes: u64) {
+        let blocks = (bytes / self.block()).max(1);
+        if let Some(done) = &mut self.done {
+            done.last = (self.lay.at, blocks);
+            done.blocks += blocks;
+            done.width = Some(width);
+        }
+        match width.0.stream(self.lay.kernel) {
+            Some(stream) => self.stream(stream, blocks),
+            None => self.copy(blocks),
+        }
+    }
+
+    fn stream(&mut self, stream: arch::bandwidth::Stream, blocks: u64) {
+        let lay = &self.lay;
+        let base = self.buffer.base().wrapping_add(lay.arrays[0]);
+        let apart = |i: usize| lay.arrays[i].wrapping_sub(lay.arrays[0]).cast_signed();
+        let walk = Walk {
+            at: base.wrapping_add(lay.at),
+            base,
+            end: base.wrapping_add(lay.len),
+            blocks,
+            second: apart(1),
+            third: apart(2),
+        };
+        // SAFETY: the width was detected (its token); `lay` put every array of the kernel into the
+        // buffer, which is ours alone, at multiples of 64 and with a length of whole blocks; `at`
+        // is a multiple of the block below that length.
+        let stopped = unsafe { stream(&walk, &mut self.lanes) };
+        self.lay.at = stopped.addr() - base.addr();
+    }
+
+    fn copy(&mut self, blocks: u64) {
+        let Lay { kernel, len, arrays, .. } = self.lay;
+        let mut left = usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(BLOCK);
+        while left > 0 {
+            let at = self.lay.at;
+            let now = left.min(len - at);
+            let from = self.buffer.base().wrapping_add(arrays[0] + at);
+            let to = self.buffer.base().wrapping_add(arrays[1] + at);
+            if kernel == Kernel::Movsb {
+                // SAFETY: `lay` put both arrays into the buffer, apart from each other, and
+                // at + now does not exceed their length.
+                unsafe { arch::bandwidth::movsb(to, from, now) };
+            } else {
+                // SAFETY: as above.
+                unsafe { libc::memcpy(to.cast(), from.cast(), now) };
+            }
+            self.lay.at = (at + now) % len;
+            left -= now;
+        }
+    }
+
+    /// Whether the runs since the last preparation did what they should; if not, what is wrong.
+    pub fn check(&mut self) -> Result<(), String> {
+        let Some(done) = self.done.as_ref() else { return Ok(()) };
+        let Some(width) = done.width else { return Ok(()) };
+        let Lay { kernel, len, arrays, at } = self.lay;
+        let verdict = |what: &str, is: u64, should: u64| {
+            let (kernel, width) = (kernel.name(), width.name());
+            let wrong = || format!("{kernel} {width}: {what} is {is:#x} and should be {should:#x}");
+            (is == should).then_some(()).ok_or_else(wrong)
+        };
+        let end = ahead(done.from, len, done.blocks);
+        verdict("the end", at as u64, end as u64)?;
+        let words = width.0.words();
+        if kernel == Kernel::Read {
+            let last = content((arrays[0] + (end + len - 8) % len) / 8);
+            verdict("the last word", self.lanes.0[words - 1], last)?;
+        }
+        if kernel == Kernel::ReadSum {
+            let lanes = &self.lanes.0[..8 * words];
+            let sum = lanes.iter().fold(0_u64, |sum, &lane| sum.wrapping_add(lane));
+            verdict("the sum", sum, self.sum(done.last.0, done.last.1))?;
+        }
+        for &(offset, before) in &done.probes {
+            let what = format!("the word at {offset} of {len} bytes");
+            verdict(&what, self.target_word(offset), self.word_of(offset, before))?;
+        }
+        self.done = None;
+        Ok(())
+    }
+
+    /// Sum over `blocks` of the source from `from`, lap after lap.
+    fn sum(&self, from: usize, blocks: u64) -> u64 {
+        let len = self.lay.len;
+        let first = self.lay.arrays[0] / 8;
+        let part = |from: usize, bytes: usize| sum_of(first + from / 8, bytes / 8);
+        let bytes = blocks as usize * BLOCK;
+        let head = bytes.min(len - from);
+        let (laps, tail) = ((bytes - head) / len, (bytes - head) % len);
+        part(from, head)
+            .wrapping_add(part(0, len).wrapping_mul(laps as u64))
+            .wrapping_add(part(0, tail))
+    }
+}
+
+/// Where one is after so many blocks.
+fn ahead(at: usize, len: usize, blocks: u64) -> usize {
+    let laps = (len / BLOCK) as u64;
+    (at + (blocks % laps) as usize * BLOCK) % len
+}
+
+/// How often `blocks` from `at` come by the offset.
+fn visits(at: usize, len: usize, blocks: u64, offset: usize) -> u64 {
+    let first = (offset + len - at) % len / BLOCK;
+    let lap = (len / BLOCK) as u64;
+    blocks.saturating_sub(first as u64).div_ceil(lap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field() -> Field {
+        Field::new(1 << 20, Pages::Small, 1).unwrap()
+    }
+
+    /// What the target holds after a lap, byte for byte.
+    fn lap(field: &mut Field, kernel: Kernel, width: Width, set: usize) -> Vec<u8> {
+        field.lay(kernel, set);
+        let target = field.lay.target();
+        let len = field.lay.len;
+        field.buffer.bytes_mut()[target..target + len].fill(0xa5);
+        field.pattern = 0;
+        field.prepare(field.lap());
+        field.run(width, field.lap());
+        field.check().unwrap();
+        field.buffer.bytes()[target..target + len].to_vec()
+    }
+
+    fn writers() -> impl Iterator<Item = Kernel> {
+        Kernel::ALL.into_iter().filter(|k| k.has_target())
+    }
+
+    #[test]
+    fn every_width_leaves_what_the_scalar_loop_leaves() {
+        let mut field = field();
+        let scalar = Width::detect()[0];
+        for kernel in writers() {
+            for set in [BLOCK, 3 * BLOCK, 5 * BLOCK + 1, 24 << 10, 300_000] {
+                let twin = lap(&mut field, kernel, scalar, set);
+                for width in Width::detect() {
+                    let name = (kernel.name(), width.name(), set);
+                    assert_eq!(lap(&mut field, kernel, width, set), twin, "{name:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_scalar_loop_leaves_what_it_says() {
+        let mut field = field();
+        let scalar = Width::detect()[0];
+        for kernel in writers() {
+            let bytes = lap(&mut field, kernel, scalar, 7 * BLOCK);
+            for (i, word) in bytes.chunks_exact(8).enumerate() {
+                let word = u64::from_ne_bytes(word.try_into().unwrap());
+                let source = |n: usize| content(field.lay.arrays[n] / 8 + i);
+                let number = |n| f64::from_bits(source(n));
+                let should = match kernel {
+                    Kernel::Write | Kernel::WriteNt => field.pattern,
+                    Kernel::Triad => (number(0) + 2.0 * number(1)).to_bits(),
+                    Kernel::Update => 0xa5a5_a5a5_a5a5_a5a6,
+                    _ => source(0),
+                };
+                assert_eq!(word, should, "{} {i}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn runs_of_any_length_go_on_where_the_last_one_ended() {
+        let mut field = field();
+        let mut rng = fastrand::Rng::with_seed(3);
+        for kernel in Kernel::ALL {
+            field.lay(kernel, 9 * BLOCK);
+            for width in Width::detect() {
+                for _ in 0..50 {
+                    let bytes = rng.u64(1..40) * field.block();
+                    field.prepare(bytes);
+                    field.run(width, bytes);
+                    field.check().unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_answer_is_seen() {
+        let mut field = field();
+        for width in Width::detect() {
+            for kernel in Kernel::ALL {
+                field.lay(kernel, 64 << 10);
+                // Said to have run, and did not.
+                field.prepare(field.lap());
+                let done = field.done.as_mut().unwrap();
+                (done.width, done.blocks) = (Some(width), 128);
+                assert!(field.check().is_err(), "{} {}", kernel.name(), width.name());
+                // Run, and one word flipped where it was spoilt, read last or added up.
+                field.lay(kernel, 64 << 10);
+                field.prepare(field.lap());
+                match kernel {
+                    Kernel::Read => field.buffer.words_mut()[field.lay.len / 8 - 1] ^= 1,
+                    Kernel::ReadSum => field.buffer.words_mut()[77] ^= 1,
+                    _ => (),
+                }
+                field.run(width, field.lap());
+                if let Some(probe) = field.done.as_ref().unwrap().probes.first() {
+                    let at = (field.lay.target() + probe.0) / 8;
+                    field.buffer.words_mut()[at] ^= 1;
+                }
+                let said = field.check().unwrap_err();
+                assert!(said.contains(kernel.name()), "{said}");
+                field.clean = 0;
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_lie_in_the_buffer_apart_from_each_other() {
+        let mut field = field();
+        for kernel in Kernel::ALL {
+            for set in [1, 8 << 10, 24 << 10, 640 << 10, 1 << 20, 1 << 30] {
+                let real = field.lay(kernel, set);
+                assert!(real <= set.max(kernel.arrays() * BLOCK));
+                let Lay { arrays, len, .. } = field.lay;
+                assert_eq!(real, kernel.arrays() * len);
+                for i in 0..kernel.arrays() {
+                    assert!(arrays[i] + len <= field.buffer.len());
+                    assert_eq!(arrays[i] % 64, 0);
+                    for j in 0..i {
+                        let apart = arrays[i] - arrays[j];
+                        assert!(apart >= len, "{} {set}: {arrays:?}", kernel.name());
+                        assert!(!apart.is_power_of_two());
+                        assert!((512..=4096 - 64).contains(&(apart % 4096)));
+                        assert_eq!(apart / 64 % 2, (i - j) % 2);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sources_are_restored_after_a_target_lay_over_them() {
+        let mut field = field();
+        let width = Width::detect()[0];
+        field.lay(Kernel::Write, 1 << 20);
+        field.run(width, field.lap());
+        field.lay(Kernel::ReadSum, 1 << 20);
+        field.prepare(field.lap());
+        field.run(width, field.lap());
+        field.check().unwrap();
+    }
+}
