@@ -4,6 +4,7 @@
 //! [`sampling`] (which batches count), [`mod@bench`] (what a probe sees), [`rounds`] (fresh
 //! processes), [`placement`] (which CPU), [`gang`] (several threads at once).
 
+pub mod backing;
 pub mod bench;
 pub mod clock;
 pub mod gang;

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
@@ -209,7 +210,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let capacity = usize::try_from(*sizes.last().context("no size fits")?)?;
         let mut ring = Ring::with_capacity(capacity, pages)
             .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
-        let note = ring.buffer().backing();
+        let note = backing::note(ring.buffer());
         if beyond_caches(bench, capacity as u64) {
             walks(bench, &mut ring, pages, note.as_deref())?;
         }
@@ -407,7 +408,7 @@ fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
         *word = i as u64;
     }
     let slices = buffer.len() / step;
-    let note = buffer.backing();
+    let note = backing::note(&buffer);
     let (next, sum) = (Cell::new(0), Cell::new(expected_sum(0, step)));
     let wrong = Cell::new(None);
     let offset = |n: usize| n % slices * step;

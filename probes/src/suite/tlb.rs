@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
@@ -120,7 +121,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             "4k_in_order" => Buffer::new(most, Pages::Small)?,
             _ => Buffer::new(most, Pages::Huge)?,
         });
-        let note = if variant.name == "2m" { ring.buffer().backing() } else { None };
+        let note = if variant.name == "2m" { backing::note(ring.buffer()) } else { None };
         for (count, part) in variant.counts {
             let share = bench.left() / u32::try_from(points)?;
             points -= 1;

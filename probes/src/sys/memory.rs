@@ -4,8 +4,6 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 
-use crate::machine::human_bytes;
-
 /// Bytes of a huge page on x86_64 and on aarch64 with 4 KiB granules.
 pub const HUGE_PAGE: usize = 2 << 20;
 
@@ -114,6 +112,11 @@ impl Buffer {
         self.len == 0
     }
 
+    /// The pages that were asked for.
+    pub fn pages(&self) -> Pages {
+        self.pages
+    }
+
     /// First usable byte; aligned to 2 MiB.
     pub fn base(&self) -> *mut u8 {
         // SAFETY: `offset` is below HUGE_PAGE, which the mapping is longer than.
@@ -136,22 +139,6 @@ impl Buffer {
     pub fn words_mut(&mut self) -> &mut [u64] {
         // SAFETY: base is 2 MiB aligned, len a multiple of 4096, and any bits are a valid u64.
         unsafe { std::slice::from_raw_parts_mut(self.base().cast::<u64>(), self.len / 8) }
-    }
-
-    /// What the kernel really gave, if it is not the huge pages that were asked for.
-    pub fn backing(&self) -> Option<String> {
-        if self.pages == Pages::Small {
-            return None;
-        }
-        match self.huge_bytes() {
-            Ok(huge) if huge >= self.len as u64 => None,
-            Ok(huge) => Some(format!(
-                "4 KiB pages: the kernel gave huge pages for {} of {}",
-                human_bytes(huge),
-                human_bytes(self.len as u64)
-            )),
-            Err(e) => Some(format!("page size unknown: /proc/self/smaps: {e}")),
-        }
     }
 
     /// Bytes that the kernel really backs with huge pages, from smaps.
