@@ -38,24 +38,26 @@ impl Gang {
             for &other in others {
                 let start = move || {
                     placement::pin(other);
-                    gang.wait();
+                    gang.meet();
                     follow(gang, other);
                 };
                 std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start)?;
             }
             placement::pin(cpu);
-            gang.wait();
+            gang.meet();
             Ok(lead(gang))
         })
     }
 
-    /// Spins until every thread has come here, or none will: a sleeping barrier would wake them
-    /// microseconds apart.
-    fn wait(&self) {
-        self.arrived.fetch_add(1, Ordering::AcqRel);
-        while self.arrived.load(Ordering::Acquire) < self.size && !self.stopped() {
+    /// Spins until every thread has come here as often as this one, or none will: a sleeping barrier
+    /// would wake them microseconds apart. `false` once the leader is done.
+    pub fn meet(&self) -> bool {
+        let before = self.arrived.fetch_add(1, Ordering::AcqRel);
+        let all = (before / self.size + 1) * self.size;
+        while self.arrived.load(Ordering::Acquire) < all && !self.stopped() {
             std::hint::spin_loop();
         }
+        !self.stopped()
     }
 
     /// Whether the leader is done.
@@ -96,6 +98,28 @@ mod tests {
             },
         );
         assert_eq!(result.unwrap(), "done");
+    }
+
+    #[test]
+    fn nobody_goes_on_before_all_have_met() {
+        let steps = AtomicUsize::new(0);
+        let follow = |gang: &Gang, _| {
+            for _ in 0..5 {
+                steps.fetch_add(1, Ordering::Relaxed);
+                gang.meet();
+                gang.meet();
+            }
+        };
+        let seen = Gang::run(0, &[0, 0], follow, |gang| {
+            let look = |_| {
+                gang.meet();
+                let seen = steps.load(Ordering::Relaxed);
+                gang.meet();
+                seen
+            };
+            (0..5).map(look).collect::<Vec<usize>>()
+        });
+        assert_eq!(seen.unwrap(), (1..=5).map(|step| 2 * step).collect::<Vec<usize>>());
     }
 
     #[test]

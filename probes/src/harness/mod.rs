@@ -2,11 +2,13 @@
 //!
 //! Read in this order: [`clock`] (time and the core's own clock), [`meter`] (one timed batch),
 //! [`sampling`] (which batches count), [`mod@bench`] (what a probe sees), [`rounds`] (fresh
-//! processes), [`placement`] (which CPU), [`gang`] (several threads at once).
+//! processes), [`placement`] (which CPU), [`gang`] (several threads at once),
+//! [`crew`] (all CPUs at work for a fixed time).
 
 pub mod backing;
 pub mod bench;
 pub mod clock;
+pub mod crew;
 pub mod gang;
 pub mod levels;
 pub mod meter;
