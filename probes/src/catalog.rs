@@ -11,6 +11,7 @@ pub const ALL: &[&Probe] = &[
     &suite::memory_latency::PROBE,
     &suite::cache_structure::PROBE,
     &suite::tlb::PROBE,
+    &suite::memory_bandwidth::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];

@@ -21,7 +21,7 @@ const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 const BEYOND: u64 = 4;
 
 /// Beyond this no cache of a socket reaches, and preparing it takes too long.
-const LARGEST: u64 = 2 << 30;
+pub const LARGEST: u64 = 2 << 30;
 
 /// Sizes of the caches, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,6 +6,7 @@ pub mod cache_structure;
 pub mod clock;
 pub mod faults;
 pub mod locks;
+pub mod memory_bandwidth;
 pub mod memory_latency;
 pub mod noise;
 pub mod tlb;

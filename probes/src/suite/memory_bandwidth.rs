@@ -1,0 +1,546 @@
+//! Bandwidth of reading, writing, copying and their mixtures, by width, working set and threads.
+//!
+//! Method: unrolled loops without arithmetic that could limit them, 512 bytes of each array per
+//! taken branch, over private memory that its own thread touched first, in huge pages where the
+//! kernel gives them. A run goes on where the last one ended, so that a sample of main memory is
+//! memory that no cache has seen since the last lap. The widths of a kernel take turns. One working
+//! set in each level for all kernels, and a sweep for four of them. All CPUs together: each on its
+//! own memory for a fixed time, and what all got done is counted.
+//! Bytes are those that the code asks for: a copy counts what it loads and what it stores. A store
+//! that allocates its line makes the memory read it first; `dram_bus_gbs` counts that too, and
+//! assumes it: a processor that knows how to avoid it moves less.
+//! Blind spots: prefetchers are on; one thread is limited by the misses it can have in flight, a
+//! few CPUs of a large socket never fill its memory; memcpy and `rep movsb` choose for themselves
+//! whether to store past the caches; a lap through L3 of a size near that of L2 may find lines
+//! there. Reading main memory in 2 to 8 streams, and prefetching 0.5 to 4 KiB ahead by
+//! instruction, was never faster than one plain stream on the machine where this was tried.
+//! Expect: L1 near the width of the load and store ports, L2 32 or 64 bytes a cycle, main memory 10
+//! to 30 GB/s a thread on servers.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::harness::backing;
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::crew::{self, Hand, Window};
+use crate::harness::levels::{self, Levels};
+use crate::harness::sampling::Policy;
+use crate::kernel::bandwidth::{Field, Kernel, Width};
+use crate::machine::human_bytes;
+use crate::probe::{
+    Better, Derive, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
+};
+use crate::record::{Disturbances, Params, Point, PointState};
+use crate::sys::memory::Pages;
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "memory-bandwidth",
+    summary: "bandwidth of reading, writing and copying, by width, working set and threads",
+    needs: &[Need::Memory(8 << 20)],
+    uses: levels::USES,
+    seconds: 4.0,
+    metrics: METRICS,
+    run,
+};
+
+/// A rate: so many bytes in the time of one at the best width and working set of the selected.
+macro_rules! rate {
+    ($id:expr, $summary:expr, $unit:ident, $tier:ident, $family:literal, $bytes:literal,
+     $($name:literal = $value:literal),+) => {{
+        const WHERE: &[(Text, Text)] = &[$((text($name), text($value))),+];
+        const TIME: &[Derive] = &[Derive::Lowest(select("time_per_byte", WHERE))];
+        let from = Derive::Rate($bytes, Cow::Borrowed(TIME));
+        metric($id, $summary, Unit::$unit, Better::Higher, Tier::$tier, $family, from)
+    }};
+}
+
+/// The same in both units, for one thread.
+macro_rules! level {
+    ($kernel:literal $what:literal $level:literal $where:literal $unit:ident $ending:literal
+     $tier:ident $family:literal) => {
+        rate!(
+            concat!("memory.bandwidth.", $kernel, ".", $level, $ending),
+            concat!($what, ", ", $where, ", one thread, best width, bytes requested"),
+            $unit,
+            $tier,
+            $family,
+            1.0,
+            "kernel" = $kernel,
+            "level" = $level,
+            "threads" = "1"
+        )
+    };
+}
+
+macro_rules! metrics {
+    ($($kernel:literal $what:literal,)+; $($bus:literal $doing:literal $bytes:literal,)+) => {
+        &[$(
+            level!($kernel $what "l1" "L1" Gbs "_gbs" T1 "l1-l2"),
+            level!($kernel $what "l1" "L1" BytesPerCycle "_bytes_per_cycle" T1 "l1-l2"),
+            level!($kernel $what "l2" "L2" Gbs "_gbs" T1 "l1-l2"),
+            level!($kernel $what "l2" "L2" BytesPerCycle "_bytes_per_cycle" T1 "l1-l2"),
+            level!($kernel $what "l3" "L3" Gbs "_gbs" T2 "l3"),
+            level!($kernel $what "l3" "L3" BytesPerCycle "_bytes_per_cycle" T2 "l3"),
+            level!($kernel $what "dram" "main memory" Gbs "_gbs" T3 "dram-bandwidth"),
+            level!($kernel $what "dram" "main memory" BytesPerCycle "_bytes_per_cycle"
+                T3 "dram-bandwidth"),
+            rate!(
+                concat!("memory.bandwidth.", $kernel, ".dram_all_threads_gbs"),
+                concat!($what, ", main memory, a thread on each CPU, bytes requested"),
+                Gbs, T3, "dram-bandwidth", 1.0,
+                "kernel" = $kernel, "level" = "dram", "cpus" = "all"
+            ),
+        )+ $(
+            rate!(
+                concat!("memory.bandwidth.", $bus, ".dram_bus_gbs"),
+                concat!($doing, ", main memory, one thread, bytes moved if each line is read \
+                    before it is written"),
+                Gbs, T3, "dram-bandwidth", $bytes,
+                "kernel" = $bus, "level" = "dram", "threads" = "1"
+            ),
+        )+]
+    };
+}
+
+const METRICS: &[Metric] = metrics![
+    "read" "reading",
+    "write" "writing",
+    "write_nt" "writing past the caches",
+    "copy" "copying (loads and stores)",
+    "copy_nt" "copying past the caches (loads and stores)",
+    "triad" "a = b + s·c (two loads and a store)",
+    "update" "adding to each word in place (loads and stores)",
+    "memcpy" "the C library's memcpy (loads and stores)",;
+    // Two lines move for each line stored, three for two and four for three.
+    "write" "writing" 2.0,
+    "copy" "copying" 1.5,
+    "triad" "a = b + s·c" 1.333_333_333_333_333_3,
+];
+
+/// Smallest working set of the sweep.
+const SMALLEST: u64 = 8 << 10;
+
+/// Kernels whose bandwidth is swept over the working set.
+const SWEPT: [Kernel; 4] = [Kernel::Read, Kernel::Write, Kernel::Copy, Kernel::Triad];
+
+/// In this order the sources of main memory need to be filled once only: first those who need all
+/// of them, then those who write over the upper half, then those who write over everything.
+const IN_MEMORY: [Kernel; 10] = [
+    Kernel::Read,
+    Kernel::ReadSum,
+    Kernel::Triad,
+    Kernel::Copy,
+    Kernel::CopyNt,
+    Kernel::Movsb,
+    Kernel::Memcpy,
+    Kernel::Write,
+    Kernel::WriteNt,
+    Kernel::Update,
+];
+
+/// Kernels that all CPUs run together.
+const TOGETHER: [Kernel; 8] = [
+    Kernel::Read,
+    Kernel::Triad,
+    Kernel::Copy,
+    Kernel::CopyNt,
+    Kernel::Memcpy,
+    Kernel::Write,
+    Kernel::WriteNt,
+    Kernel::Update,
+];
+
+/// Part of the slice for all CPUs together; what they leave goes to the rest.
+const TOGETHER_SHARE: f64 = 0.2;
+
+/// Windows of all CPUs together: long against the start, short against the slice.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(5);
+const LONGEST_WINDOW: Duration = Duration::from_millis(40);
+
+/// Bytes of each array between two looks at the time: some 50 µs, against which a fence is nothing.
+const SLICE: u64 = 512 << 10;
+
+/// Least memory of a thread among many; below it the windows would measure its second-level cache.
+const LEAST_EACH: u64 = 4 << 20;
+
+/// A run is whole laps of a small working set, or so many bytes of a large one: enough that the
+/// calibration needs two or three trials.
+const RUN: u64 = 1 << 20;
+
+/// Working sets above this are measured one kernel after the other.
+const LARGE: u64 = 16 << 20;
+
+/// A sample of a cache: hundreds of laps through L1. The shorter it is, the more of a disturbance
+/// shows in the readings of the clock around it.
+const SAMPLE: Duration = Duration::from_micros(150);
+
+/// A sample of main memory: some 8 MiB on the servers of today.
+const MEMORY_SAMPLE: Duration = Duration::from_micros(400);
+
+/// One kernel at one working set; the widths take turns in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Setting {
+    kernel: Kernel,
+    bytes: u64,
+    level: Option<Level>,
+    /// A point of the curve alone.
+    swept: bool,
+}
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let levels = Levels::of(bench);
+    let sets = levels.working_sets();
+    let memory = bench.machine.buffer_limit().min(levels::LARGEST);
+    for level in [Level::L2, Level::L3, Level::Dram] {
+        let set = sets.iter().find(|set| set.0 == level).map(|set| set.1);
+        if set.is_none_or(|bytes| bytes > memory) {
+            missing(bench, &levels, level, set)?;
+        }
+    }
+    let sets: Vec<(Level, u64)> = sets.into_iter().filter(|set| set.1 <= memory).collect();
+    let widths = Width::detect();
+    let dram = sets.iter().find(|set| set.0 == Level::Dram).map(|set| set.1);
+    if let (Some(dram), Some(&widest)) = (dram, widths.last()) {
+        together(bench, dram, widest)?;
+    }
+    let top = dram.unwrap_or(memory);
+    let mut field = Field::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
+        .with_context(|| format!("cannot map {}", human_bytes(top)))?;
+    let note = joined([backing::note(field.buffer()), levels.note.clone()]);
+    let settings = settings(bench, &levels, &sets, top);
+    for (done, setting) in settings.iter().enumerate() {
+        if bench.left().is_zero() {
+            return out_of_time(bench, done, settings.len());
+        }
+        let share = bench.left() / u32::try_from(settings.len() - done)?;
+        point(bench, &mut field, setting, &widths, share, note.as_deref())?;
+    }
+    Ok(())
+}
+
+fn joined(notes: [Option<String>; 2]) -> Option<String> {
+    notes.into_iter().flatten().reduce(|a, b| a + "; " + &b)
+}
+
+/// There is no working set for a level, or none that fits.
+fn missing(
+    bench: &mut Bench<'_>,
+    levels: &Levels,
+    level: Level,
+    set: Option<u64>,
+) -> anyhow::Result<()> {
+    let limit = bench.machine.memory_limit_source();
+    let reason = match set {
+        Some(bytes) => format!("{} is more than half of what {limit} leaves", human_bytes(bytes)),
+        None => levels.why_not(level),
+    };
+    let remedy = if set.is_some() || level == Level::Dram {
+        "raise the memory limit"
+    } else {
+        "none, if there is no such cache; on a shared host, try when it is less busy"
+    };
+    let need = format!("a working set in {}", level.name());
+    bench.skip(Unmet { need, reason, remedy: remedy.into() })
+}
+
+fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
+    bench.skip(Unmet {
+        need: "time for every kernel and working set".into(),
+        reason: format!("round {}: {measured} of {all} were measured", bench.round + 1),
+        remedy: "give the run more time (--tier thorough or --budget)".into(),
+    })
+}
+
+/// First what metrics rest on, then the sweep: what may run out of time is a part of the curve,
+/// and not the same in every round.
+fn settings(
+    bench: &mut Bench<'_>,
+    levels: &Levels,
+    sets: &[(Level, u64)],
+    top: u64,
+) -> Vec<Setting> {
+    let at = |&(level, bytes): &(Level, u64)| {
+        IN_MEMORY.map(|kernel| Setting { kernel, bytes, level: Some(level), swept: false })
+    };
+    let (large, mut all): (Vec<Setting>, Vec<Setting>) =
+        sets.iter().flat_map(at).partition(|setting| setting.bytes > LARGE);
+    bench.rng.shuffle(&mut all);
+    all.extend(large);
+    let octaves = match bench.tier {
+        RunTier::Quick => 3.0,
+        RunTier::Standard => 1.5,
+        RunTier::Thorough => 1.0,
+    };
+    let sizes = sweep(top, octaves, bench.round, sets);
+    let swept = |&bytes: &u64| {
+        let level = levels.level_of(bytes);
+        SWEPT.map(|kernel| Setting { kernel, bytes, level, swept: true })
+    };
+    let mut curve: Vec<Setting> = sizes.iter().flat_map(swept).collect();
+    bench.rng.shuffle(&mut curve);
+    all.extend(curve);
+    all
+}
+
+/// A size every so many octaves below `top`, in odd rounds those in the middle; none near a size
+/// that is measured anyway.
+fn sweep(top: u64, octaves: f64, round: u32, sets: &[(Level, u64)]) -> Vec<u64> {
+    let shift = f64::from(round % 2) / 2.0;
+    let near = |a: u64, b: u64| (a as f64 / b as f64).log2().abs() < octaves.min(1.5) / 3.0;
+    (0..)
+        .map(|step| (SMALLEST as f64 * ((f64::from(step) + shift) * octaves).exp2()) as u64)
+        .take_while(|&bytes| bytes < top)
+        .filter(|&bytes| !sets.iter().any(|&(_, set)| near(bytes, set)))
+        .collect()
+}
+
+/// Samples one kernel at one working set, all widths in turn.
+fn point(
+    bench: &mut Bench<'_>,
+    field: &mut Field,
+    setting: &Setting,
+    widths: &[Width],
+    share: Duration,
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    let began = bench.meter.elapsed();
+    let Setting { kernel, bytes, level, .. } = *setting;
+    let working_set = field.lay(kernel, usize::try_from(bytes)?) as u64;
+    let (lap, least) = (field.lap(), field.block());
+    let block = if lap < RUN { RUN / lap * lap } else { RUN / least * least };
+    let widths = if kernel.has_widths() { widths } else { &widths[..1] };
+    let memory = level == Some(Level::Dram);
+    let (want, most) = match (bench.tier, memory, setting.swept) {
+        (RunTier::Quick, true, _) => (3, 5),
+        (RunTier::Quick, false, _) | (_, _, true) => (3, 4),
+        // Main memory is the noisiest.
+        (_, true, false) => (5, 9),
+        (_, false, false) => (5, 6),
+    };
+    let (field, wrong) = (&RefCell::new(field), RefCell::new(None));
+    let check = || {
+        if let Err(what) = field.borrow_mut().check() {
+            wrong.borrow_mut().get_or_insert(what);
+        }
+    };
+    let arm = |&width: &Width| {
+        let name = kernel.has_widths().then(|| width.name());
+        Arm::new("time_per_byte", labels(kernel, name, 1, working_set, level), move |bytes| {
+            field.borrow_mut().run(width, bytes);
+        })
+        .prepared(|bytes| {
+            check();
+            field.borrow_mut().prepare(bytes);
+        })
+        .in_blocks_of(block)
+        .noted(note.map(Into::into))
+    };
+    let arms: Vec<Arm<'_>> = widths.iter().map(arm).collect();
+    let time = share.saturating_sub(bench.meter.elapsed() - began);
+    let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
+    let policy = Policy { want, most, sample, ..Policy::structural(time) };
+    bench.interleave(arms, &policy)?;
+    check();
+    let wrong = wrong.take();
+    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+}
+
+fn labels(
+    kernel: Kernel,
+    width: Option<&str>,
+    threads: u64,
+    working_set: u64,
+    level: Option<Level>,
+) -> Params {
+    let mut labels = params([
+        ("kernel", kernel.name().into()),
+        ("threads", threads.into()),
+        ("working_set", working_set.into()),
+    ]);
+    labels.extend(width.map(|width| ("width".into(), width.into())));
+    labels.extend(level.map(|level| ("level".into(), level.name().into())));
+    labels
+}
+
+/// One thread of all CPUs together.
+struct Streamer {
+    field: Field,
+    width: Width,
+    bytes: usize,
+    kernel: Option<Kernel>,
+    windows_each: usize,
+}
+
+impl Hand for Streamer {
+    fn begin(&mut self, window: usize) {
+        let kernel = TOGETHER[window / self.windows_each];
+        if self.kernel != Some(kernel) {
+            self.field.lay(kernel, self.bytes);
+            self.kernel = Some(kernel);
+            // What the kernel before left in the caches is not of this one's making.
+            self.field.run(self.width, self.field.lap().min(64 * SLICE));
+        }
+        self.field.prepare(self.slice());
+    }
+
+    fn work(&mut self) -> u64 {
+        let slice = self.slice();
+        self.field.run(self.width, slice);
+        slice
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.field.check()
+    }
+}
+
+impl Streamer {
+    fn slice(&self) -> u64 {
+        SLICE / self.field.block() * self.field.block()
+    }
+}
+
+/// All CPUs at once, each on its own memory.
+fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()> {
+    let cpus = bench.machine.allowed_cpus();
+    let others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let threads = others.len() as u64 + 1;
+    let each = match each(bench, dram, threads) {
+        Ok(each) => usize::try_from(each)?,
+        Err(unmet) => return bench.skip(unmet),
+    };
+    let windows_each = if bench.tier == RunTier::Quick { 3 } else { 5 };
+    let windows = windows_each * TOGETHER.len();
+    let length = bench.share(TOGETHER_SHARE) / u32::try_from(windows)?;
+    let length = length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+    let seed = bench.rng.u64(..);
+    let small_pages = Mutex::new(None);
+    let hire = |cpu: usize| {
+        let field = Field::new(each, Pages::Huge, seed.wrapping_add(cpu as u64))
+            .map_err(|e| format!("cannot map {} on CPU {cpu}: {e}", human_bytes(each as u64)))?;
+        if let (Some(note), Ok(mut known)) = (backing::note(field.buffer()), small_pages.lock()) {
+            *known = Some(note);
+        }
+        Ok(Streamer { field, width, bytes: each, kernel: None, windows_each })
+    };
+    let seen = crew::windows((bench.cpu, &others), &bench.timer, (windows, length), hire);
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(reason) => {
+            return bench.skip(Unmet {
+                need: format!("{threads} threads with {} each", human_bytes(each as u64)),
+                reason,
+                remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
+            });
+        }
+    };
+    let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
+    for (kernel, windows) in TOGETHER.iter().zip(seen.chunks(windows_each)) {
+        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
+        let name = kernel.has_widths().then(|| width.name());
+        let mut labels = labels(*kernel, name, threads, each as u64, Some(Level::Dram));
+        labels.insert("cpus".into(), "all".into());
+        let point = window_point(bench, labels, windows);
+        bench.emit(Point { note: note.clone(), ..point })?;
+    }
+    Ok(())
+}
+
+/// What a limit of CPU time takes from threads that all want a CPU.
+fn quota(bench: &Bench<'_>, threads: u64) -> Option<String> {
+    let quota = bench.machine.limits.cpu_quota.known()?.as_ref()?;
+    let less = quota.cpus < threads as f64;
+    less.then(|| format!("{threads} threads share {} CPUs of time ({})", quota.cpus, quota.source))
+}
+
+/// How much memory each thread gets: together four times every last-level cache, as one thread
+/// alone has four times its own.
+fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Unmet> {
+    let need = || "bandwidth of all CPUs together".to_owned();
+    if threads < 2 {
+        return Err(Unmet {
+            need: need(),
+            reason: "one CPU is allowed: all of them are one thread".into(),
+            remedy: "give the process more CPUs (taskset, cpuset, --cpus)".into(),
+        });
+    }
+    let allowed = bench.machine.allowed_cpus();
+    let group = bench.machine.l3_groups().iter().find(|group| group.contains(&bench.cpu));
+    let sharers = group.map(|group| group.iter().filter(|cpu| allowed.contains(cpu)).count());
+    let wanted = (dram / sharers.map_or(threads, |n| n.max(1) as u64)).max(LEAST_EACH);
+    let most = bench.machine.buffer_limit() / threads;
+    if most < wanted / 2 {
+        return Err(Unmet {
+            need: need(),
+            reason: format!(
+                "{threads} threads need {} each and may have {} (half of what {} leaves)",
+                human_bytes(wanted / 2),
+                human_bytes(most),
+                bench.machine.memory_limit_source()
+            ),
+            remedy: "raise the memory limit".into(),
+        });
+    }
+    Ok(wanted.min(most) & !4095)
+}
+
+/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
+const MOST_LOST: f64 = 0.02;
+
+/// The point of some windows: those that ran undisturbed, or all of them if too few did.
+fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
+    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
+    let rejected = (windows.len() - kept.len()) as u64;
+    let enough = kept.len() * 2 > windows.len();
+    let used = if enough { kept } else { windows.iter().collect() };
+    let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
+    let state = if enough { PointState::Ok } else { PointState::Noisy };
+    Point {
+        disturbances: Disturbances { rejected, ..Disturbances::default() },
+        ..bench.point("time_per_byte", labels, Unit::Ns, samples, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETS: [(Level, u64); 2] = [(Level::L1, 24 << 10), (Level::Dram, 128 << 20)];
+
+    #[test]
+    fn the_sweep_covers_every_octave_and_shifts() {
+        let even = sweep(128 << 20, 1.0, 0, &SETS);
+        let odd = sweep(128 << 20, 1.0, 1, &SETS);
+        assert_eq!(even.len() + 1, 15, "16 to 64 MiB and the octaves below; 32 KiB stays");
+        assert_eq!(even[..3], [8 << 10, 16 << 10, 32 << 10]);
+        assert!(odd.iter().all(|size| !even.contains(size)));
+        assert!(!odd.contains(&(24 << 10)));
+        for sizes in [even, odd] {
+            assert!(sizes.windows(2).all(|w| w[0] < w[1]));
+            assert!(sizes.iter().all(|&size| size < 128 << 20));
+        }
+    }
+
+    #[test]
+    fn every_kernel_with_a_metric_is_measured() {
+        for kernel in Kernel::ALL {
+            assert!(IN_MEMORY.contains(&kernel), "{}", kernel.name());
+        }
+        for metric in METRICS {
+            let stem = metric.id.strip_prefix("memory.bandwidth.").unwrap();
+            let name = stem.split('.').next().unwrap();
+            let measured = if metric.id.ends_with("all_threads_gbs") {
+                TOGETHER.iter().any(|k| k.name() == name)
+            } else {
+                Kernel::ALL.iter().any(|k| k.name() == name)
+            };
+            assert!(measured, "{}", metric.id);
+        }
+    }
+}
