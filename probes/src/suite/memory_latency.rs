@@ -61,6 +61,15 @@ pub const PROBE: Probe = Probe {
         capacity("cache.l1d_knee_bytes", "working set at which L1 hits end", Level::L1),
         capacity("cache.l2_knee_bytes", "working set at which L2 hits end", Level::L2),
         capacity("cache.l3_knee_bytes", "working set at which L3 hits end", Level::L3),
+        metric(
+            "tlb.small_pages_ns",
+            "extra latency of a random access to main memory in 4 KiB pages against 2 MiB pages",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T3,
+            "tlb",
+            Derive::Difference(Cow::Borrowed(PAGE_SIZES)),
+        ),
         walk("tlb.walk_cycles", WALK, Unit::Cycles, SMALL_WALK),
         walk("tlb.walk_ns", WALK, Unit::Ns, SMALL_WALK),
         walk("tlb.huge_walk_ns", HUGE_WALK, Unit::Ns, LARGE_WALK),
@@ -134,6 +143,8 @@ const SMALL_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"
 const SMALL_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("4k"))];
 const LARGE_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"), text("2m"))];
 const LARGE_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("2m"))];
+
+const PAGE_SIZES: &[Derive] = &[visit(SMALL_ONE), visit(LARGE_ONE)];
 
 const fn visit(params: &'static [(Text, Text)]) -> Derive {
     Derive::Value(select("visit", params), Estimator::LowerQuartile)

@@ -12,6 +12,7 @@
 //! huge pages reach hundreds of MiB, unless the host backs the guest with small ones.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::harness::backing;
@@ -21,6 +22,7 @@ use crate::kernel::chase::{self, Ring};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Need, Probe, Select, Text, Tier, Unit, metric, select, text,
 };
+use crate::record::Params;
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
 
 /// The probe.
@@ -104,61 +106,77 @@ const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 /// Half again as much as the largest second level in use.
 const MOST_PAGES: usize = 6144;
 
-/// How the pages of a sweep lie in memory.
-struct Variant {
-    name: &'static str,
-    /// Number of pages, ascending, and the part of the curve they belong to.
-    counts: Vec<(usize, &'static str)>,
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut small = Ring::over(Buffer::scattered(MOST_PAGES * SMALL_PAGE, &mut bench.rng)?);
+    few(bench, &mut small, "4k", &dense())?;
+    let mut control = Ring::with_capacity(MOST_PAGES * LINE, Pages::Huge)?;
+    few(bench, &mut control, "4k_control", &[16, 64, BETWEEN, 384])?;
+    let mut huge = Ring::with_capacity(144 * SMALL_PAGE, Pages::Huge)?;
+    few(bench, &mut huge, "2m", &(16..=144).step_by(8).collect::<Vec<usize>>())?;
+    let mut in_order = Ring::with_capacity(448 * SMALL_PAGE, Pages::Small)?;
+    let folded = (16..144).step_by(8).chain((160..=448).step_by(32));
+    few(bench, &mut in_order, "4k_in_order", &folded.collect::<Vec<usize>>())?;
+    many(bench, &mut control, "4k_control", &[768, 1536, 3072, MOST_PAGES])?;
+    // Twelve an octave.
+    let counts = (0..=36).map(|i| (768.0 * (f64::from(i) / 12.0).exp2()) as usize);
+    many(bench, &mut small, "4k", &counts.collect::<Vec<usize>>())
 }
 
-fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let variants = variants();
-    let mut points: usize = variants.iter().map(|v| v.counts.len()).sum();
-    for variant in variants {
-        let most = variant.counts.last().map_or(0, |c| c.0) * SMALL_PAGE;
-        let mut ring = Ring::over(match variant.name {
-            "4k" => Buffer::scattered(most, &mut bench.rng)?,
-            "4k_in_order" => Buffer::new(most, Pages::Small)?,
-            _ => Buffer::new(most, Pages::Huge)?,
-        });
-        let note = if variant.name == "2m" { backing::note(ring.buffer()) } else { None };
-        for (count, part) in variant.counts {
-            let share = bench.left() / u32::try_from(points)?;
-            points -= 1;
-            let setting = params([
-                ("variant", variant.name.into()),
-                ("part", part.into()),
-                ("pages", (count as u64).into()),
-            ]);
-            lay(&mut ring, variant.name, count, &mut bench.rng);
-            let policy = Policy {
-                want: 3,
-                most: 4,
-                sample: Duration::from_micros(if part == "few" { 50 } else { 250 }),
-                ..Policy::structural(share)
-            };
-            let arm = Arm::new("latency", setting, |loads| ring.walk(loads));
-            bench.sample(arm.in_blocks_of(chase::BLOCK).noted(note.clone()), &policy)?;
-        }
+/// Every other count where first levels end, and what no first level holds.
+fn dense() -> Vec<usize> {
+    let ends = (40..=104).step_by(2);
+    (16..40).step_by(8).chain(ends).chain((112..=144).step_by(8)).chain([BETWEEN, 384]).collect()
+}
+
+/// All counts in turn, again and again over a part of the round: a neighbour on the same core takes
+/// entries away for as long as it works, which no clock shows.
+fn few(
+    bench: &mut Bench<'_>,
+    ring: &mut Ring,
+    variant: &'static str,
+    counts: &[usize],
+) -> anyhow::Result<()> {
+    let note = if variant == "2m" { backing::note(ring.buffer()) } else { None };
+    let (ring, rng) = (&RefCell::new(ring), &RefCell::new(bench.rng.fork()));
+    let arm = |&count: &usize| {
+        let prepare = move |_| lay(&mut ring.borrow_mut(), variant, count, &mut rng.borrow_mut());
+        let work = move |loads| ring.borrow_mut().walk(loads);
+        let arm = Arm::new("latency", setting(variant, "few", count), work);
+        arm.in_blocks_of(chase::BLOCK).prepared(prepare).noted(note.clone())
+    };
+    let policy = Policy {
+        want: 3,
+        most: 8,
+        sample: Duration::from_micros(30),
+        spaced: true,
+        ..Policy::structural(bench.share(0.2))
+    };
+    bench.interleave(counts.iter().map(arm).collect(), &policy)
+}
+
+/// Ascending counts, one after the other: stale entries of a larger set could stay for ever.
+fn many(
+    bench: &mut Bench<'_>,
+    ring: &mut Ring,
+    variant: &'static str,
+    counts: &[usize],
+) -> anyhow::Result<()> {
+    for (done, &count) in counts.iter().enumerate() {
+        lay(ring, variant, count, &mut bench.rng);
+        let policy = Policy {
+            want: 3,
+            most: 5,
+            sample: Duration::from_micros(250),
+            ..Policy::structural(bench.left() / u32::try_from(counts.len() - done)?)
+        };
+        let arm = Arm::new("latency", setting(variant, "many", count), |loads| ring.walk(loads));
+        bench.sample(arm.in_blocks_of(chase::BLOCK), &policy)?;
     }
     Ok(())
 }
 
-fn variants() -> [Variant; 4] {
-    let few = |from: usize, step: usize, to: usize| (from..=to).step_by(step).map(|n| (n, "few"));
-    let dense = (16..40).step_by(8).chain((40..=104).step_by(2)).chain((112..=144).step_by(8));
-    // Twelve an octave.
-    let many = (0..=36).map(|i| ((768.0 * (f64::from(i) / 12.0).exp2()) as usize, "many"));
-    let between = [BETWEEN, 256, 384, 512].map(|n| (n, "between"));
-    let small = dense.map(|n| (n, "few")).chain(between);
-    let control =
-        [16, 64, BETWEEN, 256, 384, 512, 768, 1536, 3072, MOST_PAGES].map(|n| (n, "control"));
-    [
-        Variant { name: "4k", counts: small.chain(many).collect() },
-        Variant { name: "4k_control", counts: control.into() },
-        Variant { name: "4k_in_order", counts: few(16, 8, 144).chain(few(160, 32, 448)).collect() },
-        Variant { name: "2m", counts: few(16, 8, 144).collect() },
-    ]
+fn setting(variant: &str, part: &str, pages: usize) -> Params {
+    params([("variant", variant.into()), ("part", part.into()), ("pages", (pages as u64).into())])
 }
 
 /// One line in each of so many pages, or as many lines without a gap, in random order; touched at
@@ -182,11 +200,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_ascend_and_hold_what_the_metrics_ask_for() {
-        for variant in variants() {
-            assert!(variant.counts.is_sorted(), "{}", variant.name);
-        }
+    fn the_sweep_holds_what_the_metrics_ask_for() {
+        assert!(dense().is_sorted() && dense().contains(&BETWEEN));
         assert_eq!(BETWEEN_SMALL[1].1, BETWEEN.to_string());
-        assert!(variants()[..2].iter().all(|v| v.counts.iter().any(|c| c.0 == BETWEEN)));
+        assert_eq!(BETWEEN_CONTROL[1].1, BETWEEN.to_string());
+    }
+
+    #[test]
+    fn a_line_in_each_page_or_as_many_without_a_gap() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut ring = Ring::with_capacity(128 * SMALL_PAGE, Pages::Small).unwrap();
+        for variant in ["4k", "4k_control"] {
+            lay(&mut ring, variant, 128, &mut rng);
+            assert_eq!(ring.nodes(), 128);
+            assert!(ring.is_one_cycle(), "{variant}");
+        }
     }
 }
