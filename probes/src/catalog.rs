@@ -12,6 +12,7 @@ pub const ALL: &[&Probe] = &[
     &suite::cache_structure::PROBE,
     &suite::tlb::PROBE,
     &suite::memory_bandwidth::PROBE,
+    &suite::store_forwarding::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];

@@ -32,6 +32,12 @@ impl From<u64> for Param {
     }
 }
 
+impl From<i64> for Param {
+    fn from(n: i64) -> Self {
+        Param::Int(n)
+    }
+}
+
 impl From<&str> for Param {
     fn from(s: &str) -> Self {
         Param::Text(s.to_owned())

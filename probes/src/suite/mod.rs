@@ -9,4 +9,5 @@ pub mod locks;
 pub mod memory_bandwidth;
 pub mod memory_latency;
 pub mod noise;
+pub mod store_forwarding;
 pub mod tlb;

@@ -1,0 +1,359 @@
+//! What a load costs that needs what was just stored, or seems to.
+//!
+//! Method: a chain in which each step stores a value and loads the next one, with separate
+//! registers for the two addresses (same register and displacement would be renamed instead of
+//! forwarded). Where the load lies within the store, the time per step is the forwarding latency;
+//! where it overlaps otherwise, that of waiting for the store to reach the cache; where they do not
+//! meet, steps are independent and it is a throughput. For the metrics a multiplication stands
+//! between load and store, and the time of multiplications alone is taken off: without it the load
+//! looks for its data too early, and the chain wavers between two whole numbers of cycles. 4K
+//! aliasing: a load that chases itself, with a store in front that differs from it only above the
+//! lowest 12 bits of the address, and whose data are the address the load waits for; the same a
+//! line beside the alias is the control. Then a copy within L1 at distances between source and
+//! target modulo 4096.
+//! Blind spots: Zen 3 and later predict which store a load in a small loop needs, and hand the
+//! value over in no time (`same_in_small_loop`); 64 loads in a row are beyond the predictor.
+//! Expect: same address 4 to 8 cycles, partial overlap 12 to 20; an alias costs up to 7.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::chain;
+use crate::kernel::forward::{self, Bystander, Chain, Shape, Wide};
+use crate::probe::{
+    Better, Derive, Estimator, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
+};
+use crate::sys::memory::{Buffer, Pages};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "store-forwarding",
+    summary: "a load right behind a store: forwarded, refused, or mistaken for related",
+    needs: &[],
+    uses: &[],
+    seconds: 0.6,
+    metrics: &[
+        latency("store_forward.ok_cycles", OK_SUMMARY, Unit::Cycles, OK),
+        latency("store_forward.ok_ns", OK_SUMMARY, Unit::Ns, OK),
+        latency("store_forward.fail_cycles", FAIL_SUMMARY, Unit::Cycles, FAIL),
+        latency("store_forward.fail_ns", FAIL_SUMMARY, Unit::Ns, FAIL),
+        alias("store_forward.alias_4k_cycles", Unit::Cycles),
+        alias("store_forward.alias_4k_ns", Unit::Ns),
+    ],
+    run,
+};
+
+const OK_SUMMARY: &str = "from a store of 8 bytes to a load of the same 8 bytes";
+const FAIL_SUMMARY: &str = "from a store of 8 bytes to a load of 8 bytes that begins 4 later";
+
+const SAME: &[(Text, Text)] = &[(text("case"), text("same_and_multiply"))];
+const OVERLAP: &[(Text, Text)] = &[(text("case"), text("load_4_later_and_multiply"))];
+const MULTIPLY: &[(Text, Text)] = &[(text("case"), text("multiply"))];
+const OK: &[Derive] = &[of_case(SAME), of_case(MULTIPLY)];
+const FAIL: &[Derive] = &[of_case(OVERLAP), of_case(MULTIPLY)];
+
+const fn of_case(case: &'static [(Text, Text)]) -> Derive {
+    Derive::Value(select("forward_case", case), Estimator::LowerQuartile)
+}
+
+const fn latency(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    of: &'static [Derive],
+) -> Metric {
+    let from = Derive::Difference(Cow::Borrowed(of));
+    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
+}
+
+const AT_0: &[(Text, Text)] = &[(text("delta"), text("0"))];
+const AT_64: &[(Text, Text)] = &[(text("delta"), text("64"))];
+const ALIASED: Select = select("alias_4k", AT_0);
+const BESIDE: Select = select("alias_4k", AT_64);
+const EXTRA: &[Derive] = &[
+    Derive::Value(ALIASED, Estimator::LowerQuartile),
+    Derive::Value(BESIDE, Estimator::LowerQuartile),
+];
+
+const fn alias(id: &'static str, unit: Unit) -> Metric {
+    let summary = "extra latency of a load 4 KiB beyond an unrelated store";
+    let from = Derive::Difference(Cow::Borrowed(EXTRA));
+    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
+}
+
+const PAGE: usize = 4096;
+
+/// Accesses begin here unless a case says otherwise: away from any border.
+const INSIDE: usize = 1024;
+
+/// One way for a load to lie behind a store.
+struct Case {
+    name: &'static str,
+    shape: Shape,
+    store: usize,
+    load: usize,
+}
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    latencies(bench)?;
+    alias_pair(bench)?;
+    // Pictures, not metrics: none of it waits for a quiet moment.
+    cases(bench)?;
+    aliases(bench)?;
+    copies(bench)?;
+    // Last, with what time is left: it has the most points.
+    matrix(bench)
+}
+
+/// What metrics rest on. Samples may wait for quiet four times as long as planned: both comparisons
+/// together half of the round.
+fn exact(bench: &Bench<'_>) -> Policy {
+    let sample = Duration::from_micros(100);
+    Policy { want: 7, most: 16, sample, ..Policy::structural(bench.share(0.06)) }
+}
+
+/// What is only drawn: a quarter of the round at most, the rest is for the matrix.
+fn sketch(bench: &Bench<'_>) -> Policy {
+    let (want, most, quiet) = (2, 4, false);
+    let sample = Duration::from_micros(40);
+    Policy { want, most, quiet, sample, ..Policy::structural(bench.share(0.02)) }
+}
+
+fn buffer(len: usize) -> anyhow::Result<Buffer> {
+    Buffer::new(len, Pages::Small).context("cannot map a few pages")
+}
+
+/// A chain that is ready to run, and what it must end with.
+struct Running {
+    name: &'static str,
+    chain: Chain,
+    expected: [u64; 4],
+}
+
+impl Running {
+    fn new(case: Case, rng: &mut fastrand::Rng) -> anyhow::Result<Running> {
+        let mut chain = Chain::new(buffer(2 * PAGE)?, case.shape, case.store, case.load);
+        chain.start([(); 4].map(|()| rng.u64(..)), rng);
+        let expected = chain.expected();
+        Ok(Running { name: case.name, chain, expected })
+    }
+
+    fn arm(&mut self) -> Arm<'_> {
+        let setting = params([("case", self.name.into())]);
+        let work = |steps| self.chain.run(steps);
+        Arm::new("forward_case", setting, work).in_blocks_of(forward::BLOCK)
+    }
+
+    fn check(&self, bench: &Bench<'_>) -> anyhow::Result<()> {
+        bench.check(self.chain.value() == self.expected, || {
+            format!("a value went wrong between store and load ({})", self.name)
+        })
+    }
+}
+
+/// Forwarded and refused, each with a multiplication, and multiplications alone.
+fn latencies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let shape = Shape::EightAndMultiply;
+    let same = Case { name: "same_and_multiply", shape, store: INSIDE, load: INSIDE };
+    let overlap = Case { name: "load_4_later_and_multiply", load: INSIDE + 4, ..same };
+    let mut chains = [Running::new(same, &mut bench.rng)?, Running::new(overlap, &mut bench.rng)?];
+    let mut right = true;
+    let block = 3_u64.wrapping_pow(chain::BLOCK as u32);
+    let multiply = |n: u64| {
+        let blocks = n.div_ceil(chain::BLOCK) as u32;
+        right &= chain::mul(n) == block.wrapping_pow(blocks);
+    };
+    let mut arms: Vec<Arm<'_>> = chains.iter_mut().map(Running::arm).collect();
+    let setting = params([("case", "multiply".into())]);
+    arms.push(Arm::new("forward_case", setting, multiply).in_blocks_of(chain::BLOCK));
+    bench.interleave(arms, &exact(bench))?;
+    bench.check(right, || "a chain of multiplications lost its value".into())?;
+    chains.iter().try_for_each(|c| c.check(bench))
+}
+
+fn all_cases() -> Vec<Case> {
+    let case = |name, shape, store, load| Case { name, shape, store, load };
+    let mut cases = vec![
+        case("same", Shape::Eight, INSIDE, INSIDE),
+        case("same_in_small_loop", Shape::EightInSmallLoop, INSIDE, INSIDE),
+        case("narrow_at_start", Shape::FourOfEight, INSIDE, INSIDE),
+        case("narrow_at_end", Shape::FourOfEight, INSIDE, INSIDE + 4),
+        case("load_wider", Shape::EightOfFour, INSIDE, INSIDE),
+        case("load_4_later", Shape::Eight, INSIDE, INSIDE + 4),
+        case("load_4_earlier", Shape::Eight, INSIDE, INSIDE - 4),
+        case("two_stores", Shape::TwoStores, INSIDE, INSIDE),
+        case("line_crossing", Shape::Eight, INSIDE + 60, INSIDE + 60),
+        case("page_crossing", Shape::Eight, PAGE - 4, PAGE - 4),
+        case("vector_16", Shape::Vector16, INSIDE, INSIDE),
+    ];
+    let wide = Wide::detect().map(Shape::Vector32);
+    cases.extend(wide.map(|shape| case("vector_32", shape, INSIDE, INSIDE)));
+    cases
+}
+
+/// All cases in turn, so that their differences are real.
+fn cases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut chains = Vec::new();
+    for case in all_cases() {
+        chains.push(Running::new(case, &mut bench.rng)?);
+    }
+    bench.interleave(chains.iter_mut().map(Running::arm).collect(), &sketch(bench))?;
+    chains.iter().try_for_each(|c| c.check(bench))
+}
+
+/// The load 4 KiB beyond the store and its control, a line further on.
+fn alias_pair(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let policy = exact(bench);
+    past_stores(bench, &[0, 64], &policy)
+}
+
+/// All other distances from the alias, to see how far it reaches.
+fn aliases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut deltas: Vec<i64> = (-64..=56).step_by(8).filter(|&d| d != 0).collect();
+    // Half of a load of 8 bytes.
+    deltas.extend([-4, 4]);
+    let policy = sketch(bench);
+    past_stores(bench, &deltas, &policy)
+}
+
+/// Chases past an unrelated store, at these distances from 4 KiB beyond it.
+fn past_stores(bench: &mut Bench<'_>, deltas: &[i64], policy: &Policy) -> anyhow::Result<()> {
+    let mut chases = Vec::new();
+    for &delta in deltas {
+        let offset = (PAGE as i64 + delta) as usize;
+        chases.push((delta, Bystander::new(buffer(3 * PAGE)?, offset), true));
+    }
+    let arms = chases.iter_mut().map(|(delta, chase, right)| {
+        let setting = params([("delta", (*delta).into())]);
+        let work = |steps| *right &= chase.run(steps);
+        Arm::new("alias_4k", setting, work).in_blocks_of(forward::BLOCK)
+    });
+    bench.interleave(arms.collect(), policy)?;
+    for (delta, _, right) in chases {
+        bench.check(right, || format!("a load {delta} bytes from an alias lost its address"))?;
+    }
+    Ok(())
+}
+
+/// Bytes of one pass of the copy: source and target fit any L1 together.
+const COPY: usize = 4096;
+
+/// Distances of target from source modulo 4096: close behind the source, where loads meet the
+/// stores just made, in powers of two, and close before it, where they do not.
+const COPY_DELTAS: [usize; 14] =
+    [0, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 3072, 4096 - 64, 4096 - 16];
+
+/// The same copy at different distances, in turn.
+fn copies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut buffers = Vec::new();
+    for delta in COPY_DELTAS {
+        let mut buffer = buffer(4 * PAGE)?;
+        bench.rng.fill(&mut buffer.bytes_mut()[..COPY]);
+        buffers.push((delta, buffer));
+    }
+    let target = |delta| 2 * PAGE + delta;
+    let arms = buffers.iter_mut().map(|(delta, buffer)| {
+        let setting = params([("delta", (*delta as u64).into())]);
+        let to = target(*delta);
+        let work = move |bytes: u64| {
+            (0..bytes.div_ceil(COPY as u64)).for_each(|_| forward::copy(buffer, 0, to, COPY));
+        };
+        Arm::new("copy_alias", setting, work).in_blocks_of(COPY as u64)
+    });
+    bench.interleave(arms.collect(), &sketch(bench))?;
+    for (delta, buffer) in buffers {
+        let (source, rest) = buffer.bytes().split_at(COPY);
+        let copied = &rest[target(delta) - COPY..][..COPY];
+        bench.check(source == copied, || format!("a copy to {delta} bytes beyond is none"))?;
+    }
+    Ok(())
+}
+
+/// Offsets of the matrix: a line border lies at 64.
+const OFFSETS: [usize; 19] =
+    [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72];
+
+/// Rounds that share the cells of the matrix between them: as many as the tier has at least.
+fn parts(tier: RunTier) -> usize {
+    if tier == RunTier::Quick { 3 } else { 5 }
+}
+
+/// The cells of this round.
+fn cells(round: u32, parts: usize) -> Vec<(usize, usize)> {
+    let all = OFFSETS.iter().flat_map(|&s| OFFSETS.iter().map(move |&l| (s, l)));
+    all.skip(round as usize % parts).step_by(parts).collect()
+}
+
+/// 8 bytes stored, 8 bytes loaded, at every pair of offsets.
+fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let mut cells = cells(bench.round, parts(bench.tier));
+    bench.rng.shuffle(&mut cells);
+    let mut chain = Chain::new(buffer(PAGE)?, Shape::Eight, 0, 0);
+    let all = cells.len();
+    for (done, (store, load)) in cells.into_iter().enumerate() {
+        if bench.left().is_zero() {
+            return bench.skip(Unmet {
+                need: "time for every cell of the matrix".into(),
+                reason: format!("round {}: {done} of {all} were measured", bench.round + 1),
+                remedy: "give the run more time (--tier thorough or --budget)".into(),
+            });
+        }
+        chain.place(INSIDE + store, INSIDE + load);
+        chain.start([bench.rng.u64(..), 0, 0, 0], &mut bench.rng);
+        let expected = chain.expected();
+        let policy = Policy {
+            want: 2,
+            most: 3,
+            quiet: false,
+            sample: Duration::from_micros(20),
+            ..Policy::structural(bench.left() / u32::try_from(all - done)?)
+        };
+        let setting = params([
+            ("store_offset", (store as u64).into()),
+            ("load_offset", (load as u64).into()),
+        ]);
+        let work = |steps| chain.run(steps);
+        bench.sample(Arm::new("forward", setting, work).in_blocks_of(forward::BLOCK), &policy)?;
+        bench.check(chain.value() == expected, || {
+            format!("a value went wrong between a store at {store} and a load at {load}")
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_rounds_of_a_run_cover_the_matrix() {
+        for tier in [RunTier::Quick, RunTier::Standard] {
+            let parts = parts(tier);
+            let covered: BTreeSet<(usize, usize)> =
+                (0..parts as u32).flat_map(|round| cells(round, parts)).collect();
+            assert_eq!(covered.len(), OFFSETS.len().pow(2));
+            assert!(cells(0, parts).len() <= 121, "the card stays small");
+        }
+    }
+
+    #[test]
+    fn every_case_has_a_name_of_its_own() {
+        let cases = all_cases();
+        let names: BTreeSet<&str> = cases.iter().map(|c| c.name).collect();
+        assert_eq!(names.len(), cases.len());
+    }
+
+    #[test]
+    fn copies_stay_within_their_buffers_and_apart() {
+        for delta in COPY_DELTAS {
+            let mut buffer = buffer(4 * PAGE).unwrap();
+            forward::copy(&mut buffer, 0, 2 * PAGE + delta, COPY);
+        }
+    }
+}
