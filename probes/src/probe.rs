@@ -279,6 +279,8 @@ pub enum Derive {
     Times(f64, Cow<'static, [Derive]>),
     /// The lowest of the selected points: the best of the settings that are not selected.
     Lowest(Select),
+    /// The highest of the selected points: the worst of the settings that are not selected.
+    Highest(Select),
     /// So many units in the time of another one: GB/s from ns per byte.
     Rate(f64, Cow<'static, [Derive]>),
     /// The last value of the parameter before the curve leaves its beginning by so many cycles.

@@ -122,7 +122,12 @@ impl<'a> Context<'a> {
                 let [part] = &part[..] else { return Err(malformed()) };
                 Ok(self.derive(part)? * factor)
             }
-            Derive::Lowest(select) => self.lowest(select),
+            Derive::Lowest(select) => {
+                self.estimates(select)?.into_iter().min_by(f64::total_cmp).ok_or_else(infinite)
+            }
+            Derive::Highest(select) => {
+                self.estimates(select)?.into_iter().max_by(f64::total_cmp).ok_or_else(infinite)
+            }
             Derive::Rate(amount, time) => {
                 let [time] = &time[..] else { return Err(malformed()) };
                 Ok(amount / self.derive(time)?)
@@ -175,20 +180,19 @@ impl<'a> Context<'a> {
 
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        estimate(&samples, estimator).ok_or_else(|| "no finite samples".into())
+        estimate(&samples, estimator).ok_or_else(infinite)
     }
 
-    /// The lowest of the selected points that are clean, or of the noisy ones if none is.
-    fn lowest(&mut self, select: &Select) -> Result<f64, String> {
+    /// The selected points that are clean, or the noisy ones if none is.
+    fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
         self.samples(select)?;
         let chosen = || self.points.iter().filter(|p| matches(select, p));
         let clean = |p: &Point| p.state == PointState::Ok;
         let any_clean = chosen().any(|p| clean(p));
-        chosen()
+        Ok(chosen()
             .filter(|p| !any_clean || clean(p))
             .filter_map(|p| estimate(&converted(p, self.cycles), Estimator::LowerQuartile))
-            .min_by(f64::total_cmp)
-            .ok_or_else(|| "no finite samples".into())
+            .collect())
     }
 
     /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
@@ -329,6 +333,10 @@ impl<'a> Context<'a> {
         // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
         Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
     }
+}
+
+fn infinite() -> String {
+    "no finite samples".into()
 }
 
 fn malformed() -> String {

@@ -177,7 +177,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         if outcome.split {
             value.state = State::Inconsistent;
         }
-        value.reason = Some(why_nothing(card, probe, outcome.errors));
+        value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
         return value;
     };
     let (low, high) = interval(&used);
@@ -224,13 +224,14 @@ fn negligible(unit: Unit) -> f64 {
 }
 
 /// The best reason there is: what was skipped or failed, else what the derivation said.
-fn why_nothing(card: &Card, probe: &str, errors: Vec<String>) -> String {
+fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> String {
     let failed = card.fails.iter().find(|f| f.probe == probe).map(|f| f.how.clone());
     let ran = card.points.iter().any(|p| p.probe == probe);
     let skipped = card
         .skips
         .iter()
-        .find(|s| s.probe == probe && !ran)
+        // A probe that ran otherwise names the metrics that it skipped a part of itself for.
+        .find(|s| s.probe == probe && (!ran || s.need.contains(id)))
         .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })

@@ -97,6 +97,35 @@ fn what_was_skipped_or_failed_gives_the_reason() {
 }
 
 #[test]
+fn a_probe_that_ran_says_which_metrics_it_skipped_a_part_for() {
+    let mut card = card(Unit::Ns, Derive::Highest(select("other", &[])), vec![ns(0, vec![1.0])]);
+    let skip = |need: &str| Skip {
+        probe: "p".into(),
+        need: need.into(),
+        reason: "there is one".into(),
+        remedy: "none".into(),
+    };
+    card.skips.push(skip("2 CPUs for another thing"));
+    assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
+    card.skips.push(skip("a second node for m"));
+    assert_eq!(of(&card).reason.unwrap(), "needs a second node for m: there is one");
+}
+
+#[test]
+fn the_extremes_of_all_settings_are_those_of_clean_points() {
+    let at = |n: i64, value: f64| with(ns(0, vec![value; 3]), &[("n", Param::Int(n))]);
+    let spoiled = |n, value| Point { state: PointState::Noisy, ..at(n, value) };
+    let points = vec![at(0, 5.0), at(1, 7.0), spoiled(2, 9.0), spoiled(3, 3.0)];
+    let extreme = |from: fn(Select) -> Derive, points: &[Point]| {
+        of(&card(Unit::Ns, from(select("q", &[])), points.to_vec())).value
+    };
+    assert_eq!(extreme(Derive::Lowest, &points), Some(5.0));
+    assert_eq!(extreme(Derive::Highest, &points), Some(7.0));
+    assert_eq!(extreme(Derive::Highest, &points[2..]), Some(9.0));
+    assert_eq!(extreme(Derive::Highest, &[]), None);
+}
+
+#[test]
 fn cycles_come_from_the_clock_around_each_sample() {
     let points = |r| Point { core_ghz: vec![2.0, 4.0], ..ns(r, vec![10.0, 5.0]) };
     let value = of(&card(Unit::Cycles, quartile(), (0..3).map(points).collect()));
