@@ -1,5 +1,5 @@
-//! The real program where the kernel refuses what it asks for: pinning by a seccomp filter, huge
-//! pages by a process setting. Both are inherited by what the test starts: the filter belongs to a
+//! The real program where the kernel refuses what it asks for: pinning and placing memory by a
+//! seccomp filter, huge pages by a process setting. Both are inherited by what the test starts: the filter belongs to a
 //! thread, the setting to the whole test process, where it disturbs no other test.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -44,6 +44,28 @@ fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
             let text = String::from_utf8(output.stdout).unwrap();
             assert!(text.contains("not permitted"), "{text}");
             assert!(card.points.iter().any(|p| !p.samples.is_empty()));
+        });
+    });
+}
+
+#[test]
+fn without_permission_to_place_memory_the_first_touch_places_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            forbid(libc::SYS_mbind);
+            let (output, card) = run("numa", dir.path());
+            assert!(output.status.success(), "{output:?}");
+            assert!(card.fails.is_empty(), "{:?}", card.fails);
+            // Where a node has no CPU that could touch its memory, a skip says so.
+            let local = card.points.iter().filter(|p| {
+                p.params.get("place").is_some_and(|place| place.to_string() == "local")
+            });
+            let notes: Vec<_> = local.filter_map(|p| p.note.as_deref()).collect();
+            assert!(!notes.is_empty());
+            for note in notes {
+                assert!(note.contains("mbind: ") && note.contains("first touch"), "{note}");
+            }
         });
     });
 }

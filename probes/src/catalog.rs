@@ -13,6 +13,7 @@ pub const ALL: &[&Probe] = &[
     &suite::tlb::PROBE,
     &suite::memory_bandwidth::PROBE,
     &suite::store_forwarding::PROBE,
+    &suite::numa::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];

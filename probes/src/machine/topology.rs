@@ -22,6 +22,8 @@ pub struct NumaNode {
     pub cpus: Vec<usize>,
     /// Its memory, 0 on a node that is only CPUs.
     pub memory_bytes: Fact<u64>,
+    /// What of it can be had without taking it from anyone: free, and file pages unused of late.
+    pub available_bytes: Fact<u64>,
     /// Relative distance to each node, in their order; 10 is the node itself.
     pub distances: Fact<Vec<u64>>,
 }
@@ -137,13 +139,17 @@ fn numa_nodes(files: &Files, online: &Found<Vec<usize>>) -> Found<Vec<NumaNode>>
 fn numa_node(files: &Files, id: usize, is_on: impl Fn(&usize) -> bool) -> NumaNode {
     let cpus = files.list(&format!("{NODES}/node{id}/cpulist")).unwrap_or_default();
     let path = format!("{NODES}/node{id}/meminfo");
-    let memory = files.text(&path).and_then(|text| {
-        // "Node 0 MemTotal:       5728460 kB"
-        field(&text, &format!("Node {id} MemTotal"))
+    let meminfo = files.text(&path);
+    // "Node 0 MemTotal:       5728460 kB"
+    let bytes = |key: &str| {
+        let text = meminfo.as_ref().map_err(Clone::clone)?;
+        field(text, &format!("Node {id} {key}"))
             .and_then(|value| value.strip_suffix("kB")?.trim().parse::<u64>().ok())
             .map(|kib| kib << 10)
-            .ok_or_else(|| format!("{path} has no MemTotal"))
-    });
+            .ok_or_else(|| format!("{path} has no {key}"))
+    };
+    let available = bytes("MemFree").map(|free| free + bytes("Inactive(file)").unwrap_or(0));
+    let memory = bytes("MemTotal");
     let path = format!("{NODES}/node{id}/distance");
     let distances = files.text(&path).and_then(|text| {
         let numbers: Result<Vec<u64>, _> = text.split_whitespace().map(str::parse).collect();
@@ -153,6 +159,7 @@ fn numa_node(files: &Files, id: usize, is_on: impl Fn(&usize) -> bool) -> NumaNo
         id,
         cpus: cpus.into_iter().filter(is_on).collect(),
         memory_bytes: memory.into(),
+        available_bytes: available.into(),
         distances: distances.into(),
     }
 }
@@ -260,6 +267,7 @@ mod tests {
         let nodes = machine.numa_nodes();
         assert_eq!(nodes.iter().map(|n| n.id).collect::<Vec<_>>(), [0, 1, 10]);
         assert_eq!(nodes[0].cpus, [0, 1], "CPU 9 is off");
+        assert_eq!(nodes[0].available_bytes, Fact::Known(1 << 10));
         assert_eq!(nodes[1].memory_bytes, Fact::Known(0));
         assert_eq!(nodes[2].cpus, [0; 0]);
         assert_eq!(nodes[2].memory_bytes, Fact::Known(4 << 30));

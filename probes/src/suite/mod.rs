@@ -9,5 +9,6 @@ pub mod locks;
 pub mod memory_bandwidth;
 pub mod memory_latency;
 pub mod noise;
+pub mod numa;
 pub mod store_forwarding;
 pub mod tlb;

@@ -1,5 +1,6 @@
 //! Buffers with a page size that was asked for and then verified.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -9,6 +10,9 @@ pub const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a small page on x86_64 and on most aarch64 kernels.
 pub const SMALL_PAGE: usize = 4 << 10;
+
+/// Bits of a node mask: what kernels are built for at most.
+const MOST_NODES: usize = 1024;
 
 /// Which pages a buffer should be made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,15 @@ impl Buffer {
         Ok(buffer)
     }
 
+    /// The same with memory of a NUMA node, as long as that has any left: a strict binding would
+    /// have the kernel kill processes instead. [`Buffer::bytes_by_node`] tells what came of it.
+    pub fn on_node(len: usize, pages: Pages, node: usize) -> io::Result<Buffer> {
+        let mut buffer = Buffer::untouched(len, pages)?;
+        buffer.prefer(node)?;
+        buffer.touch();
+        Ok(buffer)
+    }
+
     fn untouched(len: usize, pages: Pages) -> io::Result<Buffer> {
         let len = len.next_multiple_of(SMALL_PAGE);
         // One huge page more than asked for, so that an aligned start can be cut out.
@@ -89,6 +102,27 @@ impl Buffer {
         };
         // SAFETY: the range is our own mapping, and this advice changes no contents.
         unsafe { libc::madvise(self.map.as_ptr(), self.map_len, advice) };
+    }
+
+    /// Sets the policy of the mapping, before the first touch.
+    fn prefer(&self, node: usize) -> io::Result<()> {
+        let mut nodes = [0_u64; MOST_NODES / 64];
+        let word = nodes.get_mut(node / 64).ok_or(io::ErrorKind::InvalidInput)?;
+        *word = 1 << (node % 64);
+        // SAFETY: the range is our own mapping, the mask as long as is said; no contents change.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_mbind,
+                self.map.as_ptr(),
+                self.map_len,
+                libc::MPOL_PREFERRED,
+                nodes.as_ptr(),
+                // The kernel reads one bit less than it is told.
+                MOST_NODES + 1,
+                0,
+            )
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// Writes one byte a page: memory that was never written is the shared zero page.
@@ -146,6 +180,12 @@ impl Buffer {
         let smaps = std::fs::read_to_string("/proc/self/smaps")?;
         Ok(huge_bytes_of(&smaps, self.base().addr()))
     }
+
+    /// Where the kernel really put it, from numa_maps: bytes by node.
+    pub fn bytes_by_node(&self) -> io::Result<BTreeMap<usize, u64>> {
+        let maps = std::fs::read_to_string("/proc/self/numa_maps")?;
+        Ok(bytes_by_node_of(&maps, self.base().addr()))
+    }
 }
 
 impl Drop for Buffer {
@@ -167,6 +207,24 @@ fn huge_bytes_of(smaps: &str, address: usize) -> u64 {
         }
     }
     0
+}
+
+/// The pages by node of the mapping that holds `address`. A line names only where its mapping
+/// begins: it is the last one that begins no later.
+fn bytes_by_node_of(numa_maps: &str, address: usize) -> BTreeMap<usize, u64> {
+    let begin = |line: &str| usize::from_str_radix(line.split(' ').next()?, 16).ok();
+    let mapping = numa_maps
+        .lines()
+        .filter_map(|line| Some((begin(line).filter(|&b| b <= address)?, line)))
+        .max_by_key(|&(begin, _)| begin);
+    let fields = || mapping.map_or("", |m| m.1).split(' ').filter_map(|f| f.split_once('='));
+    let size = fields().find(|f| f.0 == "kernelpagesize_kB").and_then(|f| f.1.parse().ok());
+    let kib: u64 = size.unwrap_or(4);
+    let on_node = |(name, pages): (&str, &str)| {
+        let node = name.strip_prefix('N')?.parse().ok()?;
+        Some((node, pages.parse::<u64>().ok()? * (kib << 10)))
+    };
+    fields().filter_map(on_node).collect()
 }
 
 /// The address range of the first line of a smaps entry.
@@ -208,5 +266,33 @@ mod tests {
         assert_eq!(huge_bytes_of(smaps, 0x200000), 4 << 20);
         assert_eq!(huge_bytes_of(smaps, 0x1000), 0);
         assert_eq!(huge_bytes_of(smaps, 0x900000), 0);
+    }
+
+    #[test]
+    fn numa_maps_are_read_for_the_right_mapping() {
+        let maps = "1000 default anon=1 dirty=1 N0=1 kernelpagesize_kB=4\n\
+                    200000 prefer:1 anon=512 dirty=512 N1=510 N0=2 kernelpagesize_kB=4\n\
+                    900000 default file=/bin/a mapped=2 N0=2 kernelpagesize_kB=4\n";
+        assert_eq!(bytes_by_node_of(maps, 0x1000), BTreeMap::from([(0, 4096)]));
+        let both = BTreeMap::from([(0, 8192), (1, 510 << 12)]);
+        assert_eq!(bytes_by_node_of(maps, 0x20_0000), both);
+        assert_eq!(bytes_by_node_of(maps, 0x3f_ffff), both);
+        assert_eq!(bytes_by_node_of(maps, 0xfff), BTreeMap::new());
+        assert_eq!(bytes_by_node_of("", 0xfff), BTreeMap::new());
+    }
+
+    #[test]
+    fn memory_of_a_node_is_there_or_refused() {
+        match Buffer::on_node(4 << 20, Pages::Small, 0) {
+            Ok(buffer) => {
+                if let Ok(nodes) = buffer.bytes_by_node() {
+                    assert!(nodes.values().sum::<u64>() >= 4 << 20, "{nodes:?}");
+                }
+            }
+            // A kernel without NUMA, or a filter.
+            Err(e) => assert!([libc::ENOSYS, libc::EPERM].contains(&e.raw_os_error().unwrap())),
+        }
+        assert!(Buffer::on_node(4096, Pages::Small, 1023).is_err(), "there is no such node");
+        assert!(Buffer::on_node(4096, Pages::Small, 1 << 20).is_err());
     }
 }

@@ -1,0 +1,527 @@
+//! Latency and bandwidth between memory nodes: CPUs of each with memory of each.
+//!
+//! Method: a buffer of main-memory size on each node in turn (mbind before the first touch, which
+//! is made by a CPU of that node; numa_maps says where the pages really are), and from one CPU of
+//! each node a chase through it in random order, and one thread reading it in a straight line.
+//! Blind spots: one CPU speaks for its node; in a virtual machine the nodes are what the
+//! hypervisor says they are. Reading by one thread shows its own limit before the link's.
+//! Expect: remote latency 1.3 to 2 times local, as the claimed distances (10 is local) roughly say.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::io;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::harness::backing;
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::levels::Levels;
+use crate::harness::placement;
+use crate::harness::sampling::{ClockHistory, Policy};
+use crate::kernel::chase::{self, Order, Ring};
+use crate::kernel::stream;
+use crate::machine::{Machine, NumaNode, human_bytes};
+use crate::probe::{
+    Better, Derive, Estimator, Level, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric,
+    select, text,
+};
+use crate::record::Params;
+use crate::sys::memory::{Buffer, Pages};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "numa",
+    summary: "latency and bandwidth from the CPUs of each memory node to the memory of each",
+    needs: &[],
+    uses: &[],
+    seconds: 0.6,
+    metrics: &[
+        metric(
+            LOCAL_NS,
+            "load-to-use latency, memory of the CPU's own node",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T3,
+            "dram-latency",
+            Derive::Value(LATENCY_LOCAL, Estimator::LowerQuartile),
+        ),
+        metric(
+            REMOTE_NS,
+            "load-to-use latency, memory of the worst other node",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T3,
+            "core-to-core",
+            Derive::Highest(LATENCY_REMOTE),
+        ),
+        rate(LOCAL_GBS, "one thread reading memory of its own node", "dram-bandwidth", LOCAL_TIME),
+        rate(
+            REMOTE_GBS,
+            "one thread reading memory of the worst other node",
+            "core-to-core",
+            REMOTE_TIME,
+        ),
+    ],
+    run,
+};
+
+const LOCAL_NS: &str = "numa.local_ns";
+const REMOTE_NS: &str = "numa.remote_ns";
+const LOCAL_GBS: &str = "numa.local_gbs";
+const REMOTE_GBS: &str = "numa.remote_gbs";
+
+const LOCAL: &[(Text, Text)] = &[(text("place"), text("local"))];
+const REMOTE: &[(Text, Text)] = &[(text("place"), text("remote"))];
+const LATENCY_LOCAL: Select = select("latency", LOCAL);
+const LATENCY_REMOTE: Select = select("latency", REMOTE);
+const TIME_LOCAL: Select = select("time_per_byte", LOCAL);
+const TIME_REMOTE: Select = select("time_per_byte", REMOTE);
+const LOCAL_TIME: &[Derive] = &[Derive::Value(TIME_LOCAL, Estimator::LowerQuartile)];
+const REMOTE_TIME: &[Derive] = &[Derive::Highest(TIME_REMOTE)];
+
+const fn rate(
+    id: &'static str,
+    summary: &'static str,
+    family: &'static str,
+    time: &'static [Derive],
+) -> Metric {
+    let from = Derive::Rate(1.0, Cow::Borrowed(time));
+    metric(id, summary, Unit::Gbs, Better::Higher, Tier::T3, family, from)
+}
+
+const LINE: usize = 64;
+
+/// Loads before the first sample, a few milliseconds: caches and translations of a CPU that has
+/// not seen the buffer yet.
+const WARM_UP: u64 = 16_384;
+
+/// Bytes that are read at a time: a tenth of a millisecond.
+const CHUNK: usize = 2 << 20;
+
+/// Part of the slice after which no further node is begun.
+const MOST_OVERTIME: f64 = 1.5;
+
+/// Time of one point, at least and at most.
+const POINT: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(80));
+
+/// Pages that may lie elsewhere: the kernel rounds to huge pages.
+const ASTRAY: f64 = 0.01;
+
+/// A node with a CPU that this process may use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reader {
+    node: usize,
+    cpu: usize,
+}
+
+/// A node with memory that this process may use, and one of its CPUs if it has any.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Store {
+    node: usize,
+    cpu: Option<usize>,
+}
+
+/// What can be measured here, and what cannot.
+#[derive(Debug, Default)]
+struct Plan {
+    readers: Vec<Reader>,
+    stores: Vec<Store>,
+    gaps: Vec<Unmet>,
+}
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let levels = Levels::of(bench);
+    let dram = levels.working_sets().into_iter().find(|w| w.0 == Level::Dram);
+    let Some((_, bytes)) = dram else {
+        return bench.skip(unmet(
+            "a buffer beyond the last cache",
+            levels.why_not(Level::Dram),
+            "raise the memory limit",
+        ));
+    };
+    let mut plan = Plan::of(bench.machine, bench.cpu, bytes);
+    for gap in plan.gaps.drain(..) {
+        bench.skip(gap)?;
+    }
+    // What comes last may run out of time: not the same in every round.
+    let begin = bench.round as usize % plan.stores.len().max(1);
+    plan.stores.rotate_left(begin);
+    for (done, store) in plan.stores.iter().enumerate() {
+        if done > 0 && bench.meter.elapsed() > bench.share(MOST_OVERTIME) {
+            let all = plan.stores.len();
+            let reason = format!("round {}: {done} of {all} were measured", bench.round + 1);
+            let remedy = "give the run more time (--tier thorough or --budget)";
+            return bench.skip(unmet("time for the memory of every node", reason, remedy));
+        }
+        let points = 2 * plan.readers.len() * (plan.stores.len() - done);
+        column(bench, *store, &plan.readers, usize::try_from(bytes)?, points)?;
+    }
+    Ok(())
+}
+
+fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Unmet {
+    Unmet { need: need.into(), reason: reason.into(), remedy: remedy.into() }
+}
+
+impl Plan {
+    /// `cpu` is the one that the run has chosen; it speaks for its node.
+    fn of(machine: &Machine, cpu: usize, bytes: u64) -> Plan {
+        let mut plan = Plan::default();
+        let nodes = machine.numa_nodes();
+        if nodes.is_empty() {
+            // A kernel without NUMA does not tell memory apart.
+            plan.readers.push(Reader { node: 0, cpu });
+            plan.stores.push(Store { node: 0, cpu: Some(cpu) });
+        }
+        for node in nodes {
+            match usable_cpu(machine, node, cpu) {
+                Ok(cpu) => plan.readers.push(Reader { node: node.id, cpu }),
+                Err(gap) => plan.gaps.push(gap),
+            }
+        }
+        for node in nodes {
+            let reader = plan.readers.iter().find(|r| r.node == node.id);
+            match usable_memory(machine, node, bytes) {
+                Ok(()) => {
+                    plan.stores.push(Store { node: node.id, cpu: reader.map(|r| r.cpu) });
+                }
+                Err(gap) => plan.gaps.push(gap),
+            }
+        }
+        plan.without(true, [LOCAL_NS, LOCAL_GBS]);
+        if let [only] = nodes {
+            let need = format!("a second memory node for {REMOTE_NS} and {REMOTE_GBS}");
+            let reason = format!("node {} is the only one: every access is local", only.id);
+            plan.gaps.push(unmet(need, reason, NOTHING));
+        } else if let Some(reason) = machine.topology.numa_nodes.reason() {
+            let need = format!("a second memory node for {REMOTE_NS} and {REMOTE_GBS}");
+            plan.gaps.push(unmet(need, format!("the kernel names none: {reason}"), NOTHING));
+        } else {
+            plan.without(false, [REMOTE_NS, REMOTE_GBS]);
+        }
+        plan
+    }
+
+    /// Says that these metrics have no pair of nodes to rest on, if so.
+    fn without(&mut self, local: bool, [time, rate]: [&str; 2]) {
+        let pairs = self.readers.iter().flat_map(|r| self.stores.iter().map(|s| (r.node, s.node)));
+        if !pairs.into_iter().any(|(cpus, memory)| (cpus == memory) == local) {
+            let which = if local { "the same node" } else { "different nodes" };
+            self.gaps.push(unmet(
+                format!("CPUs and memory of {which} for {time} and {rate}"),
+                "the nodes that may be used have none, as said beside this",
+                NOTHING,
+            ));
+        }
+    }
+}
+
+const NOTHING: &str = "nothing to be done";
+
+/// The chosen CPU or else the first of those that may be used.
+fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Unmet> {
+    let allowed = |cpu: &usize| machine.allowed_cpus().contains(cpu);
+    let mut usable = node.cpus.iter().copied().filter(allowed);
+    let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
+    let need = || format!("a CPU on node {}", node.id);
+    cpu.ok_or_else(|| match node.cpus.len() {
+        0 => unmet(need(), "it is memory only", "none; other nodes' CPUs measure its memory"),
+        n => unmet(
+            need(),
+            format!("none of its {n} is in the affinity mask"),
+            "give the process CPUs of every node (taskset, cpuset)",
+        ),
+    })
+}
+
+fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Unmet> {
+    let gap = |reason: String, remedy| {
+        Err(unmet(format!("{} of memory on node {}", human_bytes(bytes), node.id), reason, remedy))
+    };
+    if node.memory_bytes.known() == Some(&0) {
+        return gap("it has none".into(), "none; its CPUs are measured with other nodes' memory");
+    }
+    if machine.limits.memory_nodes.known().is_some_and(|nodes| !nodes.contains(&node.id)) {
+        return gap("the cpuset forbids it".into(), "allow the node in cpuset.mems");
+    }
+    match node.available_bytes.known() {
+        // Half of what is there, as everywhere.
+        Some(&available) if available / 2 < bytes => gap(
+            format!("{} are available, and half of that may be taken", human_bytes(available)),
+            "free memory on that node",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Memory of one node from the CPUs of all.
+fn column(
+    bench: &mut Bench<'_>,
+    store: Store,
+    readers: &[Reader],
+    bytes: usize,
+    mut points: usize,
+) -> anyhow::Result<()> {
+    // The first touch is made from nearby, which decides where mbind is refused.
+    if let Some(cpu) = store.cpu {
+        moved(bench, cpu);
+    }
+    let (buffer, note) = match place(store, bytes)? {
+        Ok(placed) => placed,
+        Err(gap) => return bench.skip(gap),
+    };
+    let mut ring = Ring::over(buffer);
+    ring.lay(bytes, LINE, Order::Random, &mut bench.rng);
+    let sums = sums(ring.buffer());
+    let mut readers = readers.to_vec();
+    bench.rng.shuffle(&mut readers);
+    let alone = readers.len() == 1;
+    for reader in readers {
+        if !moved(bench, reader.cpu) && !alone {
+            let reason = "pinning is not permitted here (sched_setaffinity)";
+            let remedy = "allow it in the seccomp profile";
+            bench.skip(unmet(format!("to run on node {}", reader.node), reason, remedy))?;
+            continue;
+        }
+        // Pauses would let the page tables leave the caches: loads follow each other throughout.
+        ring.walk(WARM_UP);
+        let setting = setting(reader.node, store.node);
+        let policy = policy(bench, points);
+        let arm = Arm::new("latency", setting.clone(), |loads| ring.walk(loads));
+        bench.sample(arm.in_blocks_of(chase::BLOCK).noted(note.clone()), &policy)?;
+        let end = ring.position();
+        bench.check(end < bytes && end.is_multiple_of(LINE), || {
+            format!("a chase through {} left its nodes", human_bytes(bytes as u64))
+        })?;
+        read(bench, ring.buffer(), &sums, setting, note.clone(), &policy)?;
+        points -= 2;
+    }
+    Ok(())
+}
+
+/// Runs on another CPU from here on; `false` where that is not permitted.
+fn moved(bench: &mut Bench<'_>, cpu: usize) -> bool {
+    let moved = placement::pin(cpu);
+    if moved && cpu != bench.cpu {
+        bench.cpu = cpu;
+        // Another core's clock is no drift of this one's.
+        bench.history = ClockHistory::default();
+    }
+    moved
+}
+
+fn setting(cpu_node: usize, memory_node: usize) -> Params {
+    let place = if cpu_node == memory_node { "local" } else { "remote" };
+    params([
+        ("cpu_node", (cpu_node as u64).into()),
+        ("memory_node", (memory_node as u64).into()),
+        ("place", place.into()),
+    ])
+}
+
+fn policy(bench: &Bench<'_>, points: usize) -> Policy {
+    let share = bench.left() / u32::try_from(points.max(1)).unwrap_or(u32::MAX);
+    let time = share.clamp(POINT.0, POINT.1);
+    // Eight nodes are 128 points a round: the card stays small.
+    let most = (64 / points.max(1)).clamp(8, 24);
+    Policy { want: 5, most, ..Policy::structural(time) }
+}
+
+/// A buffer on a node, with what the reader must know of it; or why there is none.
+fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<String>), Unmet>> {
+    let node = store.node;
+    let cannot = || format!("cannot map {}", human_bytes(bytes as u64));
+    let (buffer, refusal) = match Buffer::on_node(bytes, Pages::Huge, node) {
+        Ok(buffer) => (buffer, None),
+        Err(e) if refused(&e) => {
+            (Buffer::new(bytes, Pages::Huge).with_context(cannot)?, Some(format!("mbind: {e}")))
+        }
+        Err(e) => return Err(e).with_context(cannot),
+    };
+    let gap = |why: String| {
+        let reason = refusal.iter().cloned().chain([why]).collect::<Vec<_>>().join("; ");
+        let remedy = "allow mbind (CAP_SYS_NICE, or the container's seccomp profile)";
+        Ok(Err(unmet(format!("memory on node {node}"), reason, remedy)))
+    };
+    let mut notes = Vec::new();
+    match buffer.bytes_by_node() {
+        Ok(nodes) if !nodes.is_empty() => {
+            let here = nodes.get(&node).copied().unwrap_or(0) as f64;
+            let all = nodes.values().sum::<u64>() as f64;
+            if here < (1.0 - ASTRAY) * all {
+                return gap(format!(
+                    "{:.0} % of the buffer lie elsewhere",
+                    100.0 * (1.0 - here / all)
+                ));
+            }
+        }
+        _ if refusal.is_some() && store.cpu.is_none() => {
+            return gap("it has no CPU that could touch it first".into());
+        }
+        Ok(_) => notes.push("placement unverified: the kernel does not tell memory apart".into()),
+        Err(e) => notes.push(format!("placement unverified: /proc/self/numa_maps: {e}")),
+    }
+    notes.extend(refusal.map(|r| format!("{r}: placed by first touch")));
+    notes.extend(backing::note(&buffer));
+    Ok(Ok((buffer, Some(notes.join("; ")).filter(|n| !n.is_empty()))))
+}
+
+/// Whether it is the kernel that places nothing there, or a filter in front of it.
+fn refused(e: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    [PermissionDenied, Unsupported, InvalidInput].contains(&e.kind())
+}
+
+/// What reading each chunk must give, by an ordinary loop.
+fn sums(buffer: &Buffer) -> Vec<u32> {
+    let words = |chunk: &[u8]| {
+        chunk.as_chunks().0.iter().fold(0_u32, |sum, w| sum.wrapping_add(u32::from_ne_bytes(*w)))
+    };
+    buffer.bytes().chunks_exact(CHUNK).map(words).collect()
+}
+
+/// One thread reads on and on, so that nothing is read from a cache.
+fn read(
+    bench: &mut Bench<'_>,
+    buffer: &Buffer,
+    sums: &[u32],
+    setting: Params,
+    note: Option<String>,
+    policy: &Policy,
+) -> anyhow::Result<()> {
+    let next = Cell::new(bench.rng.usize(..sums.len()));
+    let wrong = Cell::new(None);
+    let work = |bytes: u64| {
+        for _ in 0..bytes.div_ceil(CHUNK as u64) {
+            let chunk = next.get();
+            if stream::sum(buffer, chunk * CHUNK, CHUNK) != sums[chunk] {
+                wrong.set(Some(chunk * CHUNK));
+            }
+            next.set((chunk + 1) % sums.len());
+        }
+    };
+    let arm = Arm::new("time_per_byte", setting, work).in_blocks_of(CHUNK as u64).noted(note);
+    bench.sample(arm, policy)?;
+    bench.check(wrong.get().is_none(), || format!("a wrong sum of the bytes at {wrong:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Fact;
+
+    const SIZE: u64 = 64 << 20;
+
+    fn node(id: usize, cpus: &[usize], memory: u64) -> NumaNode {
+        NumaNode {
+            id,
+            cpus: cpus.to_vec(),
+            memory_bytes: Fact::Known(memory),
+            available_bytes: Fact::Known(memory),
+            distances: Fact::Known(Vec::new()),
+        }
+    }
+
+    fn plan(nodes: Vec<NumaNode>, allowed: &[usize]) -> Plan {
+        let mut machine = Machine::default();
+        machine.topology.numa_nodes = Fact::Known(nodes);
+        machine.limits.allowed_cpus = allowed.to_vec();
+        Plan::of(&machine, 1, SIZE)
+    }
+
+    fn says(plan: &Plan, what: &str) -> bool {
+        plan.gaps.iter().any(|g| format!("{}: {}", g.need, g.reason).contains(what))
+    }
+
+    #[test]
+    fn two_whole_nodes_have_no_gap() {
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[2, 3], 1 << 30)], &[0, 1, 2, 3]);
+        assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }, Reader { node: 1, cpu: 2 }]);
+        let store = |node, cpu| Store { node, cpu: Some(cpu) };
+        assert_eq!(plan.stores, [store(0, 1), store(1, 2)]);
+        assert!(plan.gaps.is_empty(), "{:?}", plan.gaps);
+    }
+
+    #[test]
+    fn one_node_has_nothing_remote_and_says_so() {
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30)], &[0, 1]);
+        assert_eq!((plan.readers.len(), plan.stores.len(), plan.gaps.len()), (1, 1, 1));
+        assert!(says(&plan, "numa.remote_ns and numa.remote_gbs: node 0 is the only one"));
+    }
+
+    #[test]
+    fn a_kernel_without_nodes_is_one_node() {
+        let mut machine = Machine::default();
+        machine.limits.allowed_cpus = vec![5];
+        let plan = Plan::of(&machine, 5, SIZE);
+        assert_eq!(plan.readers, [Reader { node: 0, cpu: 5 }]);
+        assert_eq!(plan.stores, [Store { node: 0, cpu: Some(5) }]);
+        assert!(says(&plan, "numa.remote_ns and numa.remote_gbs: the kernel names none"));
+    }
+
+    #[test]
+    fn a_node_without_cpus_is_read_by_others() {
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[], 1 << 30)], &[0, 1]);
+        assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }]);
+        assert_eq!(plan.stores[1], Store { node: 1, cpu: None });
+        assert!(says(&plan, "a CPU on node 1: it is memory only"));
+        assert_eq!(plan.gaps.len(), 1);
+    }
+
+    #[test]
+    fn a_node_without_memory_reads_that_of_others() {
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[2], 0)], &[0, 1, 2]);
+        assert_eq!(plan.readers.len(), 2);
+        assert_eq!(plan.stores.len(), 1);
+        assert!(says(&plan, "memory on node 1: it has none"));
+        assert_eq!(plan.gaps.len(), 1);
+    }
+
+    #[test]
+    fn cpus_outside_the_mask_are_not_used() {
+        let nodes = vec![node(0, &[0, 1], 0), node(1, &[2, 3], 1 << 30)];
+        let plan = plan(nodes, &[0, 1]);
+        assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }]);
+        assert_eq!(plan.stores, [Store { node: 1, cpu: None }]);
+        assert!(says(&plan, "a CPU on node 1: none of its 2 is in the affinity mask"));
+        assert!(says(&plan, "the same node for numa.local_ns and numa.local_gbs"));
+        assert!(!says(&plan, "numa.remote_ns"));
+    }
+
+    #[test]
+    fn memory_that_is_taken_or_forbidden_is_a_gap() {
+        let nodes = vec![node(0, &[0], 1 << 30), node(1, &[1], SIZE)];
+        let mut machine = Machine::default();
+        machine.topology.numa_nodes = Fact::Known(nodes);
+        machine.limits.allowed_cpus = vec![0, 1];
+        machine.limits.memory_nodes = Fact::Known(vec![1]);
+        let plan = Plan::of(&machine, 0, SIZE);
+        assert!(plan.stores.is_empty());
+        assert!(says(&plan, "memory on node 0: the cpuset forbids it"));
+        assert!(says(&plan, "memory on node 1: 64 MiB are available"));
+        assert!(says(&plan, "the same node") && says(&plan, "different nodes"));
+    }
+
+    #[test]
+    fn memory_of_this_machine_is_placed_or_the_reason_is_told() {
+        let machine = Machine::detect();
+        let cpu = machine.allowed_cpus()[0];
+        let own = machine.numa_nodes().iter().find(|n| n.cpus.contains(&cpu));
+        let store = Store { node: own.map_or(0, |n| n.id), cpu: Some(cpu) };
+        placement::pin(cpu);
+        match place(store, 8 << 20).unwrap() {
+            Ok((buffer, _)) => assert_eq!(buffer.len(), 8 << 20),
+            Err(gap) => assert!(!gap.reason.is_empty()),
+        }
+    }
+
+    #[test]
+    fn the_sums_are_those_of_the_kernel() {
+        let mut buffer = Buffer::new(2 * CHUNK, Pages::Huge).unwrap();
+        fastrand::Rng::with_seed(9).fill(buffer.bytes_mut());
+        let sums = sums(&buffer);
+        assert_eq!(sums, [0, CHUNK].map(|at| stream::sum(&buffer, at, CHUNK)));
+        assert_ne!(sums[0], sums[1]);
+    }
+}
