@@ -14,6 +14,8 @@ pub const ALL: &[&Probe] = &[
     &suite::memory_bandwidth::PROBE,
     &suite::store_forwarding::PROBE,
     &suite::numa::PROBE,
+    &suite::memory_parallelism::PROBE,
+    &suite::loaded_latency::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];

@@ -223,7 +223,7 @@ pub enum Level {
 
 impl Level {
     /// As in parameters and ids.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Level::L1 => "l1",
             Level::L2 => "l2",

@@ -18,6 +18,8 @@ pub mod chain;
 pub mod chase;
 pub mod forward;
 pub mod line;
+pub mod load;
+pub mod parallel;
 pub mod stream;
 pub mod timer;
 pub mod vector;

@@ -5,6 +5,8 @@ pub(super) mod chain;
 pub(super) mod chase;
 pub(super) mod forward;
 pub(super) mod line;
+pub(super) mod load;
+pub(super) mod parallel;
 pub(super) mod stream;
 pub(super) mod timer;
 pub(super) mod vector;
