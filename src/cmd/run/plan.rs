@@ -79,7 +79,11 @@ impl Schedule {
         let items: Vec<Item> = (0..rounds)
             .flat_map(|round| {
                 let mut order = probes.to_vec();
-                rng.shuffle(&mut order);
+                                rng.shuffle(&mut order);
+                if round == 0 {
+                    // What others use is measured before they use it.
+                    order.sort_by_key(|probe| !probe.uses.is_empty());
+                }
                 order
                     .into_iter()
                     .map(|probe| Item { probe, round, seed: rng.u64(..) })
@@ -211,9 +215,20 @@ mod tests {
     #[test]
     fn globs_choose_and_leave_out() {
         assert_eq!(choose(&[], &[]).unwrap().len(), catalog::ALL.len());
-        assert_eq!(choose(&["c*"], &["clock"]).unwrap(), ["cache-line"]);
+        assert_eq!(choose(&["c*"], &["clock", "cache-s*"]).unwrap(), ["cache-line"]);
         assert_eq!(choose(&["no?se"], &[]).unwrap(), ["noise"]);
         assert_eq!(choose(&["fault-hang", "noise"], &[]).unwrap(), ["noise", "fault-hang"]);
+    }
+
+        #[test]
+    fn what_others_use_is_measured_first() {
+        for seed in 0..20 {
+            let schedule = Schedule::new(catalog::ALL, 2, seed);
+            let first: Vec<&Probe> =
+                schedule.items().filter(|i| i.round == 0).map(|i| i.probe).collect();
+            assert!(first.is_sorted_by_key(|p| !p.uses.is_empty()), "seed {seed}");
+            assert_eq!(first.len(), catalog::ALL.len());
+        }
     }
 
     #[test]
