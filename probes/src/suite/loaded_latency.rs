@@ -7,9 +7,11 @@
 //! against pauses. One word of each 64-byte line is read, which moves the line.
 //! Blind spots: few CPUs cannot saturate the memory of a socket; the curve then ends at what they
 //! achieve, and a note says so. A loader on the chaser's hyperthread sibling takes from its core,
-//! too; a guest may not know that it is one. Prefetched lines that are never read are not counted.
-//! Expect: a flat beginning at the idle latency, a knee at 70 to 90 % of the highest traffic, two to
-//! four times the idle latency at the end, where memory is saturated.
+//! too; a guest may not know that it is one. On several nodes each loader reads memory of its own.
+//! Prefetched lines that are never read are not counted.
+//! Expect: a flat beginning at the idle latency; where the loaders saturate the memory a knee at 70
+//! to 90 % of the highest traffic and two to four times the idle latency at the end; with one loader
+//! a rise of up to a third.
 
 use std::borrow::Cow;
 use std::sync::Mutex;

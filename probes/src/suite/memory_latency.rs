@@ -217,7 +217,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let all = settings.len();
     // Small pages first: taken from memory that huge ones have just given back, they would lie side
     // by side as they rarely do.
-    for pages in [Pages::Small, Pages::Huge] {
+    let mut left_out = 0;
+    for (pages, until) in [(Pages::Small, 0.5), (Pages::Huge, MOST_OVERTIME)] {
         let capacity = usize::try_from(*sizes.last().context("no size fits")?)?;
         let mut ring = Ring::with_capacity(capacity, pages)
             .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
@@ -238,12 +239,16 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         for (done, &(v, size)) in here.iter().enumerate() {
             // Laying a ring costs time that no share can shorten. What is left out differs from
             // round to round.
-            if bench.meter.elapsed() > bench.share(MOST_OVERTIME) {
-                return out_of_time(bench, all - (here.len() - done + elsewhere), all);
+            if bench.meter.elapsed() > bench.share(until) {
+                left_out += here.len() - done;
+                break;
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere)?;
             point(bench, &mut ring, &VARIANTS[v], size, share, note.as_deref())?;
         }
+    }
+    if left_out > 0 {
+        out_of_time(bench, all - left_out, all)?;
     }
     Ok(())
 }

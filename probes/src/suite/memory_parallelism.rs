@@ -9,12 +9,12 @@
 //! the hardware prefetchers foresee. All settings of a level take turns, since latency drifts. A
 //! rate is 64 bytes in the time per line, as a stream of such loads would have it.
 //! Blind spots: in main memory both times hold page walks where the host backs a guest with 4 KiB
-//! pages; demand loads hardly notice, prefetches into the second level do (a third slower here).
-//! Lines are taken for 64 bytes. What straight lines have in flight is counted as if each line took
-//! as long as a random one, which needs a walk and an open row more. Prefetches that nothing waits
-//! for would read many times faster, because a CPU drops those it has no buffer for.
-//! Expect: L1 three loads a cycle over 4 or 5 cycles; then the buffers for L1 misses, 10 to 24 on
-//! most cores; with prefetches those of L2, 32 to 64.
+//! pages; demand loads hardly notice, prefetches into the second level do (a third slower on a Zen 4
+//! guest). Lines are taken for 64 bytes. What straight lines have in flight is counted as if each
+//! line took as long as a random one, which needs a walk and an open row more. Prefetches that
+//! nothing waits for would read many times faster: a CPU drops those it has no buffer for.
+//! Expect: in L1 two or three loads a cycle over 4 or 5 cycles; then the buffers for L1 misses, 10 to
+//! 24 on most cores; with prefetches those of L2, 32 to 64.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -162,9 +162,9 @@ impl Kind {
     }
 }
 
-/// The part of the largest working set that the ring lies in; streams read the rest. Each part is
-/// read through before it is read again, so that nothing of it is still in a cache.
-const RING: (usize, usize) = (3, 4);
+/// The part of the largest working set that the ring lies in; streams read the rest. Both are more
+/// than the last cache holds where memory allows, and each is read through before it is read again.
+const RING: (usize, usize) = (2, 3);
 
 /// Rings up to this size are walked until they are where they belong.
 const CACHED: u64 = 64 << 20;

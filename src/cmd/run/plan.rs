@@ -79,7 +79,7 @@ impl Schedule {
         let items: Vec<Item> = (0..rounds)
             .flat_map(|round| {
                 let mut order = probes.to_vec();
-                                rng.shuffle(&mut order);
+                rng.shuffle(&mut order);
                 if round == 0 {
                     // What others use is measured before they use it.
                     order.sort_by_key(|probe| !probe.uses.is_empty());
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(choose(&["fault-hang", "noise"], &[]).unwrap(), ["noise", "fault-hang"]);
     }
 
-        #[test]
+    #[test]
     fn what_others_use_is_measured_first() {
         for seed in 0..20 {
             let schedule = Schedule::new(catalog::ALL, 2, seed);
