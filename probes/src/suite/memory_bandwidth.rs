@@ -12,8 +12,10 @@
 //! Blind spots: prefetchers are on; one thread is limited by the misses it can have in flight, a
 //! few CPUs of a large socket never fill its memory; memcpy and `rep movsb` choose for themselves
 //! whether to store past the caches; a lap through L3 of a size near that of L2 may find lines
-//! there. Reading main memory in 2 to 8 streams, and prefetching 0.5 to 4 KiB ahead by
-//! instruction, was never faster than one plain stream on the machine where this was tried.
+//! there. On a shared core a tenth to a third of the samples that the clock's chains call quiet were
+//! still low, whatever the working set: load and store slots can be taken without delaying a chain.
+//! Reading main memory in 2 to 8 streams, or prefetching 0.5 to 4 KiB ahead by instruction, was not
+//! faster than one plain stream on the machine where this was tried.
 //! Expect: L1 near the width of the load and store ports, L2 32 or 64 bytes a cycle, main memory 10
 //! to 30 GB/s a thread on servers.
 
