@@ -171,8 +171,7 @@ impl Bench<'_> {
             let mut disturbed = false;
             for (i, reading) in pass {
                 let reading = Reading { stolen, ..reading };
-                disturbed |=
-                    !collectors[i].offer(&reading, ops[i], policy.quiet, &mut self.history);
+                disturbed |= !collectors[i].offer(&reading, ops[i], policy, &mut self.history);
             }
             let spent = self.meter.elapsed().saturating_sub(began);
             let few = collectors.iter().any(|c| c.samples.len() < policy.want);

@@ -19,6 +19,9 @@ pub struct Policy {
     pub sample: Duration,
     /// Only samples with a quiet hyperthread sibling count: for structure and capacity.
     pub quiet: bool,
+    /// Only samples during which the core's clock stood still count, and it is recorded with them:
+    /// for all that the core itself does. Not for what it waits for, such as main memory.
+    pub core_bound: bool,
     /// Samples are spread over the whole time instead of ending as soon as they suffice: for
     /// quantities with states that last longer than a few samples.
     pub spaced: bool,
@@ -31,7 +34,8 @@ impl Policy {
     /// Structural quantities: samples of 0.3 ms with a quiet sibling.
     pub const fn structural(time: Duration) -> Policy {
         let sample = Duration::from_micros(300);
-        Policy { want: 5, most: 64, sample, quiet: true, spaced: false, time }
+        let (quiet, core_bound, spaced) = (true, true, false);
+        Policy { want: 5, most: 64, sample, quiet, core_bound, spaced, time }
     }
 }
 
@@ -73,7 +77,7 @@ impl ClockHistory {
 pub struct Collector {
     /// Accepted samples, ns per operation.
     pub samples: Vec<f64>,
-    /// Core clock around each.
+    /// Core clock around each, if it matters.
     pub core_ghz: Vec<f64>,
     /// What spoiled the others.
     pub disturbances: Disturbances,
@@ -85,7 +89,7 @@ impl Collector {
         &mut self,
         reading: &Reading,
         ops: u64,
-        quiet: bool,
+        policy: &Policy,
         history: &mut ClockHistory,
     ) -> bool {
         let d = &mut self.disturbances;
@@ -96,16 +100,18 @@ impl Collector {
         d.migrated += u64::from(reading.migrated);
         d.steal += reading.stolen;
         let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
-        if clock_moved(reading.before, reading.after, history) {
+        if policy.core_bound && clock_moved(reading.before, reading.after, history) {
             d.clock += 1;
             clean = false;
-        } else if quiet && (reading.before.is_busy() || reading.after.is_busy()) {
+        } else if policy.quiet && (reading.before.is_busy() || reading.after.is_busy()) {
             d.sibling += 1;
             clean = false;
         }
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
-            self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
+            if policy.core_bound {
+                self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
+            }
         } else {
             d.rejected += 1;
             clean = false;
@@ -174,8 +180,10 @@ pub(super) mod tests {
         Reading { ns, before: bracket, after: bracket, usage, migrated: false, stolen: 0 }
     }
 
+    const STRICT: Policy = Policy::structural(Duration::ZERO);
+
     fn offer(collector: &mut Collector, reading: &Reading) -> bool {
-        collector.offer(reading, 10, true, &mut ClockHistory::default())
+        collector.offer(reading, 10, &STRICT, &mut ClockHistory::default())
     }
 
     #[test]
@@ -215,7 +223,17 @@ pub(super) mod tests {
     fn a_busy_sibling_matters_only_where_quiet_is_asked_for() {
         let mut collector = Collector::default();
         let busy = reading(50.0, 3.7, 0.04);
-        assert!(collector.offer(&busy, 1, false, &mut ClockHistory::default()));
+        let policy = Policy { quiet: false, ..STRICT };
+        assert!(collector.offer(&busy, 1, &policy, &mut ClockHistory::default()));
+    }
+
+    #[test]
+    fn a_clock_that_does_not_matter_is_not_looked_at() {
+        let mut collector = Collector::default();
+        let reading = reading(50.0, f64::NAN, f64::NAN);
+        let policy = Policy { quiet: false, core_bound: false, ..STRICT };
+        assert!(collector.offer(&reading, 10, &policy, &mut ClockHistory::default()));
+        assert_eq!((collector.samples, collector.core_ghz), (vec![5.0], vec![]));
     }
 
     #[test]
@@ -225,10 +243,10 @@ pub(super) mod tests {
         // 5 % of drift in a hundred small steps passes ...
         for step in 0..100 {
             let ghz = 3.7 * (1.0 + 0.0005 * f64::from(step));
-            assert!(collector.offer(&reading(1.0, ghz, 0.0), 1, true, &mut history), "{step}");
+            assert!(collector.offer(&reading(1.0, ghz, 0.0), 1, &STRICT, &mut history), "{step}");
         }
         // ... a jump of 4 % does not.
-        assert!(!collector.offer(&reading(1.0, 3.7, 0.0), 1, true, &mut history));
+        assert!(!collector.offer(&reading(1.0, 3.7, 0.0), 1, &STRICT, &mut history));
         assert_eq!(collector.disturbances.clock, 1);
     }
 

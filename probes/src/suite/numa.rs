@@ -18,7 +18,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::Levels;
 use crate::harness::placement;
-use crate::harness::sampling::{ClockHistory, Policy};
+use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::machine::{Machine, NumaNode, human_bytes};
@@ -92,6 +92,10 @@ const fn rate(
 
 const LINE: usize = 64;
 
+/// Larger buffers take too long to lay a ring in, once for each node; twice the last cache it must
+/// be.
+const LARGEST: u64 = 512 << 20;
+
 /// Loads before the first sample, a few milliseconds: caches and translations of a CPU that has
 /// not seen the buffer yet.
 const WARM_UP: u64 = 16_384;
@@ -140,6 +144,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             "raise the memory limit",
         ));
     };
+    let last_cache = bench.machine.last_cache_bytes().unwrap_or(0);
+    let bytes = bytes.min(LARGEST.max(2 * last_cache));
     let mut plan = Plan::of(bench.machine, bench.cpu, bytes);
     for gap in plan.gaps.drain(..) {
         bench.skip(gap)?;
@@ -303,10 +309,8 @@ fn column(
 /// Runs on another CPU from here on; `false` where that is not permitted.
 fn moved(bench: &mut Bench<'_>, cpu: usize) -> bool {
     let moved = placement::pin(cpu);
-    if moved && cpu != bench.cpu {
+    if moved {
         bench.cpu = cpu;
-        // Another core's clock is no drift of this one's.
-        bench.history = ClockHistory::default();
     }
     moved
 }
@@ -325,7 +329,8 @@ fn policy(bench: &Bench<'_>, points: usize) -> Policy {
     let time = share.clamp(POINT.0, POINT.1);
     // Eight nodes are 128 points a round: the card stays small.
     let most = (64 / points.max(1)).clamp(8, 24);
-    Policy { want: 5, most, ..Policy::structural(time) }
+    // The core only waits; emulated cores, whose clock makes no sense, can wait as well.
+    Policy { want: 5, most, quiet: false, core_bound: false, ..Policy::structural(time) }
 }
 
 /// A buffer on a node, with what the reader must know of it; or why there is none.
