@@ -1,0 +1,166 @@
+//! The real program on machines that no one has at hand, emulated in software. Times mean nothing
+//! there; what is claimed, placed, labelled and left out does. `tests/emulated/run.sh` prepares a
+//! kernel and a static program for them and runs these tests.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use probecard::card::Card;
+use probecard::metrics::{self, Metrics};
+use probecard::stats::median;
+use probecard_probes::record::{Param, Point};
+
+/// A machine to boot.
+struct Machine {
+    name: &'static str,
+    /// What QEMU is told of the hardware.
+    hardware: &'static str,
+    /// What the program is told to do there; time passes slowly.
+    arguments: &'static str,
+}
+
+const NUMA: &str = "run --only numa --tier quick --budget 15s";
+
+const TWO_NODES: Machine = Machine {
+    name: "two nodes",
+    hardware: "-cpu max -smp 4,sockets=2 -m 1024 \
+               -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
+               -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3,memdev=m1 \
+               -numa dist,src=0,dst=1,val=21",
+    arguments: NUMA,
+};
+
+const NODE_WITHOUT_CPUS: Machine = Machine {
+    name: "a node without CPUs",
+    hardware: "-cpu max -smp 2 -m 1024 \
+               -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
+               -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,memdev=m1 \
+               -numa dist,src=0,dst=1,val=17",
+    arguments: NUMA,
+};
+
+const NODE_WITHOUT_MEMORY: Machine = Machine {
+    name: "a node without memory",
+    hardware: "-cpu max -smp 4,sockets=2 -m 512 \
+               -object memory-backend-ram,id=m0,size=512M \
+               -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3 \
+               -numa dist,src=0,dst=1,val=21",
+    arguments: NUMA,
+};
+
+/// A machine boots, measures and powers off in a quarter of a minute; much more is a hang.
+const TIME_LIMIT: &str = "150";
+
+/// Boots a machine and returns the card that the program wrote there.
+fn boot(machine: &Machine) -> Card {
+    let folder = std::env::var_os("PROBECARD_EMULATED").expect("set by tests/emulated/run.sh");
+    let folder = PathBuf::from(folder);
+    let append = format!("console=ttyS0 quiet loglevel=0 panic=-1 -- {}", machine.arguments);
+    let output = Command::new("timeout")
+        .args([TIME_LIMIT, "qemu-system-x86_64", "-accel", "tcg", "-nographic", "-no-reboot"])
+        .args(machine.hardware.split_whitespace())
+        .arg("-kernel")
+        .arg(folder.join("kernel"))
+        .arg("-initrd")
+        .arg(folder.join("initramfs"))
+        .args(["-append", &append])
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    let card = console
+        .split_once("-----BEGIN CARD-----\n")
+        .and_then(|(_, rest)| rest.split_once("-----END CARD-----"));
+    let Some((card, _)) = card else { panic!("{}: no card\n{console}", machine.name) };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("emulated.card.jsonl");
+    std::fs::write(&path, card).unwrap();
+    let card = Card::read(&path).unwrap();
+    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
+    card
+}
+
+type Matrix = BTreeMap<(i64, i64), Vec<Point>>;
+
+/// The points of a quantity by node of the CPU and of the memory, in print as well.
+fn matrix(machine: &Machine, card: &Card, quantity: &str) -> Matrix {
+    let mut matrix = Matrix::new();
+    for point in card.points.iter().filter(|p| p.quantity == quantity) {
+        let node = |name: &str| match point.params[name] {
+            Param::Int(node) => node,
+            Param::Text(_) => panic!("{name} is a number"),
+        };
+        matrix.entry((node("cpu_node"), node("memory_node"))).or_default().push(point.clone());
+    }
+    for ((cpus, memory), points) in &matrix {
+        let samples: Vec<f64> = points.iter().flat_map(|p| p.samples.clone()).collect();
+        let middle = median(&samples).expect("samples");
+        println!(
+            "{}: {quantity} from CPUs of node {cpus} to memory of node {memory}: {middle:.4} ns \
+             ({} samples)",
+            machine.name,
+            samples.len()
+        );
+        for point in points {
+            assert!(point.samples.iter().all(|s| s.is_finite() && *s > 0.0), "{point:?}");
+            let place = if cpus == memory { "local" } else { "remote" };
+            assert_eq!(point.params["place"], Param::from(place));
+            let note = point.note.as_deref().unwrap_or_default();
+            assert!(!note.contains("unverified") && !note.contains("first touch"), "{note}");
+        }
+    }
+    matrix
+}
+
+/// Boots, and checks that exactly these pairs of nodes were measured.
+fn measured(machine: &Machine, pairs: &[(i64, i64)]) -> (Card, Metrics) {
+    let card = boot(machine);
+    for quantity in ["latency", "time_per_byte"] {
+        let matrix = matrix(machine, &card, quantity);
+        assert_eq!(matrix.keys().copied().collect::<Vec<_>>(), pairs, "{quantity}");
+    }
+    let metrics = metrics::evaluate(&card);
+    (card, metrics)
+}
+
+fn has(metrics: &Metrics, ids: &[&str]) {
+    for id in ids {
+        assert!(metrics.number(id).is_some_and(|v| v > 0.0), "{id}: {:?}", metrics.get(id));
+    }
+}
+
+const ALL: [&str; 4] = ["numa.local_ns", "numa.remote_ns", "numa.local_gbs", "numa.remote_gbs"];
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn two_nodes_give_a_matrix_of_two_by_two() {
+    let (card, metrics) = measured(&TWO_NODES, &[(0, 0), (0, 1), (1, 0), (1, 1)]);
+    let nodes = card.header.machine.numa_nodes();
+    let distances: Vec<_> = nodes.iter().filter_map(|n| n.distances.known()).collect();
+    assert_eq!(distances, [&vec![10, 21], &vec![21, 10]]);
+    assert_eq!(nodes[1].cpus, [2, 3]);
+    has(&metrics, &ALL);
+    assert!(card.skips.is_empty(), "{:?}", card.skips);
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn a_node_without_cpus_is_read_from_the_other() {
+    let (card, metrics) = measured(&NODE_WITHOUT_CPUS, &[(0, 0), (0, 1)]);
+    has(&metrics, &ALL);
+    let [skip] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    assert!(
+        skip.need.contains("a CPU on node 1") && skip.reason.contains("memory only"),
+        "{skip:?}"
+    );
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn a_node_without_memory_reads_the_other() {
+    let (card, metrics) = measured(&NODE_WITHOUT_MEMORY, &[(0, 0), (1, 0)]);
+    has(&metrics, &ALL);
+    let [skip] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    assert!(skip.need.contains("memory on node 1") && skip.reason.contains("none"), "{skip:?}");
+}
