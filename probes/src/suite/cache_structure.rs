@@ -132,12 +132,12 @@ const LINE: usize = 64;
 const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    // First what is quickly done and matters most, in a short run too.
+    l1_ways(bench)?;
+    l1_size(bench)?;
     neighbours(bench)?;
     l2(bench)?;
-    l3(bench)?;
-    l1_ways(bench)?;
-    // Last, with what time is left: every point may have to wait for a quiet moment.
-    l1_size(bench)
+    l3(bench)
 }
 
 /// Where the first level ends: KiB by KiB up to 72, which holds all first levels but Apple's.
@@ -147,7 +147,7 @@ fn l1_size(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let sizes: Vec<usize> =
         (16..24).step_by(4).chain(24..72).chain((72..=LARGEST).step_by(8)).collect();
     // Nested sets in ascending order: stale lines of a larger one could stay for ever.
-    for (done, &kib) in sizes.iter().enumerate() {
+    for &kib in &sizes {
         ring.lay(kib << 10, LINE, Order::Random, &mut bench.rng);
         let nodes = usize::try_from(ring.nodes())?;
         ring.touch((0..6 * nodes).map(|_| bench.rng.usize(..nodes) * LINE));
@@ -156,7 +156,7 @@ fn l1_size(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             want: 3,
             most: 5,
             sample: Duration::from_micros(50),
-            ..Policy::structural(bench.left() / u32::try_from(sizes.len() - done)?)
+            ..Policy::structural(bench.share(0.25) / u32::try_from(sizes.len())?)
         };
         let setting = params([("part", "l1".into()), ("working_set", (kib as u64 * 1024).into())]);
         let arm = Arm::new("latency", setting, |loads| ring.walk(loads));
@@ -186,7 +186,7 @@ fn l1_ways(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             want: 5,
             most: 9,
             sample: Duration::from_micros(30),
-            ..Policy::structural(bench.share(0.15) / MOST_LINES)
+            ..Policy::structural(bench.share(0.1) / MOST_LINES)
         };
         let setting = params([("level", "l1".into()), ("lines", u64::from(lines).into())]);
         let arm = Arm::new("conflict", setting, |loads| ring.borrow_mut().walk(loads));
