@@ -246,8 +246,7 @@ impl Bench<'_> {
 
     /// Hands a finished point over.
     pub fn emit(&mut self, mut point: Point) -> anyhow::Result<()> {
-        // A fiftieth of the finest difference that is ever judged, and a third of the bytes.
-        point.samples.iter_mut().for_each(|v| *v = rounded(*v, 5));
+        point.samples.iter_mut().for_each(|v| *v = concise(*v));
         point.core_ghz = condensed(&point.core_ghz);
         (self.sink)(Record::Point(point))
     }
@@ -286,6 +285,13 @@ fn condensed(core_ghz: &[f64]) -> Vec<f64> {
         Some(middle) if high < low * 1.002 => vec![rounded(middle, 4)],
         _ => core_ghz.iter().map(|&ghz| rounded(ghz, 4)).collect(),
     }
+}
+
+/// As many digits as make a step of at most a 3000th: a tenth of the finest difference that is ever
+/// judged, and a third of the bytes.
+fn concise(value: f64) -> f64 {
+    let leading = value.abs() / 10_f64.powf(value.abs().log10().floor());
+    rounded(value, if leading < 3.0 { 5 } else { 4 })
 }
 
 /// So many significant digits.
@@ -485,5 +491,8 @@ mod tests {
         assert_eq!(rounded(-0.000_123_456, 5), -0.000_123_46);
         assert_eq!(rounded(3.694_2, 4), 3.694);
         assert_eq!(rounded(0.0, 5), 0.0);
+        assert_eq!(concise(2.345_678), 2.3457);
+        assert_eq!(concise(0.034_567), 0.034_57);
+        assert_eq!(concise(0.0), 0.0);
     }
 }
