@@ -1,6 +1,5 @@
 //! The real program where the kernel refuses what it asks for: pinning and placing memory by a
-//! seccomp filter, huge pages by a process setting. Both are inherited by what the test starts: the filter belongs to a
-//! thread, the setting to the whole test process, where it disturbs no other test.
+//! seccomp filter, which belongs to a thread and is inherited by what it starts.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
@@ -68,26 +67,4 @@ fn without_permission_to_place_memory_the_first_touch_places_it() {
             }
         });
     });
-}
-
-#[test]
-fn without_huge_pages_the_curve_is_labelled() {
-    let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("run");
-    nix::sys::prctl::set_thp_disable(true).unwrap();
-    let (output, card) = run("memory-latency", &out);
-    nix::sys::prctl::set_thp_disable(false).unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let huge: Vec<_> = card
-        .points
-        .iter()
-        .filter(|p| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m"))
-        .collect();
-    assert!(!huge.is_empty());
-    for point in huge {
-        let note = point.note.as_deref().expect("a note");
-        assert!(note.contains("4 KiB pages"), "{note}");
-    }
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("2 MiB latency curve"), "{text}");
 }

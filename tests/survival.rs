@@ -1,4 +1,4 @@
-//! The real program when things go wrong meanwhile: signals, crashes, limits.
+//! The real program when things go wrong meanwhile: signals and crashes.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
@@ -178,51 +178,4 @@ fn crashes_errors_and_wrong_answers_are_rows() {
     assert!(card.points.iter().any(|p| p.probe == "locks"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("corruption on CPU"), "{text}");
-}
-
-/// Runs the program under a wrapper such as taskset or prlimit.
-fn under(wrapper: &[&str], args: &[&str], out: &Path) -> (Output, Card) {
-    let output = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(program())
-        .args(args)
-        .arg("--out")
-        .arg(out)
-        .output()
-        .unwrap();
-    let card = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
-    (output, Card::read(&card).unwrap())
-}
-
-#[test]
-fn one_cpu_is_enough_and_what_needs_two_says_so() {
-    let allowed = probecard_probes::machine::Machine::detect().allowed_cpus()[0].to_string();
-    let dir = tempfile::tempdir().unwrap();
-    let args = ["--tier", "quick", "--only", "cache-line", "--only", "clock"];
-    let (output, card) = under(&["taskset", "-c", &allowed], &args, dir.path());
-    assert!(output.status.success(), "{output:?}");
-    assert!(card.fails.is_empty(), "{:?}", card.fails);
-    assert!(card.header.plan.cpu_reason.contains("only CPU"));
-    assert!(card.skips.iter().any(|s| s.need.contains("2 CPUs")));
-    assert!(card.points.iter().any(|p| p.quantity == "split_load"));
-    assert!(!card.points.iter().any(|p| p.quantity == "coherence"));
-}
-
-#[test]
-fn a_memory_limit_of_200_mb_shortens_the_sweep_and_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let args = ["--tier", "quick", "--only", "memory-latency"];
-    let (output, card) = under(&["prlimit", "--as=200000000"], &args, dir.path());
-    assert!(output.status.success(), "{output:?}");
-    assert!(card.fails.is_empty(), "{:?}", card.fails);
-    let sizes = card.points.iter().filter_map(|p| match p.params.get("working_set") {
-        Some(probecard_probes::record::Param::Int(n)) => Some(*n),
-        _ => None,
-    });
-    let largest = sizes.max().unwrap();
-    assert!((8 << 20..=100_000_000).contains(&largest), "{largest}");
-    if card.header.machine.last_cache_bytes().is_some_and(|b| b * 4 > 100_000_000) {
-        let skip = card.skips.iter().find(|s| s.probe == "memory-latency").expect("a skip");
-        assert!(skip.reason.contains("RLIMIT_AS"), "{skip:?}");
-    }
 }

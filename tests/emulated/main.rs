@@ -3,7 +3,7 @@
 //! kernel and a static program for them and runs these tests.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -17,6 +17,8 @@ struct Machine {
     name: &'static str,
     /// What QEMU is told of the hardware.
     hardware: &'static str,
+    /// What the kernel is told.
+    kernel: &'static str,
     /// What the program is told to do there; time passes slowly.
     arguments: &'static str,
 }
@@ -29,6 +31,7 @@ const TWO_NODES: Machine = Machine {
                -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3,memdev=m1 \
                -numa dist,src=0,dst=1,val=21",
+    kernel: "",
     arguments: NUMA,
 };
 
@@ -38,6 +41,7 @@ const NODE_WITHOUT_CPUS: Machine = Machine {
                -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,memdev=m1 \
                -numa dist,src=0,dst=1,val=17",
+    kernel: "",
     arguments: NUMA,
 };
 
@@ -47,7 +51,18 @@ const NODE_WITHOUT_MEMORY: Machine = Machine {
                -object memory-backend-ram,id=m0,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3 \
                -numa dist,src=0,dst=1,val=21",
+    kernel: "",
     arguments: NUMA,
+};
+
+/// One CPU, no AVX, no third level among its claims, and every page a huge one unless it is
+/// asked for otherwise.
+const BARE: Machine = Machine {
+    name: "no L3",
+    hardware: "-cpu qemu64,l3-cache=off -smp 1 -m 768",
+    kernel: "transparent_hugepage=always",
+    arguments: "run --tier quick --budget 60s --only memory-* --only cache-structure --only tlb \
+                --only loaded-latency",
 };
 
 /// A machine boots, measures and powers off in a quarter of a minute; much more is a hang.
@@ -57,7 +72,8 @@ const TIME_LIMIT: &str = "150";
 fn boot(machine: &Machine) -> Card {
     let folder = std::env::var_os("PROBECARD_EMULATED").expect("set by tests/emulated/run.sh");
     let folder = PathBuf::from(folder);
-    let append = format!("console=ttyS0 quiet loglevel=0 panic=-1 -- {}", machine.arguments);
+    let (kernel, arguments) = (machine.kernel, machine.arguments);
+    let append = format!("console=ttyS0 quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
     let output = Command::new("timeout")
         .args([TIME_LIMIT, "qemu-system-x86_64", "-accel", "tcg", "-nographic", "-no-reboot"])
         .args(machine.hardware.split_whitespace())
@@ -163,4 +179,33 @@ fn a_node_without_memory_reads_the_other() {
     has(&metrics, &ALL);
     let [skip] = &card.skips[..] else { panic!("{:?}", card.skips) };
     assert!(skip.need.contains("memory on node 1") && skip.reason.contains("none"), "{skip:?}");
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn without_a_claimed_l3_nothing_is_made_of_it() {
+    let card = boot(&BARE);
+    let machine = &card.header.machine;
+    assert_eq!(machine.claimed_cache(3, true), None);
+    assert_eq!(machine.allowed_cpus(), [0]);
+
+    // Every metric has a value or says why not.
+    let metrics = metrics::evaluate(&card);
+    for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
+        let value = metrics.get(&metric.id).expect("a declared metric");
+        assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
+        println!("{}: {} {:?} {:?}", BARE.name, metric.id, value.value, value.reason);
+    }
+    has(&metrics, &["memory.bandwidth.read.dram_gbs", "memory.latency.dram_ns"]);
+    let skipped = |need: &str| card.skips.iter().any(|s| s.need.contains(need));
+    assert!(skipped("2 CPUs"), "{:?}", card.skips);
+
+    // Widths that the CPU lacks are not there, and small pages are small where the kernel makes
+    // huge ones by itself.
+    let setting = |point: &Point, name: &str| point.params.get(name).map(ToString::to_string);
+    let widths: BTreeSet<_> = card.points.iter().filter_map(|p| setting(p, "width")).collect();
+    assert!(widths.contains("sse") && !widths.contains("avx"), "{widths:?}");
+    for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
+        assert_eq!(point.note, None, "{point:?}");
+    }
 }

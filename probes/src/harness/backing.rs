@@ -8,7 +8,7 @@ use crate::sys::memory::{Buffer, Pages};
 /// What the kernel really gave, if it is not what was asked for.
 pub fn note(buffer: &Buffer) -> Option<String> {
     match buffer.pages() {
-        Pages::Small => None,
+        Pages::Small => surplus(buffer.huge_bytes()),
         Pages::Huge => shortfall(buffer.huge_bytes(), buffer.len() as u64),
     }
 }
@@ -21,8 +21,23 @@ fn shortfall(huge: io::Result<u64>, asked: u64) -> Option<String> {
             human_bytes(huge),
             human_bytes(asked)
         )),
-        Err(e) => Some(format!("page size unknown: /proc/self/smaps: {e}")),
+        Err(e) => Some(unknown(&e)),
     }
+}
+
+fn surplus(huge: io::Result<u64>) -> Option<String> {
+    match huge {
+        Ok(0) => None,
+        Ok(huge) => Some(format!(
+            "2 MiB pages: the kernel made huge pages of {} although small ones were asked for",
+            human_bytes(huge)
+        )),
+        Err(e) => Some(unknown(&e)),
+    }
+}
+
+fn unknown(error: &io::Error) -> String {
+    format!("page size unknown: /proc/self/smaps: {error}")
 }
 
 #[cfg(test)]
@@ -38,5 +53,8 @@ mod tests {
         assert!(told.starts_with("4 KiB pages") && told.contains("2 MiB of 4 MiB"), "{told}");
         let hidden = shortfall(Err(io::ErrorKind::PermissionDenied.into()), 4 << 20).unwrap();
         assert!(hidden.starts_with("page size unknown"), "{hidden}");
+        let told = surplus(Ok(2 << 20)).unwrap();
+        assert!(told.starts_with("2 MiB pages") && told.contains("of 2 MiB"), "{told}");
+        assert_eq!(surplus(Ok(0)), None);
     }
 }

@@ -48,7 +48,7 @@ pub const PROBE: Probe = Probe {
         entries(
             "tlb.l2_entries",
             "4 KiB pages at which a third of the way from second-level hits to walks is gone",
-            Tier::T2,
+            Tier::T3,
             Derive::Crossing(MANY_SMALL, text("pages"), 1.0 / 3.0),
         ),
         cost("tlb.l1_miss_cycles", L1_MISS, Unit::Cycles, Derive::Difference(Cow::Borrowed(MISS))),
@@ -136,7 +136,7 @@ fn few(
     variant: &'static str,
     counts: &[usize],
 ) -> anyhow::Result<()> {
-    let note = if variant == "2m" { backing::note(ring.buffer()) } else { None };
+    let note = backing::note(ring.buffer());
     let (ring, rng) = (&RefCell::new(ring), &RefCell::new(bench.rng.fork()));
     let arm = |&count: &usize| {
         let prepare = move |_| lay(&mut ring.borrow_mut(), variant, count, &mut rng.borrow_mut());
