@@ -173,8 +173,9 @@ pub enum Better {
     Same,
 }
 
-/// Noise class of a metric: T1 core cycles, T2 frequency, L3 and branches, T3 DRAM, T4 what the
-/// scheduler or the host decides.
+/// Noise class of a metric, by what ten runs on a shared machine differed: T1 core cycles, T2
+/// frequency, branches and cache bandwidth, T3 L3 and DRAM, T4 what the scheduler or the host
+/// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the fleet's, explained above")]
 pub enum Tier {

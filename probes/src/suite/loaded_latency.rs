@@ -69,7 +69,7 @@ pub const PROBE: Probe = Probe {
             "what all other CPUs read together while one chases pointers",
             Unit::Gbs,
             Better::Higher,
-            Tier::T3,
+            Tier::T4,
             "dram-bandwidth",
             Derive::Value(select("load", FLAT_OUT), Estimator::UpperQuartile),
         ),

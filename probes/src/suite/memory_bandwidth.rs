@@ -79,22 +79,25 @@ macro_rules! level {
     };
 }
 
+/// Each kernel with the noise and the family of its figures near the core, and the family of those
+/// in L3: stores past the caches speak of main memory wherever their data could lie. What all
+/// threads get depends on where the host puts them.
 macro_rules! metrics {
-    ($($kernel:literal $what:literal,)+; $($bus:literal $doing:literal $bytes:literal,)+) => {
+    ($($kernel:literal $what:literal $near:ident $core:literal $shared:literal,)+; $($bus:literal $doing:literal $bytes:literal,)+) => {
         &[$(
-            level!($kernel $what "l1" "L1" Gbs "_gbs" T1 "l1-l2"),
-            level!($kernel $what "l1" "L1" BytesPerCycle "_bytes_per_cycle" T1 "l1-l2"),
-            level!($kernel $what "l2" "L2" Gbs "_gbs" T1 "l1-l2"),
-            level!($kernel $what "l2" "L2" BytesPerCycle "_bytes_per_cycle" T1 "l1-l2"),
-            level!($kernel $what "l3" "L3" Gbs "_gbs" T2 "l3"),
-            level!($kernel $what "l3" "L3" BytesPerCycle "_bytes_per_cycle" T2 "l3"),
+            level!($kernel $what "l1" "L1" Gbs "_gbs" $near $core),
+            level!($kernel $what "l1" "L1" BytesPerCycle "_bytes_per_cycle" $near $core),
+            level!($kernel $what "l2" "L2" Gbs "_gbs" $near $core),
+            level!($kernel $what "l2" "L2" BytesPerCycle "_bytes_per_cycle" $near $core),
+            level!($kernel $what "l3" "L3" Gbs "_gbs" T3 $shared),
+            level!($kernel $what "l3" "L3" BytesPerCycle "_bytes_per_cycle" T3 $shared),
             level!($kernel $what "dram" "main memory" Gbs "_gbs" T3 "dram-bandwidth"),
             level!($kernel $what "dram" "main memory" BytesPerCycle "_bytes_per_cycle"
                 T3 "dram-bandwidth"),
             rate!(
                 concat!("memory.bandwidth.", $kernel, ".dram_all_threads_gbs"),
                 concat!($what, ", main memory, a thread on each CPU, bytes requested"),
-                Gbs, T3, "dram-bandwidth", 1.0,
+                Gbs, T4, "dram-bandwidth", 1.0,
                 "kernel" = $kernel, "level" = "dram", "cpus" = "all"
             ),
         )+ $(
@@ -110,14 +113,14 @@ macro_rules! metrics {
 }
 
 const METRICS: &[Metric] = metrics![
-    "read" "reading",
-    "write" "writing",
-    "write_nt" "writing past the caches",
-    "copy" "copying (loads and stores)",
-    "copy_nt" "copying past the caches (loads and stores)",
-    "triad" "a = b + s·c (two loads and a store)",
-    "update" "adding to each word in place (loads and stores)",
-    "memcpy" "the C library's memcpy (loads and stores)",;
+    "read" "reading" T2 "l1-l2" "l3",
+    "write" "writing" T2 "l1-l2" "l3",
+    "write_nt" "writing past the caches" T3 "dram-bandwidth" "dram-bandwidth",
+    "copy" "copying (loads and stores)" T2 "l1-l2" "l3",
+    "copy_nt" "copying past the caches (loads and stores)" T3 "dram-bandwidth" "dram-bandwidth",
+    "triad" "a = b + s·c (two loads and a store)" T2 "l1-l2" "l3",
+    "update" "adding to each word in place (loads and stores)" T2 "l1-l2" "l3",
+    "memcpy" "the C library's memcpy (loads and stores)" T2 "l1-l2" "l3",;
     // Two lines move for each line stored, three for two and four for three.
     "write" "writing" 2.0,
     "copy" "copying" 1.5,
