@@ -23,6 +23,7 @@ const SMALL_PAGES: &str = "tlb.small_pages_ns";
 const HUGE_PAGES: &str = "memory.latency.dram_ns";
 const OUTER: &str = "prefetch.next_line_ratio";
 const WALK: &str = "tlb.walk_ns";
+const HUGE_WALK: &str = "tlb.huge_walk_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     [one_core(metrics), host_pages(card, metrics), pairs(metrics), distances(card)]
@@ -202,22 +203,25 @@ const WALK_EXPLAINS: f64 = 0.25;
 fn page_walks(metrics: &Metrics) -> Option<String> {
     let (extra, huge) = (believed(metrics, SMALL_PAGES)?, believed(metrics, HUGE_PAGES)?);
     let walk = believed(metrics, WALK)?;
+    // A host that splinters huge pages makes them pay for walks too.
+    let huge_walk = believed(metrics, HUGE_WALK).unwrap_or(0.0);
     if extra < 0.05 * huge {
         return Some(format!(
             "4 KiB pages cost hardly more per memory access than 2 MiB pages here ({huge:.0} ns), \
-             although one page walk is {walk:.0} ns"
+             although one page walk is {walk:.0} ns: theirs is {huge_walk:.0} ns"
         ));
     }
-    let explains = if (walk / extra - 1.0).abs() <= WALK_EXPLAINS {
+    let share = (walk - huge_walk) / extra;
+    let explains = if (share - 1.0).abs() <= WALK_EXPLAINS {
         "which explains it".to_owned()
-    } else if walk < extra {
-        format!("which explains {:.0} % of it", 100.0 * walk / extra)
+    } else if share > 1.0 {
+        "more than that".to_owned()
     } else {
-        "which is more: 2 MiB pages seem to pay for walks here too".to_owned()
+        format!("which explains {:.0} % of it", 100.0 * share.max(0.0))
     };
     Some(format!(
-        "4 KiB pages cost {extra:.0} ns more per memory access than 2 MiB pages ({huge:.0} ns); one \
-         page walk is {walk:.0} ns, {explains}"
+        "4 KiB pages cost {extra:.0} ns more per memory access than 2 MiB pages ({huge:.0} ns); a \
+         page walk takes {walk:.0} ns in the former and {huge_walk:.0} ns in the latter, {explains}"
     ))
 }
 
@@ -367,15 +371,19 @@ mod tests {
 
     #[test]
     fn page_walks_explain_small_pages_or_do_not() {
-        let said = |extra, walk| {
+        let said_beside = |extra, walk, huge_walk: Option<f64>| {
             let ns = |id, n| value(id, Unit::Ns, n);
-            let values = vec![ns(SMALL_PAGES, extra), ns(HUGE_PAGES, 121.0), ns(WALK, walk)];
+            let mut values = vec![ns(SMALL_PAGES, extra), ns(HUGE_PAGES, 121.0), ns(WALK, walk)];
+            values.extend(huge_walk.map(|n| ns(HUGE_WALK, n)));
             page_walks(&Metrics(values)).unwrap()
         };
+        let said = |extra, walk| said_beside(extra, walk, None);
         let text = said(53.0, 48.0);
         assert!(text.contains("cost 53 ns more") && text.ends_with("which explains it"), "{text}");
         assert!(said(53.0, 20.0).ends_with("which explains 38 % of it"));
-        assert!(said(53.0, 90.0).contains("2 MiB pages seem to pay"));
+        assert!(said(53.0, 90.0).ends_with("more than that"));
+        let text = said_beside(53.0, 90.0, Some(40.0));
+        assert!(text.contains("90 ns in the former and 40 ns in the latter, which explains it"));
         assert!(said(1.0, 40.0).contains("cost hardly more"));
         assert_eq!(page_walks(&Metrics::default()), None);
     }
