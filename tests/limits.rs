@@ -97,8 +97,9 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
         assert!(labelled.contains(probe), "{probe}: {labelled:?}");
     }
     for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
-        let huge = point.params.get("variant").is_some_and(|v| v.to_string() == "random_2m");
-        assert_eq!(point.note.is_some(), huge, "{point:?}");
+        let variant = point.params.get("variant").map(ToString::to_string);
+        let small = variant.is_some_and(|v| ["random_4k", "page_local", "4k"].contains(&&*v));
+        assert_eq!(point.note.is_none(), small, "{point:?}");
     }
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
     let reason = dram.reason.as_deref().expect("a reason");

@@ -194,15 +194,16 @@ fn without_a_claimed_l3_nothing_is_made_of_it() {
     for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
         let value = metrics.get(&metric.id).expect("a declared metric");
         assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
-        println!("{}: {} {:?} {:?}", BARE.name, metric.id, value.value, value.reason);
     }
-    has(&metrics, &["memory.bandwidth.read.dram_gbs", "memory.latency.dram_ns"]);
+    let setting = |point: &Point, name: &str| point.params.get(name).map(ToString::to_string);
+    let level =
+        |name: &str| card.points.iter().any(|p| setting(p, "level").as_deref() == Some(name));
+    assert!(level("l2") && level("dram"), "what is beyond the last claimed cache is memory");
     let skipped = |need: &str| card.skips.iter().any(|s| s.need.contains(need));
     assert!(skipped("2 CPUs"), "{:?}", card.skips);
 
     // Widths that the CPU lacks are not there, and small pages are small where the kernel makes
     // huge ones by itself.
-    let setting = |point: &Point, name: &str| point.params.get(name).map(ToString::to_string);
     let widths: BTreeSet<_> = card.points.iter().filter_map(|p| setting(p, "width")).collect();
     assert!(widths.contains("sse") && !widths.contains("avx"), "{widths:?}");
     for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
