@@ -16,6 +16,8 @@ pub const ALL: &[&Probe] = &[
     &suite::numa::PROBE,
     &suite::memory_parallelism::PROBE,
     &suite::loaded_latency::PROBE,
+    &suite::false_sharing::PROBE,
+    &suite::core_to_core::PROBE,
     &suite::branch::PROBE,
     &suite::locks::PROBE,
 ];
@@ -76,6 +78,7 @@ mod tests {
                 Unit::Ms => &["_ms"],
                 Unit::Bytes => &["_bytes"],
                 Unit::Gbs => &["_gbs"],
+                Unit::Gops => &["_gops"],
                 Unit::BytesPerCycle => &["_bytes_per_cycle"],
                 Unit::Ratio => &["_ratio"],
                 Unit::Count => &["_entries", "_ways", "_misses"],

@@ -137,6 +137,8 @@ pub enum Unit {
     Bytes,
     /// 10⁹ bytes per second.
     Gbs,
+    /// 10⁹ operations per second.
+    Gops,
     /// Bytes per core clock cycle.
     BytesPerCycle,
     /// A number without unit.
@@ -155,6 +157,7 @@ impl Unit {
             Unit::Ms => "ms",
             Unit::Bytes => "B",
             Unit::Gbs => "GB/s",
+            Unit::Gops => "Gop/s",
             Unit::BytesPerCycle => "B/cycle",
             Unit::Ratio | Unit::Count => "",
         }
@@ -209,6 +212,10 @@ pub enum Estimator {
     P99,
     /// Arithmetic mean: shares of time.
     Mean,
+    /// The lowest: where each sample stands for something else, such as a pair of CPUs.
+    Lowest,
+    /// The highest of such samples.
+    Highest,
 }
 
 /// A level of the memory hierarchy on a latency curve.

@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
     fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
-        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs);
+        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops);
         Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
     }
 
@@ -374,7 +374,7 @@ fn name(method: &Derive) -> String {
 /// Noise takes from rates and adds to times.
 fn usual(unit: Unit) -> Estimator {
     match unit {
-        Unit::Ghz | Unit::Gbs | Unit::BytesPerCycle => Estimator::UpperQuartile,
+        Unit::Ghz | Unit::Gbs | Unit::Gops | Unit::BytesPerCycle => Estimator::UpperQuartile,
         _ => Estimator::LowerQuartile,
     }
 }
@@ -400,6 +400,8 @@ fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
         Estimator::Mean => {
             (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
         }
+        Estimator::Lowest => quantile(samples, 0.0),
+        Estimator::Highest => quantile(samples, 1.0),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod crew;
 pub mod gang;
 pub mod levels;
 pub mod meter;
+pub mod ping_pong;
 pub mod placement;
 pub mod rounds;
 pub mod sampling;

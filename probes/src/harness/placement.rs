@@ -16,6 +16,11 @@ pub fn pin(cpu: usize) -> bool {
     cpu < MASK_BITS && core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 
+/// Those of the CPUs that the calling thread can be pinned to; it is on the last of them afterwards.
+pub fn pinnable(cpus: &[usize]) -> Vec<usize> {
+    cpus.iter().copied().filter(|&cpu| pin(cpu)).collect()
+}
+
 /// The chosen CPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {

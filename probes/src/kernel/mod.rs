@@ -16,6 +16,7 @@ pub mod bandwidth;
 pub mod branch;
 pub mod chain;
 pub mod chase;
+pub mod coherence;
 pub mod forward;
 pub mod line;
 pub mod load;

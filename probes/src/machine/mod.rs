@@ -18,6 +18,7 @@ mod host;
 mod kernel;
 mod limits;
 mod memory;
+mod relation;
 mod rows;
 mod topology;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use host::Host;
 pub use kernel::Kernel;
 pub use limits::{Limits, MemoryBound};
 pub use memory::{HugePool, Memory};
+pub use relation::Relation;
 pub use rows::Row;
 pub use topology::{NumaNode, Topology};
 

@@ -4,6 +4,8 @@ pub mod branch;
 pub mod cache_line;
 pub mod cache_structure;
 pub mod clock;
+pub mod core_to_core;
+pub mod false_sharing;
 pub mod faults;
 pub mod loaded_latency;
 pub mod locks;

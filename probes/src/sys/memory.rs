@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
 
 /// Bytes of a huge page on x86_64 and on aarch64 with 4 KiB granules.
 pub const HUGE_PAGE: usize = 2 << 20;
@@ -185,6 +186,29 @@ impl Buffer {
     pub fn bytes_by_node(&self) -> io::Result<BTreeMap<usize, u64>> {
         let maps = std::fs::read_to_string("/proc/self/numa_maps")?;
         Ok(bytes_by_node_of(&maps, self.base().addr()))
+    }
+}
+
+/// Memory at which several threads work at once, in words of four bytes, all 0 in the beginning. Its
+/// pages belong to the node of the thread that makes it.
+#[derive(Debug)]
+pub struct SharedWords(Buffer);
+
+// SAFETY: the buffer is owned and never handed out; all access is through atomics.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// Maps room for at least so many bytes.
+    pub fn new(len: usize, pages: Pages) -> io::Result<SharedWords> {
+        Buffer::new(len, pages).map(SharedWords)
+    }
+
+    /// The words. The first one begins a page.
+    pub fn words(&self) -> &[AtomicU32] {
+        let (base, count) = (self.0.base().cast::<AtomicU32>(), self.0.len() / 4);
+        // SAFETY: base is 2 MiB aligned, base..base+len is initialised and lives as long as self,
+        // and nobody has it but through this function.
+        unsafe { std::slice::from_raw_parts(base, count) }
     }
 }
 
