@@ -11,6 +11,7 @@ use crate::metrics::{Metrics, State, Value};
 use crate::reference;
 
 mod caches;
+mod coherence;
 mod memory;
 
 pub(crate) use caches::{level_ends, size_ids};
@@ -62,6 +63,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(caches::find(card, metrics));
     found.extend(page_size(card));
     found.extend(memory::find(card, metrics));
+    found.extend(coherence::find(card, metrics));
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
     found.extend(published(card, metrics));

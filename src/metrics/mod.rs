@@ -3,6 +3,7 @@
 
 mod derive;
 mod levels;
+pub mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,6 +12,7 @@ use crate::card::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 
+mod coherence;
 mod memory;
 
 /// Gaps in the noise points of [`summary`].
@@ -69,6 +70,18 @@ pub(crate) fn two_nodes() -> Summary {
     let node = |id: usize| serde_json::json!({ "id": id, "cpus": [id], "memory_bytes": 1u64 << 30, "distances": if id == 0 { [10, 21] } else { [21, 10] } });
     let nodes = serde_json::json!([node(0), node(1)]);
     card.header.machine.topology.numa_nodes = serde_json::from_value(nodes).unwrap();
+    Summary::of(card)
+}
+
+/// So many CPUs that were measured at one line.
+pub(crate) fn cores(cpus: usize) -> Summary {
+    use probecard_probes::suite::{core_to_core, false_sharing};
+    let mut card = blank("9B14");
+    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
+    card.header.machine.topology = serde_json::from_value(coherence::topology(cpus)).unwrap();
+    card.header.declarations =
+        vec![false_sharing::PROBE.declaration(), core_to_core::PROBE.declaration()];
+    (0..5).for_each(|round| coherence::points(&mut card, round, cpus));
     Summary::of(card)
 }
 

@@ -189,6 +189,13 @@ fn taken_over(
         while gang.meet() {
             add_in_turn(words, &at);
             gang.meet();
+            if read {
+                // Once more, after the other has read them: a line that is read first after it was
+                // changed may come as one's own.
+                gang.meet();
+                std::hint::black_box(load_each(words, &at));
+                gang.meet();
+            }
         }
     };
     let mut collector = Collector::default();
@@ -204,6 +211,8 @@ fn taken_over(
             gang.meet();
             if read {
                 std::hint::black_box(load_each(words, &at));
+                gang.meet();
+                gang.meet();
             }
             let reading = meter.measure(LINES as u64, &mut |_| add_in_turn(words, &at));
             collector.offer(&reading, LINES as u64, policy, history);

@@ -8,18 +8,23 @@
 //! that does not is added until they are eight bytes apart. Pairs of lines: one CPU reads the even
 //! lines of some MiB at random, the other adds to odd lines, of the same 128-byte pairs or of
 //! others; where lines come in pairs, the reader takes away what it never asked for.
+//! A hypervisor moves CPUs many times a second: before and after each of these moments the two hand
+//! a word back and forth, and only moments of one state come together, that of two cores if there is
+//! time to meet it.
 //! Blind spots: plain stores are softened by the store buffer, loads by what is read ahead; the
-//! verdict comes from atomic additions. A hypervisor can move CPUs between the moments.
+//! verdict comes from atomic additions.
 //! Expect: atomic additions to one line take several times as long as to two; from the line size on
 //! nothing is left of it. Hyperthreads of one core share their caches and hinder each other less.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::bench::{Bench, Tier as RunTier, params};
+use crate::harness::bench::{Bench, params};
+use crate::harness::clock::Timer;
 use crate::harness::crew::{self, Hand, Window};
-use crate::harness::ping_pong::{self, Effort, SIBLINGS_NS};
+use crate::harness::ping_pong::SIBLINGS_NS;
 use crate::harness::placement;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
@@ -152,8 +157,11 @@ const WINDOW: Duration = Duration::from_millis(1);
 /// at the worst.
 const SLICE: u64 = 1000;
 
-/// Windows of a setting.
+/// Windows of a setting that count.
 const WINDOWS: usize = 5;
+
+/// With fewer a point is noisy.
+const LEAST: usize = 3;
 
 /// Share of a window that the threads may have been without a CPU.
 const MOST_LOST: f64 = 0.02;
@@ -166,7 +174,7 @@ const MOST_UNEQUAL: f64 = 12.0;
 const STEP_RATIO: f64 = 1.1;
 
 /// An addition that takes so many times longer lost its line to the reader of the other half of the pair.
-const TAKEN_AWAY: f64 = 1.15;
+const TAKEN_AWAY: f64 = 1.25;
 
 /// Below this the other line of a pair came with the first, as cache-structure sees it.
 const CAME_ALONG: f64 = 0.7;
@@ -179,30 +187,24 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
-    let before = one_way(bench, partner)?;
-    let rows = curve(bench, partner)?;
-    let Some(rows) = rows else { return Ok(()) };
-    let after = one_way(bench, partner)?;
-    let note = state(before, after);
-    bench.record(
-        "one_way",
-        params([("with", relation.name().into())]),
-        Unit::Ns,
-        [before, after].to_vec(),
-    )?;
+    let Some((rows, state)) = curve(bench, partner)? else { return Ok(()) };
+    let note = siblings(state);
+    let labels = params([("with", relation.name().into())]);
+    bench.record("one_way", labels, Unit::Ns, vec![state])?;
     for row in rows {
         let point = point(bench, "time_per_op", row, None, note.clone());
         bench.emit(point)?;
     }
+    pairs(bench, partner)?;
     for (relation, partner) in partners {
         let settings = COARSEST.map(|offset| Setting { kernel: Kernel::Atomic, offset });
-        let Some(rows) = sweep(bench, partner, &settings)? else { return Ok(()) };
+        let Some((rows, state)) = sweep(bench, partner, &settings, 0.06)? else { return Ok(()) };
         for row in rows {
-            let point = point(bench, "other_pair", row, Some(relation), None);
+            let point = point(bench, "other_pair", row, Some(relation), siblings(state));
             bench.emit(point)?;
         }
     }
-    pairs(bench, partner, note)
+    Ok(())
 }
 
 /// A CPU for each way to be related to the bench's own, the one that matters most first.
@@ -233,31 +235,12 @@ fn unpinned() -> Unmet {
     }
 }
 
-/// How long a line takes from one of the two to the other: whether they are what they claim to be.
-fn one_way(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<f64> {
-    const EFFORT: Effort = Effort { lines_each: 8, bursts: 3, trips: 64, warm_up: 1000 };
-    let pair = (bench.cpu, partner);
-    let visit = ping_pong::visit(&bench.timer, pair, &EFFORT, &mut bench.rng);
-    bench.check(visit.as_ref() != Err(&ping_pong::WRONG.to_owned()), || ping_pong::WRONG.into())?;
-    let visit = visit.map_err(anyhow::Error::msg)?;
-    visit.middle(HandOver::Cas).ok_or_else(|| anyhow::anyhow!("no line was handed over"))
-}
-
 /// What the reader must know of the two CPUs' state.
-fn state(before: f64, after: f64) -> Option<String> {
-    let same = before.max(after) < 1.5 * before.min(after);
-    let siblings = before.max(after) < SIBLINGS_NS;
-    match (siblings, same) {
-        (true, _) => Some(format!(
-            "the two CPUs were hyperthreads of one core: a line took {:.1} ns from one to the other",
-            before.midpoint(after)
-        )),
-        (false, false) => Some(format!(
-            "a CPU was moved meanwhile: a line took {before:.0} ns from one to the other before, \
-             {after:.0} ns after"
-        )),
-        (false, true) => None,
-    }
+fn siblings(one_way: f64) -> Option<String> {
+    (one_way < SIBLINGS_NS).then(|| {
+        "the two CPUs were hyperthreads of one core, as a line's way from one to the other told"
+            .into()
+    })
 }
 
 /// A setting with its samples.
@@ -292,8 +275,8 @@ fn timed(
     rejected: u64,
     note: Option<String>,
 ) -> Point {
-    let enough = samples.len() as u64 > rejected;
-    let state = if enough { PointState::Ok } else { PointState::Noisy };
+    // Moments of other states are no disturbance; too few of this one are.
+    let state = if samples.len() >= LEAST { PointState::Ok } else { PointState::Noisy };
     Point {
         disturbances: Disturbances { rejected, ..Disturbances::default() },
         note,
@@ -301,22 +284,24 @@ fn timed(
     }
 }
 
-/// All distances, and what lies between the last that costs and the first that does not.
-fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<Vec<Row>>> {
+/// All distances, and what lies between the last that costs and the first that does not; and how
+/// long a line took from one CPU to the other meanwhile.
+fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<(Vec<Row>, f64)>> {
     let fine = fine().map(|offset| Setting { kernel: Kernel::Atomic, offset });
     let coarse = Kernel::ALL
         .into_iter()
         .filter(|kernel| *kernel != Kernel::Atomic)
         .flat_map(|kernel| COARSE.map(|offset| Setting { kernel, offset }));
-    let Some(mut rows) = sweep(bench, partner, &fine.chain(coarse).collect::<Vec<_>>())? else {
+    let settings: Vec<Setting> = fine.chain(coarse).collect();
+    let Some((mut rows, state)) = sweep(bench, partner, &settings, 0.55)? else {
         return Ok(None);
     };
     while let Some(offset) = between(&rows) {
         let setting = Setting { kernel: Kernel::Atomic, offset };
-        let Some(more) = sweep(bench, partner, &[setting])? else { break };
+        let Some((more, _)) = sweep(bench, partner, &[setting], 0.02)? else { break };
         rows.extend(more);
     }
-    Ok(Some(rows))
+    Ok(Some((rows, state)))
 }
 
 /// A distance in the middle of the gap in which the step lies, if it is not placed well enough.
@@ -396,26 +381,24 @@ impl Hand for Side<'_> {
 /// Pages of the words; every window takes one of them at random.
 const PAGES: usize = 16;
 
-/// Measures all settings in random order, several times over. `None` if the reason was recorded why
-/// it cannot be done.
+/// Measures all settings, within a share of the round's time. `None` if the reason was recorded why it
+/// cannot be done.
 fn sweep(
     bench: &mut Bench<'_>,
     partner: usize,
     settings: &[Setting],
-) -> anyhow::Result<Option<Vec<Row>>> {
-    let mut plan: Vec<(Setting, usize)> = Vec::new();
-    for _ in 0..WINDOWS {
-        let mut order = settings.to_vec();
-        bench.rng.shuffle(&mut order);
-        plan.extend(order.into_iter().map(|setting| (setting, bench.rng.usize(..PAGES))));
-    }
+    share: f64,
+) -> anyhow::Result<Option<(Vec<Row>, f64)>> {
+    let plan = Plan::new(settings.len(), &mut bench.rng);
     let shared = SharedWords::new(PAGES * SMALL_PAGE, Pages::Small)?;
     let leader = bench.cpu;
+    let planned: Vec<(Setting, usize)> =
+        plan.arms.iter().map(|&arm| (settings[arm], bench.rng.usize(..PAGES))).collect();
     let hire = |cpu: usize| {
         Ok(Side {
             words: shared.words(),
             private: SharedWords::new(SMALL_PAGE, Pages::Small).map_err(|e| e.to_string())?,
-            plan: &plan,
+            plan: &planned[plan.begin()..],
             leads: cpu == leader,
             role: Role::Add,
             at: 0,
@@ -423,38 +406,183 @@ fn sweep(
             seen: 0,
         })
     };
-    let Some(windows) = windows(bench, partner, plan.len(), WINDOW, hire)? else {
-        return Ok(None);
-    };
-    let rows = settings.iter().map(|&setting| {
-        let own = plan.iter().zip(&windows).filter(|(planned, _)| planned.0 == setting);
-        let all: Vec<Option<f64>> = own.map(|(_, window)| per_op(setting.kernel, window)).collect();
-        let samples: Vec<f64> = all.iter().copied().flatten().collect();
-        Row { setting, rejected: (all.len() - samples.len()) as u64, samples }
-    });
-    Ok(Some(rows.collect()))
+    let value = |arm: usize, window: &Window| per_op(settings[arm].kernel, window);
+    let gathered = gather(bench, partner, &plan, (WINDOW, share), hire, value)?;
+    Ok(gathered.map(|Gathered { arms, state }| {
+        let row = |(setting, (samples, rejected))| Row { setting, samples, rejected };
+        (settings.iter().copied().zip(arms).map(row).collect(), state)
+    }))
 }
 
-/// Runs a crew of two. `None` if the reason was recorded why there is none.
-fn windows<H: Hand>(
+/// Passes over all arms at most.
+const MOST_PASSES: usize = 40;
+
+/// The order in which arms are measured: each once in every pass.
+struct Plan {
+    arms: Vec<usize>,
+    count: usize,
+    pass: AtomicUsize,
+}
+
+impl Plan {
+    fn new(count: usize, rng: &mut fastrand::Rng) -> Plan {
+        let pass = |_| {
+            let mut order: Vec<usize> = (0..count).collect();
+            rng.shuffle(&mut order);
+            order
+        };
+        let mut arms: Vec<usize> = (0..MOST_PASSES).flat_map(pass).collect();
+        // Each pass looks one window further, only for the state that the two are in after it.
+        arms.push(0);
+        Plan { arms, count, pass: AtomicUsize::new(0) }
+    }
+
+    /// Where this pass begins.
+    fn begin(&self) -> usize {
+        self.pass.load(Ordering::Relaxed) * self.count
+    }
+}
+
+/// Samples of each arm with the number of those that were set aside, and how long a line took
+/// meanwhile, ns.
+struct Gathered {
+    arms: Vec<(Vec<f64>, u64)>,
+    state: f64,
+}
+
+/// A hand that first hands a word back and forth with its partner.
+struct Watched<'a, H> {
+    hand: H,
+    word: &'a AtomicU32,
+    leads: bool,
+    timer: &'a Timer,
+    seen: &'a Mutex<Vec<f64>>,
+}
+
+impl<H: Hand> Hand for Watched<'_, H> {
+    fn begin(&mut self, window: usize) {
+        /// Some microseconds, up to a tenth of a window across a large machine.
+        const TRIPS: u64 = 50;
+        let (mine, theirs) = if self.leads { (0, 1) } else { (1, 0) };
+        HandOver::Cas.pass(self.word, mine, theirs, TRIPS / 5);
+        let start = self.timer.stamp();
+        HandOver::Cas.pass(self.word, mine, theirs, TRIPS);
+        let ns = self.timer.ns_between(start, self.timer.stamp()) / (2 * TRIPS) as f64;
+        if let (true, Ok(mut seen)) = (self.leads, self.seen.lock()) {
+            seen.push(ns);
+        }
+        self.hand.begin(window);
+    }
+
+    fn work(&mut self) -> u64 {
+        self.hand.work()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.hand.end()
+    }
+}
+
+/// A window's arm, the state that the two were in before and after it, and what came of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Seen {
+    arm: usize,
+    state: Option<f64>,
+    value: Option<f64>,
+}
+
+/// Passes over the plan until every arm has enough samples in one state or the time is up. `None` if
+/// the reason was recorded why there are none.
+fn gather<H: Hand>(
     bench: &mut Bench<'_>,
     partner: usize,
-    count: usize,
-    length: Duration,
+    plan: &Plan,
+    (length, share): (Duration, f64),
     hire: impl Fn(usize) -> Result<H, String> + Sync,
-) -> anyhow::Result<Option<Vec<Window>>> {
-    let seen = crew::windows((bench.cpu, &[partner]), &bench.timer, (count, length), hire);
-    let windows = match seen {
-        Ok(windows) => windows,
-        Err(reason) => {
-            let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory".into();
-            bench.skip(Unmet { need: "two threads".into(), reason, remedy })?;
-            return Ok(None);
+    value: impl Fn(usize, &Window) -> Option<f64>,
+) -> anyhow::Result<Option<Gathered>> {
+    let until = bench.meter.elapsed() + bench.share(share);
+    let word = SharedWords::new(SMALL_PAGE, Pages::Small)?;
+    let mut all: Vec<Seen> = Vec::new();
+    for pass in 0..MOST_PASSES {
+        plan.pass.store(pass, Ordering::Relaxed);
+        let states = Mutex::new(Vec::new());
+        let (timer, leader) = (bench.timer, bench.cpu);
+        let watched = |cpu: usize| {
+            let hand = hire(cpu)?;
+            let (word, leads) = (&word.words()[0], cpu == leader);
+            Ok(Watched { hand, word, leads, timer: &timer, seen: &states })
+        };
+        let team = (bench.cpu, &[partner][..]);
+        let windows = match crew::windows(team, &timer, (plan.count + 1, length), watched) {
+            Ok(windows) => windows,
+            Err(reason) => {
+                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory".into();
+                bench.skip(Unmet { need: "two threads".into(), reason, remedy })?;
+                return Ok(None);
+            }
+        };
+        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
+        let states = states.into_inner().unwrap_or_default();
+        let arms = &plan.arms[plan.begin()..plan.begin() + plan.count];
+        all.extend(arms.iter().zip(&windows).zip(states.windows(2)).map(|((&arm, window), s)| {
+            let steady = s[0].max(s[1]) < APART * s[0].min(s[1]);
+            let state = steady.then(|| s[0].midpoint(s[1]));
+            Seen { arm, state, value: value(arm, window) }
+        }));
+        if best(&all, plan.count).is_some_and(|(_, least)| least >= WINDOWS)
+            || bench.meter.elapsed() >= until
+        {
+            break;
         }
+    }
+    Ok(best(&all, plan.count).map(|(range, _)| chosen(&all, plan.count, range)))
+}
+
+/// States differ by more than this; one state scatters by less.
+const APART: f64 = 1.5;
+
+/// The ranges of one-way times that were met, nearest first.
+fn ranges(all: &[Seen]) -> Vec<(f64, f64)> {
+    let mut states: Vec<f64> = all.iter().filter_map(|seen| seen.state).collect();
+    states.sort_by(f64::total_cmp);
+    states.chunk_by(|a, b| *b < *a * APART).map(|c| (c[0], c[c.len() - 1])).collect()
+}
+
+fn is_in(seen: &Seen, range: (f64, f64)) -> bool {
+    seen.state.is_some_and(|state| (range.0..=range.1).contains(&state))
+}
+
+/// The state to report, and how many samples it has for every arm at least: the nearest one of two
+/// cores that has enough, else hyperthreads of one core, else whatever has most.
+fn best(all: &[Seen], arms: usize) -> Option<((f64, f64), usize)> {
+    let least = |&range: &(f64, f64)| {
+        let of = |arm| {
+            all.iter().filter(|s| s.arm == arm && s.value.is_some() && is_in(s, range)).count()
+        };
+        (0..arms).map(of).min().unwrap_or(0)
     };
-    let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
-    Ok(Some(windows))
+    let (near, cores): (Vec<_>, Vec<_>) = ranges(all).into_iter().partition(|r| r.1 < SIBLINGS_NS);
+    let found: Vec<((f64, f64), usize)> =
+        cores.into_iter().chain(near).map(|range| (range, least(&range))).collect();
+    let enough = found.iter().find(|f| f.1 >= WINDOWS).copied();
+    let size = |range| all.iter().filter(|s| is_in(s, range)).count();
+    enough.or_else(|| found.into_iter().max_by_key(|f| (f.1, size(f.0))))
+}
+
+/// The samples of one state.
+fn chosen(all: &[Seen], arms: usize, range: (f64, f64)) -> Gathered {
+    let own = |arm: usize| {
+        let tried = all.iter().filter(|seen| seen.arm == arm).count();
+        let here = all.iter().filter(|seen| seen.arm == arm && is_in(seen, range));
+        let samples: Vec<f64> = here.filter_map(|seen| seen.value).take(WINDOWS).collect();
+        let rejected = (tried - samples.len()) as u64;
+        (samples, rejected)
+    };
+    let states: Vec<f64> =
+        all.iter().filter(|s| is_in(s, range)).filter_map(|seen| seen.state).collect();
+    Gathered { arms: (0..arms).map(own).collect(), state: median(&states).unwrap_or(range.0) }
 }
 
 /// ns per operation of each of the two; of the reader where they do different things. `None` where
@@ -530,16 +658,16 @@ struct PairLines {
 
 impl PairLines {
     /// The reader's lines do not fit its L2, so that it keeps asking for them; the writer's do, so
-    /// that it would keep them.
+    /// that it would keep them. Lines of one half of all pairs have one half of the sets.
     fn new(l2: usize, rng: &mut fastrand::Rng) -> PairLines {
-        let read = l2 / LINE * 3 / 2;
+        let read = l2 / LINE * 3 / 4;
         let word = |pair: usize, half: usize| ((2 * pair + half) * LINE / WORD) as u32;
         let mut lines = |from: usize, half: usize, count: usize| -> Vec<u32> {
             let mut pairs: Vec<usize> = (from..from + read).collect();
             rng.shuffle(&mut pairs);
             pairs.into_iter().take(count).map(|pair| word(pair, half)).collect()
         };
-        let count = l2 / LINE / 2;
+        let count = l2 / LINE / 4;
         PairLines {
             written: vec![lines(0, 1, count), lines(read, 1, count), lines(0, 0, count)],
             read: lines(0, 0, read),
@@ -552,7 +680,7 @@ impl PairLines {
 const LARGEST_L2: usize = 4 << 20;
 
 /// Whether a reader takes away the other line of a pair, and what follows for the distance to keep.
-fn pairs(bench: &mut Bench<'_>, partner: usize, note: Option<String>) -> anyhow::Result<()> {
+fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     let claimed = bench.machine.claimed_cache(2, true).map(|c| c.bytes as f64);
     let l2 = bench.known(L2).or(claimed).filter(|b| *b > 0.0).unwrap_or(1048576.0) as usize;
     let lines = PairLines::new(l2.min(LARGEST_L2), &mut bench.rng);
@@ -563,58 +691,57 @@ fn pairs(bench: &mut Bench<'_>, partner: usize, note: Option<String>) -> anyhow:
             remedy: "raise the memory limit".into(),
         });
     }
-    let each = if bench.tier == RunTier::Quick { 5 } else { 7 };
-    let mut plan: Vec<usize> = Vec::new();
-    for _ in 0..each {
-        let mut order: Vec<usize> = (0..ARMS.len()).collect();
-        bench.rng.shuffle(&mut order);
-        plan.extend(order);
-    }
+    let plan = Plan::new(ARMS.len(), &mut bench.rng);
     let shared = SharedWords::new(lines.bytes, Pages::Huge)?;
     let (leader, read) = (bench.cpu, vec![lines.read]);
     let hire = |cpu: usize| {
         let leads = cpu == leader;
         let at = if leads { &lines.written } else { &read };
-        Ok(PairSide { words: shared.words(), at, plan: &plan, leads, arm: 0, next: 0, sum: 0 })
+        let plan = &plan.arms[plan.begin()..];
+        Ok(PairSide { words: shared.words(), at, plan, leads, arm: 0, next: 0, sum: 0 })
     };
-    let Some(windows) = windows(bench, partner, plan.len(), 2 * WINDOW, hire)? else {
-        return Ok(());
+    let value = |_, window: &Window| {
+        let leader = window.0.first().filter(|_| window.lost() <= MOST_LOST)?;
+        Some(leader.ns / leader.amount as f64)
     };
-    let mut middles = Vec::new();
-    for (arm, name) in ARMS.iter().enumerate() {
-        let own = plan.iter().zip(&windows).filter(|(planned, _)| **planned == arm);
-        let time = |window: &Window| {
-            let leader = window.0.first().filter(|_| window.lost() <= MOST_LOST)?;
-            Some(leader.ns / leader.amount as f64)
-        };
-        let samples: Vec<f64> = own.filter_map(|(_, window)| time(window)).collect();
-        middles.extend(median(&samples));
+    let gathered = gather(bench, partner, &plan, (2 * WINDOW, 0.25), hire, value)?;
+    let Some(Gathered { arms, state }) = gathered else { return Ok(()) };
+    let middles: Vec<f64> = arms.iter().filter_map(|arm| median(&arm.0)).collect();
+    for (name, (samples, rejected)) in ARMS.iter().zip(arms) {
         let labels = params([("lines", (*name).into())]);
-        let rejected = (each - samples.len()) as u64;
-        let point = timed(bench, "pair_add", labels, samples, rejected, note.clone());
+        let point = timed(bench, "pair_add", labels, samples, rejected, siblings(state));
         bench.emit(point)?;
     }
     let [same, other, _] = middles[..] else { return Ok(()) };
     let flushed = bench.known(PAIRS);
-    let together = if same > TAKEN_AWAY * other || flushed.is_some_and(|r| r < CAME_ALONG) {
-        2.0
-    } else {
-        1.0
-    };
-    let point =
-        bench.point("lines_together", params([]), Unit::Count, vec![together], PointState::Ok);
-    bench.emit(Point { note: Some(evidence(same / other, flushed)), ..point })
+    // Hyperthreads of one core share their L2: nothing can be taken away.
+    let taken = (state >= SIBLINGS_NS).then_some(same / other);
+    let come = [taken.map(|ratio| ratio > TAKEN_AWAY), flushed.map(|ratio| ratio < CAME_ALONG)];
+    if come == [None; 2] {
+        return Ok(());
+    }
+    let together = if come.contains(&Some(true)) { 2.0 } else { 1.0 };
+    let labels = params([]);
+    let point = bench.point("lines_together", labels, Unit::Count, vec![together], PointState::Ok);
+    bench.emit(Point { note: Some(evidence(taken, flushed)), ..point })
 }
 
 /// By what lines were told to come in pairs or alone.
-fn evidence(taken: f64, flushed: Option<f64>) -> String {
+fn evidence(taken: Option<f64>, flushed: Option<f64>) -> String {
+    let taken = match taken {
+        Some(ratio) if ratio > TAKEN_AWAY => {
+            format!(
+                "a reader takes the other line of a pair away (additions to it take {ratio:.2} times as long)"
+            )
+        }
+        Some(_) => "a reader leaves the other line of a pair alone".into(),
+        None => "the two CPUs share an L2, so that neither takes lines from the other".into(),
+    };
     let flushed = match flushed {
         Some(ratio) => format!("after a flush it costs {ratio:.2} times a far one"),
         None => "cache-structure has not flushed it in this run".into(),
     };
-    format!(
-        "an addition to the other line of a pair that is read takes {taken:.2} times as long; {flushed}"
-    )
+    format!("{taken}; {flushed}")
 }
 
 #[cfg(test)]
@@ -680,7 +807,7 @@ mod tests {
         let line = |at: &u32| *at as usize * WORD / LINE;
         let read: std::collections::HashSet<usize> = lines.read.iter().map(line).collect();
         assert_eq!(read.len(), lines.read.len());
-        assert!(lines.read.len() * LINE > 64 << 10);
+        assert!(lines.read.len() * LINE > 32 << 10);
         let [same, other, own] = &lines.written[..] else { panic!() };
         assert!(same.iter().all(|at| !read.contains(&line(at)) && read.contains(&(line(at) - 1))));
         assert!(
@@ -690,10 +817,50 @@ mod tests {
         assert!(lines.written.iter().flatten().all(|at| (*at as usize) < lines.bytes / WORD));
     }
 
+    fn seen(arm: usize, state: f64) -> Seen {
+        Seen { arm, state: Some(state), value: Some(state / 3.0) }
+    }
+
     #[test]
-    fn the_state_of_the_pair_is_told() {
-        assert_eq!(state(31.0, 33.0), None);
-        assert!(state(6.0, 7.0).unwrap().contains("hyperthreads"));
-        assert!(state(31.0, 127.0).unwrap().contains("moved"));
+    fn two_cores_are_preferred_and_states_are_not_mixed() {
+        // Each arm is met as siblings most often, in other states often enough.
+        let mut all = Vec::new();
+        for pass in 0..9 {
+            all.extend([0, 1].map(|arm| seen(arm, 10.8 + f64::from(pass) / 10.0)));
+            if pass < 6 {
+                all.extend([0, 1].map(|arm| seen(arm, 109.0)));
+                all.extend([0, 1].map(|arm| seen(arm, 28.0 + f64::from(pass))));
+            }
+        }
+        assert_eq!(ranges(&all).len(), 3);
+        let (range, least) = best(&all, 2).unwrap();
+        assert_eq!((range, least), ((28.0, 33.0), 6));
+        let gathered = chosen(&all, 2, range);
+        for (samples, rejected) in &gathered.arms {
+            assert!(samples.len() == WINDOWS && samples.iter().all(|s| *s > 9.0 && *s < 12.0));
+            assert_eq!(*rejected, 21 - WINDOWS as u64);
+        }
+        assert!((gathered.state - 30.5).abs() < 1.0);
+        assert!(siblings(gathered.state).is_none() && siblings(10.8).is_some());
+    }
+
+    #[test]
+    fn what_is_met_too_rarely_gives_way_to_what_is_there() {
+        let mut all: Vec<Seen> = (0..2).flat_map(|_| [0, 1].map(|arm| seen(arm, 28.0))).collect();
+        all.extend((0..7).flat_map(|_| [0, 1].map(|arm| seen(arm, 10.8))));
+        all.push(Seen { state: None, ..seen(0, 28.0) });
+        assert_eq!(best(&all, 2), Some(((10.8, 10.8), 7)));
+        assert_eq!(best(&[], 2), None);
+    }
+
+    #[test]
+    fn every_pass_has_every_arm() {
+        let plan = Plan::new(5, &mut fastrand::Rng::with_seed(2));
+        for pass in plan.arms[..5 * MOST_PASSES].chunks(5) {
+            let mut pass = pass.to_vec();
+            pass.sort_unstable();
+            assert_eq!(pass, [0, 1, 2, 3, 4]);
+        }
+        assert!(plan.arms.len() > 5 * MOST_PASSES, "the last pass looks one further");
     }
 }

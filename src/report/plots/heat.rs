@@ -10,8 +10,6 @@ use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
 use crate::report::format;
 use crate::stats::{median, quantile};
 
-/// More cells than this in a row cannot be told apart, and would make the page heavy.
-const MOST: usize = 128;
 /// Cells from this size on are separated by thin lines.
 const SEPARATE: f64 = 9.0;
 /// Higher cells have larger numbers.
@@ -31,6 +29,9 @@ pub(super) struct Heat {
 }
 
 impl Heat {
+    /// More cells than this in a row cannot be told apart, and would make the page heavy.
+    pub(super) const MOST: usize = 128;
+
     /// `None` without a single value.
     pub(super) fn new(
         rows: Vec<String>,
@@ -38,8 +39,19 @@ impl Heat {
         cells: Vec<Vec<Option<f64>>>,
         unit: Unit,
     ) -> Option<Heat> {
-        let block = rows.len().max(columns.len()).div_ceil(MOST).max(1);
-        let cells = blocks(&cells, block);
+        let block = rows.len().max(columns.len()).div_ceil(Heat::MOST).max(1);
+        Heat::in_blocks(rows, columns, &cells, unit, block)
+    }
+
+    /// With so many rows and columns as one cell, where most of a matrix was not measured.
+    pub(super) fn in_blocks(
+        rows: Vec<String>,
+        columns: Vec<String>,
+        cells: &[Vec<Option<f64>>],
+        unit: Unit,
+        block: usize,
+    ) -> Option<Heat> {
+        let cells = blocks(cells, block);
         let values: Vec<f64> = cells.iter().flatten().flatten().copied().collect();
         let first = |labels: Vec<String>| labels.into_iter().step_by(block).collect();
         Some(Heat {

@@ -7,6 +7,8 @@ mod bandwidth;
 mod bytes_per_cycle;
 mod canvas;
 mod clock;
+mod core_to_core;
+mod false_sharing;
 mod frame;
 mod heat;
 mod ladder;
@@ -54,6 +56,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         tlb::Tlb::of(summary).map(|d| d.picture()),
         store_forwarding::StoreForwarding::of(summary).map(|d| d.picture()),
         numa::Numa::of(summary).map(|d| d.picture()),
+        false_sharing::FalseSharing::of(summary).map(|d| d.picture()),
+        core_to_core::CoreToCore::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
