@@ -8,6 +8,7 @@
 pub mod card;
 pub mod cmd;
 pub mod findings;
+mod glob;
 pub mod metrics;
 pub mod reference;
 pub mod report;

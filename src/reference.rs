@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::glob;
+
 const LATENCY_NUMBERS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/reference/latency_numbers.toml"));
 const PUBLISHED: &str =
@@ -161,6 +163,7 @@ struct Arch {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Figure {
+    /// An id, or a pattern for several that are alike.
     metric: String,
     low: f64,
     high: f64,
@@ -183,7 +186,7 @@ fn published_file() -> &'static PublishedFile {
 pub fn published(arch_key: &str, metric_id: &str) -> Option<Published> {
     let file = published_file();
     let arch = file.arch.iter().find(|a| a.key == arch_key)?;
-    let figure = arch.values.iter().find(|f| f.metric == metric_id)?;
+    let figure = arch.values.iter().find(|f| glob::matches(&f.metric, metric_id))?;
     let tag = figure.sources.first()?;
     let source = file.sources.get(tag)?;
     Some(Published {

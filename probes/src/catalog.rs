@@ -19,6 +19,7 @@ pub const ALL: &[&Probe] = &[
     &suite::false_sharing::PROBE,
     &suite::core_to_core::PROBE,
     &suite::branch::PROBE,
+    &suite::simd_compute::PROBE,
     &suite::locks::PROBE,
 ];
 
@@ -80,6 +81,8 @@ mod tests {
                 Unit::Gbs => &["_gbs"],
                 Unit::Gops => &["_gops"],
                 Unit::BytesPerCycle => &["_bytes_per_cycle"],
+                Unit::Gflops => &["_gflops"],
+                Unit::PerCycle => &["_per_cycle"],
                 Unit::Ratio => &["_ratio"],
                 Unit::Count => &["_entries", "_ways", "_misses"],
             };

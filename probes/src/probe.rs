@@ -141,6 +141,10 @@ pub enum Unit {
     Gops,
     /// Bytes per core clock cycle.
     BytesPerCycle,
+    /// 10⁹ floating-point operations per second.
+    Gflops,
+    /// Instructions or operations per core clock cycle.
+    PerCycle,
     /// A number without unit.
     Ratio,
     /// A count.
@@ -159,6 +163,8 @@ impl Unit {
             Unit::Gbs => "GB/s",
             Unit::Gops => "Gop/s",
             Unit::BytesPerCycle => "B/cycle",
+            Unit::Gflops => "Gflop/s",
+            Unit::PerCycle => "/cycle",
             Unit::Ratio | Unit::Count => "",
         }
     }
@@ -303,6 +309,8 @@ pub enum Derive {
     /// The first curve where the second one reaches this share of its highest value; both are over
     /// the same parameter.
     AtShare(Select, Select, Text, f64),
+    /// A share of what is published for the metric of that id on this microarchitecture.
+    OfPublished(Cow<'static, [Derive]>, Text),
 }
 
 /// `Select` in one line, for constant declarations.

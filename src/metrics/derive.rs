@@ -9,6 +9,7 @@ use probecard_probes::record::{Param, Params, Point, PointState};
 use super::levels::{self, Found, Size};
 use super::{CurvePoint, Setting};
 use crate::card::Card;
+use crate::reference;
 use crate::stats::{self, fit_line, median, quantile, two_modes};
 
 /// The points of one probe, by round.
@@ -16,6 +17,7 @@ use crate::stats::{self, fit_line, median, quantile, two_modes};
 pub(super) struct Rounds<'a> {
     by_number: BTreeMap<u32, Vec<&'a Point>>,
     last_cache: Option<u64>,
+    arch: Option<&'a str>,
 }
 
 /// What one round says.
@@ -44,7 +46,9 @@ impl<'a> Rounds<'a> {
         for point in card.points.iter().filter(|p| p.probe == probe) {
             rounds.entry(point.round).or_default().push(point);
         }
-        Rounds { by_number: rounds, last_cache: card.header.machine.last_cache_bytes() }
+        let machine = &card.header.machine;
+        let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
+        Rounds { by_number: rounds, last_cache: machine.last_cache_bytes(), arch }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
@@ -91,7 +95,7 @@ impl<'a> Context<'a> {
     fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
-        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops);
+        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
         Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
     }
 
@@ -142,6 +146,12 @@ impl<'a> Context<'a> {
             Derive::PowerOfTwo(of) => {
                 let [of] = &of[..] else { return Err(malformed()) };
                 stats::power_of_two(self.derive(of)?)
+            }
+            Derive::OfPublished(part, id) => {
+                let [part] = &part[..] else { return Err(malformed()) };
+                let limit = self.all.arch.and_then(|key| reference::published(key, id));
+                let limit = limit.ok_or("nothing is published for this microarchitecture")?;
+                Ok(self.derive(part)? / limit.high)
             }
             Derive::AtShare(curve, rates, x, share) => {
                 let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
@@ -374,7 +384,12 @@ fn name(method: &Derive) -> String {
 /// Noise takes from rates and adds to times.
 fn usual(unit: Unit) -> Estimator {
     match unit {
-        Unit::Ghz | Unit::Gbs | Unit::Gops | Unit::BytesPerCycle => Estimator::UpperQuartile,
+        Unit::Ghz
+        | Unit::Gbs
+        | Unit::Gops
+        | Unit::Gflops
+        | Unit::PerCycle
+        | Unit::BytesPerCycle => Estimator::UpperQuartile,
         _ => Estimator::LowerQuartile,
     }
 }

@@ -12,6 +12,7 @@ use probecard_probes::record::{Param, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
+use crate::glob;
 use crate::stats::median;
 use derive::Rounds;
 
@@ -232,13 +233,18 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .skips
         .iter()
         // A probe that ran otherwise names the metrics that it skipped a part of itself for.
-        .find(|s| s.probe == probe && (!ran || s.need.contains(id)))
+        .find(|s| s.probe == probe && (!ran || names(&s.need, id)))
         .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })
         .or_else(|| errors.into_iter().next())
         .or(failed)
         .unwrap_or_else(|| "not measured in this run".into())
+}
+
+/// Whether a need names a metric, as it is or by a pattern.
+fn names(need: &str, id: &str) -> bool {
+    need.split([' ', ',', ':', '(', ')']).any(|word| glob::matches(word, id))
 }
 
 /// One point of a curve over a numeric parameter, all rounds taken together.

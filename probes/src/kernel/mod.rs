@@ -21,6 +21,7 @@ pub mod forward;
 pub mod line;
 pub mod load;
 pub mod parallel;
+pub mod simd;
 pub mod stream;
 pub mod timer;
 pub mod vector;

@@ -14,5 +14,6 @@ pub mod memory_latency;
 pub mod memory_parallelism;
 pub mod noise;
 pub mod numa;
+pub mod simd_compute;
 pub mod store_forwarding;
 pub mod tlb;

@@ -6,6 +6,8 @@ use probecard_probes::catalog;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::probe::Probe;
 
+use crate::glob::matches;
+
 /// The probes asked for on the command line.
 pub(super) struct Choice<'a> {
     pub(super) only: &'a [String],
@@ -41,22 +43,6 @@ fn unknown(glob: &str) -> String {
         .max_by(|a, b| strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob)));
     let hint = nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
     format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
-}
-
-/// Whether a name matches a pattern in which `*` stands for anything and `?` for one character.
-fn matches(glob: &str, name: &str) -> bool {
-    let Some(first) = glob.chars().next() else { return name.is_empty() };
-    let rest = &glob[first.len_utf8()..];
-    match first {
-        '*' => (0..=name.len())
-            .filter(|&i| name.is_char_boundary(i))
-            .any(|i| matches(rest, &name[i..])),
-        _ => name
-            .chars()
-            .next()
-            .filter(|&c| first == '?' || first == c)
-            .is_some_and(|c| matches(rest, &name[c.len_utf8()..])),
-    }
 }
 
 /// One round of one probe.
@@ -287,15 +273,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_glob_without_wildcards_matches_itself_only(name in "[a-zé-]{0,12}", other in "[a-zé-]{0,12}") {
-            prop_assert_eq!(matches(&name, &other), name == other);
-            let prefixed = format!("{}{}", other, name);
-            let glob = format!("*{}", name);
-            prop_assert!(matches(&glob, &prefixed));
-            prop_assert!(matches("*", &name));
-        }
-
         #[test]
         fn any_text_is_a_time_or_an_error(text in "\\PC{0,8}") {
             let _ = parse_time(&text);

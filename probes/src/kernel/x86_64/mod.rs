@@ -7,6 +7,7 @@ pub(super) mod forward;
 pub(super) mod line;
 pub(super) mod load;
 pub(super) mod parallel;
+pub(super) mod simd;
 pub(super) mod stream;
 pub(super) mod timer;
 pub(super) mod vector;

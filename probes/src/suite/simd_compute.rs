@@ -1,0 +1,681 @@
+//! What vector instructions cost in registers, and how many of them a core does at once.
+//!
+//! Method: chains of one instruction, 240 per taken branch. One chain gives the latency; eight,
+//! twelve or 24 independent ones give the rate, and fused multiply-adds are swept over the number
+//! of chains. Numbers stay normal and near 1. The peak is the best of all widths, of multiply-adds
+//! alone and one for one with additions, for which some cores have ports of their own. Gathers
+//! read a table of 4 KiB; subnormal numbers are made with and without the flags that flush them to
+//! zero, within one block of assembly. The upper lanes' first use comes after a millisecond of
+//! scalar work; all CPUs together run the best mix for a fixed time, and multiply-adds of a width
+//! while this one reads its clock. (Gathers and subnormal numbers need no memory beyond L1; that is
+//! why they are here and not in simd-memory.)
+//! Blind spots: an addition is timed in turn with the subtraction that undoes it, a multiplication
+//! by 2 with one by ½; a core that forwards an addition's result faster to another addition shows
+//! that and nothing else. Shuffles within 128 bits are the cheapest kind. Scalar gathers are plain
+//! loads at indices in registers. One clock that stays reduced between the widths would be missed.
+//! Expect: additions and multiplications 3 or 4 cycles, multiply-adds 4 (Zen 2: 5); two
+//! multiply-adds a cycle of 256 bits on Zen 2 to 4, of 512 on Zen 5 and large Xeons; subnormal
+//! numbers nearly free on AMD, 100 cycles and more on Intel.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::clock::{self, Timer};
+use crate::harness::crew::{self, Hand, Window};
+use crate::harness::gang::Gang;
+use crate::harness::sampling::Policy;
+use crate::kernel::chain;
+use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
+use crate::probe::{
+    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
+};
+use crate::quantile::median;
+use crate::record::{Disturbances, Params, Point, PointState};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "simd-compute",
+    summary: "latency and rate of vector instructions, peak arithmetic, subnormal numbers",
+    needs: &[],
+    uses: &[],
+    seconds: 2.4,
+    metrics: METRICS,
+    run,
+};
+
+/// Parameters that must have these values.
+macro_rules! selected {
+    ($quantity:literal $($name:literal = $value:literal),*) => {{
+        const WHERE: &[(Text, Text)] = &[$((text($name), text($value))),*];
+        select($quantity, WHERE)
+    }};
+}
+
+/// A derivation from another one.
+macro_rules! of {
+    ($variant:ident $factor:expr, $inner:expr) => {{
+        const INNER: &[Derive] = &[$inner];
+        Derive::$variant($factor, Cow::Borrowed(INNER))
+    }};
+}
+
+macro_rules! alu {
+    ($id:expr, $summary:expr, $unit:ident, $better:ident, $from:expr) => {
+        metric($id, $summary, Unit::$unit, Better::$better, Tier::T1, "alu", $from)
+    };
+}
+
+/// Latency of an instruction from its single chain.
+macro_rules! latency {
+    ($op:literal $what:literal $type:literal $width:literal) => {
+        alu!(
+            concat!("simd.", $op, ".", $type, ".", $width, ".latency_cycles"),
+            concat!($what, ", ", $type, ", ", $width, ": result to result"),
+            Cycles,
+            Lower,
+            Derive::Value(
+                selected!("time_per_instruction"
+                    "op" = $op, "type" = $type, "width" = $width, "chains" = "1"),
+                Estimator::LowerQuartile
+            )
+        )
+    };
+}
+
+/// Instructions a cycle, at the best number of chains.
+macro_rules! rate {
+    ($op:literal $what:literal $type:literal $width:literal) => {
+        alu!(
+            concat!("simd.", $op, ".", $type, ".", $width, ".instructions_per_cycle"),
+            concat!($what, ", ", $type, ", ", $width, ": instructions a cycle"),
+            PerCycle,
+            Higher,
+            of!(Rate 1.0, Derive::Lowest(
+                selected!("time_per_instruction" "op" = $op, "type" = $type, "width" = $width)
+            ))
+        )
+    };
+}
+
+/// Floating-point operations a cycle, at the best number of chains.
+macro_rules! flops {
+    ($op:literal $what:literal $type:literal $width:literal) => {
+        alu!(
+            concat!("simd.", $op, ".", $type, ".", $width, ".flops_per_cycle"),
+            concat!($what, ", ", $type, ", ", $width, ": floating-point operations a cycle"),
+            PerCycle,
+            Higher,
+            of!(Rate 1.0, Derive::Lowest(
+                selected!("time_per_flop" "op" = $op, "type" = $type, "width" = $width)
+            ))
+        )
+    };
+}
+
+/// Fused multiply-adds with so many operations each.
+macro_rules! fma {
+    ($type:literal $width:literal $flops:literal) => {
+        alu!(
+            concat!("simd.fma.", $type, ".", $width, ".latency_cycles"),
+            concat!("fused multiply-add, ", $type, ", ", $width, ": result to result"),
+            Cycles,
+            Lower,
+            of!(Times $flops, Derive::Value(
+                selected!("time_per_flop"
+                    "op" = "fma", "type" = $type, "width" = $width, "chains" = "1"),
+                Estimator::LowerQuartile
+            ))
+        )
+    };
+}
+
+macro_rules! gather {
+    ($width:literal $each:literal $chains:literal) => {
+        alu!(
+            concat!("simd.gather.", $width, ".cycles_per_element_cycles"),
+            concat!("gathering 32-bit numbers from L1, ", $width, ", for each of them"),
+            Cycles,
+            Lower,
+            of!(Times $each, Derive::Value(
+                selected!("time_per_instruction"
+                    "op" = "gather", "type" = "i32", "width" = $width, "chains" = $chains),
+                Estimator::LowerQuartile
+            ))
+        )
+    };
+}
+
+/// The slowest instruction of a kind on numbers of a kind ÷ the fastest on normal numbers.
+macro_rules! subnormal {
+    ($id:literal, $summary:literal, [$($name:literal = $value:literal),*],
+     [$($normal:literal = $usual:literal),*]) => {{
+        const PAIR: &[Derive] = &[
+            Derive::Highest(selected!("subnormal" $($name = $value),*)),
+            Derive::Lowest(selected!("subnormal" $($normal = $usual),*)),
+        ];
+        alu!($id, $summary, Ratio, Lower, Derive::Quotient(Cow::Borrowed(PAIR)))
+    }};
+}
+
+macro_rules! peak {
+    ($id:literal, $summary:literal, $unit:ident, $quantity:literal
+     $($name:literal = $value:literal),*) => {
+        metric(
+            $id,
+            $summary,
+            Unit::$unit,
+            Better::Higher,
+            Tier::T2,
+            "alu",
+            of!(Rate 1.0, Derive::Lowest(selected!($quantity $($name = $value),*))),
+        )
+    };
+}
+
+macro_rules! recorded {
+    ($id:literal, $summary:literal, $unit:ident, $better:ident, $tier:ident, $quantity:literal,
+     $width:literal) => {
+        metric(
+            $id,
+            $summary,
+            Unit::$unit,
+            Better::$better,
+            Tier::$tier,
+            "core-frequency",
+            Derive::Value(selected!($quantity "width" = $width), Estimator::Median),
+        )
+    };
+}
+
+/// The limit of the multiply-add ports is published under this id.
+const FMA_PEAK: &str = "simd.peak.f32_fma_flops_per_cycle";
+const FMA_RATE: &[Derive] =
+    &[of!(Rate 1.0, Derive::Lowest(selected!("time_per_flop" "op" = "fma", "type" = "f32")))];
+
+const METRICS: &[Metric] = &[
+    peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
+        "time_per_flop" "type" = "f32"),
+    peak!("simd.peak.f64_gflops", "f64 arithmetic, one core, best width and mix", Gflops,
+        "time_per_flop" "type" = "f64"),
+    peak!("simd.peak.f32_all_threads_gflops", "f32 arithmetic, all CPUs together, widest mix",
+        Gflops, "time_per_flop_together" "type" = "f32"),
+    peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
+        Gflops, "time_per_flop_together" "type" = "f64"),
+    alu!("simd.peak.f32_fma_flops_per_cycle",
+        "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
+        PerCycle, Higher,
+        of!(Rate 1.0, Derive::Lowest(selected!("time_per_flop" "op" = "fma", "type" = "f32")))),
+    alu!("simd.peak_ratio",
+        "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
+        Ratio, Higher, Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))),
+    flops!("fma" "fused multiply-add" "f32" "scalar"),
+    flops!("fma" "fused multiply-add" "f32" "sse"),
+    flops!("fma" "fused multiply-add" "f32" "avx"),
+    flops!("fma" "fused multiply-add" "f32" "avx512"),
+    flops!("fma" "fused multiply-add" "f64" "scalar"),
+    flops!("fma" "fused multiply-add" "f64" "sse"),
+    flops!("fma" "fused multiply-add" "f64" "avx"),
+    flops!("fma" "fused multiply-add" "f64" "avx512"),
+    flops!("fma_add" "multiply-adds and additions" "f32" "scalar"),
+    flops!("fma_add" "multiply-adds and additions" "f32" "sse"),
+    flops!("fma_add" "multiply-adds and additions" "f32" "avx"),
+    flops!("fma_add" "multiply-adds and additions" "f32" "avx512"),
+    flops!("fma_add" "multiply-adds and additions" "f64" "scalar"),
+    flops!("fma_add" "multiply-adds and additions" "f64" "sse"),
+    flops!("fma_add" "multiply-adds and additions" "f64" "avx"),
+    flops!("fma_add" "multiply-adds and additions" "f64" "avx512"),
+    flops!("mul_add" "multiplications and additions" "f32" "sse"),
+    flops!("mul_add" "multiplications and additions" "f64" "sse"),
+    fma!("f32" "scalar" 2.0),
+    fma!("f32" "sse" 8.0),
+    fma!("f32" "avx" 16.0),
+    fma!("f32" "avx512" 32.0),
+    fma!("f64" "scalar" 2.0),
+    fma!("f64" "sse" 4.0),
+    fma!("f64" "avx" 8.0),
+    fma!("f64" "avx512" 16.0),
+    latency!("add" "addition" "f32" "scalar"),
+    latency!("add" "addition" "f32" "sse"),
+    latency!("add" "addition" "f32" "avx"),
+    latency!("add" "addition" "f32" "avx512"),
+    latency!("add" "addition" "f64" "scalar"),
+    latency!("add" "addition" "f64" "sse"),
+    latency!("add" "addition" "f64" "avx"),
+    latency!("add" "addition" "f64" "avx512"),
+    latency!("add" "addition" "i32" "scalar"),
+    latency!("add" "addition" "i32" "sse"),
+    latency!("add" "addition" "i32" "avx"),
+    latency!("add" "addition" "i32" "avx512"),
+    latency!("mul" "multiplication" "f32" "scalar"),
+    latency!("mul" "multiplication" "f32" "sse"),
+    latency!("mul" "multiplication" "f32" "avx"),
+    latency!("mul" "multiplication" "f32" "avx512"),
+    latency!("mul" "multiplication" "f64" "scalar"),
+    latency!("mul" "multiplication" "f64" "sse"),
+    latency!("mul" "multiplication" "f64" "avx"),
+    latency!("mul" "multiplication" "f64" "avx512"),
+    latency!("shuffle" "shuffle within 128 bits" "i32" "sse"),
+    latency!("shuffle" "shuffle within 128 bits" "i32" "avx"),
+    latency!("shuffle" "shuffle within 128 bits" "i32" "avx512"),
+    latency!("gather" "gather from L1" "i32" "scalar"),
+    latency!("gather" "gather from L1" "i32" "avx"),
+    latency!("gather" "gather from L1" "i32" "avx512"),
+    rate!("add" "addition" "f32" "scalar"),
+    rate!("add" "addition" "f32" "sse"),
+    rate!("add" "addition" "f32" "avx"),
+    rate!("add" "addition" "f32" "avx512"),
+    rate!("add" "addition" "i32" "scalar"),
+    rate!("add" "addition" "i32" "sse"),
+    rate!("add" "addition" "i32" "avx"),
+    rate!("add" "addition" "i32" "avx512"),
+    rate!("mul" "multiplication" "f32" "scalar"),
+    rate!("mul" "multiplication" "f32" "sse"),
+    rate!("mul" "multiplication" "f32" "avx"),
+    rate!("mul" "multiplication" "f32" "avx512"),
+    rate!("shuffle" "shuffle within 128 bits" "i32" "sse"),
+    rate!("shuffle" "shuffle within 128 bits" "i32" "avx"),
+    rate!("shuffle" "shuffle within 128 bits" "i32" "avx512"),
+    gather!("scalar" 1.0 "8"),
+    gather!("avx" 0.125 "8"),
+    gather!("avx512" 0.0625 "8"),
+    subnormal!("simd.denormal_ratio",
+        "subnormal operands or results, the slowest of add, multiply and multiply-add ÷ normal",
+        ["flush" = "off"], ["at" = "none"]),
+    subnormal!("simd.denormal_flushed_ratio", "the same with subnormal numbers flushed to zero",
+        ["flush" = "on"], ["at" = "none"]),
+    subnormal!("simd.denormal.add_ratio", "additions with subnormal numbers ÷ normal",
+        ["op" = "add", "flush" = "off"], ["op" = "add", "at" = "none"]),
+    subnormal!("simd.denormal.mul_ratio", "multiplications with subnormal numbers ÷ normal",
+        ["op" = "mul", "flush" = "off"], ["op" = "mul", "at" = "none"]),
+    subnormal!("simd.denormal.fma_ratio", "multiply-adds with subnormal numbers ÷ normal",
+        ["op" = "fma", "flush" = "off"], ["op" = "fma", "at" = "none"]),
+    recorded!("simd.warm_up.avx_ns", "until 256-bit work is at its pace after a pause; 0: at once",
+        Ns, Lower, T4, "warm_up", "avx"),
+    recorded!("simd.warm_up.avx512_ns",
+        "until 512-bit work is at its pace after a pause; 0: at once",
+        Ns, Lower, T4, "warm_up", "avx512"),
+    recorded!("simd.clock.avx_all_core_ratio",
+        "core clock with all CPUs at 256-bit multiply-adds ÷ this one alone at scalar work",
+        Ratio, Higher, T2, "clock_together_ratio", "avx"),
+    recorded!("simd.clock.avx512_all_core_ratio",
+        "core clock with all CPUs at 512-bit multiply-adds ÷ this one alone at scalar work",
+        Ratio, Higher, T2, "clock_together_ratio", "avx512"),
+];
+
+/// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
+const CURVE: [u64; 10] = [1, 2, 3, 4, 6, 8, 10, 12, 20, 24];
+/// One chain for the latency, and those that saturate two ports at three to four cycles, or five.
+const USUAL: [u64; 4] = [1, 8, 12, 24];
+const LATENCY: [u64; 1] = [1];
+const MIXED: [u64; 1] = [Op::OWN_CHAINS];
+const GATHERS: [u64; 2] = [1, 8];
+
+/// What is measured, and with how many chains. In a group all widths take turns.
+const GROUPS: [(Op, Type, &[u64]); 13] = [
+    (Op::Fma, Type::F32, &CURVE),
+    (Op::Fma, Type::F64, &USUAL),
+    (Op::FmaAdd, Type::F32, &MIXED),
+    (Op::FmaAdd, Type::F64, &MIXED),
+    (Op::MulAdd, Type::F32, &MIXED),
+    (Op::MulAdd, Type::F64, &MIXED),
+    (Op::Add, Type::F32, &USUAL),
+    (Op::Add, Type::F64, &LATENCY),
+    (Op::Add, Type::I32, &USUAL),
+    (Op::Mul, Type::F32, &USUAL),
+    (Op::Mul, Type::F64, &LATENCY),
+    (Op::Shuffle, Type::I32, &USUAL),
+    (Op::Gather, Type::I32, &GATHERS),
+];
+
+/// The shorter a sample is, the more of a disturbance shows in the readings of the clock around it.
+const SAMPLE: Duration = Duration::from_micros(150);
+
+/// Parts of the slice for what is not sampled in batches.
+const TOGETHER_SHARE: f64 = 0.08;
+const CLOCK_SHARE: f64 = 0.1;
+const WARM_UP_SHARE: f64 = 0.04;
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let widths = Width::detect();
+    missing(bench, &widths)?;
+    warm_up(bench, &widths)?;
+    together(bench, &widths)?;
+    clock_together(bench, &widths)?;
+    let mut groups: Vec<Option<(Op, Type, &[u64])>> = GROUPS.into_iter().map(Some).collect();
+    groups.push(None);
+    bench.rng.shuffle(&mut groups);
+    let all = groups.len();
+    for (done, group) in groups.into_iter().enumerate() {
+        let share = bench.left() / u32::try_from(all - done)?;
+        match group {
+            Some((op, of, counts)) => chains(bench, &widths, (op, of, counts), share)?,
+            None => subnormal(bench, share)?,
+        }
+    }
+    Ok(())
+}
+
+/// What this CPU does not have, with the metrics that it leaves empty.
+fn missing(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
+    let has = |name| widths.iter().any(|width| width.name() == name);
+    let mut lack = |need: &str| {
+        bench.skip(Unmet {
+            need: need.into(),
+            reason: "the processor, the hypervisor or the kernel does not offer it".into(),
+            remedy: "none on this processor; in a guest, pass the host's CPU through".into(),
+        })
+    };
+    if !has("avx") {
+        lack("AVX2 and FMA: simd.*avx.* simd.*avx_* simd.fma* simd.peak*fma* simd.peak_ratio")?;
+    }
+    if !has("avx512") {
+        lack("AVX-512: simd.*avx512*")?;
+    }
+    Ok(())
+}
+
+/// Samples an instruction at all widths and numbers of chains, in turn.
+fn chains(
+    bench: &mut Bench<'_>,
+    widths: &[Width],
+    (op, of, counts): (Op, Type, &[u64]),
+    time: Duration,
+) -> anyhow::Result<()> {
+    let loops = widths.iter().flat_map(|&width| {
+        counts.iter().filter_map(move |&count| {
+            Some((width, count, RefCell::new(Chains::new(width, op, of, count)?)))
+        })
+    });
+    let loops: Vec<(Width, u64, RefCell<Chains>)> = loops.collect();
+    let wrong = RefCell::new(None);
+    let check = |chains: &RefCell<Chains>| {
+        if let Err(what) = chains.borrow().check() {
+            wrong.borrow_mut().get_or_insert(what);
+        }
+    };
+    let arms = loops.iter().map(|(w, count, chains)| arm_of((op, of), *w, *count, chains, &check));
+    let arms: Vec<Arm<'_>> = arms.collect();
+    if arms.is_empty() {
+        return Ok(());
+    }
+    bench.interleave(arms, &policy(time))?;
+    loops.iter().for_each(|(_, _, chains)| check(chains));
+    let wrong = wrong.take();
+    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+}
+
+/// Few samples, because the points are many.
+fn policy(time: Duration) -> Policy {
+    Policy { want: 4, most: 5, sample: SAMPLE, ..Policy::structural(time) }
+}
+
+/// Arithmetic is counted in operations, everything else in instructions.
+fn arm_of<'k>(
+    (op, of): (Op, Type),
+    width: Width,
+    count: u64,
+    chains: &'k RefCell<Chains>,
+    check: &'k impl Fn(&RefCell<Chains>),
+) -> Arm<'k> {
+    let counts_flops = matches!(op, Op::Fma | Op::FmaAdd | Op::MulAdd);
+    let (quantity, block) = match counts_flops {
+        true => ("time_per_flop", chains.borrow().flops()),
+        false => ("time_per_instruction", chains.borrow().block()),
+    };
+    let mut labels = params([
+        ("op", op.name().into()),
+        ("type", of.name().into()),
+        ("width", width.name().into()),
+    ]);
+    if count != Op::OWN_CHAINS {
+        labels.insert("chains".into(), count.into());
+    }
+    Arm::new(quantity, labels, move |ops| chains.borrow_mut().run(ops / block))
+        .prepared(move |_| check(chains))
+        .in_blocks_of(block)
+}
+
+/// Instructions on normal and subnormal numbers, flushed to zero or not.
+fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
+    let kinds = Assisted::ALL.into_iter().flat_map(|op| Tiny::ALL.map(|tiny| (op, tiny)));
+    let all = kinds.flat_map(|(op, tiny)| [false, true].map(|flush| (op, tiny, flush)));
+    // Flushing does nothing to normal numbers.
+    let all = all.filter(|&(_, tiny, flush)| tiny != Tiny::Nowhere || !flush);
+    let loops: Vec<(Params, RefCell<Assists>)> = all
+        .filter_map(|(op, tiny, flush)| {
+            let labels = params([
+                ("op", op.name().into()),
+                ("at", tiny.name().into()),
+                ("flush", if flush { "on" } else { "off" }.into()),
+            ]);
+            Some((labels, RefCell::new(Assists::new(op, tiny, flush)?)))
+        })
+        .collect();
+    let arms = loops.iter().map(|(labels, assists)| {
+        let work = |ops| assists.borrow_mut().run(ops / Assists::BLOCK);
+        Arm::new("subnormal", labels.clone(), work).in_blocks_of(Assists::BLOCK)
+    });
+    bench.interleave(arms.collect(), &policy(time))?;
+    let wrong = loops.iter().find_map(|(_, assists)| assists.borrow().check().err());
+    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+}
+
+/// Longer than the upper lanes stay powered without work (0.7 ms on Intel).
+const PAUSE: Duration = Duration::from_millis(1);
+/// Blocks timed together, some 0.3 µs, and how many of them are followed: cores that power up
+/// their upper lanes need 10 to 50 µs.
+const SLICE: u64 = 4;
+const SLICES: usize = 300;
+/// A slice this much longer than usual is not at its pace.
+const AT_PACE: f64 = 1.25;
+
+/// The first vector work after a pause.
+fn warm_up(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
+    let timer = bench.timer;
+    let wide: Vec<Width> =
+        widths.iter().copied().filter(|width| width.name().starts_with("avx")).collect();
+    let until = Instant::now() + bench.share(WARM_UP_SHARE);
+    let mut seen = vec![Vec::new(); wide.len()];
+    while Instant::now() < until && seen.iter().any(|trials: &Vec<f64>| trials.len() < 9) {
+        for (width, trials) in wide.iter().zip(&mut seen) {
+            let Some(mut chains) = Chains::new(*width, Op::Fma, Type::F32, 12) else { continue };
+            let rest = Instant::now() + PAUSE;
+            while Instant::now() < rest {
+                std::hint::black_box(chain::add(chain::BLOCK));
+            }
+            trials.extend(until_at_pace(&slices(&timer, &mut chains)));
+        }
+    }
+    for (width, trials) in wide.iter().zip(seen) {
+        bench.record("warm_up", params([("width", width.name().into())]), Unit::Ns, trials)?;
+    }
+    Ok(())
+}
+
+/// Times of successive slices of work.
+fn slices(timer: &Timer, chains: &mut Chains) -> Vec<f64> {
+    let mut before = timer.stamp();
+    let slice = |_| {
+        chains.run(SLICE);
+        let now = timer.stamp();
+        let ns = timer.ns_between(before, now);
+        before = now;
+        ns
+    };
+    (0..SLICES).map(slice).collect()
+}
+
+/// Time until the slices are as short as in the second half; 0 if the first one is.
+fn until_at_pace(slices: &[f64]) -> Option<f64> {
+    let pace = median(&slices[slices.len() / 2..])?;
+    let slow = slices.iter().take_while(|&&ns| ns > pace * AT_PACE);
+    Some(slow.sum())
+}
+
+/// Windows of all CPUs together.
+const WINDOWS: usize = 5;
+/// Blocks between two looks at the time: some 10 µs.
+const WORK: u64 = 200;
+
+/// One CPU of all.
+struct Worker(Vec<Chains>);
+
+impl Hand for Worker {
+    fn begin(&mut self, window: usize) {
+        if window > 0 && window % WINDOWS == 0 {
+            self.0.remove(0);
+        }
+    }
+
+    fn work(&mut self) -> u64 {
+        let chains = &mut self.0[0];
+        chains.run(WORK);
+        WORK * chains.flops()
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        self.0[0].check()
+    }
+}
+
+/// Peak arithmetic of all CPUs at once.
+fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
+    let others = others(bench);
+    let types = [Type::F32, Type::F64];
+    // The widest mix that there is.
+    let mix = |of: Type| {
+        let mixes = widths.iter().rev().flat_map(|&w| [Op::FmaAdd, Op::MulAdd].map(|op| (w, op)));
+        mixes.filter_map(|(w, op)| Some((w, Chains::new(w, op, of, Op::OWN_CHAINS)?))).next()
+    };
+    let length = bench.share(TOGETHER_SHARE) / (2 * WINDOWS) as u32;
+    let hire = |_| Ok(Worker(types.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
+    let plan = (types.len() * WINDOWS, length.max(Duration::from_millis(2)));
+    let seen = match crew::windows((bench.cpu, &others), &bench.timer, plan, hire) {
+        Ok(seen) => seen,
+        Err(reason) => {
+            return bench.skip(Unmet {
+                need: format!("{} threads: simd.peak.*_all_threads_gflops", others.len() + 1),
+                reason,
+                remedy: "raise the limits on threads (ulimit -u, pids.max)".into(),
+            });
+        }
+    };
+    for (of, windows) in types.into_iter().zip(seen.chunks(WINDOWS)) {
+        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
+        let Some((width, _)) = mix(of) else { continue };
+        let labels = params([
+            ("type", of.name().into()),
+            ("width", width.name().into()),
+            ("threads", (others.len() as u64 + 1).into()),
+        ]);
+        let point = window_point(bench, labels, windows);
+        bench.emit(point)?;
+    }
+    Ok(())
+}
+
+/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
+const MOST_LOST: f64 = 0.02;
+
+/// The windows that ran undisturbed, or all of them if too few did.
+fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
+    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
+    let rejected = (windows.len() - kept.len()) as u64;
+    let enough = kept.len() * 2 > windows.len();
+    let used = if enough { kept } else { windows.iter().collect() };
+    let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
+    let state = if enough { PointState::Ok } else { PointState::Noisy };
+    Point {
+        disturbances: Disturbances { rejected, ..Disturbances::default() },
+        ..bench.point("time_per_flop_together", labels, Unit::Ns, samples, state)
+    }
+}
+
+fn others(bench: &Bench<'_>) -> Vec<usize> {
+    let cpus = bench.machine.allowed_cpus();
+    cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect()
+}
+
+/// This CPU's clock with all of them at multiply-adds of a width, against alone at scalar work.
+fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
+    let (timer, others) = (bench.timer, others(bench));
+    if others.is_empty() {
+        return Ok(());
+    }
+    let wide = widths.iter().filter(|width| width.name().starts_with("avx"));
+    let wide: Vec<Width> = wide.copied().collect();
+    let time = bench.share(CLOCK_SHARE) / (wide.len() as u32 + 1);
+    let alone = clock_under(&timer, time, || {
+        std::hint::black_box(chain::add(20_000));
+    });
+    for width in wide {
+        let work = || Chains::new(width, Op::Fma, Type::F32, 12);
+        let follow = |gang: &Gang, _| {
+            let Some(mut chains) = work() else { return };
+            while !gang.stopped() {
+                chains.run(WORK);
+            }
+        };
+        let Some(mut chains) = work() else { continue };
+        let lead = |_: &Gang| clock_under(&timer, time, || chains.run(WORK));
+        let together = Gang::run(bench.cpu, &others, follow, lead)?;
+        let ratio = together.zip(alone).map(|(t, a)| t / a);
+        let labels = params([("width", width.name().into())]);
+        let ratio = ratio.into_iter().collect();
+        bench.record("clock_together_ratio", labels, Unit::Ratio, ratio)?;
+    }
+    Ok(())
+}
+
+/// The median clock in the second half of a stretch of work. It is read right after the work: the
+/// clock of a licence lasts half a millisecond beyond it.
+fn clock_under(timer: &Timer, time: Duration, mut work: impl FnMut()) -> Option<f64> {
+    let began = Instant::now();
+    let mut ghz = Vec::new();
+    while began.elapsed() < time {
+        let until = Instant::now() + Duration::from_micros(500);
+        while Instant::now() < until {
+            work();
+        }
+        if began.elapsed() > time / 2 {
+            let bracket = clock::bracket(timer);
+            // Beyond half a cycle an interrupt fell into one of the chains.
+            ghz.extend((bracket.delay.abs() < 0.5).then_some(bracket.ghz));
+        }
+    }
+    median(&ghz)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_reached_when_slices_are_as_short_as_later() {
+        let steady = [100.0; 40];
+        assert_eq!(until_at_pace(&steady), Some(0.0));
+        let mut slow = steady;
+        slow[..12].fill(400.0);
+        // A later interrupt is none of the beginning.
+        slow[15] = 5000.0;
+        assert_eq!(until_at_pace(&slow), Some(4800.0));
+        assert_eq!(until_at_pace(&[]), None);
+    }
+
+    #[test]
+    fn every_metric_of_an_instruction_is_measured() {
+        for metric in METRICS.iter().filter(|m| m.id.matches('.').count() == 4) {
+            let parts: Vec<&str> = metric.id.split('.').collect();
+            let measured = GROUPS.iter().any(|(op, of, counts)| {
+                let needs_one = parts[4] == "latency_cycles";
+                parts[1] == op.name()
+                    && parts[2] == of.name()
+                    && (!needs_one || counts.contains(&1))
+            });
+            assert!(measured, "{}", metric.id);
+        }
+    }
+}
