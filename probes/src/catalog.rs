@@ -20,6 +20,7 @@ pub const ALL: &[&Probe] = &[
     &suite::core_to_core::PROBE,
     &suite::branch::PROBE,
     &suite::simd_compute::PROBE,
+    &suite::simd_memory::PROBE,
     &suite::locks::PROBE,
 ];
 

@@ -152,7 +152,7 @@ fn sum_of(first: usize, count: usize) -> u64 {
 /// a store that is still on its way and equal in its lower 12 address bits. Copies here run alike
 /// with 704 to 3776 bytes and lose up to half below 128. An odd number of lines, so that arrays are
 /// never a power of two apart.
-const APART: usize = 4096 - 1024 - 64 * 5;
+pub(super) const APART: usize = 4096 - 1024 - 64 * 5;
 
 /// Room that the gaps between arrays take at most, each.
 const GAP: usize = 8192;
@@ -421,13 +421,13 @@ impl Field {
 }
 
 /// Where one is after so many blocks.
-fn ahead(at: usize, len: usize, blocks: u64) -> usize {
+pub(super) fn ahead(at: usize, len: usize, blocks: u64) -> usize {
     let laps = (len / BLOCK) as u64;
     (at + (blocks % laps) as usize * BLOCK) % len
 }
 
 /// How often `blocks` from `at` come by the offset.
-fn visits(at: usize, len: usize, blocks: u64, offset: usize) -> u64 {
+pub(super) fn visits(at: usize, len: usize, blocks: u64, offset: usize) -> u64 {
     let first = (offset + len - at) % len / BLOCK;
     let lap = (len / BLOCK) as u64;
     blocks.saturating_sub(first as u64).div_ceil(lap)

@@ -17,6 +17,7 @@ pub mod branch;
 pub mod chain;
 pub mod chase;
 pub mod coherence;
+pub mod elements;
 pub mod forward;
 pub mod line;
 pub mod load;

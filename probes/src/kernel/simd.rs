@@ -444,12 +444,8 @@ impl Assists {
             (Assisted::Add, Tiny::Operand) => [smallest / 4.0, 1.25, 0.0],
             (_, Tiny::Operand) => [smallest / 4.0, 2_f32.powi(40), 1.0],
             (Assisted::Add, Tiny::Result) => [smallest * 1.5, -smallest, 0.0],
-            (_, Tiny::Result) => [small, small, smallest],
-        };
-        // A multiply-add that stays subnormal needs an addend that is none.
-        let operands = match (what, tiny) {
+            (Assisted::Mul, Tiny::Result) => [small, small, 0.0],
             (Assisted::Fma, Tiny::Result) => [small, -2_f32.powi(-57), smallest],
-            _ => operands,
         };
         let operands = Operands(operands.map(|x| [x; 4]));
         Some(Assists { what, flush, avx, operands, result: [0.0; 4], ran: false })
@@ -485,7 +481,7 @@ impl Assists {
 mod tests {
     use super::*;
 
-    const COUNTS: [u64; 11] = [Op::OWN_CHAINS, 1, 2, 3, 4, 6, 8, 10, 12, 20, 24];
+    const COUNTS: [u64; 7] = [Op::OWN_CHAINS, 1, 2, 4, 8, 12, 24];
     const OPS: [Op; 7] =
         [Op::Add, Op::Mul, Op::Fma, Op::Shuffle, Op::Gather, Op::FmaAdd, Op::MulAdd];
     const TYPES: [Type; 3] = [Type::F32, Type::F64, Type::I32];
@@ -514,7 +510,7 @@ mod tests {
             }
             seen += 1;
         });
-        assert!(seen >= 2 * 2 * 8, "baseline loops alone are that many: {seen}");
+        assert!(seen >= 2 * 2 * 4, "baseline loops alone are that many: {seen}");
     }
 
     #[test]

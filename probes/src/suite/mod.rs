@@ -15,5 +15,6 @@ pub mod memory_parallelism;
 pub mod noise;
 pub mod numa;
 pub mod simd_compute;
+pub mod simd_memory;
 pub mod store_forwarding;
 pub mod tlb;

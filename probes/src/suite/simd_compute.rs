@@ -1,8 +1,7 @@
 //! What vector instructions cost in registers, and how many of them a core does at once.
 //!
-//! Method: chains of one instruction, 240 per taken branch. One chain gives the latency; eight,
-//! twelve or 24 independent ones give the rate, and fused multiply-adds are swept over the number
-//! of chains. Numbers stay normal and near 1. The peak is the best of all widths, of multiply-adds
+//! Method: chains of one instruction, 240 per taken branch. One chain gives the latency, twelve
+//! independent ones the rate, and fused multiply-adds are swept over the number of chains. Numbers stay normal and near 1. The peak is the best of all widths, of multiply-adds
 //! alone and one for one with additions, for which some cores have ports of their own. Gathers
 //! read a table of 4 KiB; subnormal numbers are made with and without the flags that flush them to
 //! zero, within one block of assembly. The upper lanes' first use comes after a millisecond of
@@ -76,7 +75,7 @@ macro_rules! latency {
             Cycles,
             Lower,
             Derive::Value(
-                selected!("time_per_instruction"
+                selected!("instruction"
                     "op" = $op, "type" = $type, "width" = $width, "chains" = "1"),
                 Estimator::LowerQuartile
             )
@@ -93,7 +92,7 @@ macro_rules! rate {
             PerCycle,
             Higher,
             of!(Rate 1.0, Derive::Lowest(
-                selected!("time_per_instruction" "op" = $op, "type" = $type, "width" = $width)
+                selected!("instruction" "op" = $op, "type" = $type, "width" = $width)
             ))
         )
     };
@@ -108,7 +107,7 @@ macro_rules! flops {
             PerCycle,
             Higher,
             of!(Rate 1.0, Derive::Lowest(
-                selected!("time_per_flop" "op" = $op, "type" = $type, "width" = $width)
+                selected!("flop" "op" = $op, "type" = $type, "width" = $width)
             ))
         )
     };
@@ -123,7 +122,7 @@ macro_rules! fma {
             Cycles,
             Lower,
             of!(Times $flops, Derive::Value(
-                selected!("time_per_flop"
+                selected!("flop"
                     "op" = "fma", "type" = $type, "width" = $width, "chains" = "1"),
                 Estimator::LowerQuartile
             ))
@@ -139,7 +138,7 @@ macro_rules! gather {
             Cycles,
             Lower,
             of!(Times $each, Derive::Value(
-                selected!("time_per_instruction"
+                selected!("instruction"
                     "op" = "gather", "type" = "i32", "width" = $width, "chains" = $chains),
                 Estimator::LowerQuartile
             ))
@@ -147,13 +146,16 @@ macro_rules! gather {
     };
 }
 
-/// The slowest instruction of a kind on numbers of a kind ÷ the fastest on normal numbers.
+/// An instruction with a subnormal number ÷ the same without. Medians, because the same code was
+/// seen in two states.
 macro_rules! subnormal {
-    ($id:literal, $summary:literal, [$($name:literal = $value:literal),*],
-     [$($normal:literal = $usual:literal),*]) => {{
+    ($id:literal, $summary:literal, $op:literal, $at:literal, $flush:literal) => {{
         const PAIR: &[Derive] = &[
-            Derive::Highest(selected!("subnormal" $($name = $value),*)),
-            Derive::Lowest(selected!("subnormal" $($normal = $usual),*)),
+            Derive::Value(
+                selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
+                Estimator::Median,
+            ),
+            Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
         ];
         alu!($id, $summary, Ratio, Lower, Derive::Quotient(Cow::Borrowed(PAIR)))
     }};
@@ -174,17 +176,35 @@ macro_rules! peak {
     };
 }
 
-macro_rules! recorded {
-    ($id:literal, $summary:literal, $unit:ident, $better:ident, $tier:ident, $quantity:literal,
-     $width:literal) => {
+/// Code that has not run for a while has a slow beginning at any width.
+macro_rules! warm_up {
+    ($id:literal, $summary:literal, $width:literal) => {{
+        const PAIR: &[Derive] = &[
+            Derive::Value(selected!("warm_up" "width" = $width), Estimator::Median),
+            Derive::Value(selected!("warm_up" "width" = "sse"), Estimator::Median),
+        ];
         metric(
             $id,
             $summary,
-            Unit::$unit,
-            Better::$better,
-            Tier::$tier,
+            Unit::Ns,
+            Better::Lower,
+            Tier::T4,
             "core-frequency",
-            Derive::Value(selected!($quantity "width" = $width), Estimator::Median),
+            Derive::Difference(Cow::Borrowed(PAIR)),
+        )
+    }};
+}
+
+macro_rules! clock {
+    ($id:literal, $summary:literal, $width:literal) => {
+        metric(
+            $id,
+            $summary,
+            Unit::Ratio,
+            Better::Higher,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(selected!("clock_together_ratio" "width" = $width), Estimator::Median),
         )
     };
 }
@@ -192,21 +212,21 @@ macro_rules! recorded {
 /// The limit of the multiply-add ports is published under this id.
 const FMA_PEAK: &str = "simd.peak.f32_fma_flops_per_cycle";
 const FMA_RATE: &[Derive] =
-    &[of!(Rate 1.0, Derive::Lowest(selected!("time_per_flop" "op" = "fma", "type" = "f32")))];
+    &[of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))];
 
 const METRICS: &[Metric] = &[
     peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
-        "time_per_flop" "type" = "f32"),
+        "flop" "type" = "f32"),
     peak!("simd.peak.f64_gflops", "f64 arithmetic, one core, best width and mix", Gflops,
-        "time_per_flop" "type" = "f64"),
+        "flop" "type" = "f64"),
     peak!("simd.peak.f32_all_threads_gflops", "f32 arithmetic, all CPUs together, widest mix",
-        Gflops, "time_per_flop_together" "type" = "f32"),
+        Gflops, "flop_together" "type" = "f32"),
     peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
-        Gflops, "time_per_flop_together" "type" = "f64"),
+        Gflops, "flop_together" "type" = "f64"),
     alu!("simd.peak.f32_fma_flops_per_cycle",
         "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
         PerCycle, Higher,
-        of!(Rate 1.0, Derive::Lowest(selected!("time_per_flop" "op" = "fma", "type" = "f32")))),
+        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))),
     alu!("simd.peak_ratio",
         "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
         Ratio, Higher, Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))),
@@ -280,34 +300,35 @@ const METRICS: &[Metric] = &[
     gather!("scalar" 1.0 "8"),
     gather!("avx" 0.125 "8"),
     gather!("avx512" 0.0625 "8"),
-    subnormal!("simd.denormal_ratio",
-        "subnormal operands or results, the slowest of add, multiply and multiply-add ÷ normal",
-        ["flush" = "off"], ["at" = "none"]),
-    subnormal!("simd.denormal_flushed_ratio", "the same with subnormal numbers flushed to zero",
-        ["flush" = "on"], ["at" = "none"]),
-    subnormal!("simd.denormal.add_ratio", "additions with subnormal numbers ÷ normal",
-        ["op" = "add", "flush" = "off"], ["op" = "add", "at" = "none"]),
-    subnormal!("simd.denormal.mul_ratio", "multiplications with subnormal numbers ÷ normal",
-        ["op" = "mul", "flush" = "off"], ["op" = "mul", "at" = "none"]),
-    subnormal!("simd.denormal.fma_ratio", "multiply-adds with subnormal numbers ÷ normal",
-        ["op" = "fma", "flush" = "off"], ["op" = "fma", "at" = "none"]),
-    recorded!("simd.warm_up.avx_ns", "until 256-bit work is at its pace after a pause; 0: at once",
-        Ns, Lower, T4, "warm_up", "avx"),
-    recorded!("simd.warm_up.avx512_ns",
-        "until 512-bit work is at its pace after a pause; 0: at once",
-        Ns, Lower, T4, "warm_up", "avx512"),
-    recorded!("simd.clock.avx_all_core_ratio",
+    subnormal!("simd.denormal_ratio", "multiplications with a subnormal result ÷ normal",
+        "mul", "output", "off"),
+    subnormal!("simd.denormal.add_ratio", "additions with a subnormal result ÷ normal",
+        "add", "output", "off"),
+    subnormal!("simd.denormal.fma_ratio", "multiply-adds with a subnormal result ÷ normal",
+        "fma", "output", "off"),
+    subnormal!("simd.denormal.operand_ratio", "multiplications of a subnormal number ÷ normal",
+        "mul", "input", "off"),
+    subnormal!("simd.denormal.flushed_ratio",
+        "multiplications with a subnormal result flushed to zero ÷ normal",
+        "mul", "output", "on"),
+    warm_up!("simd.warm_up.avx_ns",
+        "until 256-bit work is at its pace after a pause, beyond 128-bit work; 0: at once", "avx"),
+    warm_up!("simd.warm_up.avx512_ns",
+        "until 512-bit work is at its pace after a pause, beyond 128-bit work; 0: at once",
+        "avx512"),
+    clock!("simd.clock.avx_all_core_ratio",
         "core clock with all CPUs at 256-bit multiply-adds ÷ this one alone at scalar work",
-        Ratio, Higher, T2, "clock_together_ratio", "avx"),
-    recorded!("simd.clock.avx512_all_core_ratio",
+        "avx"),
+    clock!("simd.clock.avx512_all_core_ratio",
         "core clock with all CPUs at 512-bit multiply-adds ÷ this one alone at scalar work",
-        Ratio, Higher, T2, "clock_together_ratio", "avx512"),
+        "avx512"),
 ];
 
 /// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
-const CURVE: [u64; 10] = [1, 2, 3, 4, 6, 8, 10, 12, 20, 24];
-/// One chain for the latency, and those that saturate two ports at three to four cycles, or five.
-const USUAL: [u64; 4] = [1, 8, 12, 24];
+const CURVE: [u64; 6] = [1, 2, 4, 8, 12, 24];
+/// One chain for the latency, and more than two ports at five cycles can use, or four at one cycle
+/// in general registers.
+const USUAL: [u64; 3] = [1, 8, 12];
 const LATENCY: [u64; 1] = [1];
 const MIXED: [u64; 1] = [Op::OWN_CHAINS];
 const GATHERS: [u64; 2] = [1, 8];
@@ -408,7 +429,7 @@ fn chains(
 
 /// Few samples, because the points are many.
 fn policy(time: Duration) -> Policy {
-    Policy { want: 4, most: 5, sample: SAMPLE, ..Policy::structural(time) }
+    Policy { want: 3, most: 4, sample: SAMPLE, ..Policy::structural(time) }
 }
 
 /// Arithmetic is counted in operations, everything else in instructions.
@@ -421,8 +442,8 @@ fn arm_of<'k>(
 ) -> Arm<'k> {
     let counts_flops = matches!(op, Op::Fma | Op::FmaAdd | Op::MulAdd);
     let (quantity, block) = match counts_flops {
-        true => ("time_per_flop", chains.borrow().flops()),
-        false => ("time_per_instruction", chains.borrow().block()),
+        true => ("flop", chains.borrow().flops()),
+        false => ("instruction", chains.borrow().block()),
     };
     let mut labels = params([
         ("op", op.name().into()),
@@ -439,10 +460,11 @@ fn arm_of<'k>(
 
 /// Instructions on normal and subnormal numbers, flushed to zero or not.
 fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
-    let kinds = Assisted::ALL.into_iter().flat_map(|op| Tiny::ALL.map(|tiny| (op, tiny)));
-    let all = kinds.flat_map(|(op, tiny)| [false, true].map(|flush| (op, tiny, flush)));
-    // Flushing does nothing to normal numbers.
-    let all = all.filter(|&(_, tiny, flush)| tiny != Tiny::Nowhere || !flush);
+    let results = Assisted::ALL.into_iter().flat_map(|op| {
+        [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false))
+    });
+    let more = [(Tiny::Operand, false), (Tiny::Operand, true), (Tiny::Result, true)];
+    let all = results.chain(more.map(|(tiny, flush)| (Assisted::Mul, tiny, flush)));
     let loops: Vec<(Params, RefCell<Assists>)> = all
         .filter_map(|(op, tiny, flush)| {
             let labels = params([
@@ -474,21 +496,24 @@ const AT_PACE: f64 = 1.25;
 /// The first vector work after a pause.
 fn warm_up(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
     let timer = bench.timer;
-    let wide: Vec<Width> =
-        widths.iter().copied().filter(|width| width.name().starts_with("avx")).collect();
+    let loops = widths.iter().filter_map(|&width| {
+        // 128 bits are the yardstick.
+        let vector = width.name() != "scalar";
+        Some((width, vector.then(|| Chains::new(width, Op::Fma, Type::F32, 12))??))
+    });
+    let mut loops: Vec<(Width, Chains)> = loops.collect();
     let until = Instant::now() + bench.share(WARM_UP_SHARE);
-    let mut seen = vec![Vec::new(); wide.len()];
+    let mut seen = vec![Vec::new(); loops.len()];
     while Instant::now() < until && seen.iter().any(|trials: &Vec<f64>| trials.len() < 9) {
-        for (width, trials) in wide.iter().zip(&mut seen) {
-            let Some(mut chains) = Chains::new(*width, Op::Fma, Type::F32, 12) else { continue };
+        for ((_, chains), trials) in loops.iter_mut().zip(&mut seen) {
             let rest = Instant::now() + PAUSE;
             while Instant::now() < rest {
                 std::hint::black_box(chain::add(chain::BLOCK));
             }
-            trials.extend(until_at_pace(&slices(&timer, &mut chains)));
+            trials.extend(until_at_pace(&slices(&timer, chains)));
         }
     }
-    for (width, trials) in wide.iter().zip(seen) {
+    for ((width, _), trials) in loops.iter().zip(seen) {
         bench.record("warm_up", params([("width", width.name().into())]), Unit::Ns, trials)?;
     }
     Ok(())
@@ -590,7 +615,7 @@ fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point 
     let state = if enough { PointState::Ok } else { PointState::Noisy };
     Point {
         disturbances: Disturbances { rejected, ..Disturbances::default() },
-        ..bench.point("time_per_flop_together", labels, Unit::Ns, samples, state)
+        ..bench.point("flop_together", labels, Unit::Ns, samples, state)
     }
 }
 

@@ -128,6 +128,8 @@ macro_rules! frame {
     };
 }
 
+pub(super) use frame;
+
 /// A loop over one array, with the lanes.
 macro_rules! one {
     ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]

@@ -3,6 +3,7 @@ pub(super) mod bandwidth;
 pub(super) mod branch;
 pub(super) mod chain;
 pub(super) mod chase;
+pub(super) mod elements;
 pub(super) mod forward;
 pub(super) mod line;
 pub(super) mod load;

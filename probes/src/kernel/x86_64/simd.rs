@@ -159,35 +159,26 @@ macro_rules! counted {
     };
 }
 
-/// One chain, and as many as 16 registers hold.
-macro_rules! narrow {
+/// One chain, and twelve: more than two ports at five cycles can use.
+macro_rules! ends {
     ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 8 "0,1,2,3,4,5,6,7" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+        counted!($chains looped $what 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+    };
+}
+
+/// Some more for a curve.
+macro_rules! curve {
+    ($what:tt $chains:ident) => {
+        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
+            12 "0,1,2,3,4,5,6,7,8,9,10,11")
     };
 }
 
 /// The same with 32 registers.
-macro_rules! wide {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 8 "0,1,2,3,4,5,6,7" 12 "0,1,2,3,4,5,6,7,8,9,10,11"
-            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
-    };
-}
-
-/// Many numbers of chains for a curve, of 16 registers.
-macro_rules! narrow_curve {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 2 "0,1" 3 "0,1,2" 4 "0,1,2,3" 6 "0,1,2,3,4,5"
-            8 "0,1,2,3,4,5,6,7" 10 "0,1,2,3,4,5,6,7,8,9" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
-    };
-}
-
-/// The same of 32.
 macro_rules! wide_curve {
     ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 2 "0,1" 3 "0,1,2" 4 "0,1,2,3" 6 "0,1,2,3,4,5"
-            8 "0,1,2,3,4,5,6,7" 10 "0,1,2,3,4,5,6,7,8,9" 12 "0,1,2,3,4,5,6,7,8,9,10,11"
-            20 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19"
+        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
+            12 "0,1,2,3,4,5,6,7,8,9,10,11"
             24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
     };
 }
@@ -203,16 +194,16 @@ macro_rules! chains {
     )+};
 }
 
-chains!(narrow "movss" "xmm" "14" "15" ""
+chains!(ends "movss" "xmm" "14" "15" ""
     add_f32_scalar "addss xmm\\r, xmm15" "subss xmm\\r, xmm15";
     mul_f32_scalar "mulss xmm\\r, xmm14" "mulss xmm\\r, xmm15";
 );
-chains!(narrow "movsd" "xmm" "14" "15" ""
+chains!(ends "movsd" "xmm" "14" "15" ""
     add_f64_scalar "addsd xmm\\r, xmm15" "subsd xmm\\r, xmm15";
     mul_f64_scalar "mulsd xmm\\r, xmm14" "mulsd xmm\\r, xmm15";
     fma_f64_scalar "vfmadd213sd xmm\\r, xmm14, xmm15" "vfmadd213sd xmm\\r, xmm14, xmm15";
 );
-chains!(narrow "movaps" "xmm" "14" "15" ""
+chains!(ends "movaps" "xmm" "14" "15" ""
     add_f32_sse "addps xmm\\r, xmm15" "subps xmm\\r, xmm15";
     add_f64_sse "addpd xmm\\r, xmm15" "subpd xmm\\r, xmm15";
     add_i32_sse "paddd xmm\\r, xmm14" "paddd xmm\\r, xmm14";
@@ -221,7 +212,7 @@ chains!(narrow "movaps" "xmm" "14" "15" ""
     fma_f64_sse "vfmadd213pd xmm\\r, xmm14, xmm15" "vfmadd213pd xmm\\r, xmm14, xmm15";
     shuffle_sse "pshufd xmm\\r, xmm\\r, 0x1b" "pshufd xmm\\r, xmm\\r, 0x1b";
 );
-chains!(narrow "vmovaps" "ymm" "14" "15" "vzeroupper"
+chains!(ends "vmovaps" "ymm" "14" "15" "vzeroupper"
     add_f32_avx "vaddps ymm\\r, ymm\\r, ymm15" "vsubps ymm\\r, ymm\\r, ymm15";
     add_f64_avx "vaddpd ymm\\r, ymm\\r, ymm15" "vsubpd ymm\\r, ymm\\r, ymm15";
     add_i32_avx "vpaddd ymm\\r, ymm\\r, ymm14" "vpaddd ymm\\r, ymm\\r, ymm14";
@@ -230,7 +221,7 @@ chains!(narrow "vmovaps" "ymm" "14" "15" "vzeroupper"
     fma_f64_avx "vfmadd213pd ymm\\r, ymm14, ymm15" "vfmadd213pd ymm\\r, ymm14, ymm15";
     shuffle_avx "vpshufd ymm\\r, ymm\\r, 0x1b" "vpshufd ymm\\r, ymm\\r, 0x1b";
 );
-chains!(wide "vmovaps" "zmm" "30" "31" "vzeroupper"
+chains!(ends "vmovaps" "zmm" "30" "31" "vzeroupper"
     add_f32_avx512 "vaddps zmm\\r, zmm\\r, zmm31" "vsubps zmm\\r, zmm\\r, zmm31";
     add_f64_avx512 "vaddpd zmm\\r, zmm\\r, zmm31" "vsubpd zmm\\r, zmm\\r, zmm31";
     add_i32_avx512 "vpaddd zmm\\r, zmm\\r, zmm30" "vpaddd zmm\\r, zmm\\r, zmm30";
@@ -240,13 +231,13 @@ chains!(wide "vmovaps" "zmm" "30" "31" "vzeroupper"
     shuffle_avx512 "vpshufd zmm\\r, zmm\\r, 0x1b" "vpshufd zmm\\r, zmm\\r, 0x1b";
 );
 
-chains!(narrow_curve "movss" "xmm" "14" "15" ""
+chains!(curve "movss" "xmm" "14" "15" ""
     fma_f32_scalar "vfmadd213ss xmm\\r, xmm14, xmm15" "vfmadd213ss xmm\\r, xmm14, xmm15";
 );
-chains!(narrow_curve "movaps" "xmm" "14" "15" ""
+chains!(curve "movaps" "xmm" "14" "15" ""
     fma_f32_sse "vfmadd213ps xmm\\r, xmm14, xmm15" "vfmadd213ps xmm\\r, xmm14, xmm15";
 );
-chains!(narrow_curve "vmovaps" "ymm" "14" "15" "vzeroupper"
+chains!(curve "vmovaps" "ymm" "14" "15" "vzeroupper"
     fma_f32_avx "vfmadd213ps ymm\\r, ymm14, ymm15" "vfmadd213ps ymm\\r, ymm14, ymm15";
 );
 chains!(wide_curve "vmovaps" "zmm" "30" "31" "vzeroupper"

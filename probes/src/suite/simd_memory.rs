@@ -1,0 +1,250 @@
+//! What vectors give to programs that go through arrays, and where that ends.
+//!
+//! Method: the sum of an array of f32, the dot product of two, y = y + a·x, and the search for a
+//! byte, at each width, with one working set in each level of the memory hierarchy; the widths of
+//! a kernel take turns. The yardstick is honest scalar code: eight accumulators, so that it does
+//! not wait for itself, and eight bytes at a time in the search. The naive loop has one
+//! accumulator, as compilers write it who may not change the order of additions, and looks at
+//! single bytes. A run goes on where the last one ended, so that main memory is memory that no
+//! cache has seen since the last lap. All numbers are small and whole: every width must leave
+//! exactly what scalar arithmetic leaves, and that is checked after each sample.
+//! Blind spots: baseline widths multiply and add where wider ones have one instruction for both;
+//! prefetchers are on. A lap through L3 of a size near that of L2 may find lines there.
+//! Expect: in L1 the ratio of the widths, up to what the load ports do; in main memory hardly
+//! more than 1, because one scalar thread already has as many misses in flight as there can be.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::harness::backing;
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::levels::{self, Levels};
+use crate::harness::sampling::Policy;
+use crate::kernel::elements::{Arrays, Kernel, Way};
+use crate::machine::human_bytes;
+use crate::probe::{
+    Better, Derive, Estimator, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select,
+    text,
+};
+use crate::sys::memory::Pages;
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "simd-memory",
+    summary: "what vectors give to sums, products and searches in each level of memory",
+    needs: &[Need::Memory(8 << 20)],
+    uses: levels::USES,
+    seconds: 2.0,
+    metrics: METRICS,
+    run,
+};
+
+/// Time of an element.
+macro_rules! element {
+    ($kernel:literal $width:literal $level:literal) => {{
+        const WHERE: &[(Text, Text)] = &[
+            (text("kernel"), text($kernel)),
+            (text("level"), text($level)),
+            (text("width"), text($width)),
+        ];
+        Derive::Value(select("element", WHERE), Estimator::LowerQuartile)
+    }};
+}
+
+/// Speed of a width ÷ that of honest scalar code.
+macro_rules! ratio {
+    ($id:expr, $kernel:literal $width:literal $level:literal $tier:ident $family:literal) => {{
+        const PAIR: &[Derive] =
+            &[element!($kernel "scalar" $level), element!($kernel $width $level)];
+        metric(
+            $id,
+            concat!($kernel, " in ", $level, ", ", $width, ": speed ÷ honest scalar code's"),
+            Unit::Ratio,
+            Better::Higher,
+            Tier::$tier,
+            $family,
+            Derive::Quotient(Cow::Borrowed(PAIR)),
+        )
+    }};
+}
+
+macro_rules! metrics {
+    ($($kernel:literal $width:literal $([$level:literal $tier:ident $family:literal])+;)+) => {
+        &[
+            ratio!("simd.speedup.sse_ratio", "sum" "sse" "l1" T1 "alu"),
+            ratio!("simd.speedup.avx_ratio", "sum" "avx" "l1" T1 "alu"),
+            ratio!("simd.speedup.avx512_ratio", "sum" "avx512" "l1" T1 "alu"),
+            $($(
+                ratio!(
+                    concat!("simd.", $kernel, ".", $width, ".", $level, "_ratio"),
+                    $kernel $width $level $tier $family
+                ),
+            )+)+
+        ]
+    };
+}
+
+const METRICS: &[Metric] = metrics![
+    "sum" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
+    "sum" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "sum" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "sum" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "dot" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
+    "dot" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "dot" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "dot" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "saxpy" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "saxpy" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
+    "saxpy" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
+        ["dram" T3 "dram-bandwidth"];
+    "bytesearch" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
+    "bytesearch" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
+        ["dram" T3 "dram-bandwidth"];
+    "bytesearch" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
+        ["dram" T3 "dram-bandwidth"];
+    "bytesearch" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
+        ["dram" T3 "dram-bandwidth"];
+];
+
+/// A run is whole laps of a small working set, or so many bytes of a large one: enough that the
+/// calibration needs two or three trials.
+const RUN: u64 = 1 << 18;
+
+/// A sample of a cache: hundreds of laps through L1. The shorter it is, the more of a disturbance
+/// shows in the readings of the clock around it.
+const SAMPLE: Duration = Duration::from_micros(150);
+
+/// A sample of main memory: some 8 MiB on the servers of today.
+const MEMORY_SAMPLE: Duration = Duration::from_micros(400);
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let levels = Levels::of(bench);
+    let memory = bench.machine.buffer_limit().min(levels::LARGEST);
+    let sets: Vec<(Level, u64)> =
+        levels.working_sets().into_iter().filter(|set| set.1 <= memory).collect();
+    for level in [Level::L2, Level::L3, Level::Dram] {
+        if !sets.iter().any(|set| set.0 == level) {
+            missing(bench, &levels, level)?;
+        }
+    }
+    let ways = Way::detect();
+    for (width, what) in [("avx", "AVX2 and FMA"), ("avx512", "AVX-512")] {
+        if !ways.iter().any(|way| way.name() == width) {
+            bench.skip(Unmet {
+                need: format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio"),
+                reason: "the processor, the hypervisor or the kernel does not offer it".into(),
+                remedy: "none on this processor; in a guest, pass the host's CPU through".into(),
+            })?;
+        }
+    }
+    let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
+    let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
+        .with_context(|| format!("cannot map {}", human_bytes(top)))?;
+    let notes = [backing::note(arrays.buffer()), levels.note.clone()];
+    let note = notes.into_iter().flatten().reduce(|a, b| a + "; " + &b);
+    // Ascending, and within a level first what leaves the arrays as they are: contents are
+    // then written as rarely as can be.
+    let all = sets.len() * Kernel::ALL.len();
+    let settings = sets.iter().flat_map(|set| Kernel::ALL.map(|kernel| (*set, kernel)));
+    for (done, (set, kernel)) in settings.enumerate() {
+        if bench.left().is_zero() {
+            return bench.skip(Unmet {
+                need: "time for every kernel and level".into(),
+                reason: format!("round {}: {done} of {all} were measured", bench.round + 1),
+                remedy: "give the run more time (--tier thorough or --budget)".into(),
+            });
+        }
+        let share = bench.left() / u32::try_from(all - done)?;
+        point(bench, &mut arrays, (kernel, set), &ways, share, note.as_deref())?;
+    }
+    Ok(())
+}
+
+/// There is no working set for a level, or none that fits into memory.
+fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Result<()> {
+    let name = level.name();
+    let set = levels.working_sets().into_iter().find(|set| set.0 == level);
+    let limit = bench.machine.memory_limit_source();
+    let reason = match set {
+        Some((_, bytes)) => {
+            format!("{} is more than half of what {limit} leaves", human_bytes(bytes))
+        }
+        None => levels.why_not(level),
+    };
+    let remedy = if set.is_some() || level == Level::Dram {
+        "raise the memory limit"
+    } else {
+        "none, if there is no such cache; on a shared host, try when it is less busy"
+    };
+    let need = format!("a working set in {name} for simd.*.{name}_ratio");
+    bench.skip(Unmet { need, reason, remedy: remedy.into() })
+}
+
+/// Samples one kernel in one level, all widths in turn.
+fn point(
+    bench: &mut Bench<'_>,
+    arrays: &mut Arrays,
+    (kernel, (level, bytes)): (Kernel, (Level, u64)),
+    ways: &[Way],
+    time: Duration,
+    note: Option<&str>,
+) -> anyhow::Result<()> {
+    arrays.lay(kernel, usize::try_from(bytes)?);
+    let (lap, least, element) = (arrays.lap(), arrays.block(), kernel.element() as u64);
+    let most = RUN / element;
+    let block = if lap < most { most / lap * lap } else { most / least * least };
+    let memory = level == Level::Dram;
+    let (arrays, wrong) = (&RefCell::new(arrays), &RefCell::new(None));
+    let check = move || {
+        if let Err(what) = arrays.borrow_mut().check() {
+            wrong.borrow_mut().get_or_insert(what);
+        }
+    };
+    let arm = |&way: &Way| {
+        let labels = params([
+            ("kernel", kernel.name().into()),
+            ("level", level.name().into()),
+            ("width", way.name().into()),
+        ]);
+        Arm::new("element", labels, move |elements| arrays.borrow_mut().run(way, elements))
+            .prepared(move |elements| {
+                check();
+                arrays.borrow_mut().prepare(elements);
+            })
+            .in_blocks_of(block)
+            .noted(note.map(Into::into))
+    };
+    // How naive code does is the same story in all caches.
+    let told = |way: &&Way| way.name() != "naive" || matches!(level, Level::L1 | Level::Dram);
+    let arms: Vec<Arm<'_>> =
+        ways.iter().filter(|way| way.can(kernel)).filter(told).map(arm).collect();
+    let (want, most) = match (bench.tier, memory) {
+        (RunTier::Quick, _) | (_, false) => (3, 4),
+        // Main memory is the noisiest.
+        (_, true) => (4, 6),
+    };
+    let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
+    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })?;
+    check();
+    let wrong = wrong.take();
+    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_speaks_of_a_kernel_and_a_width() {
+        let names = ["naive", "scalar", "sse", "avx", "avx512"];
+        for metric in METRICS.iter().filter(|m| !m.id.starts_with("simd.speedup.")) {
+            let parts: Vec<&str> = metric.id.split('.').collect();
+            assert!(Kernel::ALL.iter().any(|k| k.name() == parts[1]), "{}", metric.id);
+            assert!(names.contains(&parts[2]), "{}", metric.id);
+        }
+        assert!(Way::detect().iter().all(|way| names.contains(&way.name())));
+    }
+}
