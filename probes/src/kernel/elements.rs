@@ -154,8 +154,7 @@ impl Arrays {
         let (lanes, done) = (Lanes([0; _]), None);
         let sums = Vec::new();
         let (len, second, at, clean) = (BLOCK, 0, 0, 0);
-        let mut arrays =
-            Arrays { buffer, kernel, len, second, at, clean, sums, lanes, done, rng };
+        let mut arrays = Arrays { buffer, kernel, len, second, at, clean, sums, lanes, done, rng };
         arrays.lay(kernel, BLOCK);
         Ok(arrays)
     }
@@ -185,8 +184,7 @@ impl Arrays {
         if self.clean >= to {
             return;
         }
-        let period: Vec<u8> =
-            (0..PERIOD).flat_map(|i| (number(i) as f32).to_ne_bytes()).collect();
+        let period: Vec<u8> = (0..PERIOD).flat_map(|i| (number(i) as f32).to_ne_bytes()).collect();
         let bytes = &mut self.buffer.bytes_mut()[..to];
         let chunks = bytes.chunks_mut(period.len()).skip(self.clean / period.len());
         chunks.for_each(|chunk| chunk.copy_from_slice(&period[..chunk.len()]));

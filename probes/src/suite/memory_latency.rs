@@ -6,9 +6,9 @@
 //! translation), at random within 256 KiB groups (within a TLB's reach, yet not prefetchable), and
 //! ascending (what prefetchers hide). Sizes come in random order. The page walk is measured where it
 //! happens: visiting two lines of each random page in main memory instead of one halves the number
-//! of walks and changes nothing else, so twice the difference is one walk. The pages lie in 1 GiB where
-//! memory allows, so that the page tables, too, are too large for the caches. 1 MB is 10⁶ bytes, each
-//! from another part of a buffer of four times the last-level cache.
+//! of walks and changes nothing else, so twice the difference is one walk. Small pages lie so far
+//! apart that each has a line of the page table to itself, as in a program that uses eight times the
+//! memory. 1 MB is 10⁶ bytes, each from another part of a buffer of four times the last-level cache.
 //! Blind spots: where the host backs a guest with 4 KiB pages, the 2 MiB curve holds page walks
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
@@ -37,7 +37,7 @@ pub const PROBE: Probe = Probe {
     summary: "latency of one dependent load, by working set; reading 1 MB sequentially",
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
-    seconds: 13.0,
+    seconds: 11.0,
     metrics: &[
         plateau("memory.latency.l1_cycles", "load-to-use latency, L1 hit", Unit::Cycles, Level::L1),
         plateau("memory.latency.l1_ns", "load-to-use latency, L1 hit", Unit::Ns, Level::L1),
@@ -162,9 +162,8 @@ const SMALLEST: u64 = 4 << 10;
 /// Beyond this no cache of a socket reaches, and laying rings takes too long.
 const LARGEST: u64 = 2 << 30;
 
-/// Page walks are measured over so much memory: its page tables are 2 MiB for 4 KiB pages, and as
-/// much again in the host of a guest.
-const WALKED: u64 = 1 << 30;
+/// Entries of the page table in a line of 64 bytes.
+const PAGES_OF_A_LINE: usize = 8;
 
 /// Where the machine claims no cache at all, as some hypervisors do.
 const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
@@ -227,13 +226,13 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut left_out = 0;
     for (pages, until) in [(Pages::Small, 0.5), (Pages::Huge, MOST_OVERTIME)] {
         let largest = *sizes.last().context("no size fits")?;
-        let capacity = usize::try_from(largest.max(WALKED.min(bench.machine.buffer_limit())))?;
+        let capacity = usize::try_from(largest)?;
+        if beyond_caches(bench, largest) {
+            walks(bench, capacity, pages)?;
+        }
         let mut ring = Ring::with_capacity(capacity, pages)
             .with_context(|| format!("cannot map {}", human_bytes(capacity as u64)))?;
         let note = backing::note(ring.buffer());
-        if beyond_caches(bench, largest) {
-            walks(bench, &mut ring, pages, note.as_deref())?;
-        }
         let mut here: Vec<(usize, u64)> = Vec::new();
         settings.retain(|&(v, size)| {
             let now = VARIANTS[v].pages == pages;
@@ -263,21 +262,21 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// Two rings through the same pages of main memory: one visits a line of a random page, the other
 /// one two lines of each, which halves the page walks and changes nothing else.
-fn walks(
-    bench: &mut Bench<'_>,
-    ring: &mut Ring,
-    pages: Pages,
-    note: Option<&str>,
-) -> anyhow::Result<()> {
-    let bytes = ring.buffer().len() / SMALL_PAGE * SMALL_PAGE;
-    let wanted = usize::try_from(2 * last_cache(bench))? / LINE;
-    let in_page = wanted.div_ceil(bytes / SMALL_PAGE).next_multiple_of(2).min(LINES_IN_PAGE / 2);
-    let at = visits(bytes, in_page, &mut bench.rng).map(|lines| {
+fn walks(bench: &mut Bench<'_>, bytes: usize, pages: Pages) -> anyhow::Result<()> {
+    let (variant, apart) = match pages {
+        Pages::Small => ("4k", PAGES_OF_A_LINE),
+        Pages::Huge => ("2m", 1),
+    };
+    let buffer = Buffer::untouched(bytes * apart, pages);
+    let mut ring = Ring::over(buffer.with_context(|| {
+        format!("cannot reserve {} of address space", human_bytes((bytes * apart) as u64))
+    })?);
+    let at = visits(bytes / SMALL_PAGE, apart, &mut bench.rng).map(|lines| {
         ring.link(&lines);
         ring.position()
     });
+    let note = backing::note(ring.buffer());
     let (ring, at) = (RefCell::new(ring), at.map(Cell::new));
-    let variant = if pages == Pages::Small { "4k" } else { "2m" };
     let arm = |i: usize| {
         let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
         let (ring, at) = (&ring, &at[i]);
@@ -290,7 +289,7 @@ fn walks(
         // The other ring has driven the lines of this one out of the caches, and the page tables
         // have to come back.
         let arm = Arm::new("visit", setting, go_on).prepared(move |_| go_on(STRETCH));
-        arm.in_blocks_of(chase::BLOCK).noted(note.map(Into::into))
+        arm.in_blocks_of(chase::BLOCK).noted(note.clone())
     };
     let policy = Policy {
         want: 5,
@@ -301,15 +300,16 @@ fn walks(
     bench.interleave(vec![arm(0), arm(1)], &policy)
 }
 
-/// Lines for two rings, each with `in_page` random lines of each page of so many bytes; the second
+/// The lines of so many pages, so far apart, for two rings: each has half of each page, the second
 /// one visits two lines of a page at a time.
-fn visits(bytes: usize, in_page: usize, rng: &mut fastrand::Rng) -> [Vec<usize>; 2] {
+fn visits(pages: usize, apart: usize, rng: &mut fastrand::Rng) -> [Vec<usize>; 2] {
     let mut slots: Vec<usize> = (0..LINES_IN_PAGE).map(|i| i * LINE).collect();
     let mut rings = [Vec::new(), Vec::new()];
-    for page in (0..bytes).step_by(SMALL_PAGE) {
+    for page in 0..pages {
         rng.shuffle(&mut slots);
-        for (lines, slots) in rings.iter_mut().zip(slots.chunks(in_page)) {
-            lines.extend(slots.iter().map(|slot| page + slot));
+        let at = page * apart * SMALL_PAGE;
+        for (lines, slots) in rings.iter_mut().zip(slots.chunks(LINES_IN_PAGE / 2)) {
+            lines.extend(slots.iter().map(|slot| at + slot));
         }
     }
     let [single, double] = rings;
@@ -500,18 +500,19 @@ mod tests {
     #[test]
     fn two_rings_share_the_pages_and_no_line() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let [single, double] = visits(64 * SMALL_PAGE, 8, &mut rng);
+        let [single, double] = visits(64, 8, &mut rng);
         let page = |line: usize| line / SMALL_PAGE;
         assert!(double.chunks(2).all(|pair| page(pair[0]) == page(pair[1])));
         let stays = |lines: &[usize]| lines.windows(2).filter(|w| page(w[0]) == page(w[1])).count();
-        assert!(stays(&single) < 30, "{} of 511 stay in their page", stays(&single));
+        assert!(stays(&single) < 100, "{} of 2047 stay in their page", stays(&single));
         for lines in [&single, &double] {
             let mut sorted = lines.clone();
             sorted.sort_unstable();
-            assert!(sorted.chunks(8).enumerate().all(|(i, of)| of.iter().all(|&l| page(l) == i)));
+            let pages = sorted.chunks(LINES_IN_PAGE / 2).enumerate();
+            assert!(pages.into_iter().all(|(i, of)| of.iter().all(|&line| page(line) == i * 8)));
         }
         let all: std::collections::HashSet<usize> = single.into_iter().chain(double).collect();
-        assert_eq!(all.len(), 2 * 64 * 8);
+        assert_eq!(all.len(), 64 * LINES_IN_PAGE);
     }
 
     #[test]

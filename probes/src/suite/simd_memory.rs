@@ -58,7 +58,7 @@ macro_rules! element {
 macro_rules! ratio {
     ($id:expr, $kernel:literal $width:literal $level:literal $tier:ident $family:literal) => {{
         const PAIR: &[Derive] =
-            &[element!($kernel "scalar" $level), element!($kernel $width $level)];
+        &[element!($kernel "scalar" $level), element!($kernel $width $level)];
         metric(
             $id,
             concat!($kernel, " in ", $level, ", ", $width, ": speed ÷ honest scalar code's"),

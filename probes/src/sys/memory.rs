@@ -65,7 +65,9 @@ impl Buffer {
         Ok(buffer)
     }
 
-    fn untouched(len: usize, pages: Pages) -> io::Result<Buffer> {
+    /// Address space: a page becomes memory when it is first written to, which must be before it is
+    /// read. Untouched pages are all the same page of zeros.
+    pub fn untouched(len: usize, pages: Pages) -> io::Result<Buffer> {
         let len = len.next_multiple_of(SMALL_PAGE);
         // One huge page more than asked for, so that an aligned start can be cut out.
         let map_len = len

@@ -61,8 +61,12 @@ impl Width {
         let [scalar, sse, avx256, avx512]: [Chains; 4] = match (op, of) {
             (Op::Fma, Type::F32) => [fma_f32_scalar, fma_f32_sse, fma_f32_avx, fma_f32_avx512],
             (Op::Fma, Type::F64) => [fma_f64_scalar, fma_f64_sse, fma_f64_avx, fma_f64_avx512],
-            (Op::FmaAdd, Type::F32) => [both_f32_scalar, both_f32_sse, both_f32_avx, both_f32_avx512],
-            (Op::FmaAdd, Type::F64) => [both_f64_scalar, both_f64_sse, both_f64_avx, both_f64_avx512],
+            (Op::FmaAdd, Type::F32) => {
+                [both_f32_scalar, both_f32_sse, both_f32_avx, both_f32_avx512]
+            }
+            (Op::FmaAdd, Type::F64) => {
+                [both_f64_scalar, both_f64_sse, both_f64_avx, both_f64_avx512]
+            }
             (Op::Add, Type::F32) => [add_f32_scalar, add_f32_sse, add_f32_avx, add_f32_avx512],
             (Op::Add, Type::F64) => [add_f64_scalar, add_f64_sse, add_f64_avx, add_f64_avx512],
             (Op::Mul, Type::F32) => [mul_f32_scalar, mul_f32_sse, mul_f32_avx, mul_f32_avx512],
