@@ -21,6 +21,7 @@ pub const ALL: &[&Probe] = &[
     &suite::branch::PROBE,
     &suite::simd_compute::PROBE,
     &suite::simd_memory::PROBE,
+    &suite::core_window::PROBE,
     &suite::locks::PROBE,
 ];
 

@@ -8,6 +8,7 @@
 pub mod backing;
 pub mod bench;
 pub mod clock;
+pub mod code;
 pub mod crew;
 pub mod gang;
 pub mod levels;
@@ -16,3 +17,4 @@ pub mod ping_pong;
 pub mod placement;
 pub mod rounds;
 pub mod sampling;
+pub mod search;

@@ -15,14 +15,21 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::io;
 
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::code;
 use crate::harness::sampling::Policy;
 use crate::kernel::branch;
 use crate::probe::{
     Better, Derive, Estimator, Metric, Mode, Probe, Select, Text, Tier, Unit, metric, select, text,
 };
+
+mod history;
+mod indirect;
+mod refill;
+mod returns;
+mod targets;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -30,7 +37,7 @@ pub const PROBE: Probe = Probe {
     summary: "mispredict penalty (pipeline and effective), cost of taken and not-taken branches",
     needs: &[],
     uses: &[],
-    seconds: 3.2,
+    seconds: 5.0,
     metrics: &[
         effective("branch.mispredict_cycles", Unit::Cycles),
         effective("branch.mispredict_ns", Unit::Ns),
@@ -88,6 +95,53 @@ pub const PROBE: Probe = Probe {
             Unit::Cycles,
             Derive::Value(select("fixed", NOT_TAKEN), Estimator::LowerQuartile),
         ),
+        indirect("branch.indirect_mispredict_cycles", Unit::Cycles),
+        indirect("branch.indirect_mispredict_ns", Unit::Ns),
+        branch_metric(
+            "branch.indirect_predicted_cycles",
+            "an indirect jump that always goes to the same place, with its loop",
+            Unit::Cycles,
+            SAME_TARGET,
+        ),
+        entries(
+            "branch.return_depth_entries",
+            "calls within calls whose returns are all predicted",
+            Derive::LastBefore(select("call", &[]), text("depth"), 0.3),
+        ),
+        entries(
+            "branch.btb_l1_entries",
+            "jumps that the core follows at full speed",
+            Derive::LastBefore(select("jump", SPACED), text("jumps"), 0.12),
+        ),
+        entries(
+            "branch.btb_l2_entries",
+            "jumps that the core follows without decoding them first",
+            Derive::Crossing(select("jump", SPACED), text("jumps"), 0.35),
+        ),
+        metric(
+            "branch.learnable_entries",
+            "random outcomes of one branch that come again and are known by heart: under 1 % failures",
+            Unit::Count,
+            Better::Higher,
+            Tier::T2,
+            "branch",
+            Derive::Crossing(select("history", ONE_BRANCH), text("length"), 0.02),
+        ),
+        refilled(
+            "branch.mispredict_op_cache_cycles",
+            "effective cost of a mispredicted branch that leads to another line of a small code",
+            REFILL_OP_CACHE,
+        ),
+        refilled(
+            "branch.mispredict_beyond_op_cache_cycles",
+            "the same in code that has to be decoded each time",
+            REFILL_L1I,
+        ),
+        refilled(
+            "branch.mispredict_beyond_l1i_cycles",
+            "the same in code that does not fit into the first-level cache",
+            REFILL_L2,
+        ),
     ],
     run,
 };
@@ -104,6 +158,47 @@ const fn branch_metric(
 const fn effective(id: &'static str, unit: Unit) -> Metric {
     let summary = "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two";
     branch_metric(id, summary, unit, Derive::Times(2.0, Cow::Borrowed(EFFECTIVE)))
+}
+
+const fn entries(id: &'static str, summary: &'static str, from: Derive) -> Metric {
+    metric(id, summary, Unit::Count, Better::Same, Tier::T1, "branch", from)
+}
+
+/// Of 16 targets one is right by chance.
+const fn indirect(id: &'static str, unit: Unit) -> Metric {
+    let summary = "cost of an indirect jump to another place than predicted";
+    branch_metric(id, summary, unit, Derive::Times(16.0 / 15.0, Cow::Borrowed(INDIRECT)))
+}
+
+const fn refilled(id: &'static str, summary: &'static str, from: &'static [Derive]) -> Metric {
+    branch_metric(id, summary, Unit::Cycles, Derive::Times(2.0, Cow::Borrowed(from)))
+}
+
+const SPACED: &[(Text, Text)] = &[(text("spacing"), text("16"))];
+const ONE_BRANCH: &[(Text, Text)] = &[(text("branches"), text("1"))];
+const RANDOM_TARGET: &[(Text, Text)] = &[(text("target"), text("random"))];
+const CONSTANT_TARGET: &[(Text, Text)] = &[(text("target"), text("constant"))];
+const SAME_TARGET: Derive = Derive::Value(select("indirect", CONSTANT_TARGET), Estimator::Median);
+const INDIRECT: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
+    Derive::Value(select("indirect", RANDOM_TARGET), Estimator::LowerQuartile),
+    SAME_TARGET,
+]))];
+
+const REFILL_OP_CACHE: &[Derive] =
+    &[Derive::Difference(Cow::Borrowed(&[refill(OP_CACHE_RANDOM), refill(OP_CACHE_ALTERNATING)]))];
+const OP_CACHE_RANDOM: &[(Text, Text)] = &[(text("code"), text("op_cache")), RANDOM];
+const OP_CACHE_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("op_cache")), ALTERNATING];
+const REFILL_L1I: &[Derive] =
+    &[Derive::Difference(Cow::Borrowed(&[refill(L1I_RANDOM), refill(L1I_ALTERNATING)]))];
+const L1I_RANDOM: &[(Text, Text)] = &[(text("code"), text("l1i")), RANDOM];
+const L1I_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("l1i")), ALTERNATING];
+const REFILL_L2: &[Derive] =
+    &[Derive::Difference(Cow::Borrowed(&[refill(L2_RANDOM), refill(L2_ALTERNATING)]))];
+const L2_RANDOM: &[(Text, Text)] = &[(text("code"), text("l2")), RANDOM];
+const L2_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("l2")), ALTERNATING];
+
+const fn refill(params: &'static [(Text, Text)]) -> Derive {
+    Derive::Value(select("refill", params), Estimator::LowerQuartile)
 }
 
 const RANDOM: (Text, Text) = (text("pattern"), text("random"));
@@ -141,11 +236,15 @@ const FIT_INTERCEPT: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
     Derive::Intercept(select("delayed", ALTERNATING_ONLY), DELAY),
 ]))];
 
+const ALTERNATING_BITS: [u64; 2] = [0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA];
+
 /// What the bits of a run look like.
 #[derive(Clone, Copy, Debug)]
 enum Pattern {
     Random,
     Alternating,
+    /// Alternating, the other way round after so many words.
+    Laps(u64),
     Never,
     Always,
 }
@@ -154,7 +253,7 @@ impl Pattern {
     fn name(self) -> &'static str {
         match self {
             Pattern::Random => "random",
-            Pattern::Alternating => "alternating",
+            Pattern::Alternating | Pattern::Laps(_) => "alternating",
             Pattern::Never => "never",
             Pattern::Always => "always",
         }
@@ -166,12 +265,14 @@ impl Pattern {
 struct Outcomes {
     pattern: Pattern,
     words: Vec<u64>,
+    /// Clear bits in them.
+    clear: u64,
     rng: fastrand::Rng,
 }
 
 impl Outcomes {
     fn new(pattern: Pattern, rng: fastrand::Rng) -> RefCell<Outcomes> {
-        RefCell::new(Outcomes { pattern, words: Vec::new(), rng })
+        RefCell::new(Outcomes { pattern, words: Vec::new(), clear: 0, rng })
     }
 
     fn refill(&mut self, branches: u64) {
@@ -181,15 +282,12 @@ impl Outcomes {
         self.words.extend((0..words).map(|i| match pattern {
             Pattern::Random => rng.u64(..),
             // Each site of the unrolled kernel alternates too, not only the sequence.
-            Pattern::Alternating if i % 2 == 0 => 0x5555_5555_5555_5555,
-            Pattern::Alternating => 0xAAAA_AAAA_AAAA_AAAA,
+            Pattern::Alternating => ALTERNATING_BITS[(i % 2) as usize],
+            Pattern::Laps(words) => ALTERNATING_BITS[(i / words % 2) as usize],
             Pattern::Never => 0,
             Pattern::Always => u64::MAX,
         }));
-    }
-
-    fn clear_bits(&self) -> u64 {
-        self.words.iter().map(|w| u64::from(w.count_zeros())).sum()
+        self.clear = self.words.iter().map(|w| u64::from(w.count_zeros())).sum();
     }
 }
 
@@ -197,8 +295,28 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     serial(bench)?;
     delayed(bench)?;
     parallel(bench)?;
-    fixed(bench)
+    fixed(bench)?;
+    indirect::measure(bench)?;
+    let done = made_code(bench);
+    match done.as_ref().map_err(|e| e.downcast_ref::<io::Error>()) {
+        Err(Some(refusal)) => bench.skip(code::refused(NEED_CODE, refusal)),
+        _ => done,
+    }
 }
+
+/// What needs code that is made at run time.
+fn made_code(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    returns::measure(bench)?;
+    targets::measure(bench)?;
+    history::measure(bench)?;
+    refill::measure(bench)
+}
+
+/// The metrics that are missing without it.
+const NEED_CODE: &str = "branch.return_depth_entries, branch.btb_l1_entries, branch.btb_l2_entries, \
+                         branch.learnable_entries, branch.mispredict_op_cache_cycles, \
+                         branch.mispredict_beyond_op_cache_cycles, \
+                         branch.mispredict_beyond_l1i_cycles";
 
 fn policy(bench: &Bench<'_>, share: f64) -> Policy {
     Policy { want: 9, ..Policy::structural(bench.share(share)) }
@@ -207,12 +325,12 @@ fn policy(bench: &Bench<'_>, share: f64) -> Policy {
 /// No delay, looked at all through its share of the round: two states of the penalty last from a
 /// tenth of a second to seconds, and a few milliseconds would meet only one.
 fn serial(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { spaced: true, ..policy(bench, 0.35) };
+    let policy = Policy { spaced: true, ..policy(bench, 0.22) };
     compare(bench, "serial", &[0], &policy)
 }
 
 fn delayed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { most: 32, ..policy(bench, 0.35) };
+    let policy = Policy { most: 32, ..policy(bench, 0.22) };
     compare(bench, "delayed", &branch::DELAYS, &policy)
 }
 
@@ -250,41 +368,31 @@ fn compare(
 
 /// The five patterns through the same code, and the count without a branch.
 fn parallel(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = policy(bench, 0.2);
-    let wrong = Cell::new(None);
+    let policy = policy(bench, 0.12);
+    let right = Cell::new(true);
     let patterns = [Pattern::Random, Pattern::Alternating, Pattern::Never, Pattern::Always];
     let outcomes: Vec<RefCell<Outcomes>> =
         patterns.map(|p| Outcomes::new(p, bench.rng.fork())).into();
     let free = Outcomes::new(Pattern::Random, bench.rng.fork());
     let arm = |name: &str, kernel: fn(&[u64]) -> u64, outcomes| {
-        let outcomes: &RefCell<Outcomes> = outcomes;
-        let counted = Rc::new(Cell::new(None));
-        let (said, wrong) = (counted.clone(), &wrong);
-        let check = move |outcomes: &Outcomes| {
-            if let Some(count) = counted.take()
-                && count != outcomes.clear_bits()
-            {
-                wrong.set(Some(count));
-            }
+        let (outcomes, right): (&RefCell<Outcomes>, &Cell<bool>) = (outcomes, &right);
+        let work = move |_| {
+            let outcomes = outcomes.borrow();
+            right.set(right.get() & (kernel(&outcomes.words) == outcomes.clear));
         };
-        let work = move |_| said.set(Some(kernel(&outcomes.borrow().words)));
-        // The count of the sample before is checked outside the timed region.
         Arm::new("parallel", params([("pattern", name.into())]), work)
             .in_blocks_of(branch::BLOCK)
-            .prepared(move |ops| {
-                check(&outcomes.borrow());
-                outcomes.borrow_mut().refill(ops);
-            })
+            .prepared(move |ops| outcomes.borrow_mut().refill(ops))
     };
     let mut arms: Vec<Arm<'_>> =
         patterns.iter().zip(&outcomes).map(|(p, o)| arm(p.name(), branch::parallel, o)).collect();
     arms.push(arm("branch_free", branch::branch_free, &free));
     bench.interleave(arms, &policy)?;
-    bench.check(wrong.get().is_none(), || format!("a wrong count of clear bits: {wrong:?}"))
+    bench.check(right.get(), || "a wrong count of clear bits".into())
 }
 
 fn fixed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = policy(bench, 0.1);
+    let policy = policy(bench, 0.06);
     let arm = |name: &str, kernel: fn(u64)| {
         Arm::new("fixed", params([("direction", name.into())]), kernel).in_blocks_of(branch::BLOCK)
     };
@@ -305,7 +413,7 @@ mod tests {
         outcomes.refill(64 * 1000);
         assert_eq!(outcomes.words.len(), 1000);
         assert!(first.iter().zip(&outcomes.words).all(|(a, b)| a != b));
-        assert!((31_000..33_000).contains(&outcomes.clear_bits()));
+        assert!((31_000..33_000).contains(&outcomes.clear));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod cache_structure;
 pub mod clock;
 pub mod core_to_core;
 pub mod false_sharing;
+pub mod core_window;
 pub mod faults;
 pub mod loaded_latency;
 pub mod locks;

@@ -1,5 +1,6 @@
 //! Linux: memory, usage counters, clocks, processes. One unsafe operation per block.
 
+pub mod code;
 pub mod memory;
 pub mod process;
 pub mod thread;

@@ -4,11 +4,14 @@ use super::Summary;
 use crate::metrics::Setting;
 
 mod bandwidth;
+mod branch_history;
+mod branch_targets;
 mod bytes_per_cycle;
 mod canvas;
 mod clock;
 mod core_to_core;
 mod false_sharing;
+mod core_window;
 mod frame;
 mod heat;
 mod ladder;
@@ -58,6 +61,9 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         numa::Numa::of(summary).map(|d| d.picture()),
         false_sharing::FalseSharing::of(summary).map(|d| d.picture()),
         core_to_core::CoreToCore::of(summary).map(|d| d.picture()),
+        branch_history::BranchHistory::of(summary).map(|d| d.picture()),
+        branch_targets::BranchTargets::of(summary).map(|d| d.picture()),
+        core_window::CoreWindow::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]

@@ -1,0 +1,93 @@
+//! How far a core looks ahead: two slow chains that overlap only while what stands between them
+//! finds room.
+
+use std::io;
+
+use super::arch::window as kernel;
+
+/// Square roots in each chain. Their 200 to 300 cycles are more than a core needs to take in all
+/// that its window holds, and few enough that both chains fit into the smallest window.
+pub const ROOTS: u64 = 12;
+
+/// What stands between the chains, and so which resource is used up first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filler {
+    /// Instructions that do nothing: the window itself.
+    Nop,
+    /// Additions of general registers: renamed integer registers.
+    Integer,
+    /// Shuffles of vectors: renamed vector registers.
+    Vector,
+    /// Loads that hit the first-level cache.
+    Load,
+    /// Stores to one place.
+    Store,
+}
+
+impl Filler {
+    /// All of them.
+    pub const ALL: [Filler; 5] =
+        [Filler::Nop, Filler::Integer, Filler::Vector, Filler::Load, Filler::Store];
+
+    /// As in parameters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filler::Nop => "nop",
+            Filler::Integer => "integer",
+            Filler::Vector => "vector",
+            Filler::Load => "load",
+            Filler::Store => "store",
+        }
+    }
+
+    fn code(self) -> &'static [&'static [u8]] {
+        match self {
+            Filler::Nop => kernel::NOP,
+            Filler::Integer => kernel::INTEGER,
+            Filler::Vector => kernel::VECTOR,
+            Filler::Load => kernel::LOAD,
+            Filler::Store => kernel::STORE,
+        }
+    }
+}
+
+/// The two chains with so many fillers between them.
+#[derive(Debug)]
+pub struct Window {
+    code: kernel::Window,
+    right: bool,
+}
+
+impl Window {
+    /// Makes the code.
+    pub fn new(filler: Filler, fillers: u64) -> io::Result<Window> {
+        let code = kernel::Window::new(filler.code(), fillers as usize, ROOTS as usize)?;
+        Ok(Window { code, right: true })
+    }
+
+    /// Both chains, so many times.
+    pub fn run(&mut self, times: u64) {
+        self.right &= self.code.run(times.max(1)) == 1.0;
+    }
+
+    /// Whether the roots came out right.
+    pub fn is_right(&self) -> bool {
+        self.right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filler_leaves_the_chains_alone() {
+        for filler in Filler::ALL {
+            for fillers in [0, 1, 7, 1000] {
+                let mut window = Window::new(filler, fillers).unwrap();
+                window.run(10);
+                assert!(window.is_right(), "{fillers} of {filler:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Jumps whose target is computed.
+//!
+//! Method: one jump to one of 16 targets, of random numbers that never come back, against the same
+//! code with one number all the time. The difference is paid by 15 of 16 jumps.
+
+use std::cell::{Cell, RefCell};
+
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::jumps::{self, TARGETS};
+
+/// Numbers of the targets of one sample.
+struct Numbers {
+    random: bool,
+    all: Vec<u8>,
+    sum: u64,
+    rng: fastrand::Rng,
+}
+
+impl Numbers {
+    fn new(random: bool, rng: fastrand::Rng) -> RefCell<Numbers> {
+        RefCell::new(Numbers { random, all: Vec::new(), sum: 0, rng })
+    }
+
+    fn name(&self) -> &'static str {
+        if self.random { "random" } else { "constant" }
+    }
+
+    fn refill(&mut self, count: u64) {
+        let (random, rng) = (self.random, &mut self.rng);
+        // One and the same target in a sample, another one in the next.
+        let constant = rng.u8(..TARGETS as u8);
+        self.all.clear();
+        let number = |_| if random { rng.u8(..TARGETS as u8) } else { constant };
+        self.all.extend((0..count).map(number));
+        self.sum = self.all.iter().map(|&n| u64::from(n)).sum();
+    }
+}
+
+/// Of the round.
+const SHARE: f64 = 0.04;
+
+pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let policy = Policy { want: 9, most: 24, ..Policy::structural(bench.share(SHARE)) };
+    let right = Cell::new(true);
+    let numbers = [true, false].map(|random| Numbers::new(random, bench.rng.fork()));
+    let arms = numbers
+        .iter()
+        .map(|numbers| {
+            let setting = params([("target", numbers.borrow().name().into())]);
+            let work = |_| {
+                let numbers = numbers.borrow();
+                right.set(right.get() & (jumps::indirect(&numbers.all) == numbers.sum));
+            };
+            Arm::new("indirect", setting, work).prepared(|ops| numbers.borrow_mut().refill(ops))
+        })
+        .collect();
+    bench.interleave(arms, &policy)?;
+    bench.check(right.get(), || "indirect jumps went to wrong targets".into())
+}

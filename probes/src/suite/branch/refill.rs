@@ -1,0 +1,49 @@
+//! Where the right way comes from after a misprediction.
+//!
+//! Method: branches whose two ways lead to different lines at random places, in code of three sizes:
+//! a little; too many instructions for the cache of decoded operations, but within the first-level
+//! cache; and beyond that. Random outcomes against ones that alternate from branch to branch and
+//! from lap to lap, so that both go everywhere alike.
+
+use std::cell::{Cell, RefCell};
+
+use super::{Outcomes, Pattern};
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::jumps::Forks;
+
+/// Name, words of outcomes a lap, and whether the lines are full: 12, 24 and 60 KiB. Full ones need
+/// about four entries each of a cache of operations, 1500 in all; the largest code has 960 branches,
+/// which the first level of targets still remembers.
+const CODES: [(&str, u64, bool); 3] = [("op_cache", 1, false), ("l1i", 2, true), ("l2", 5, false)];
+
+/// Of the round.
+const SHARE: f64 = 0.05;
+
+pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let policy = Policy { want: 7, most: 12, ..Policy::structural(bench.share(SHARE)) };
+    let right = Cell::new(true);
+    let mut cases = Vec::new();
+    for (name, words, full) in CODES {
+        for pattern in [Pattern::Random, Pattern::Laps(words)] {
+            let forks = Forks::new(words, full, &mut bench.rng)?;
+            cases.push((name, forks, Outcomes::new(pattern, bench.rng.fork())));
+        }
+    }
+    let arms = cases
+        .iter()
+        .map(|(name, forks, outcomes): &(&str, Forks, RefCell<Outcomes>)| {
+            let pattern = outcomes.borrow().pattern.name();
+            let setting = params([("code", (*name).into()), ("pattern", pattern.into())]);
+            let work = |_| {
+                let outcomes = outcomes.borrow();
+                right.set(right.get() & (forks.run(&outcomes.words) == outcomes.clear));
+            };
+            Arm::new("refill", setting, work)
+                .in_blocks_of(forks.lap())
+                .prepared(|ops| outcomes.borrow_mut().refill(ops.next_multiple_of(forks.lap())))
+        })
+        .collect();
+    bench.interleave(arms, &policy)?;
+    bench.check(right.get(), || "branches far apart were counted wrong".into())
+}

@@ -1,0 +1,43 @@
+//! Places that jumps go to.
+//!
+//! Method: a ring of N jumps that are always taken, `spacing` bytes apart, in random order, so that
+//! nothing but the predictor knows where the next one is. While it remembers all of them, one takes a
+//! cycle or two; beyond that each has to be decoded before the core knows where to go on.
+
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::jumps::Chain;
+
+/// Distances in bytes, and how many jumps. The metrics go by the second distance: one line holds four
+/// jumps, and what is found up to 2048 of them lies in the instruction cache.
+const GRID: [(usize, &[usize]); 3] = [
+    (8, &[128, 512, 1024, 1536, 2048, 3072, 4096, 5120, 8192, 16384]),
+    (
+        16,
+        &[
+            64, 128, 256, 512, 768, 1024, 1152, 1280, 1408, 1536, 1600, 1664, 1792, 2048, 2560,
+            3072, 3584, 3840, 4096, 4608, 5120, 6144, 7168, 8192, 12288, 16384, 24576,
+        ],
+    ),
+    (32, &[128, 512, 1024, 1536, 2048, 3072, 4096, 5120, 8192, 16384]),
+];
+
+/// Of the round.
+const SHARE: f64 = 0.12;
+
+pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let count = GRID.iter().map(|g| g.1.len() as u32).sum::<u32>();
+    let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE) / count) };
+    for (spacing, all) in GRID {
+        for &jumps in all {
+            // A mapping of its own: no jump is where another one was learned.
+            let mut chain = Chain::new(jumps, spacing, &mut bench.rng)?;
+            let setting =
+                params([("spacing", (spacing as u64).into()), ("jumps", (jumps as u64).into())]);
+            let arm = Arm::new("jump", setting, |ops| chain.run(ops)).in_blocks_of(jumps as u64);
+            bench.sample(arm, &policy)?;
+            bench.check(chain.is_right(), || "a ring of jumps lost a lap".into())?;
+        }
+    }
+    Ok(())
+}

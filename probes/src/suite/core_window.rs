@@ -1,0 +1,156 @@
+//! How far a core looks ahead: the reorder window, the load and store queues, the registers to
+//! rename to.
+//!
+//! Method: two chains of twelve dependent square roots with K other instructions between them. As
+//! long as all that stands between them fits into the core, both chains run at the same time; beyond
+//! that the second one waits for the first, and the time doubles. What the K instructions are decides
+//! what runs out: instructions that do nothing need an entry of the window alone, additions and
+//! shuffles a register too, loads and stores an entry of a queue. No memory is waited for, so that
+//! nothing but the sibling thread can disturb it. The K at which the time doubles is looked for by
+//! halving, then sampled around. What does nothing is eight bytes long: Zen 4 takes two no-operations
+//! of four bytes as one entry, and any number of single bytes.
+//! What has to fit: the queues and the integer registers are taken by the K instructions alone, and
+//! the time doubles at once. Window and vector registers also hold the square roots; while the first
+//! chain ends, its roots leave one by one and let one of the second chain in, so that the time rises
+//! over as many K as a chain is long. In the middle, K, half of the first chain and the first root of
+//! the second have to fit: K + 7, which is what `entries` counts.
+//! Blind spots: a core that takes in six instructions at a time waits until there is room for all six,
+//! and reads up to five too few. Where the window ends before a queue does, as on cores whose loads
+//! leave their queue when they are done, the queue's number is the window's. While the sibling thread is at work, a core may give it half of everything.
+//! Expect: 224 (Zen 2, Skylake) to 512 (Golden Cove) entries, 320 on Zen 4.
+
+use std::io;
+use std::time::Duration;
+
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::sampling::Policy;
+use crate::harness::{code, search};
+use crate::kernel::window::{Filler, ROOTS, Window};
+use crate::probe::{Better, Derive, Metric, Probe, Text, Tier, Unit, metric, select, text};
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "core-window",
+    summary: "reorder window, load and store queues, registers to rename to",
+    needs: &[],
+    uses: &[],
+    seconds: 1.2,
+    metrics: &[
+        entries(
+            "core.reorder_window_entries",
+            "instructions that the core has in work at a time",
+            Derive::Crossing(select(QUANTITY, NOP), ENTRIES, 0.5),
+        ),
+        entries(
+            "core.load_queue_entries",
+            "loads in work at a time, done or not",
+            Derive::LastBefore(select(QUANTITY, LOAD), ENTRIES, STEP),
+        ),
+        entries(
+            "core.store_queue_entries",
+            "stores in work at a time",
+            Derive::LastBefore(select(QUANTITY, STORE), ENTRIES, STEP),
+        ),
+        entries(
+            "core.integer_registers_entries",
+            "results in general registers at a time, beyond the registers that programs see",
+            Derive::LastBefore(select(QUANTITY, INTEGER), ENTRIES, STEP),
+        ),
+        entries(
+            "core.vector_registers_entries",
+            "results in vector registers at a time, beyond the registers that programs see",
+            Derive::Crossing(select(QUANTITY, VECTOR), ENTRIES, 0.5),
+        ),
+    ],
+    run,
+};
+
+const QUANTITY: &str = "two_chains";
+const ENTRIES: Text = text("entries");
+const NOP: &[(Text, Text)] = &[(text("filler"), text("nop"))];
+const INTEGER: &[(Text, Text)] = &[(text("filler"), text("integer"))];
+const VECTOR: &[(Text, Text)] = &[(text("filler"), text("vector"))];
+const LOAD: &[(Text, Text)] = &[(text("filler"), text("load"))];
+const STORE: &[(Text, Text)] = &[(text("filler"), text("store"))];
+
+/// Cycles by which the time must rise: more than the fillers themselves take, less than half a chain.
+const STEP: f64 = 100.0;
+
+const fn entries(id: &'static str, summary: &'static str, from: Derive) -> Metric {
+    metric(id, summary, Unit::Count, Better::Same, Tier::T1, "window", from)
+}
+
+/// Fillers between which the end of every resource lies.
+const FEWEST: u64 = 8;
+const MOST: u64 = 1024;
+
+/// Where samples are taken, from the last number at which the chains overlap by more than half.
+const AROUND: [i64; 9] = [-64, -24, -8, -1, 0, 1, 2, 8, 24];
+
+/// Both chains take this many times longer when they hardly overlap.
+const APART: f64 = 1.5;
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    for (done, filler) in Filler::ALL.into_iter().enumerate() {
+        let time = bench.left() / (Filler::ALL.len() - done) as u32;
+        // A few hundred runs of both chains.
+        let sample = Duration::from_micros(60);
+        let policy = Policy { most: 7, sample, ..Policy::structural(time.mul_f64(0.7)) };
+        match windows(bench, filler) {
+            Ok(windows) => measure(bench, filler, windows, &policy)?,
+            // Where no code may be made, none of the fillers can be measured.
+            Err(e) => return bench.skip(code::refused("the core's window", &e)),
+        }
+    }
+    Ok(())
+}
+
+/// The windows around the end of what this filler uses up, and the smallest.
+fn windows(bench: &mut Bench<'_>, filler: Filler) -> io::Result<Vec<(u64, Window)>> {
+    let overlapped = cost(bench, filler, FEWEST)?;
+    let mut fits = |fillers| Ok(cost(bench, filler, fillers)? < APART * overlapped);
+    let mut sampled = vec![FEWEST];
+    if fits(MOST)? {
+        // No end within reach: the points say so.
+        sampled.extend([MOST / 4, MOST / 2, MOST]);
+    } else {
+        let last = search::last_that_fits(FEWEST..MOST, fits)?;
+        sampled.extend(search::around(last, &AROUND, FEWEST + 1));
+    }
+    sampled.into_iter().map(|fillers| Ok((fillers, Window::new(filler, fillers)?))).collect()
+}
+
+fn cost(bench: &mut Bench<'_>, filler: Filler, fillers: u64) -> io::Result<f64> {
+    let mut window = Window::new(filler, fillers)?;
+    Ok(search::glance(bench, 100, &mut |times| window.run(times)))
+}
+
+fn measure(
+    bench: &mut Bench<'_>,
+    filler: Filler,
+    mut windows: Vec<(u64, Window)>,
+    policy: &Policy,
+) -> anyhow::Result<()> {
+    let arms = windows
+        .iter_mut()
+        .map(|(fillers, window)| {
+            let setting = params([
+                ("filler", filler.name().into()),
+                ("entries", held(filler, *fillers).into()),
+            ]);
+            Arm::new(QUANTITY, setting, |times| window.run(times))
+        })
+        .collect();
+    bench.interleave(arms, policy)?;
+    bench.check(windows.iter().all(|w| w.1.is_right()), || {
+        format!("a chain of square roots beside {} lost its value", filler.name())
+    })
+}
+
+/// What has to fit together for the chains to overlap by half, or at all.
+fn held(filler: Filler, fillers: u64) -> u64 {
+    match filler {
+        Filler::Nop | Filler::Vector => fillers + ROOTS / 2 + 1,
+        Filler::Integer | Filler::Load | Filler::Store => fillers,
+    }
+}

@@ -1,0 +1,68 @@
+//! Memory for machine code that was made at run time: written first, executable afterwards, never
+//! both.
+
+use std::io;
+
+use super::memory::{Buffer, HUGE_PAGE, Pages};
+
+/// From this size on small pages would cost misses of the instruction TLB that are not the question.
+const LARGE: usize = 64 << 10;
+
+/// Machine code in memory of its own that can be executed and no longer be written.
+#[derive(Debug)]
+pub struct Code {
+    buffer: Buffer,
+}
+
+impl Code {
+    /// Copies the bytes into a fresh mapping and swaps the right to write for the right to execute.
+    pub fn new(bytes: &[u8]) -> io::Result<Code> {
+        let (pages, unit) =
+            if bytes.len() < LARGE { (Pages::Small, 1) } else { (Pages::Huge, HUGE_PAGE) };
+        // Whole pages, so that none is split by the change of rights.
+        let mut buffer = Buffer::new(bytes.len().max(1).next_multiple_of(unit), pages)?;
+        buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        let (start, rights) = (buffer.base().cast(), libc::PROT_READ | libc::PROT_EXEC);
+        // SAFETY: the range is our own mapping, whole pages of it; no reference into it is alive,
+        // and `Code` hands none out that can be written through.
+        let done = unsafe { libc::mprotect(start, buffer.len(), rights) };
+        if done == 0 { Ok(Code { buffer }) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// The first instruction; 4 KiB aligned, and 2 MiB if it is large.
+    pub fn entry(&self) -> *const u8 {
+        self.buffer.base()
+    }
+
+    /// The code, to read.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rights of the mapping that begins at `address`, as in `r-xp`.
+    fn rights(address: usize) -> String {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|l| l.starts_with(&format!("{address:x}-")));
+        line.unwrap().split(' ').nth(1).unwrap().to_owned()
+    }
+
+    #[test]
+    fn code_can_be_executed_and_not_be_written() {
+        for len in [10, 300 << 10] {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let code = Code::new(&bytes).unwrap();
+            assert_eq!(code.bytes()[..len], bytes);
+            assert_eq!(rights(code.entry().addr()), "r-xp");
+        }
+    }
+
+    #[test]
+    fn no_code_is_code_too() {
+        assert!(!Code::new(&[]).unwrap().bytes().is_empty());
+    }
+}
