@@ -12,6 +12,7 @@ use crate::reference;
 
 mod caches;
 mod coherence;
+mod execution;
 mod memory;
 
 pub(crate) use caches::{level_ends, size_ids};
@@ -66,6 +67,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(coherence::find(card, metrics));
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
+    found.extend(execution::find(card, metrics));
     found.extend(published(card, metrics));
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found

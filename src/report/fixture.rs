@@ -13,6 +13,7 @@ use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 
 mod coherence;
+mod execution;
 mod memory;
 
 /// Gaps in the noise points of [`summary`].
@@ -28,6 +29,7 @@ fn make_summary() -> Summary {
     let mut card = blank("9B45");
     card.points = points();
     card.header.declarations = memory::declarations();
+    card.header.declarations.extend(execution::declarations());
     card.skips.push(Skip {
         probe: "storage".into(),
         need: "a folder on a disk".into(),
@@ -193,6 +195,7 @@ fn points() -> Vec<Point> {
         clock_points(&mut points, round);
         noise_points(&mut points, round);
         points.extend(memory::points(round));
+        points.extend(execution::points(round));
     }
     points
 }

@@ -180,3 +180,40 @@ impl Drawing for BranchHistory {
         c.text((right, GRID + height + 62.0), "grey: not measured", set.ink(MUTED));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::plots::canvas::svg;
+
+    #[test]
+    fn curves_grid_and_the_one_number_are_drawn() {
+        let history = BranchHistory::of(&fixture::memory()).unwrap();
+        assert_eq!(history.curves.iter().map(|c| c.branches).collect::<Vec<_>>(), [1, 8, 64, 512]);
+        let learnable = history.learnable.expect("declared");
+        assert!((20_000.0..50_000.0).contains(&learnable), "{learnable}");
+        let svg = svg(&history, TITLE);
+        for text in ["512 branches", "32 K", "learned", "cycles per branch", "The grid"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert!(history.picture().caption.contains("single branch"));
+    }
+
+    #[test]
+    fn one_curve_is_enough_and_no_curve_is_no_picture() {
+        let mut card = fixture::memory().card;
+        card.points.retain(|p| p.quantity == "history" && p.params["branches"] == 8_u64.into());
+        let history = BranchHistory::of(&Summary::of(card)).unwrap();
+        assert!(history.curves.len() == 1 && !svg(&history, TITLE).contains("NaN"));
+        assert!(BranchHistory::of(&fixture::empty()).is_none());
+    }
+
+    #[test]
+    fn lengths_are_short() {
+        assert_eq!(
+            (short(512), short(4096), short(1536)),
+            ("512".into(), "4 K".into(), "1536".into())
+        );
+    }
+}

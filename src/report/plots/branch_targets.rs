@@ -172,3 +172,33 @@ impl Drawing for BranchTargets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::plots::canvas::svg;
+
+    #[test]
+    fn both_levels_and_the_return_stack_are_marked() {
+        let targets = BranchTargets::of(&fixture::memory()).unwrap();
+        assert_eq!(targets.jumps.len(), 3);
+        assert_eq!(targets.depth, Some(32.0));
+        let svg = svg(&targets, TITLE);
+        for text in ["1536", "first level", "second level", "32 deep", "16 bytes apart"] {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn either_half_is_a_picture_and_none_is_none() {
+        for half in ["jump", "call"] {
+            let mut card = fixture::memory().card;
+            card.points.retain(|p| p.quantity == half);
+            let targets = BranchTargets::of(&Summary::of(card)).unwrap();
+            assert_eq!(targets.calls.is_empty(), half == "jump");
+            assert!(!svg(&targets, TITLE).contains("NaN"));
+        }
+        assert!(BranchTargets::of(&fixture::empty()).is_none());
+    }
+}

@@ -132,3 +132,32 @@ impl Drawing for CoreWindow {
         self.draw_names(c, &frame);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use crate::report::plots::canvas::svg;
+
+    #[test]
+    fn every_resource_has_its_step_and_its_number() {
+        let window = CoreWindow::of(&fixture::memory()).unwrap();
+        assert_eq!(window.curves.len(), FILLERS.len());
+        let svg = svg(&window, TITLE);
+        for text in ["320", "136", "64", "vector results", "cycles for both chains"] {
+            assert!(svg.contains(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_clock_or_a_number_the_curves_are_there() {
+        let mut card = fixture::memory().card;
+        card.points.retain(|p| p.probe == PROBE && p.params["filler"].to_string() == "store");
+        card.points.iter_mut().for_each(|p| p.core_ghz = Vec::new());
+        card.header.declarations.clear();
+        let window = CoreWindow::of(&Summary::of(card)).unwrap();
+        assert_eq!(window.curves.len(), 1);
+        assert!(svg(&window, TITLE).contains("ns for both chains"));
+        assert!(CoreWindow::of(&fixture::empty()).is_none());
+    }
+}

@@ -130,6 +130,8 @@ mod tests {
         assert_eq!(alone("store-forwarding"), ["store_forwarding"]);
         assert_eq!(alone("tlb"), ["tlb"]);
         assert_eq!(alone("numa"), ["numa"]);
+        assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
+        assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
     }
 
