@@ -99,7 +99,7 @@ pub const PROBE: Probe = Probe {
         indirect("branch.indirect_mispredict_ns", Unit::Ns),
         branch_metric(
             "branch.indirect_predicted_cycles",
-            "an indirect jump that always goes to the same place, with its loop",
+            "an indirect jump to the same place as before, with its loop",
             Unit::Cycles,
             SAME_TARGET,
         ),
@@ -111,7 +111,7 @@ pub const PROBE: Probe = Probe {
         entries(
             "branch.btb_l1_entries",
             "jumps that the core follows at full speed",
-            Derive::LastBefore(select("jump", SPACED), text("jumps"), 0.12),
+            Derive::LastBefore(select("jump", SPACED), text("jumps"), 0.04),
         ),
         entries(
             "branch.btb_l2_entries",
@@ -178,7 +178,8 @@ const SPACED: &[(Text, Text)] = &[(text("spacing"), text("16"))];
 const ONE_BRANCH: &[(Text, Text)] = &[(text("branches"), text("1"))];
 const RANDOM_TARGET: &[(Text, Text)] = &[(text("target"), text("random"))];
 const CONSTANT_TARGET: &[(Text, Text)] = &[(text("target"), text("constant"))];
-const SAME_TARGET: Derive = Derive::Value(select("indirect", CONSTANT_TARGET), Estimator::Median);
+const SAME_TARGET: Derive =
+    Derive::Value(select("indirect", CONSTANT_TARGET), Estimator::LowerQuartile);
 const INDIRECT: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
     Derive::Value(select("indirect", RANDOM_TARGET), Estimator::LowerQuartile),
     SAME_TARGET,

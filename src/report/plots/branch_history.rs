@@ -7,7 +7,7 @@ use plotters::backend::DrawingBackend;
 use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
-use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
+use super::frame::{Frame, LEFT, Tick, WIDTH, heading};
 use super::heat::Heat;
 use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
@@ -18,7 +18,7 @@ use crate::report::{Summary, format};
 const TITLE: &str = "Branch prediction: how much a core learns by heart";
 const PROBE: &str = "branch";
 const LEARNABLE: &str = "branch.learnable_entries";
-const AREA: (f64, f64) = (76.0, 740.0);
+const AREA: (f64, f64) = (76.0, 860.0);
 const TOP: f64 = 108.0;
 const BOTTOM: f64 = 350.0;
 /// Upper edge of the grid, and the height of its rows.
@@ -95,7 +95,7 @@ impl BranchHistory {
             top: TOP,
             bottom: BOTTOM,
             x: Axis::log((low, high), AREA),
-            y: Axis::linear((0.0, most * 1.08), (BOTTOM, TOP)),
+            y: Axis::linear((0.0, most * 1.2), (BOTTOM, TOP)),
         }
     }
 
@@ -110,19 +110,17 @@ impl BranchHistory {
         frame.grid(c, &x, &y.collect::<Vec<Tick>>());
         let per = format!("{} per branch", self.unit.symbol());
         frame.names(c, "outcomes before they come again", &per);
-        let mut ends = Vec::new();
         for (curve, ink) in self.curves.iter().zip(INKS.into_iter().cycle()) {
             frame.curve(c, curve.points.iter().copied(), 2.0, ink);
-            let last = curve.points.last().copied().unwrap_or_default();
-            let head = name(curve.branches);
-            ends.push(Label { at: frame.place(last), head, lines: Vec::new(), ink });
+            let (x, y) = frame.place(curve.points.last().copied().unwrap_or_default());
+            let set = BODY.bold().size(13.0).ink(ink).align(Align::Right);
+            c.tag(((x + 22.0).min(AREA.1), y - 9.0), &name(curve.branches), set);
         }
-        labels(c, &ends, AREA.1 + 26.0, (TOP, BOTTOM), false);
         if let Some(learnable) = self.learnable {
             let x = frame.x.at(learnable);
             c.dashes((x, TOP), (x, BOTTOM), 1.2, INKS[0]);
             let text = format!("{} learned", format::plain(learnable));
-            c.tag((x - 6.0, TOP + 10.0), &text, SMALL.ink(INKS[0]).align(Align::Right));
+            c.tag((x - 6.0, TOP + 4.0), &text, SMALL.ink(INKS[0]).align(Align::Right));
         }
     }
 }

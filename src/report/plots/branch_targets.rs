@@ -92,12 +92,14 @@ impl BranchTargets {
         let powers = (0..31).map(|e| 1_u64 << e).map(|n| (n as f64, count(n)));
         let x: Vec<Tick> = powers.filter(|(n, _)| *n >= low && *n <= high).collect();
         self.panel(c, &frame, "Jumps, always taken", (&x, most), ("jumps", "jump"));
-        for (name, entries) in &self.levels {
+        for (i, (name, entries)) in self.levels.iter().enumerate() {
             let x = frame.x.at(*entries);
             c.dashes((x, TOP), (x, BOTTOM), 1.2, VERMILION);
-            let set = SMALL.ink(VERMILION).align(Align::Right);
-            c.tag((x - 5.0, TOP + 10.0), &format::plain(entries.round()), set);
-            c.tag((x - 5.0, TOP + 25.0), name, set);
+            // The first one's name to the left of its line, the second one's to the right.
+            let (align, away) = if i == 0 { (Align::Right, -5.0) } else { (Align::Left, 5.0) };
+            let set = SMALL.ink(VERMILION).align(align);
+            c.tag((x + away, TOP + 10.0), &format::plain(entries.round()), set);
+            c.tag((x + away, TOP + 25.0), name, set);
         }
         let mut ends = Vec::new();
         for ((spacing, points), ink) in self.jumps.iter().zip(INKS.into_iter().cycle()) {

@@ -1,8 +1,11 @@
 //! The core's window: the time of two slow chains against what stands between them, one step for
 //! each resource that runs out.
 
+use std::collections::BTreeMap;
+
 use plotters::backend::DrawingBackend;
 use probecard_probes::probe::Unit;
+use probecard_probes::record::{Params, Point};
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading};
@@ -51,7 +54,8 @@ impl CoreWindow {
         let cycles = settings.iter().all(|s| s.cycles.is_some());
         let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
         let curve = |(filler, name, id, ink)| {
-            let of = settings.iter().filter(|s| s.is("filler", filler));
+            let usual = usual(summary, filler);
+            let of = settings.iter().filter(|s| usual.contains(&&s.params));
             let points: Vec<(f64, f64)> =
                 of.filter_map(|s| Some((s.int("entries")? as f64, y(s)?))).collect();
             let entries = summary.metrics.get(id).and_then(format::believable);
@@ -110,6 +114,23 @@ impl CoreWindow {
     }
 }
 
+/// The settings of most rounds: one that found less, because the sibling was awake, would draw
+/// another step into the curve.
+fn usual<'a>(summary: &'a Summary, filler: &str) -> Vec<&'a Params> {
+    let mut rounds: BTreeMap<&Params, usize> = BTreeMap::new();
+    let own = |p: &&Point| {
+        p.probe == PROBE && p.params.get("filler").is_some_and(|f| f.to_string() == filler)
+    };
+    for point in summary.card.points.iter().filter(own) {
+        *rounds.entry(&point.params).or_default() += 1;
+    }
+    // The smallest window is sampled in every round; where all others differ, all are drawn.
+    let mut counts: Vec<usize> = rounds.values().copied().collect();
+    counts.sort_unstable();
+    let most = counts.iter().rev().nth(1).copied().unwrap_or(1);
+    rounds.into_iter().filter(|(_, n)| 2 * n > most).map(|(params, _)| params).collect()
+}
+
 impl Drawing for CoreWindow {
     fn size(&self) -> (f64, f64) {
         (WIDTH, HEIGHT)
@@ -135,6 +156,8 @@ impl Drawing for CoreWindow {
 
 #[cfg(test)]
 mod tests {
+    use probecard_probes::record::Param;
+
     use super::*;
     use crate::report::fixture;
     use crate::report::plots::canvas::svg;
@@ -147,6 +170,21 @@ mod tests {
         for text in ["320", "136", "64", "vector results", "cycles for both chains"] {
             assert!(svg.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_round_that_found_half_draws_no_step_of_its_own() {
+        let mut card = fixture::memory().card;
+        let halve = |p: &mut Point| {
+            if let Some(Param::Int(n)) = p.params.get_mut("entries") {
+                *n = (*n / 2).max(8);
+            }
+        };
+        card.points.iter_mut().filter(|p| p.probe == PROBE && p.round == 3).for_each(halve);
+        let all = |summary: &Summary| -> Vec<usize> {
+            CoreWindow::of(summary).unwrap().curves.iter().map(|c| c.points.len()).collect()
+        };
+        assert_eq!(all(&Summary::of(card)), all(&fixture::memory()));
     }
 
     #[test]

@@ -182,7 +182,7 @@ pub(in crate::kernel) const TARGETS: u64 = 16;
 /// For each byte: an indirect jump to the target of that number, which must be below [`TARGETS`].
 /// Every target adds its number; returns the sum.
 ///
-/// The targets lie 32 bytes apart, so that the address is computed and no table is needed.
+/// The targets lie 64 bytes apart, so that the address is computed and no table is needed.
 ///
 /// # Panics
 /// If there is no such target.
@@ -200,19 +200,18 @@ pub(in crate::kernel) fn indirect(targets: &[u8]) -> u64 {
             "2:",
             "movzx {to:e}, byte ptr [{next}]",
             "inc {next}",
-            "shl {to}, 5",
+            "shl {to}, 6",
             "add {to}, {base}",
             "jmp {to}",
             ".p2align 6",
             "4:",
             ".irp t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-            ".p2align 5",
+            ".p2align 6",
             "add {sum}, \\t",
             "dec {count}",
             "jnz 2b",
             "jmp 3f",
             ".endr",
-            ".p2align 5",
             "3:",
             base = out(reg) _,
             to = out(reg) _,

@@ -12,10 +12,10 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::jumps::Forks;
 
-/// Name, words of outcomes a lap, and whether the lines are full: 12, 24 and 60 KiB. Full ones need
-/// about four entries each of a cache of operations, 1500 in all; the largest code has 960 branches,
+/// Name, words of outcomes a lap, and whether the lines are full: 12, 24 and 84 KiB. Full ones need
+/// about four entries each of a cache of operations, 1500 in all; the largest code has 1344 branches,
 /// which the first level of targets still remembers.
-const CODES: [(&str, u64, bool); 3] = [("op_cache", 1, false), ("l1i", 2, true), ("l2", 5, false)];
+const CODES: [(&str, u64, bool); 3] = [("op_cache", 1, false), ("l1i", 2, true), ("l2", 7, false)];
 
 /// Of the round.
 const SHARE: f64 = 0.05;
