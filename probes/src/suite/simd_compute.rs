@@ -152,10 +152,10 @@ macro_rules! subnormal {
     ($id:literal, $summary:literal, $op:literal, $at:literal, $flush:literal) => {{
         const PAIR: &[Derive] = &[
             Derive::Value(
-            selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
+                selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
                 Estimator::Median,
             ),
-        Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
+            Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
         ];
         alu!($id, $summary, Ratio, Lower, Derive::Quotient(Cow::Borrowed(PAIR)))
     }};
@@ -176,23 +176,18 @@ macro_rules! peak {
     };
 }
 
-/// Code that has not run for a while has a slow beginning at any width.
 macro_rules! warm_up {
-    ($id:literal, $summary:literal, $width:literal) => {{
-        const PAIR: &[Derive] = &[
-        Derive::Value(selected!("warm_up" "width" = $width), Estimator::Median),
-        Derive::Value(selected!("warm_up" "width" = "sse"), Estimator::Median),
-        ];
+    ($id:literal, $width:literal) => {
         metric(
             $id,
-            $summary,
+            concat!("until ", $width, " work is at its pace after a millisecond without vectors"),
             Unit::Ns,
             Better::Lower,
             Tier::T4,
             "core-frequency",
-            Derive::Difference(Cow::Borrowed(PAIR)),
+            Derive::Value(selected!("warm_up" "width" = $width), Estimator::Median),
         )
-    }};
+    };
 }
 
 macro_rules! clock {
@@ -223,20 +218,13 @@ const METRICS: &[Metric] = &[
         Gflops, "flop_together" "type" = "f32"),
     peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
         Gflops, "flop_together" "type" = "f64"),
-    alu!(
-        "simd.peak.f32_fma_flops_per_cycle",
+    alu!("simd.peak.f32_fma_flops_per_cycle",
         "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
-        PerCycle,
-        Higher,
-        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))
-    ),
-    alu!(
-        "simd.peak_ratio",
+        PerCycle, Higher,
+        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))),
+    alu!("simd.peak_ratio",
         "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
-        Ratio,
-        Higher,
-        Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))
-    ),
+        Ratio, Higher, Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))),
     flops!("fma" "fused multiply-add" "f32" "scalar"),
     flops!("fma" "fused multiply-add" "f32" "sse"),
     flops!("fma" "fused multiply-add" "f32" "avx"),
@@ -307,61 +295,26 @@ const METRICS: &[Metric] = &[
     gather!("scalar" 1.0 "8"),
     gather!("avx" 0.125 "8"),
     gather!("avx512" 0.0625 "8"),
-    subnormal!(
-        "simd.denormal_ratio",
-        "multiplications with a subnormal result ÷ normal",
-        "mul",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.add_ratio",
-        "additions with a subnormal result ÷ normal",
-        "add",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.fma_ratio",
-        "multiply-adds with a subnormal result ÷ normal",
-        "fma",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.operand_ratio",
-        "multiplications of a subnormal number ÷ normal",
-        "mul",
-        "input",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.flushed_ratio",
+    subnormal!("simd.denormal_ratio", "multiplications with a subnormal result ÷ normal",
+        "mul", "output", "off"),
+    subnormal!("simd.denormal.add_ratio", "additions with a subnormal result ÷ normal",
+        "add", "output", "off"),
+    subnormal!("simd.denormal.fma_ratio", "multiply-adds with a subnormal result ÷ normal",
+        "fma", "output", "off"),
+    subnormal!("simd.denormal.operand_ratio", "multiplications of a subnormal number ÷ normal",
+        "mul", "input", "off"),
+    subnormal!("simd.denormal.flushed_ratio",
         "multiplications with a subnormal result flushed to zero ÷ normal",
-        "mul",
-        "output",
-        "on"
-    ),
-    warm_up!(
-        "simd.warm_up.avx_ns",
-        "until 256-bit work is at its pace after a pause, beyond 128-bit work; 0: at once",
-        "avx"
-    ),
-    warm_up!(
-        "simd.warm_up.avx512_ns",
-        "until 512-bit work is at its pace after a pause, beyond 128-bit work; 0: at once",
-        "avx512"
-    ),
-    clock!(
-        "simd.clock.avx_all_core_ratio",
+        "mul", "output", "on"),
+    warm_up!("simd.warm_up.sse_ns", "sse"),
+    warm_up!("simd.warm_up.avx_ns", "avx"),
+    warm_up!("simd.warm_up.avx512_ns", "avx512"),
+    clock!("simd.clock.avx_all_core_ratio",
         "core clock with all CPUs at 256-bit multiply-adds ÷ this one alone at scalar work",
-        "avx"
-    ),
-    clock!(
-        "simd.clock.avx512_all_core_ratio",
+        "avx"),
+    clock!("simd.clock.avx512_all_core_ratio",
         "core clock with all CPUs at 512-bit multiply-adds ÷ this one alone at scalar work",
-        "avx512"
-    ),
+        "avx512"),
 ];
 
 /// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
@@ -500,9 +453,9 @@ fn arm_of<'k>(
 
 /// Instructions on normal and subnormal numbers, flushed to zero or not.
 fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
-    let results = Assisted::ALL
-        .into_iter()
-        .flat_map(|op| [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false)));
+    let results = Assisted::ALL.into_iter().flat_map(|op| {
+        [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false))
+    });
     let more = [(Tiny::Operand, false), (Tiny::Operand, true), (Tiny::Result, true)];
     let all = results.chain(more.map(|(tiny, flush)| (Assisted::Mul, tiny, flush)));
     let loops: Vec<(Params, RefCell<Assists>)> = all
@@ -537,7 +490,7 @@ const AT_PACE: f64 = 1.25;
 fn warm_up(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
     let timer = bench.timer;
     let loops = widths.iter().filter_map(|&width| {
-        // 128 bits are the yardstick.
+        // With 128 bits for comparison: code that has not run for a while begins slowly anyway.
         let vector = width.name() != "scalar";
         Some((width, vector.then(|| Chains::new(width, Op::Fma, Type::F32, 12))??))
     });
