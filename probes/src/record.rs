@@ -63,8 +63,8 @@ pub struct Point {
     pub unit: Unit,
     /// Accepted samples, raw, in the order they were taken; per operation.
     pub samples: Vec<f64>,
-    /// Operations in one sample.
-    #[serde(default)]
+    /// Operations in one sample; absent from the card where it is one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
     pub ops: u64,
     /// Core clock (two-chain clock) around each sample, or one value where it stood still; empty
     /// where it has no meaning.
@@ -127,6 +127,15 @@ pub struct Disturbances {
 }
 
 /// What is usual is left out of the card.
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_one(ops: &u64) -> bool {
+    *ops == 1
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -278,13 +278,13 @@ impl Bench<'_> {
     }
 }
 
-/// A clock that stood still is one number: half the card would be repetitions of it. The clock is
-/// known to a thousandth.
+/// A clock that stood still is one number: half the card would be repetitions of it. One reading is
+/// known to two thousandths.
 fn condensed(core_ghz: &[f64]) -> Vec<f64> {
     let low = core_ghz.iter().copied().fold(f64::INFINITY, f64::min);
     let high = core_ghz.iter().copied().fold(0.0, f64::max);
     match median(core_ghz) {
-        Some(middle) if high < low * 1.002 => vec![rounded(middle, 4)],
+        Some(middle) if high < low * 1.004 => vec![rounded(middle, 4)],
         _ => core_ghz.iter().map(|&ghz| rounded(ghz, 4)).collect(),
     }
 }

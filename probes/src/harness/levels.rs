@@ -49,9 +49,7 @@ impl Levels {
             l3: measured(L3).or(claimed(3)).filter(|&bytes| bytes > 0),
             // Four times the last cache, or what memory allows as long as it is twice.
             dram: Some((BEYOND * largest).min(memory)).filter(|&bytes| bytes >= 2 * largest),
-            note: unmeasured.then(|| {
-                "levels by the claimed cache sizes: cache-structure has not measured them".into()
-            }),
+            note: unmeasured.then(|| "levels by claimed cache sizes".into()),
         }
     }
 

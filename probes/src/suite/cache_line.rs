@@ -157,7 +157,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let timer = bench.timer;
     let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
-    let distances: Vec<usize> = (1..=32).map(|i| i * 4).chain((9..=32).map(|i| i * 16)).collect();
+    let distances: Vec<usize> = (1..=16).map(|i| i * 8).chain((9..=32).map(|i| i * 16)).collect();
     let mut rows: Vec<Vec<f64>> = vec![Vec::new(); distances.len()];
     let each = bench.share(0.3) / 5;
     let mut added = 0;

@@ -381,7 +381,7 @@ fn point(
     warm(bench, ring, size, share)?;
     // Laying a large ring can take more than the point's share; it is measured all the same.
     let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
-    let (want, most) = if bench.tier == RunTier::Quick { (3, 7) } else { (5, 9) };
+    let (want, most) = if bench.tier == RunTier::Quick { (3, 5) } else { (5, 6) };
     let policy = Policy { want, most, ..Policy::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
     let arm = Arm::new("latency", setting, |loads| ring.walk(loads))

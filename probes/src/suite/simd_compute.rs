@@ -152,10 +152,10 @@ macro_rules! subnormal {
     ($id:literal, $summary:literal, $op:literal, $at:literal, $flush:literal) => {{
         const PAIR: &[Derive] = &[
             Derive::Value(
-                selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
+            selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
                 Estimator::Median,
             ),
-            Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
+        Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
         ];
         alu!($id, $summary, Ratio, Lower, Derive::Quotient(Cow::Borrowed(PAIR)))
     }};
@@ -218,13 +218,20 @@ const METRICS: &[Metric] = &[
         Gflops, "flop_together" "type" = "f32"),
     peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
         Gflops, "flop_together" "type" = "f64"),
-    alu!("simd.peak.f32_fma_flops_per_cycle",
+    alu!(
+        "simd.peak.f32_fma_flops_per_cycle",
         "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
-        PerCycle, Higher,
-        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))),
-    alu!("simd.peak_ratio",
+        PerCycle,
+        Higher,
+        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))
+    ),
+    alu!(
+        "simd.peak_ratio",
         "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
-        Ratio, Higher, Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))),
+        Ratio,
+        Higher,
+        Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))
+    ),
     flops!("fma" "fused multiply-add" "f32" "scalar"),
     flops!("fma" "fused multiply-add" "f32" "sse"),
     flops!("fma" "fused multiply-add" "f32" "avx"),
@@ -295,26 +302,54 @@ const METRICS: &[Metric] = &[
     gather!("scalar" 1.0 "8"),
     gather!("avx" 0.125 "8"),
     gather!("avx512" 0.0625 "8"),
-    subnormal!("simd.denormal_ratio", "multiplications with a subnormal result ÷ normal",
-        "mul", "output", "off"),
-    subnormal!("simd.denormal.add_ratio", "additions with a subnormal result ÷ normal",
-        "add", "output", "off"),
-    subnormal!("simd.denormal.fma_ratio", "multiply-adds with a subnormal result ÷ normal",
-        "fma", "output", "off"),
-    subnormal!("simd.denormal.operand_ratio", "multiplications of a subnormal number ÷ normal",
-        "mul", "input", "off"),
-    subnormal!("simd.denormal.flushed_ratio",
+    subnormal!(
+        "simd.denormal_ratio",
+        "multiplications with a subnormal result ÷ normal",
+        "mul",
+        "output",
+        "off"
+    ),
+    subnormal!(
+        "simd.denormal.add_ratio",
+        "additions with a subnormal result ÷ normal",
+        "add",
+        "output",
+        "off"
+    ),
+    subnormal!(
+        "simd.denormal.fma_ratio",
+        "multiply-adds with a subnormal result ÷ normal",
+        "fma",
+        "output",
+        "off"
+    ),
+    subnormal!(
+        "simd.denormal.operand_ratio",
+        "multiplications of a subnormal number ÷ normal",
+        "mul",
+        "input",
+        "off"
+    ),
+    subnormal!(
+        "simd.denormal.flushed_ratio",
         "multiplications with a subnormal result flushed to zero ÷ normal",
-        "mul", "output", "on"),
+        "mul",
+        "output",
+        "on"
+    ),
     warm_up!("simd.warm_up.sse_ns", "sse"),
     warm_up!("simd.warm_up.avx_ns", "avx"),
     warm_up!("simd.warm_up.avx512_ns", "avx512"),
-    clock!("simd.clock.avx_all_core_ratio",
+    clock!(
+        "simd.clock.avx_all_core_ratio",
         "core clock with all CPUs at 256-bit multiply-adds ÷ this one alone at scalar work",
-        "avx"),
-    clock!("simd.clock.avx512_all_core_ratio",
+        "avx"
+    ),
+    clock!(
+        "simd.clock.avx512_all_core_ratio",
         "core clock with all CPUs at 512-bit multiply-adds ÷ this one alone at scalar work",
-        "avx512"),
+        "avx512"
+    ),
 ];
 
 /// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
@@ -453,9 +488,9 @@ fn arm_of<'k>(
 
 /// Instructions on normal and subnormal numbers, flushed to zero or not.
 fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
-    let results = Assisted::ALL.into_iter().flat_map(|op| {
-        [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false))
-    });
+    let results = Assisted::ALL
+        .into_iter()
+        .flat_map(|op| [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false)));
     let more = [(Tiny::Operand, false), (Tiny::Operand, true), (Tiny::Result, true)];
     let all = results.chain(more.map(|(tiny, flush)| (Assisted::Mul, tiny, flush)));
     let loops: Vec<(Params, RefCell<Assists>)> = all
