@@ -275,6 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn shared_words_are_all_of_the_buffer_and_zero() {
+        let shared = SharedWords::new(3 * SMALL_PAGE, Pages::Small).unwrap();
+        let words = shared.words();
+        assert_eq!((words.len(), words.as_ptr().addr() % SMALL_PAGE), (3 * SMALL_PAGE / 4, 0));
+        let add = |word: &AtomicU32| word.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let sum = || words.iter().map(add).sum::<u32>();
+            let other = scope.spawn(sum);
+            let both = sum() + other.join().unwrap();
+            assert!(both as usize <= words.len(), "each word was 0 once");
+        });
+    }
+
+    #[test]
     fn small_pages_stay_small() {
         let buffer = Buffer::new(8 << 20, Pages::Small).unwrap();
         assert_eq!(buffer.huge_bytes().unwrap(), 0);

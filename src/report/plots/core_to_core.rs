@@ -190,7 +190,10 @@ impl Drawing for CoreToCore {
             c.line((MATRIX + at, TOP), (MATRIX + at, TOP + side), 0.8, VERMILION);
             c.line((MATRIX, TOP + at), (MATRIX + side, TOP + at), 0.8, VERMILION);
         }
-        self.heat.legend(c, (MATRIX, TOP + side + 40.0), 270.0, self.heat.unit().symbol());
+        // The numbers in the cells of a small matrix say all.
+        if self.cpus > 2 {
+            self.heat.legend(c, (MATRIX, TOP + side + 40.0), 270.0, self.heat.unit().symbol());
+        }
         if !self.curves.is_empty() {
             self.draw_distribution(c);
         }

@@ -170,6 +170,10 @@ impl FalseSharing {
         let mut y = TOP + 12.0;
         if let Some(padding) = self.padding.or(self.step) {
             c.text((COLUMN, y), &format!("Pad to {padding:.0} bytes"), BODY.bold());
+            if self.step.is_some_and(|step| padding > step) {
+                y += 18.0;
+                c.text((COLUMN, y), "as lines come with their neighbours", SMALL);
+            }
             y += 30.0;
         }
         c.text((COLUMN, y), "8 and 1024 bytes apart", SMALL.ink(INK).bold());
