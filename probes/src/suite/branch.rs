@@ -199,7 +199,7 @@ const L2_RANDOM: &[(Text, Text)] = &[(text("code"), text("l2")), RANDOM];
 const L2_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("l2")), ALTERNATING];
 
 const fn refill(params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select("refill", params), Estimator::LowerQuartile)
+    Derive::Value(select("refill", params), Estimator::Median)
 }
 
 const RANDOM: (Text, Text) = (text("pattern"), text("random"));

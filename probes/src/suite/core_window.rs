@@ -85,7 +85,7 @@ const FEWEST: u64 = 8;
 const MOST: u64 = 1024;
 
 /// Where samples are taken, from the last number at which the chains overlap by more than half.
-const AROUND: [i64; 9] = [-64, -24, -8, -1, 0, 1, 2, 8, 24];
+const AROUND: [i64; 7] = [-64, -8, 0, 1, 2, 8, 24];
 
 /// Both chains take this many times longer when they hardly overlap.
 const APART: f64 = 1.5;
@@ -122,7 +122,7 @@ fn fillers(bench: &mut Bench<'_>, whole: u64) -> anyhow::Result<()> {
         wait(bench, whole, time / 2)?;
         // A few hundred runs of both chains.
         let sample = Duration::from_micros(60);
-        let policy = Policy { most: 7, sample, ..Policy::structural(time / 2) };
+        let policy = Policy { most: 5, sample, ..Policy::structural(time / 2) };
         let windows = windows(bench, filler)?;
         measure(bench, filler, windows, &policy)?;
     }

@@ -40,7 +40,7 @@ impl Numbers {
 const SHARE: f64 = 0.04;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { want: 9, most: 24, ..Policy::structural(bench.share(SHARE)) };
+    let policy = Policy { want: 7, most: 12, ..Policy::structural(bench.share(SHARE)) };
     let right = Cell::new(true);
     let numbers = [true, false].map(|random| Numbers::new(random, bench.rng.fork()));
     let arms = numbers

@@ -17,7 +17,7 @@ const LEAST: u64 = 4;
 const MOST: u64 = 256;
 
 /// Where samples are taken, from the last depth without a misprediction.
-const AROUND: [i64; 12] = [-24, -16, -8, -4, -2, -1, 0, 1, 2, 4, 8, 24];
+const AROUND: [i64; 10] = [-24, -16, -8, -2, 0, 1, 2, 4, 8, 24];
 
 /// One misprediction among a hundred calls costs more than this share of a call.
 const MORE: f64 = 1.04;
