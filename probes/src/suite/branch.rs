@@ -164,10 +164,12 @@ const fn entries(id: &'static str, summary: &'static str, from: Derive) -> Metri
     metric(id, summary, Unit::Count, Better::Same, Tier::T1, "branch", from)
 }
 
-/// Of 16 targets one is right by chance.
+/// Of 16 targets one is right by chance: 16/15.
+const OF_THE_WRONG: f64 = 1.0667;
+
 const fn indirect(id: &'static str, unit: Unit) -> Metric {
     let summary = "cost of an indirect jump to another place than predicted";
-    branch_metric(id, summary, unit, Derive::Times(16.0 / 15.0, Cow::Borrowed(INDIRECT)))
+    branch_metric(id, summary, unit, Derive::Times(OF_THE_WRONG, Cow::Borrowed(INDIRECT)))
 }
 
 const fn refilled(id: &'static str, summary: &'static str, from: &'static [Derive]) -> Metric {
