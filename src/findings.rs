@@ -14,6 +14,7 @@ mod caches;
 mod coherence;
 mod execution;
 mod memory;
+mod vectors;
 
 pub(crate) use caches::{level_ends, size_ids};
 pub(crate) use memory::{one_core, sentences};
@@ -65,6 +66,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(page_size(card));
     found.extend(memory::find(card, metrics));
     found.extend(coherence::find(card, metrics));
+    found.extend(vectors::find(metrics));
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
     found.extend(execution::find(card, metrics));

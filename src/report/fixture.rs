@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, State, Value};
 mod coherence;
 mod execution;
 mod memory;
+mod simd;
 
 /// Gaps in the noise points of [`summary`].
 pub(crate) const GAPS: usize = 1_206;
@@ -85,6 +86,17 @@ pub(crate) fn cores(cpus: usize) -> Summary {
         vec![false_sharing::PROBE.declaration(), core_to_core::PROBE.declaration()];
     (0..5).for_each(|round| coherence::points(&mut card, round, cpus));
     Summary::of(card)
+/// The Zen 4 guest with its vectors.
+pub(crate) fn vectors() -> Summary {
+    static MADE: LazyLock<Summary> = LazyLock::new(|| {
+        let mut card = memory().card;
+        card.points.extend((0..5).flat_map(simd::points));
+        use probecard_probes::suite::{simd_compute, simd_memory};
+        let declared = [simd_compute::PROBE.declaration(), simd_memory::PROBE.declaration()];
+        card.header.declarations.extend(declared);
+        Summary::of(card)
+    });
+    MADE.clone()
 }
 
 /// A header and nothing else.

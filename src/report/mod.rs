@@ -22,6 +22,8 @@ pub(crate) mod fixture;
 mod ladder;
 mod machine_view;
 mod pairs;
+mod roofline;
+mod vectors;
 
 /// A card with all that is computed from it.
 #[derive(Clone, Debug)]

@@ -20,10 +20,12 @@ mod noise;
 mod numa;
 mod parallelism;
 mod scale;
+mod speed_up;
 mod staircase;
 mod store_forwarding;
 mod theme;
 mod tlb;
+mod vectors;
 
 /// Roboto Regular, for pictures and page.
 pub(super) const REGULAR: &[u8] =
@@ -64,6 +66,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         branch_history::BranchHistory::of(summary).map(|d| d.picture()),
         branch_targets::BranchTargets::of(summary).map(|d| d.picture()),
         core_window::CoreWindow::of(summary).map(|d| d.picture()),
+        vectors::Vectors::of(summary).map(|d| d.picture()),
+        speed_up::SpeedUp::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
@@ -118,12 +122,12 @@ mod tests {
 
     #[test]
     fn each_probe_alone_has_its_own_pictures() {
-        let card = fixture::two_nodes().card;
-        let alone = |probe: &str| {
-            let mut card = card.clone();
+        let alone_of = |mut card: crate::card::Card, probe: &str| {
             card.points.retain(|p| p.probe == probe);
             names(&Summary::of(card))
         };
+        let card = fixture::two_nodes().card;
+        let alone = |probe: &str| alone_of(card.clone(), probe);
         assert_eq!(alone("memory-bandwidth"), ["bandwidth", "bytes_per_cycle"]);
         assert_eq!(alone("loaded-latency"), ["loaded_latency"]);
         assert_eq!(alone("memory-parallelism"), ["parallelism"]);
@@ -133,6 +137,8 @@ mod tests {
         assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
         assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
+        assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
+        assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
     }
 
     /// A run that ends early leaves a point or two of a sweep behind.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::Summary;
 use super::format;
 use super::pairs::{Pair, families};
-use super::{bandwidth, ladder, machine_view};
+use super::{bandwidth, ladder, machine_view, vectors as tables};
 use crate::card::EndState;
 use crate::findings::Severity;
 use crate::metrics::{State, Value};
@@ -14,6 +14,7 @@ use crate::reference;
 mod memory;
 mod rungs;
 mod sheet;
+mod vectors;
 
 use sheet::{Cell, Sheet, Style};
 
@@ -28,6 +29,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     findings(&mut sheet, summary);
     rungs::draw(&mut sheet, summary);
     memory::draw(&mut sheet, summary);
+    vectors::draw(&mut sheet, summary);
     metrics(&mut sheet, summary);
     rest(&mut sheet, summary);
     sheet.finish()
@@ -77,7 +79,11 @@ fn findings(sheet: &mut Sheet, summary: &Summary) {
 fn metrics(sheet: &mut Sheet, summary: &Summary) {
     let key = machine_view::arch_key(&summary.card.header.machine);
     for family in families(&summary.metrics) {
-        let own_line = family.pairs.iter().filter(|p| !bandwidth::in_table(&p.main.id));
+        let in_table = |value: &Value| {
+            bandwidth::in_table(&value.id)
+                || (tables::in_table(&value.id) && value.state != State::Unavailable)
+        };
+        let own_line = family.pairs.iter().filter(|p| !in_table(p.main));
         let (missing, there): (Vec<&Pair<'_>>, Vec<&Pair<'_>>) =
             own_line.partition(|p| p.main.state == State::Unavailable);
         if missing.is_empty() && there.is_empty() {

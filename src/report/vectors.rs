@@ -1,0 +1,150 @@
+//! The vector metrics as tables: what the terminal and the pictures share.
+
+use probecard_probes::probe::Unit;
+
+use crate::metrics::{Metrics, State, Value};
+
+/// Widths as in ids, their names, and bytes of a register; scalar code has one number in it.
+pub(super) const WIDTHS: [(&str, &str, Option<u32>); 4] = [
+    ("scalar", "scalar", None),
+    ("sse", "128 bit", Some(16)),
+    ("avx", "256 bit", Some(32)),
+    ("avx512", "512 bit", Some(64)),
+];
+
+/// An instruction on a type: as in ids, and in words.
+pub(super) struct Instruction {
+    op: &'static str,
+    of: &'static str,
+    pub(super) name: &'static str,
+}
+
+const fn instruction(op: &'static str, of: &'static str, name: &'static str) -> Instruction {
+    Instruction { op, of, name }
+}
+
+/// In the order of the tables.
+pub(super) const INSTRUCTIONS: [Instruction; 12] = [
+    instruction("add", "f32", "add f32"),
+    instruction("mul", "f32", "multiply f32"),
+    instruction("fma", "f32", "multiply-add f32"),
+    instruction("fma_add", "f32", "multiply-add + add f32"),
+    instruction("mul_add", "f32", "multiply + add f32"),
+    instruction("add", "f64", "add f64"),
+    instruction("mul", "f64", "multiply f64"),
+    instruction("fma", "f64", "multiply-add f64"),
+    instruction("fma_add", "f64", "multiply-add + add f64"),
+    instruction("add", "i32", "add i32"),
+    instruction("shuffle", "i32", "shuffle i32"),
+    instruction("gather", "i32", "gather i32"),
+];
+
+/// An instruction at one width.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cost<'a> {
+    /// Cycles from result to result.
+    pub(super) latency: Option<&'a Value>,
+    /// What the rate comes from.
+    rate: Option<&'a Value>,
+    /// Operations for one of its unit.
+    factor: f64,
+}
+
+impl Cost<'_> {
+    /// Operations a cycle: a multiply-add counts two for each number.
+    pub(super) fn operations(&self) -> Option<f64> {
+        let value = self.rate.and_then(believable)?;
+        Some(match self.rate?.unit {
+            Unit::Cycles => self.factor / value,
+            _ => self.factor * value,
+        })
+    }
+
+    /// Whether the rounds agree on the rate.
+    pub(super) fn steady(&self) -> bool {
+        self.rate.is_none_or(|value| value.state == State::Ok)
+    }
+}
+
+fn believable(value: &Value) -> Option<f64> {
+    crate::report::format::believable(value).filter(|v| *v > 0.0)
+}
+
+impl Instruction {
+    /// What it costs at a width.
+    pub(super) fn cost<'a>(&self, metrics: &'a Metrics, width: usize) -> Cost<'a> {
+        let Instruction { op, of, .. } = self;
+        let (width, _, bytes) = WIDTHS[width];
+        let get = |id: String| metrics.get(&id).filter(|value| value.value.is_some());
+        let size = if *of == "f64" { 8 } else { 4 };
+        let lanes = f64::from(bytes.map_or(1, |bytes| bytes / size));
+        let (rate, factor) = if *op == "gather" {
+            (get(format!("simd.gather.{width}.cycles_per_element_cycles")), 1.0)
+        } else if let Some(flops) = get(format!("simd.{op}.{of}.{width}.flops_per_cycle")) {
+            (Some(flops), 1.0)
+        } else {
+            (get(format!("simd.{op}.{of}.{width}.instructions_per_cycle")), lanes)
+        };
+        Cost { latency: get(format!("simd.{op}.{of}.{width}.latency_cycles")), rate, factor }
+    }
+}
+
+/// Kernels as in ids, and in words.
+pub(super) const KERNELS: [(&str, &str); 4] =
+    [("sum", "sum"), ("dot", "dot product"), ("saxpy", "y + a·x"), ("bytesearch", "byte search")];
+
+/// How a kernel goes: as in ids, and in words; all against honest scalar code.
+pub(super) const WAYS: [(&str, &str); 4] =
+    [("naive", "naive"), ("sse", "128 bit"), ("avx", "256 bit"), ("avx512", "512 bit")];
+
+/// Speed against honest scalar code.
+pub(super) fn speed_up<'a>(
+    metrics: &'a Metrics,
+    kernel: &str,
+    way: &str,
+    level: &str,
+) -> Option<&'a Value> {
+    metrics.get(&format!("simd.{kernel}.{way}.{level}_ratio")).filter(|v| v.value.is_some())
+}
+
+/// Whether a metric has its place in a table, and so needs no line of its own.
+pub(super) fn in_table(id: &str) -> bool {
+    let Some(rest) = id.strip_prefix("simd.") else { return false };
+    let parts: Vec<&str> = rest.split('.').collect();
+    match parts[..] {
+        [op, of, _, _] => INSTRUCTIONS.iter().any(|i| i.op == op && i.of == of),
+        ["gather", ..] => true,
+        [kernel, _, _] => KERNELS.iter().any(|k| k.0 == kernel),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn operations_count_numbers_and_twice_for_multiply_adds() {
+        let summary = fixture::vectors();
+        let operations = |name: &str, width| {
+            let instruction = INSTRUCTIONS.iter().find(|i| i.name == name).unwrap();
+            instruction.cost(&summary.metrics, width).operations().unwrap().round()
+        };
+        assert_eq!(operations("add f32", 2), 16.0);
+        assert_eq!(operations("multiply-add f32", 2), 32.0);
+        assert_eq!(operations("multiply-add f64", 3), 16.0);
+        assert_eq!(operations("gather i32", 2), 1.0);
+    }
+
+    #[test]
+    fn every_metric_with_a_place_is_an_instruction_or_a_kernel() {
+        let summary = fixture::vectors();
+        let placed = summary.metrics.0.iter().filter(|v| in_table(&v.id)).count();
+        assert!(placed > 100, "{placed}");
+        for id in ["simd.peak_ratio", "simd.peak.f32_gflops", "simd.denormal_ratio", "tlb.walk_ns"]
+        {
+            assert!(!in_table(id), "{id}");
+        }
+    }
+}
