@@ -107,6 +107,8 @@ fn a_probe_that_ran_says_which_metrics_it_skipped_a_part_for() {
     };
     card.skips.push(skip("2 CPUs for another thing"));
     assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
+    card.skips.push(skip("AVX (n*, x.m*)"));
+    assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
     card.skips.push(skip("a second node for m"));
     assert_eq!(of(&card).reason.unwrap(), "needs a second node for m: there is one");
 }
@@ -345,4 +347,28 @@ fn settings_are_medians_over_the_rounds_of_one_probe() {
     let s = &found[1];
     assert_eq!((s.y, s.low, s.high, s.cycles), (4.0, 3.0, 5.0, Some(8.0)));
     assert!(s.is("width", "avx") && !s.is("width", "sse") && s.int("width").is_none());
+}
+
+#[test]
+fn a_share_of_what_is_published_needs_the_microarchitecture() {
+    let part = Cow::Owned(vec![quartile()]);
+    let id = text("simd.peak.f32_fma_flops_per_cycle");
+    // The blank card is of a Zen 5, for which 64 are published.
+    let mut card = card(
+        Unit::Ratio,
+        Derive::OfPublished(part, id),
+        vec![ns(0, vec![32.0]), ns(1, vec![32.0])],
+    );
+    assert_eq!(of(&card).value, Some(0.5));
+    card.header.machine.cpu.microarchitecture = Default::default();
+    let unknown = of(&card);
+    assert_eq!(unknown.state, State::Unavailable);
+    assert!(unknown.reason.unwrap().contains("nothing is published"));
+}
+
+#[test]
+fn a_need_names_metrics_by_pattern() {
+    assert!(names("AVX-512: simd.*avx512*", "simd.add.f32.avx512.latency_cycles"));
+    assert!(names("a working set in l3 for simd.*.l3_ratio", "simd.sum.avx.l3_ratio"));
+    assert!(!names("AVX-512: simd.*avx512*", "simd.add.f32.avx.latency_cycles"));
 }

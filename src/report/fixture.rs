@@ -86,6 +86,8 @@ pub(crate) fn cores(cpus: usize) -> Summary {
         vec![false_sharing::PROBE.declaration(), core_to_core::PROBE.declaration()];
     (0..5).for_each(|round| coherence::points(&mut card, round, cpus));
     Summary::of(card)
+}
+
 /// The Zen 4 guest with its vectors.
 pub(crate) fn vectors() -> Summary {
     static MADE: LazyLock<Summary> = LazyLock::new(|| {

@@ -428,6 +428,22 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_that_has_enough_waits_for_the_others() {
+        let current = std::cell::Cell::new(0);
+        let first = Arm::new("first", Params::new(), |_| current.set(0));
+        let second = Arm::new("second", Params::new(), |_| current.set(1));
+        // The second one is disturbed for long.
+        let script = |call, ops| {
+            let busy = current.get() == 1 && call < 60;
+            reading(ops as f64, 3.7, if busy { 0.05 } else { 0.0 })
+        };
+        let policy = Policy { want: 3, most: 4, ..policy() };
+        let (points, _) = run(script, &policy, vec![first, second]);
+        assert_eq!(points[0].samples.len(), policy.most);
+        assert!(points[1].samples.len() >= policy.want);
+    }
+
+    #[test]
     fn spaced_samples_cover_the_whole_time() {
         let policy = Policy { spaced: true, time: Duration::from_millis(500), ..policy() };
         let (points, pauses) = run(|_, ops| reading(ops as f64, 3.7, 0.0), &policy, vec![arm("a")]);

@@ -451,7 +451,7 @@ mod tests {
         let mut arrays = arrays();
         for set in [1, 24 << 10, 640 << 10, 1 << 20, 1 << 30] {
             arrays.lay(Kernel::Dot, set);
-            assert!(arrays.second >= arrays.len && arrays.second % 64 == 0);
+            assert!(arrays.second >= arrays.len && arrays.second.is_multiple_of(64));
             assert!(arrays.second + arrays.len <= arrays.buffer.len());
             assert!(!arrays.second.is_power_of_two());
         }

@@ -5,7 +5,7 @@ use super::{Summary, mark};
 use crate::metrics::State;
 use crate::report::bandwidth::LEVELS;
 use crate::report::format;
-use crate::report::vectors::{INSTRUCTIONS, KERNELS, WAYS, WIDTHS, speed_up};
+use crate::report::vectors::{Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up};
 
 const NAME: usize = 23;
 const NUMBER: usize = 7;
@@ -49,9 +49,10 @@ fn with_latency(width: usize) -> bool {
 /// A line for each instruction that was measured.
 fn costs(summary: &Summary, width: usize) -> Vec<Vec<Cell>> {
     let both = with_latency(width);
-    let line = |instruction: &crate::report::vectors::Instruction| {
+    let line = |instruction: &Instruction| {
         let costs = [0, 1, 2, 3].map(|width| instruction.cost(&summary.metrics, width));
-        let any = costs.iter().any(|c| c.latency.is_some() || c.operations().is_some());
+        let shown = |c: &Cost<'_>| c.operations().is_some() || (both && c.latency.is_some());
+        let any = costs.iter().any(shown);
         let mut cells = vec![Cell::left(instruction.name, NAME, Style::Plain)];
         for cost in costs {
             let latency = cost.latency.and_then(|v| v.value).map(format::number);
