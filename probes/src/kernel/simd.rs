@@ -135,9 +135,9 @@ enum Step {
     Count,
     /// Reversal of four lanes.
     Reverse,
-    /// table[x].
+    /// The entry of the table at x.
     Follow,
-    /// table[x] of the last chain, in the last chain; the others stay.
+    /// The same of the last chain alone; the others stay.
     LookUp,
 }
 
