@@ -81,7 +81,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// One node that points to itself, at every other offset across four lines: a chain of loads that all
 /// hit L1 and differ only in what they cross.
 fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    const OFFSETS: u32 = 131;
+    const OFFSETS: u32 = 97;
     let mut ring = Ring::with_capacity(4096, Pages::Small)?;
     let mut offsets: Vec<usize> = (0..OFFSETS as usize).map(|i| i * 2).collect();
     bench.rng.shuffle(&mut offsets);

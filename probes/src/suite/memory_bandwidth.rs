@@ -195,6 +195,8 @@ struct Setting {
     level: Option<Level>,
     /// A point of the curve alone.
     swept: bool,
+    /// Too large for L2.
+    beyond_l2: bool,
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -270,7 +272,9 @@ fn settings(
     top: u64,
 ) -> Vec<Setting> {
     let at = |&(level, bytes): &(Level, u64)| {
-        IN_MEMORY.map(|kernel| Setting { kernel, bytes, level: Some(level), swept: false })
+        let beyond_l2 = level > Level::L2;
+        let (level, swept) = (Some(level), false);
+        IN_MEMORY.map(|kernel| Setting { kernel, bytes, level, swept, beyond_l2 })
     };
     let (large, mut all): (Vec<Setting>, Vec<Setting>) =
         sets.iter().flat_map(at).partition(|setting| setting.bytes > LARGE);
@@ -284,7 +288,8 @@ fn settings(
     let sizes = sweep(top, octaves, bench.round, sets);
     let swept = |&bytes: &u64| {
         let level = levels.level_of(bytes);
-        SWEPT.map(|kernel| Setting { kernel, bytes, level, swept: true })
+        let beyond_l2 = sets.iter().any(|set| set.0 == Level::L2 && bytes > 2 * set.1);
+        SWEPT.map(|kernel| Setting { kernel, bytes, level, swept: true, beyond_l2 })
     };
     let mut curve: Vec<Setting> = sizes.iter().flat_map(swept).collect();
     bench.rng.shuffle(&mut curve);
@@ -318,7 +323,12 @@ fn point(
     let working_set = field.lay(kernel, usize::try_from(bytes)?) as u64;
     let (lap, least) = (field.lap(), field.block());
     let block = if lap < RUN { RUN / lap * lap } else { RUN / least * least };
-    let widths = if kernel.has_widths() { widths } else { &widths[..1] };
+    let widths: Vec<Width> = match widths {
+        [first, ..] if !kernel.has_widths() => vec![*first],
+        // Between L2 and main memory the widths differ no more.
+        [first, .., last] if setting.swept && setting.beyond_l2 => vec![*first, *last],
+        all => all.to_vec(),
+    };
     let memory = level == Some(Level::Dram);
     let (want, most) = match (bench.tier, memory, setting.swept) {
         (RunTier::Quick, true, _) => (3, 5),
