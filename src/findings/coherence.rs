@@ -12,6 +12,8 @@ use crate::report::format;
 const STEP: &str = "false_sharing.step_bytes";
 const PADDING: &str = "false_sharing.safe_padding_bytes";
 const SLOWDOWN: &str = "false_sharing.slowdown_ratio";
+const PAIR: &str = "prefetch.adjacent_line_ratio";
+const OUTER: &str = "prefetch.next_line_ratio";
 const MEDIAN: &str = "core_to_core.median_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
@@ -28,8 +30,11 @@ fn padding(metrics: &Metrics) -> Option<Finding> {
         value.value
     };
     let step = sure(STEP)?;
+    // Where the line beyond the pair comes along as well, it is not pairs that come.
+    let neighbours = sure(OUTER).zip(sure(PAIR)).is_some_and(|(outer, pair)| outer < pair * 1.25);
+    let prefetch = if neighbours { "neighbour" } else { "pair" };
     let safe = match sure(PADDING) {
-        Some(safe) if safe > step => format!(" ({safe:.0} to be safe: pair prefetch seen)"),
+        Some(safe) if safe > step => format!(" ({safe:.0} to be safe: {prefetch} prefetch seen)"),
         _ => String::new(),
     };
     let cost = sure(SLOWDOWN).map_or(String::new(), |ratio| {
@@ -46,8 +51,8 @@ fn moved(card: &Card) -> Option<Finding> {
     let pair = Pair { cpus: (0, 0), claimed: Relation::Unclaimed, visits };
     let shares = shares(&pair).filter(|_| pair.states().len() > 1 || pair.ns() < SIBLINGS_NS)?;
     let text = format!(
-        "false sharing was measured between CPUs that a line took {shares} of {} rounds to cross: its \
-         cost is another one in each state",
+        "while false sharing was measured, a line took {shares} of {} rounds to cross: what it costs \
+         differs with that",
         pair.visits.len()
     );
     Some(Finding::note(text, &[SLOWDOWN]))

@@ -146,13 +146,12 @@ fn pairs(metrics: &Metrics) -> Option<Finding> {
         if both_sides {
             format!(
                 "lines come with their neighbours: after a miss, the line before or behind it costs \
-                 {percent:.0} % of a far one. 128 bytes between what different threads write keep \
-                 most of that apart, 64 do not"
+                 {percent:.0} % of a far one"
             )
         } else {
             format!(
                 "memory comes in pairs of lines: after a miss, the other line of its 128 bytes costs \
-                 {percent:.0} % of a far one. Pad what different threads write to 128 bytes, not 64"
+                 {percent:.0} % of a far one"
             )
         },
         &[PAIRS, OUTER],

@@ -45,9 +45,16 @@ fn headline(metrics: &Metrics) -> Option<Finding> {
         }
         _ => String::new(),
     };
+    let narrower = WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name)| {
+        let (l1_too, dram_too) = (id(width, "l1"), id(width, "dram"));
+        let (l1_too, dram_too) = (believed(metrics, &l1_too)?, believed(metrics, &dram_too)?);
+        (l1_too > l1 / MORE)
+            .then(|| format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
+    });
     let text = format!(
         "{name} makes a sum {l1:.1}× as fast as honest scalar code in L1, and {dram:.1}× in main \
-         memory{naive}"
+         memory{naive}{}",
+        narrower.unwrap_or_default()
     );
     Some(Finding::note(text, &[&near, &far]))
 }
@@ -106,7 +113,7 @@ const SLOWER: f64 = 1.5;
 const MUCH_SLOWER: f64 = 10.0;
 
 fn subnormal(metrics: &Metrics) -> Option<Finding> {
-    let value = metrics.get(SUBNORMAL).filter(|v| v.state != State::Unavailable)?;
+    let value = metrics.get(SUBNORMAL).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
     let times = value.high.filter(|times| *times >= SLOWER)?;
     let text = format!(
         "a multiplication whose result is too small to be a normal number takes up to {times:.1}× \

@@ -24,7 +24,7 @@ const fn instruction(op: &'static str, of: &'static str, name: &'static str) -> 
 }
 
 /// In the order of the tables.
-pub(super) const INSTRUCTIONS: [Instruction; 12] = [
+pub(super) const INSTRUCTIONS: [Instruction; 13] = [
     instruction("add", "f32", "add f32"),
     instruction("mul", "f32", "multiply f32"),
     instruction("fma", "f32", "multiply-add f32"),
@@ -34,6 +34,7 @@ pub(super) const INSTRUCTIONS: [Instruction; 12] = [
     instruction("mul", "f64", "multiply f64"),
     instruction("fma", "f64", "multiply-add f64"),
     instruction("fma_add", "f64", "multiply-add + add f64"),
+    instruction("mul_add", "f64", "multiply + add f64"),
     instruction("add", "i32", "add i32"),
     instruction("shuffle", "i32", "shuffle i32"),
     instruction("gather", "i32", "gather i32"),

@@ -278,13 +278,13 @@ impl Bench<'_> {
     }
 }
 
-/// A clock that stood still is one number: half the card would be repetitions of it. One reading is
-/// known to two thousandths.
+/// A clock that stood still is one number: half the card would be repetitions of it. The middle of
+/// several readings is better than each, which on a busy core may be off by half a hundredth.
 fn condensed(core_ghz: &[f64]) -> Vec<f64> {
     let low = core_ghz.iter().copied().fold(f64::INFINITY, f64::min);
     let high = core_ghz.iter().copied().fold(0.0, f64::max);
     match median(core_ghz) {
-        Some(middle) if high < low * 1.004 => vec![rounded(middle, 4)],
+        Some(middle) if high < low * 1.01 => vec![rounded(middle, 4)],
         _ => core_ghz.iter().map(|&ghz| rounded(ghz, 4)).collect(),
     }
 }
@@ -498,7 +498,7 @@ mod tests {
     #[test]
     fn a_clock_that_stood_still_is_one_number() {
         assert_eq!(condensed(&[3.6941, 3.6939, 3.695]), [3.694]);
-        assert_eq!(condensed(&[3.69, 3.72]), [3.69, 3.72]);
+        assert_eq!(condensed(&[3.69, 3.74]), [3.69, 3.74]);
         assert_eq!(condensed(&[]), [] as [f64; 0]);
     }
 

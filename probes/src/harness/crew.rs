@@ -104,15 +104,19 @@ fn member<H: Hand>(
     see: &mut dyn FnMut(Window),
 ) {
     let hand = hand.map_err(|reason| store(&plan.unable, Some(reason)));
-    gang.meet();
+    let all_here = gang.meet();
     let able = plan.unable.lock().is_ok_and(|reason| reason.is_none());
-    let (Ok(mut hand), true) = (hand, able) else { return };
+    let (Ok(mut hand), true) = (hand, able && all_here) else { return };
     for window in 0..plan.windows {
         hand.begin(window);
-        gang.meet();
-        let share = one_window(plan, window, place == 0, &mut hand);
+        if !gang.meet() {
+            return;
+        }
+        let share = one_window(plan, gang, window, place == 0, &mut hand);
         store(&plan.shares[place], share);
-        gang.meet();
+        if !gang.meet() {
+            return;
+        }
         if place == 0 {
             let shares = plan.shares.iter().filter_map(|share| Some(share.lock().ok()?.clone()));
             see(Window(shares.collect()));
@@ -120,7 +124,13 @@ fn member<H: Hand>(
     }
 }
 
-fn one_window(plan: &Plan<'_>, window: usize, leads: bool, hand: &mut impl Hand) -> Share {
+fn one_window(
+    plan: &Plan<'_>,
+    gang: &Gang,
+    window: usize,
+    leads: bool,
+    hand: &mut impl Hand,
+) -> Share {
     let length = plan.length.as_nanos() as f64;
     let cpu = thread_cpu_ns();
     let start = plan.timer.stamp();
@@ -131,7 +141,7 @@ fn one_window(plan: &Plan<'_>, window: usize, leads: bool, hand: &mut impl Hand)
         if leads && ns >= length {
             plan.over.store(window + 1, Ordering::Relaxed);
         }
-        if plan.over.load(Ordering::Relaxed) > window {
+        if plan.over.load(Ordering::Relaxed) > window || gang.stopped() {
             break ns;
         }
     };

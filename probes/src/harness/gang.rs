@@ -37,9 +37,13 @@ impl Gang {
             let _stop = StopOnDrop(gang);
             for &other in others {
                 let start = move || {
+                    // If this one panics, nobody may wait for it.
+                    let _stop = StopOnPanic(gang);
                     placement::pin(other);
-                    gang.meet();
-                    follow(gang, other);
+                    // If another one cannot be started, there is nothing to follow.
+                    if gang.meet() {
+                        follow(gang, other);
+                    }
                 };
                 std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start)?;
             }
@@ -63,6 +67,16 @@ impl Gang {
     /// Whether the leader is done.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+struct StopOnPanic<'a>(&'a Gang);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -125,6 +139,15 @@ mod tests {
     #[test]
     fn a_gang_of_one_needs_no_one() {
         assert_eq!(Gang::run(0, &[], |_, _| (), |_| 5).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_follower_that_panics_keeps_nobody_waiting() {
+        let ran = std::panic::catch_unwind(|| {
+            let follow = |_: &Gang, cpu| assert_ne!(cpu, 1, "on purpose");
+            Gang::run(0, &[0, 1], follow, |gang| while gang.meet() {})
+        });
+        assert!(ran.is_err());
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub struct Arrays {
     clean: usize,
     sums: Vec<i64>,
     lanes: Lanes,
+    /// Of the last prepared run of y + a·x.
+    factor: f32,
     done: Option<Done>,
     rng: fastrand::Rng,
 }
@@ -154,7 +156,9 @@ impl Arrays {
         let (lanes, done) = (Lanes([0; _]), None);
         let sums = Vec::new();
         let (len, second, at, clean) = (BLOCK, 0, 0, 0);
-        let mut arrays = Arrays { buffer, kernel, len, second, at, clean, sums, lanes, done, rng };
+        let factor = -FACTOR;
+        let mut arrays =
+            Arrays { buffer, kernel, len, second, at, clean, sums, lanes, factor, done, rng };
         arrays.lay(kernel, BLOCK);
         Ok(arrays)
     }
@@ -176,6 +180,7 @@ impl Arrays {
         }
         self.sums = sums((kernel == Kernel::Dot).then_some(self.second / 4));
         (self.kernel, self.at, self.done) = (kernel, 0, None);
+        self.factor = -FACTOR;
         arrays * self.len
     }
 
@@ -204,7 +209,10 @@ impl Arrays {
     /// Gets ready for runs of at least so many elements, outside the timed region.
     pub fn prepare(&mut self, elements: u64) {
         let needle = u64::from_ne_bytes([NEEDLE; 8]);
-        let factor = u64::from(FACTOR.to_bits());
+        // What is added in one run is taken away in the next: the numbers stay small enough to be
+        // exact, however long this goes on.
+        self.factor = -self.factor;
+        let factor = u64::from(self.factor.to_bits());
         self.lanes.0.fill(match self.kernel {
             Kernel::Search => needle,
             Kernel::Saxpy => factor << 32 | factor,
@@ -280,7 +288,7 @@ impl Arrays {
             }
             Kernel::Saxpy => done.probes.iter().try_for_each(|&(offset, before)| {
                 let times = visits(done.from, len, done.blocks, offset);
-                let added = FACTOR * number(offset / 4) as f32 * times as f32;
+                let added = self.factor * number(offset / 4) as f32 * times as f32;
                 let what = format!("the number at {offset} of {len} bytes");
                 verdict(&what, f64::from(self.result(offset)), f64::from(before + added))
             }),
@@ -357,6 +365,19 @@ mod tests {
                     arrays.check().unwrap();
                 }
             }
+        }
+    }
+
+    #[test]
+    fn sums_stay_exact_however_long_it_goes_on() {
+        let mut arrays = arrays();
+        arrays.lay(Kernel::Saxpy, 2 * BLOCK);
+        let way = ways(Kernel::Saxpy).last().unwrap();
+        let laps = (1 << 20) * arrays.lap();
+        for _ in 0..8 {
+            arrays.prepare(laps);
+            arrays.run(way, laps);
+            arrays.check().unwrap();
         }
     }
 

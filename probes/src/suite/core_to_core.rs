@@ -42,17 +42,17 @@ pub const PROBE: Probe = Probe {
     metrics: &[
         one_way(
             "core_to_core.median_ns",
-            "one way of a line between two CPUs, compare-and-swap: the middle one of all pairs",
+            "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
             Estimator::Median,
         ),
         one_way(
             "core_to_core.min_ns",
-            "one way of a line between two CPUs: the nearest pair",
+            "one way of a line between two CPUs: the shortest that any pair was seen at",
             Estimator::Lowest,
         ),
         one_way(
             "core_to_core.max_ns",
-            "one way of a line between two CPUs: the farthest pair",
+            "one way of a line between two CPUs: the longest that any pair was seen at",
             Estimator::Highest,
         ),
         owned("atomics.fetch_add_owned_cycles", Unit::Cycles),

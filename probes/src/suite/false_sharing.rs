@@ -286,9 +286,16 @@ fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<(Vec<Ro
     let Some((mut rows, state)) = sweep(bench, partner, &settings, 0.55)? else {
         return Ok(None);
     };
-    while let Some(offset) = between(&rows) {
+    while let Some(offset) = between(&rows)
+        && !bench.left().is_zero()
+    {
         let setting = Setting { kernel: Kernel::Atomic, offset };
-        let Some((more, _)) = sweep(bench, partner, &[setting], 0.02)? else { break };
+        let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
+        // Of another state it is no part of this curve; without a sample it would be asked for again.
+        let fits = met.max(state) < APART * met.min(state);
+        if !fits || more.iter().all(|row| row.samples.is_empty()) {
+            break;
+        }
         rows.extend(more);
     }
     Ok(Some((rows, state)))

@@ -211,7 +211,7 @@ const VARIANTS: [Variant; 4] = [
         order: Order::Grouped(256 << 10),
         coarse: 2,
     },
-    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential, coarse: 2 },
+    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential, coarse: 4 },
 ];
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {

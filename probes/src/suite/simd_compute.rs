@@ -289,6 +289,10 @@ const METRICS: &[Metric] = &[
     rate!("add" "addition" "f32" "sse"),
     rate!("add" "addition" "f32" "avx"),
     rate!("add" "addition" "f32" "avx512"),
+    rate!("add" "addition" "f64" "scalar"),
+    rate!("add" "addition" "f64" "sse"),
+    rate!("add" "addition" "f64" "avx"),
+    rate!("add" "addition" "f64" "avx512"),
     rate!("add" "addition" "i32" "scalar"),
     rate!("add" "addition" "i32" "sse"),
     rate!("add" "addition" "i32" "avx"),
@@ -297,6 +301,10 @@ const METRICS: &[Metric] = &[
     rate!("mul" "multiplication" "f32" "sse"),
     rate!("mul" "multiplication" "f32" "avx"),
     rate!("mul" "multiplication" "f32" "avx512"),
+    rate!("mul" "multiplication" "f64" "scalar"),
+    rate!("mul" "multiplication" "f64" "sse"),
+    rate!("mul" "multiplication" "f64" "avx"),
+    rate!("mul" "multiplication" "f64" "avx512"),
     rate!("shuffle" "shuffle within 128 bits" "i32" "sse"),
     rate!("shuffle" "shuffle within 128 bits" "i32" "avx"),
     rate!("shuffle" "shuffle within 128 bits" "i32" "avx512"),
@@ -358,7 +366,7 @@ const CURVE: [u64; 6] = [1, 2, 4, 8, 12, 24];
 /// One chain for the latency, and more than two ports at five cycles can use, or four at one cycle
 /// in general registers.
 const USUAL: [u64; 3] = [1, 8, 12];
-const LATENCY: [u64; 1] = [1];
+const DOUBLE: [u64; 2] = [1, 12];
 const MIXED: [u64; 1] = [Op::OWN_CHAINS];
 const GATHERS: [u64; 2] = [1, 8];
 
@@ -371,10 +379,10 @@ const GROUPS: [(Op, Type, &[u64]); 13] = [
     (Op::MulAdd, Type::F32, &MIXED),
     (Op::MulAdd, Type::F64, &MIXED),
     (Op::Add, Type::F32, &USUAL),
-    (Op::Add, Type::F64, &LATENCY),
+    (Op::Add, Type::F64, &DOUBLE),
     (Op::Add, Type::I32, &USUAL),
     (Op::Mul, Type::F32, &USUAL),
-    (Op::Mul, Type::F64, &LATENCY),
+    (Op::Mul, Type::F64, &DOUBLE),
     (Op::Shuffle, Type::I32, &USUAL),
     (Op::Gather, Type::I32, &GATHERS),
 ];
@@ -609,11 +617,7 @@ fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
     let seen = match crew::windows((bench.cpu, &others), &bench.timer, plan, hire) {
         Ok(seen) => seen,
         Err(reason) => {
-            return bench.skip(Unmet {
-                need: format!("{} threads: simd.peak.*_all_threads_gflops", others.len() + 1),
-                reason,
-                remedy: "raise the limits on threads (ulimit -u, pids.max)".into(),
-            });
+            return few_threads(bench, "simd.peak.*_all_threads_gflops", reason);
         }
     };
     for (of, windows) in types.into_iter().zip(seen.chunks(WINDOWS)) {
@@ -675,13 +679,26 @@ fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()>
         };
         let Some(mut chains) = work() else { continue };
         let lead = |_: &Gang| clock_under(&timer, time, || chains.run(WORK));
-        let together = Gang::run(bench.cpu, &others, follow, lead)?;
+        let together = match Gang::run(bench.cpu, &others, follow, lead) {
+            Ok(together) => together,
+            Err(error) => return few_threads(bench, "simd.clock.*", error.to_string()),
+        };
         let ratio = together.zip(alone).map(|(t, a)| t / a);
         let labels = params([("width", width.name().into())]);
         let ratio = ratio.into_iter().collect();
         bench.record("clock_together_ratio", labels, Unit::Ratio, ratio)?;
     }
     Ok(())
+}
+
+/// Without a thread on every CPU, these metrics stay empty.
+fn few_threads(bench: &mut Bench<'_>, metrics: &str, reason: String) -> anyhow::Result<()> {
+    let threads = others(bench).len() + 1;
+    bench.skip(Unmet {
+        need: format!("{threads} threads: {metrics}"),
+        reason,
+        remedy: "raise the limits on threads (ulimit -u, pids.max)".into(),
+    })
 }
 
 /// The median clock in the second half of a stretch of work. It is read right after the work: the

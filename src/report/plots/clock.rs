@@ -1,14 +1,17 @@
-//! The core clock over time after idle: how long a thread must run before it runs at speed.
+//! The core clock over time after idle: how long a thread must run before it runs at speed; and what
+//! wide vectors and busy neighbours leave of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use plotters::backend::DrawingBackend;
 use probecard_probes::probe::{Select, Unit, text};
+use probecard_probes::record::Param;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, decades, round_ticks};
-use super::theme::{Align, BLUE, BLUE_PALE, INK, MUTED, SMALL, VERMILION};
+use super::theme::{Align, BLUE, BLUE_PALE, GREEN, INK, MUTED, SMALL, VERMILION};
 use super::{Picture, picture};
 use crate::metrics::{self, CurvePoint};
 use crate::report::{Summary, format};
@@ -17,27 +20,56 @@ const HEIGHT: f64 = 430.0;
 const TOP: f64 = 100.0;
 const BOTTOM: f64 = 362.0;
 const LEFT_EDGE: f64 = 86.0;
-const RIGHT_EDGE: f64 = 876.0;
-const TITLE: &str = "The core clock after idle";
+const RIGHT_EDGE: f64 = 600.0;
+/// Where the bars under load begin, and where the longest one may end.
+const BARS: (f64, f64) = (706.0, 822.0);
+const TITLE: &str = "The core clock after idle, and under load";
+const AFTER_IDLE: &str = "core_ghz_after_idle";
+const TIME: &str = "after_idle_us";
 
 /// The data of the picture.
 pub(super) struct Clock {
     points: Vec<CurvePoint>,
     settled_ghz: Option<f64>,
     settle_us: Option<f64>,
+    loads: Vec<Load>,
     machine: String,
+}
+
+/// The clock under one kind of work.
+struct Load {
+    name: &'static str,
+    one_ghz: Option<f64>,
+    all_ghz: Option<f64>,
 }
 
 impl Clock {
     /// `None` when the card does not follow the clock.
     pub(super) fn of(summary: &Summary) -> Option<Clock> {
-        let select = Select { quantity: text("core_ghz_after_idle"), params: Cow::Borrowed(&[]) };
-        let mut points = metrics::curve(&summary.card, &select, "after_idle_us");
-        points.retain(|p| p.x > 0.0 && p.low.is_finite() && p.high.is_finite());
+        let select = Select { quantity: text(AFTER_IDLE), params: Cow::Borrowed(&[]) };
+        let mut points = metrics::curve(&summary.card, &select, TIME);
+        let rounds = rounds(summary);
+        let most = rounds.values().copied().max().unwrap_or(0);
+        // What one round alone has seen may be an interruption.
+        points.retain(|p| {
+            let seen = rounds.get(&(p.x as i64)).copied().unwrap_or(0);
+            p.x > 0.0 && p.low.is_finite() && p.high.is_finite() && (seen > 1 || most == 1)
+        });
         let metric = |id: &str| summary.metrics.get(id).and_then(format::believable);
+        let settled_ghz = metric("clock.core_ghz");
+        let load = |name, one: Option<f64>, all: &str| {
+            let ghz = |ratio: Option<f64>| Some(ratio? * settled_ghz?);
+            Load { name, one_ghz: ghz(one), all_ghz: ghz(metric(all)) }
+        };
+        let loads = vec![
+            load("scalar", Some(1.0), "clock.all_core_ratio"),
+            load("256 bit", metric("clock.avx_ratio"), "simd.clock.avx_all_core_ratio"),
+            load("512 bit", metric("clock.avx512_ratio"), "simd.clock.avx512_all_core_ratio"),
+        ];
         (points.len() > 1).then(|| Clock {
             points,
-            settled_ghz: metric("clock.core_ghz"),
+            settled_ghz,
+            loads,
             settle_us: metric("clock.settle_ms").map(|ms| ms * 1e3).filter(|us| *us > 0.0),
             machine: summary.card.header.machine.title(),
         })
@@ -46,7 +78,8 @@ impl Clock {
     pub(super) fn picture(&self) -> Picture {
         let caption = "The clock of the core, measured by two chains of dependent instructions, \
                        from the moment a sleeping thread wakes. The pale band is the spread \
-                       between rounds. The vertical axis does not start at zero.";
+                       between rounds. The vertical axis does not start at zero. At the right the settled \
+                       clock under scalar and vector work, on one CPU and on all of them at once.";
         picture("clock", TITLE, caption.to_owned(), self)
     }
 
@@ -95,10 +128,48 @@ impl Drawing for Clock {
         c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
         self.draw_settled(c, &frame);
         frame.curve(c, self.points.iter().map(|p| (p.x, p.y)), 2.6, BLUE);
+        self.draw_loads(c);
     }
 }
 
+/// In how many rounds each time was seen.
+fn rounds(summary: &Summary) -> BTreeMap<i64, usize> {
+    let mut rounds = BTreeMap::new();
+    for point in summary.card.points.iter().filter(|p| p.quantity == AFTER_IDLE) {
+        if let Some(Param::Int(us)) = point.params.get(TIME) {
+            *rounds.entry(*us).or_default() += usize::from(!point.samples.is_empty());
+        }
+    }
+    rounds
+}
+
 impl Clock {
+    /// A bar for one CPU and one for all, by the width of the work.
+    fn draw_loads<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+        let all = self.loads.iter().flat_map(|load| [load.one_ghz, load.all_ghz]).flatten();
+        let most = all.fold(0.0, f64::max);
+        if most <= 0.0 {
+            return;
+        }
+        let unit = (BARS.1 - BARS.0) / most;
+        let mut y = TOP + 24.0;
+        c.text((BARS.0, TOP - 6.0), "one CPU", SMALL.ink(BLUE).bold());
+        c.text((BARS.0 + 62.0, TOP - 6.0), "all CPUs", SMALL.ink(GREEN).bold());
+        for load in &self.loads {
+            c.text((BARS.0 - 10.0, y + 22.0), load.name, SMALL.ink(INK).align(Align::Right));
+            for (ghz, ink) in [(load.one_ghz, BLUE), (load.all_ghz, GREEN)] {
+                if let Some(ghz) = ghz {
+                    let end = BARS.0 + ghz * unit;
+                    c.rect((BARS.0, y), (end, y + 16.0), ink);
+                    c.text((end + 6.0, y + 13.0), &format::quoted(ghz, Unit::Ghz), SMALL);
+                }
+                y += 19.0;
+            }
+            y += 22.0;
+        }
+        c.line((BARS.0, TOP), (BARS.0, BOTTOM), 1.0, MUTED);
+    }
+
     /// The settled clock as a level, the time it took as a mark on the time axis.
     fn draw_settled<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
         if let Some(ghz) = self.settled_ghz {

@@ -148,7 +148,7 @@ impl Drawing for FalseSharing {
         if let Some(step) = self.step {
             let at = frame.x.at(step);
             c.dashes((at, TOP), (at, BOTTOM), 1.4, VERMILION);
-            let text = format!("nothing left from {step:.0} bytes on");
+            let text = format!("no cost from {step:.0} bytes on");
             c.tag((at + 8.0, TOP + 16.0), &text, SMALL.ink(VERMILION));
         }
         for curve in &self.curves {

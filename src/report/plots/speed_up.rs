@@ -147,7 +147,7 @@ impl Drawing for SpeedUp {
         heading(c, TITLE, &self.machine);
         if self.has_model() {
             c.diamond((LEFT + 8.0, 78.0), 5.5, INK);
-            let text = "by the measured arithmetic and bandwidths";
+            let text = "roofline of the measured arithmetic and bandwidths";
             c.text((LEFT + 22.0, 82.0), text, SMALL);
         }
         let (x, y) = self.ticks();

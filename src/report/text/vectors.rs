@@ -14,22 +14,23 @@ const WAY: usize = 9;
 const LEVEL: usize = 8;
 
 pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
-    let costs = costs(summary, sheet.width());
+    let both = with_latency(sheet.width());
+    let costs = costs(summary, if both { Shown::Both } else { Shown::Rate });
     let gains = gains(summary);
     if costs.is_empty() && gains.is_empty() {
         return;
     }
     sheet.heading("Vectors");
     if !costs.is_empty() {
-        let what = "Operations completed in a core cycle, and where there is room before them the \
-                    cycles from result to result; a multiply-add counts two.";
-        sheet.wrapped("", what, Style::Dim);
-        let both = with_latency(sheet.width());
-        let width = if both { NUMBER } else { 0 } + NUMBER;
-        let mut head = vec![Cell::left("", NAME, Style::Dim)];
-        head.extend(WIDTHS.iter().map(|(_, name, _)| Cell::right(name, width, Style::Dim)));
-        sheet.row(&head);
-        costs.iter().for_each(|row| sheet.row(row));
+        let rates = "perations completed in a core cycle; a multiply-add counts two";
+        if both {
+            let what = format!("Cycles from result to result, and o{rates}.");
+            table(sheet, &what, NUMBER * 2, &costs);
+        } else {
+            table(sheet, &format!("O{rates}:"), NUMBER, &costs);
+            let latencies = self::costs(summary, Shown::Latency);
+            table(sheet, "Cycles from result to result:", NUMBER, &latencies);
+        }
     }
     if !gains.is_empty() {
         let what = "Speed against honest scalar code, by where the arrays are:";
@@ -46,19 +47,41 @@ fn with_latency(width: usize) -> bool {
     width > NAME + WIDTHS.len() * 2 * (NUMBER + 1)
 }
 
+/// A table with a column for each width.
+fn table(sheet: &mut Sheet, what: &str, width: usize, rows: &[Vec<Cell>]) {
+    sheet.wrapped("", what, Style::Dim);
+    let mut head = vec![Cell::left("", NAME, Style::Dim)];
+    head.extend(WIDTHS.iter().map(|(_, name, _)| Cell::right(name, width, Style::Dim)));
+    sheet.row(&head);
+    rows.iter().for_each(|row| sheet.row(row));
+}
+
+/// What a line says of an instruction.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    Latency,
+    Rate,
+    Both,
+}
+
 /// A line for each instruction that was measured.
-fn costs(summary: &Summary, width: usize) -> Vec<Vec<Cell>> {
-    let both = with_latency(width);
+fn costs(summary: &Summary, shown: Shown) -> Vec<Vec<Cell>> {
     let line = |instruction: &Instruction| {
         let costs = [0, 1, 2, 3].map(|width| instruction.cost(&summary.metrics, width));
-        let shown = |c: &Cost<'_>| c.operations().is_some() || (both && c.latency.is_some());
-        let any = costs.iter().any(shown);
+        let has = |c: &Cost<'_>| {
+            (shown != Shown::Latency && c.operations().is_some())
+                || (shown != Shown::Rate && c.latency.is_some())
+        };
+        let any = costs.iter().any(has);
         let mut cells = vec![Cell::left(instruction.name, NAME, Style::Plain)];
         for cost in costs {
             let latency = cost.latency.and_then(|v| v.value).map(format::number);
-            if both {
-                let text = latency.unwrap_or_default();
-                cells.push(Cell::right(&text, NUMBER - 1, Style::Plain));
+            if shown != Shown::Rate {
+                let width = if shown == Shown::Both { NUMBER - 1 } else { NUMBER };
+                cells.push(Cell::right(&latency.unwrap_or_default(), width, Style::Plain));
+            }
+            if shown == Shown::Latency {
+                continue;
             }
             let rate = cost.operations().map(format::number).unwrap_or_default();
             let (text, style) = match cost.steady() {
@@ -113,6 +136,19 @@ mod tests {
         }
         assert!(!text.contains("simd.add.f32.avx.latency_cycles"), "{text}");
         assert!(text.contains("simd.peak.f32_gflops"), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_sheet_has_the_latencies_in_a_table_of_their_own() {
+        let text = card(&fixture::vectors(), 80, false);
+        let (_, latencies) = text.split_once("Cycles from result to result:").unwrap();
+        let row = latencies.lines().find(|l| l.contains("multiply-add f32")).unwrap();
+        assert_eq!(
+            row.split_whitespace().skip(2).filter(|w| w.starts_with('4')).count(),
+            4,
+            "{row}"
+        );
+        assert!(!card(&fixture::vectors(), 120, false).contains("to result:"));
     }
 
     #[test]

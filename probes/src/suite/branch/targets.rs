@@ -30,7 +30,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE) / count) };
     for (spacing, all) in GRID {
         for &jumps in all {
-            // A mapping of its own: no jump is where another one was learned.
+            // A mapping of its own, and the blocks in another order.
             let mut chain = Chain::new(jumps, spacing, &mut bench.rng)?;
             let setting =
                 params([("spacing", (spacing as u64).into()), ("jumps", (jumps as u64).into())]);
