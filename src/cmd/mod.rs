@@ -55,6 +55,7 @@ enum Command {
 
 /// Parses the command line and runs the subcommand.
 pub fn main() -> ExitCode {
+    probecard_probes::sys::process::keep_one_heap();
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => run::run(&cli.run),

@@ -267,15 +267,25 @@ fn walks(bench: &mut Bench<'_>, bytes: usize, pages: Pages) -> anyhow::Result<()
         Pages::Small => ("4k", PAGES_OF_A_LINE),
         Pages::Huge => ("2m", 1),
     };
-    let buffer = Buffer::untouched(bytes * apart, pages);
-    let mut ring = Ring::over(buffer.with_context(|| {
-        format!("cannot reserve {} of address space", human_bytes((bytes * apart) as u64))
-    })?);
+    let (buffer, apart, crowded) = match Buffer::untouched(bytes * apart, pages) {
+        Ok(buffer) => (buffer, apart, None),
+        Err(e) => {
+            let wanted = human_bytes((bytes * apart) as u64);
+            let note = format!("pages side by side: {wanted} of address space: {e}");
+            let buffer = Buffer::untouched(bytes, pages);
+            (
+                buffer.with_context(|| format!("cannot map {}", human_bytes(bytes as u64)))?,
+                1,
+                Some(note),
+            )
+        }
+    };
+    let mut ring = Ring::over(buffer);
     let at = visits(bytes / SMALL_PAGE, apart, &mut bench.rng).map(|lines| {
         ring.link(&lines);
         ring.position()
     });
-    let note = backing::note(ring.buffer());
+    let note = crowded.or(backing::note(ring.buffer()));
     let (ring, at) = (RefCell::new(ring), at.map(Cell::new));
     let arm = |i: usize| {
         let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
