@@ -66,7 +66,7 @@ pub const PROBE: Probe = Probe {
             "atomic additions of all CPUs to one line, together",
             Unit::Gops,
             Better::Higher,
-            Tier::T3,
+            Tier::T4,
             FAMILY,
             Derive::Rate(1.0, Cow::Borrowed(CONTENDED)),
         ),
@@ -93,7 +93,7 @@ const CONTENDED: &[Derive] = &[Derive::Value(select("contended", ALL_CPUS), Esti
 
 const fn one_way(id: &'static str, summary: &'static str, which: Estimator) -> Metric {
     let from = Derive::Value(select("one_way", CAS), which);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T3, FAMILY, from)
+    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
 }
 
 const fn fetch_add(
@@ -112,11 +112,11 @@ const fn owned(id: &'static str, unit: Unit) -> Metric {
 }
 
 const fn remote(id: &'static str, unit: Unit) -> Metric {
-    fetch_add(id, "atomic addition to a line that another CPU changed last", unit, Tier::T3, REMOTE)
+    fetch_add(id, "atomic addition to a line that another CPU changed last", unit, Tier::T4, REMOTE)
 }
 
 const fn shared(id: &'static str, unit: Unit) -> Metric {
-    fetch_add(id, "atomic addition to a line that both CPUs have read", unit, Tier::T3, SHARED)
+    fetch_add(id, "atomic addition to a line that both CPUs have read", unit, Tier::T4, SHARED)
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {

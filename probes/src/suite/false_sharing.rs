@@ -50,7 +50,7 @@ pub const PROBE: Probe = Probe {
             "atomic additions of two CPUs, 8 bytes apart ÷ 1024 bytes apart",
             Unit::Ratio,
             Better::Lower,
-            Tier::T3,
+            Tier::T4,
             "core-to-core",
             Derive::Quotient(Cow::Borrowed(SLOWDOWN)),
         ),

@@ -325,8 +325,11 @@ fn point(
     let block = if lap < RUN { RUN / lap * lap } else { RUN / least * least };
     let widths: Vec<Width> = match widths {
         [first, ..] if !kernel.has_widths() => vec![*first],
-        // Between L2 and main memory the widths differ no more.
-        [first, .., last] if setting.swept && setting.beyond_l2 => vec![*first, *last],
+        // Between L2 and main memory the widths hardly differ: every other one, in each round.
+        all if setting.swept && setting.beyond_l2 => {
+            let first = bench.round as usize % all.len().min(2);
+            all.iter().copied().skip(first).step_by(2).collect()
+        }
         all => all.to_vec(),
     };
     let memory = level == Some(Level::Dram);
