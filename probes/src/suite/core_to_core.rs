@@ -13,7 +13,7 @@
 //! the chip, more between sockets.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
@@ -347,6 +347,7 @@ fn matrix(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     let visits: Vec<(usize, usize)> = pairs.repeat(repeats);
     let (began, time) = (bench.meter.elapsed(), bench.left());
     let mut seen: Vec<((usize, usize), Visit)> = Vec::with_capacity(visits.len());
+    let mut refused: Vec<((usize, usize), String)> = Vec::new();
     for (i, &pair) in visits.iter().enumerate() {
         if few {
             let due = time.mul_f64(i as f64 / visits.len() as f64);
@@ -360,14 +361,11 @@ fn matrix(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         bench.check(!lost, || format!("{}: CPUs {} and {}", ping_pong::WRONG, pair.0, pair.1))?;
         match visit {
             Ok(visit) => seen.push((pair, visit)),
-            Err(reason) => {
-                let need = format!("CPUs {} and {} to hand a line over", pair.0, pair.1);
-                let remedy = "give the process whole CPUs and threads (cpuset, ulimit -u)".into();
-                bench.skip(Unmet { need, reason, remedy })?;
-            }
+            Err(reason) => refused.push((pair, reason)),
         }
     }
     placement::pin(bench.cpu);
+    left_out(bench, cpus.len(), &seen, &refused)?;
     for how in HandOver::ALL {
         for (from, to) in rows(&seen) {
             let point = row(bench, how, from, &to);
@@ -384,6 +382,36 @@ fn matrix(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
             ]);
             bench.record("line", labels, Unit::Ns, ns.clone())?;
         }
+    }
+    Ok(())
+}
+
+/// Says which pairs are missing, and why.
+fn left_out(
+    bench: &mut Bench<'_>,
+    cpus: usize,
+    seen: &[((usize, usize), Visit)],
+    refused: &[((usize, usize), String)],
+) -> anyhow::Result<()> {
+    if let Some(((a, b), reason)) = refused.first() {
+        bench.skip(Unmet {
+            need: "pairs of CPUs that hand a line over".into(),
+            reason: format!(
+                "{} visits failed, the first to CPUs {a} and {b}: {reason}",
+                refused.len()
+            ),
+            remedy: "give the process whole CPUs and threads (cpuset, ulimit -u)".into(),
+        })?;
+    }
+    let visited = seen.iter().map(|visit| visit.0).collect::<BTreeSet<_>>().len();
+    let all = cpus * (cpus - 1) / 2;
+    // The other rounds look at other pairs, and say no more than this one.
+    if visited < all && refused.is_empty() && bench.round == 0 {
+        bench.skip(Unmet {
+            need: "time for every pair of CPUs".into(),
+            reason: format!("a round visits {visited} of {all}, each round others"),
+            remedy: "give the run more time (--tier thorough or --budget)".into(),
+        })?;
     }
     Ok(())
 }
@@ -410,9 +438,12 @@ fn row(bench: &Bench<'_>, how: HandOver, from: usize, to: &[(usize, &Visit)]) ->
     ]);
     let samples = timed.into_iter().map(|(_, ns)| ns).collect();
     let nivcsw = to.iter().map(|(_, visit)| visit.switches).sum();
+    // A visit is the median of many bursts: one interruption does not move it.
+    let interrupted = to.iter().filter(|(_, visit)| visit.switches > 0).count();
+    let state = if 2 * interrupted > to.len() { PointState::Noisy } else { PointState::Ok };
     Point {
         disturbances: Disturbances { nivcsw, ..Disturbances::default() },
-        ..bench.point("one_way", labels, Unit::Ns, samples, PointState::Ok)
+        ..bench.point("one_way", labels, Unit::Ns, samples, state)
     }
 }
 
