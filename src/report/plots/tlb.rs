@@ -170,13 +170,13 @@ impl Tlb {
     fn shade<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
         let find = |ink: Ink| self.curves.iter().find(|curve| curve.ink == ink);
         let (Some(small), Some(control)) = (find(VERMILION), find(GREEN)) else { return };
-        let both: Vec<(f64, f64, f64)> = small
-            .points
-            .iter()
-            .filter_map(|p| Some((p.0, p.1, control.points.iter().find(|q| q.0 == p.0)?.1)))
-            .collect();
-        let upper = both.iter().map(|p| frame.place((p.0, p.1)));
-        let lower = both.iter().rev().map(|p| frame.place((p.0, p.2)));
+        // The control has fewer points; each curve is followed at its own.
+        let ends = |points: &[(f64, f64)]| Some((points.first()?.0, points.last()?.0));
+        let (Some(a), Some(b)) = (ends(&small.points), ends(&control.points)) else { return };
+        let common = a.0.max(b.0)..=a.1.min(b.1);
+        let inside = |p: &&(f64, f64)| common.contains(&p.0);
+        let upper = small.points.iter().filter(inside).map(|p| frame.place(*p));
+        let lower = control.points.iter().rev().filter(inside).map(|p| frame.place(*p));
         let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
         if outline.len() > 3 {
             c.polygon(&outline, BAND, 1.0);
