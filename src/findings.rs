@@ -75,6 +75,12 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
+/// The number, unless two methods disagree on it.
+fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
+    let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
+    value.value.filter(|v| v.is_finite() && *v > 0.0)
+}
+
 /// Wrong answers, and probes that did not come to their end.
 fn failures(card: &Card) -> Vec<Finding> {
     let mut by_probe: BTreeMap<&str, Vec<&Fail>> = BTreeMap::new();

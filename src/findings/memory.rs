@@ -3,9 +3,9 @@
 
 use probecard_probes::machine::human_bytes;
 
-use super::Finding;
+use super::{Finding, believed};
 use crate::card::Card;
-use crate::metrics::{self, Metrics, Setting, State};
+use crate::metrics::{self, Metrics, Setting};
 
 const LINE: f64 = 64.0;
 const STREAM: &str = "memory.bandwidth.read.dram_gbs";
@@ -35,12 +35,6 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 /// What several metrics of the memory system say together, and contradicts no claim.
 pub(crate) fn sentences(card: &Card, metrics: &Metrics) -> Vec<String> {
     [page_walks(metrics), nodes(card, metrics)].into_iter().flatten().collect()
-}
-
-/// The number, unless two methods disagree on it.
-fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
-    let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
-    value.value.filter(|v| v.is_finite() && *v > 0.0)
 }
 
 /// All threads must get this much more than one for one to have left something over.
@@ -252,6 +246,7 @@ mod tests {
     use super::super::Severity;
     use super::super::tests::value;
     use super::*;
+    use crate::metrics::State;
     use crate::report::fixture;
 
     fn gbs(id: &str, number: f64) -> crate::metrics::Value {

@@ -1,6 +1,6 @@
 //! What vectors give, where that ends, and what they cost besides.
 
-use super::Finding;
+use super::{Finding, believed};
 use crate::metrics::{Metrics, State};
 
 /// The instruction sets that have speed-ups, widest first.
@@ -19,12 +19,6 @@ pub(super) fn find(metrics: &Metrics) -> Vec<Finding> {
     found.extend(WIDTHS.iter().filter_map(|(width, _)| clock(metrics, width)));
     found.extend(WIDTHS.iter().filter_map(|(width, _)| warm_up(metrics, width)));
     found
-}
-
-/// The number, unless two methods disagree on it.
-fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
-    let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
-    value.value.filter(|v| v.is_finite() && *v > 0.0)
 }
 
 /// The number, if the rounds agree.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::clock::Timer;
 use super::gang::Gang;
+use crate::record::{Disturbances, PointState};
 use crate::sys::time::thread_cpu_ns;
 
 /// What one thread of a crew does. It is made by the thread itself, so that its memory is first
@@ -47,6 +48,21 @@ impl Window {
     pub fn lost(&self) -> f64 {
         let sum = |get: fn(&Share) -> f64| self.0.iter().map(get).sum::<f64>();
         sum(|share| share.lost) / sum(|share| share.ns)
+    }
+}
+
+/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
+pub const MOST_LOST: f64 = 0.02;
+
+/// The windows that ran undisturbed, or all of them if too few did, and what becomes of their point.
+pub fn undisturbed(windows: &[Window]) -> (Vec<&Window>, PointState, Disturbances) {
+    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
+    let rejected = (windows.len() - kept.len()) as u64;
+    let disturbances = Disturbances { rejected, ..Disturbances::default() };
+    if kept.len() * 2 > windows.len() {
+        (kept, PointState::Ok, disturbances)
+    } else {
+        (windows.iter().collect(), PointState::Noisy, disturbances)
     }
 }
 
@@ -210,6 +226,18 @@ mod tests {
         let window = Window(vec![share(100, 1.0), share(30, 0.0)]);
         assert!((window.rate() - 13.0).abs() < 1e-9);
         assert!((window.lost() - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn disturbed_windows_are_set_aside_unless_most_are() {
+        let window = |lost| Window(vec![Share { amount: 1, ns: 100.0, lost, wrong: None }]);
+        let one = [window(0.0), window(50.0), window(1.0)];
+        let (kept, state, disturbances) = undisturbed(&one);
+        assert_eq!(kept, [&one[0], &one[2]]);
+        assert_eq!((state, disturbances.rejected), (PointState::Ok, 1));
+        let most = [window(50.0), window(0.0), window(50.0)];
+        let (kept, state, disturbances) = undisturbed(&most);
+        assert_eq!((kept.len(), state, disturbances.rejected), (3, PointState::Noisy, 2));
     }
 
     #[test]

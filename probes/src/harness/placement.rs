@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::clock::{self, Timer};
 use crate::kernel::timer::gaps;
 use crate::machine::Machine;
+use crate::probe::Unmet;
 
 /// CPUs that are looked at before one is chosen; more would cost more time than it is worth.
 const MOST_CANDIDATES: usize = 16;
@@ -19,6 +20,15 @@ pub fn pin(cpu: usize) -> bool {
 /// Those of the CPUs that the calling thread can be pinned to; it is on the last of them afterwards.
 pub fn pinnable(cpus: &[usize]) -> Vec<usize> {
     cpus.iter().copied().filter(|&cpu| pin(cpu)).collect()
+}
+
+/// Why nothing can be measured between two CPUs where threads cannot be pinned.
+pub fn unpinned() -> Unmet {
+    Unmet {
+        need: "threads on two CPUs of their own".into(),
+        reason: "pinning is not permitted here (sched_setaffinity)".into(),
+        remedy: "allow it in the seccomp profile".into(),
+    }
 }
 
 /// The chosen CPU.

@@ -123,11 +123,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = placement::pinnable(bench.machine.allowed_cpus());
     placement::pin(bench.cpu);
     if cpus.len() < 2 {
-        return bench.skip(Unmet {
-            need: "threads on two CPUs of their own".into(),
-            reason: "pinning is not permitted here (sched_setaffinity)".into(),
-            remedy: "allow it in the seccomp profile".into(),
-        });
+        return bench.skip(placement::unpinned());
     }
     let Some(&partner) = nearest(bench, &cpus) else { return Ok(()) };
     additions(bench, partner)?;
@@ -265,9 +261,6 @@ impl Hand for Adder<'_> {
     }
 }
 
-/// Share of a window that its threads may have been without a CPU.
-const MOST_LOST: f64 = 0.02;
-
 /// Powers of two of CPUs, and all of them, at one counter.
 fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     const WINDOWS: usize = 5;
@@ -289,12 +282,7 @@ fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         bench.check(counted == added as u32, || {
             format!("{added} atomic additions by {threads} CPUs gave {counted}")
         })?;
-        let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
-        let rejected = (windows.len() - kept.len()) as u64;
-        let enough = kept.len() * 2 > windows.len();
-        let kept = if enough { kept } else { windows.iter().collect() };
-        let state = if enough { PointState::Ok } else { PointState::Noisy };
-        let disturbances = Disturbances { rejected, ..Disturbances::default() };
+        let (kept, state, disturbances) = crew::undisturbed(&windows);
         let times = kept.iter().map(|window| 1.0 / window.rate()).collect();
         let mut labels = params([("threads", (threads as u64).into())]);
         if threads == cpus.len() {

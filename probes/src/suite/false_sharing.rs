@@ -152,9 +152,6 @@ const WINDOWS: usize = 5;
 /// With fewer a point is noisy.
 const LEAST: usize = 3;
 
-/// Share of a window that the threads may have been without a CPU.
-const MOST_LOST: f64 = 0.02;
-
 /// Two that do the same get done about as much; one that gets so many times less had no CPU, which
 /// the kernel of a virtual machine does not see.
 const MOST_UNEQUAL: f64 = 12.0;
@@ -173,7 +170,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
     placement::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(unpinned());
+        return bench.skip(placement::unpinned());
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -215,14 +212,6 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
         Some((relation, *cpu))
     };
     ORDER.into_iter().filter_map(with).collect()
-}
-
-fn unpinned() -> Unmet {
-    Unmet {
-        need: "threads on two CPUs of their own".into(),
-        reason: "pinning is not permitted here (sched_setaffinity)".into(),
-        remedy: "allow it in the seccomp profile".into(),
-    }
 }
 
 /// What the reader must know of the two CPUs' state.
@@ -586,7 +575,7 @@ fn per_op(kernel: Kernel, window: &Window) -> Option<f64> {
     let [leader, follower] = &window.0[..] else { return None };
     let rate = |share: &crew::Share| share.amount as f64 / share.ns;
     let (a, b) = (rate(leader), rate(follower));
-    let together = window.lost() <= MOST_LOST;
+    let together = window.lost() <= crew::MOST_LOST;
     match kernel {
         Kernel::WriteRead => together.then_some(1.0 / a),
         _ => (together && a.max(b) < MOST_UNEQUAL * a.min(b)).then_some(2.0 / (a + b)),
@@ -697,7 +686,7 @@ fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
         Ok(PairSide { words, lines: &lines, plan, leads, at: &[], next: 0, sum: 0 })
     };
     let value = |_, window: &Window| {
-        let leader = window.0.first().filter(|_| window.lost() <= MOST_LOST)?;
+        let leader = window.0.first().filter(|_| window.lost() <= crew::MOST_LOST)?;
         Some(leader.ns / leader.amount as f64)
     };
     let gathered = gather(bench, partner, &plan, (4 * WINDOW, 0.25), hire, value)?;

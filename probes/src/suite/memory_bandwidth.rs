@@ -36,7 +36,7 @@ use crate::machine::human_bytes;
 use crate::probe::{
     Better, Derive, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
 };
-use crate::record::{Disturbances, Params, Point, PointState};
+use crate::record::{Params, Point};
 use crate::sys::memory::Pages;
 
 /// The probe.
@@ -508,21 +508,12 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Unmet> {
     Ok(wanted.min(most) & !4095)
 }
 
-/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
-const MOST_LOST: f64 = 0.02;
-
-/// The point of some windows: those that ran undisturbed, or all of them if too few did.
+/// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
-    let rejected = (windows.len() - kept.len()) as u64;
-    let enough = kept.len() * 2 > windows.len();
-    let used = if enough { kept } else { windows.iter().collect() };
+    let (used, state, disturbances) = crew::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
-    let state = if enough { PointState::Ok } else { PointState::Noisy };
-    Point {
-        disturbances: Disturbances { rejected, ..Disturbances::default() },
-        ..bench.point("time_per_byte", labels, Unit::Ns, samples, state)
-    }
+    let point = bench.point("time_per_byte", labels, Unit::Ns, samples, state);
+    Point { disturbances, ..point }
 }
 
 #[cfg(test)]

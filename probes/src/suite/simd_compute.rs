@@ -32,7 +32,7 @@ use crate::probe::{
     Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
 };
 use crate::quantile::median;
-use crate::record::{Disturbances, Params, Point, PointState};
+use crate::record::{Params, Point};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -635,21 +635,12 @@ fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
-const MOST_LOST: f64 = 0.02;
-
-/// The windows that ran undisturbed, or all of them if too few did.
+/// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
-    let rejected = (windows.len() - kept.len()) as u64;
-    let enough = kept.len() * 2 > windows.len();
-    let used = if enough { kept } else { windows.iter().collect() };
+    let (used, state, disturbances) = crew::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
-    let state = if enough { PointState::Ok } else { PointState::Noisy };
-    Point {
-        disturbances: Disturbances { rejected, ..Disturbances::default() },
-        ..bench.point("flop_together", labels, Unit::Ns, samples, state)
-    }
+    let point = bench.point("flop_together", labels, Unit::Ns, samples, state);
+    Point { disturbances, ..point }
 }
 
 fn others(bench: &Bench<'_>) -> Vec<usize> {
