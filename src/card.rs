@@ -2,6 +2,8 @@
 //!
 //! `header` comes first and describes everything that follows; then `point`, `skip` and `fail`
 //! lines in the order in which they happened, each flushed as soon as it exists; `end` is last.
+//! Every round measures the same: the first point of a series says what is measured, later ones
+//! give the number of the series instead.
 //! A card without `end` was interrupted. Files that end in `.zst` are Zstandard frames of the same.
 
 use std::collections::HashMap;
@@ -14,6 +16,7 @@ use probecard_probes::machine::Machine;
 use probecard_probes::probe::Declaration;
 use probecard_probes::record::{Fail, Point, Record, Skip};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The format this program writes and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -226,7 +229,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
         if text.trim().is_empty() {
             continue;
         }
-        match parse_line(text) {
+        match card.parse(text) {
             Ok(Some(line)) => card.push(line),
             Ok(None) => {
                 card.card.remarks.push("a line of a kind unknown to this version".into());
@@ -243,8 +246,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
 /// The version is looked at before anything else, since a newer header may have another shape.
 fn parse_header(path: PathBuf, text: &str) -> Result<Header, CardError> {
     let no_header = |reason: String| CardError::NoHeader { path: path.clone(), reason };
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| no_header(e.to_string()))?;
+    let value: Value = serde_json::from_str(text).map_err(|e| no_header(e.to_string()))?;
     if value["kind"] != "header" {
         return Err(no_header("the first line's kind is not header".into()));
     }
@@ -262,27 +264,26 @@ fn parse_header(path: PathBuf, text: &str) -> Result<Header, CardError> {
     }
 }
 
-/// `Ok(None)` is a kind this version does not know, which a newer minor version may write.
-fn parse_line(text: &str) -> Result<Option<Line>, String> {
-    #[derive(Deserialize)]
-    struct Kind {
-        kind: String,
-    }
-    let Kind { kind } = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    match kind.as_str() {
-        "point" | "skip" | "fail" | "round" | "end" => {
-            serde_json::from_str(text).map(Some).map_err(|e| e.to_string())
-        }
-        "header" => Err("a second header".into()),
-        _ => Ok(None),
-    }
+/// The kind of a line of JSON.
+fn kind(line: &Value) -> &str {
+    line["kind"].as_str().unwrap_or_default()
 }
+
+/// What the points of a series have in common.
+const SHARED: [&str; 4] = ["probe", "quantity", "params", "unit"];
 
 /// A card to which lines are added.
 #[derive(Debug)]
 struct Growing {
     card: Card,
+    /// Where each point is, by what makes it the same measurement.
     seen: HashMap<String, usize>,
+    /// What the points of each series share, as it was read.
+    described: HashMap<u64, Vec<(&'static str, Value)>>,
+    /// The number of each series that was written.
+    series: HashMap<String, u64>,
+    /// The number of the next one.
+    next: u64,
 }
 
 impl Growing {
@@ -299,9 +300,59 @@ impl Growing {
         })
     }
 
+    /// Reads a line; `Ok(None)` is a kind this version does not know, which a newer minor version
+    /// may write.
+    fn parse(&mut self, text: &str) -> Result<Option<Line>, String> {
+        let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        match kind(&value) {
+            "point" => self.describe(&mut value)?,
+            "skip" | "fail" | "round" | "end" => {}
+            "header" => return Err("a second header".into()),
+            "" => return Err("it has no kind".into()),
+            _ => return Ok(None),
+        }
+        serde_json::from_value(value).map(Some).map_err(|e| e.to_string())
+    }
+
+    /// Gives a point what it shares with the first one of its series.
+    fn describe(&mut self, point: &mut Value) -> Result<(), String> {
+        let Some(series) = point["series"].as_u64() else { return Ok(()) };
+        let Some(fields) = point.as_object_mut() else { return Ok(()) };
+        if fields.contains_key(SHARED[0]) {
+            let shared = SHARED.iter().filter_map(|name| Some((*name, fields.get(*name)?.clone())));
+            self.described.insert(series, shared.collect());
+            return Ok(());
+        }
+        let shared = self.described.get(&series);
+        let shared =
+            shared.ok_or_else(|| format!("no line before it describes series {series}"))?;
+        fields.extend(shared.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        Ok(())
+    }
+
+    /// The text of a line that is to be added.
+    fn text(&mut self, line: &Line) -> serde_json::Result<String> {
+        let Line::Point(point) = line else { return serde_json::to_string(line) };
+        let mut value = serde_json::to_value(line)?;
+        if let Some(fields) = value.as_object_mut() {
+            let number = match self.series.entry(series(point)) {
+                Entry::Occupied(known) => {
+                    SHARED.iter().for_each(|name| drop(fields.shift_remove(*name)));
+                    *known.get()
+                }
+                Entry::Vacant(new) => {
+                    self.next += 1;
+                    *new.insert(self.next)
+                }
+            };
+            fields.shift_insert(1, "series".into(), number.into());
+        }
+        serde_json::to_string(&value)
+    }
+
     /// Adds what a line says.
     fn push(&mut self, line: Line) {
-        let Growing { card, seen } = self;
+        let Growing { card, seen, .. } = self;
         match line {
             // A round that was cut off and measured again replaces what it had left behind.
             Line::Point(p) => match seen.entry(key(&p)) {
@@ -328,13 +379,20 @@ impl Growing {
 impl From<Card> for Growing {
     fn from(card: Card) -> Growing {
         let seen = card.points.iter().enumerate().map(|(i, p)| (key(p), i)).collect();
-        Growing { card, seen }
+        // Series that the card has already are described once more, with numbers beyond theirs.
+        let next = card.points.len() as u64;
+        Growing { card, seen, described: HashMap::new(), series: HashMap::new(), next }
     }
 }
 
 /// What makes a point the same measurement as another one.
 fn key(point: &Point) -> String {
-    format!("{} {} {} {:?}", point.probe, point.round, point.quantity, point.params)
+    format!("{} {}", point.round, series(point))
+}
+
+/// What the points of all rounds have in common.
+fn series(point: &Point) -> String {
+    format!("{} {} {:?} {}", point.probe, point.quantity, point.params, point.unit.symbol())
 }
 
 /// Appends lines to a card, each flushed to the file before the next measurement starts.
@@ -368,10 +426,7 @@ impl Writer {
         let mut keep = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
         let last = bytes[..keep].trim_ascii_end();
         let start = last.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        let is_end = std::str::from_utf8(&last[start..])
-            .ok()
-            .and_then(|text| parse_line(text).ok().flatten())
-            .is_some_and(|line| matches!(line, Line::End(_)));
+        let is_end = serde_json::from_slice(&last[start..]).is_ok_and(|l: Value| kind(&l) == "end");
         if is_end {
             keep = start;
         }
@@ -382,7 +437,7 @@ impl Writer {
 
     /// Writes one line and hands it to the kernel at once.
     pub fn append(&mut self, line: Line) -> io::Result<()> {
-        let mut text = serde_json::to_string(&line)?;
+        let mut text = self.card.text(&line)?;
         text.push('\n');
         self.file.write_all(text.as_bytes())?;
         self.card.push(line);
@@ -431,8 +486,8 @@ mod tests {
     }
 
     fn written(lines: &[Line]) -> Vec<u8> {
-        let text = |line| serde_json::to_string(line).unwrap() + "\n";
-        lines.iter().map(text).collect::<String>().into_bytes()
+        let mut card = Growing::new(fixture::summary().card.header);
+        lines.iter().map(|line| card.text(line).unwrap() + "\n").collect::<String>().into_bytes()
     }
 
     #[test]
@@ -442,6 +497,26 @@ mod tests {
         assert_eq!(parse(path(), &written(&lines)).unwrap(), card);
         let first = String::from_utf8(written(&lines[1..2])).unwrap();
         assert!(first.starts_with("{\"kind\":\"point\""), "the kind comes first: {first}");
+    }
+
+    #[test]
+    fn what_rounds_have_in_common_is_written_once() {
+        let card = fixture::summary().card;
+        let text = String::from_utf8(written(&lines_of(&card))).unwrap();
+        let describes = |l: &&str| l.starts_with("{\"kind\":\"point\"") && l.contains("quantity");
+        let described = text.lines().filter(describes).count();
+        let series: std::collections::HashSet<String> = card.points.iter().map(series).collect();
+        assert!(card.points.len() > 2 * series.len());
+        assert_eq!(described, series.len());
+    }
+
+    #[test]
+    fn a_point_of_a_series_that_no_line_describes_is_named() {
+        let card = fixture::summary().card;
+        let header = written(&lines_of(&card)[..1]);
+        let point = "{\"kind\":\"point\",\"series\":7,\"round\":1,\"samples\":[1.0]}\n";
+        let error = parse(path(), &[&header, point.as_bytes()].concat()).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("series 7"), "{error}");
     }
 
     #[test]
@@ -511,9 +586,11 @@ mod tests {
         #[test]
         fn a_spoiled_line_is_named(line in 1_usize..40, junk in "[^\\n{]{1,20}") {
             let card = fixture::summary().card;
-            let mut lines: Vec<Vec<u8>> = lines_of(&card).iter().map(|l| written(std::slice::from_ref(l))).collect();
-            lines[line] = format!("{junk}x\n").into_bytes();
-            let error = parse(path(), &lines.concat()).unwrap_err().to_string();
+            let text = String::from_utf8(written(&lines_of(&card))).unwrap();
+            let mut lines: Vec<&str> = text.lines().collect();
+            let junk = format!("{junk}x");
+            lines[line] = &junk;
+            let error = parse(path(), lines.join("\n").as_bytes()).unwrap_err().to_string();
             prop_assert!(error.contains(&format!("line {}", line + 1)), "{error}");
         }
     }
