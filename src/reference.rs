@@ -62,6 +62,8 @@ pub struct Row {
     pub id: String,
     /// The line's text.
     pub label: String,
+    /// What of a machine it speaks of; the extra lines have none.
+    pub group: Option<Group>,
     /// The metric that measures it; none where no single machine can.
     pub metric: Option<String>,
     /// What a card without that metric would have needed.
@@ -71,6 +73,27 @@ pub struct Row {
     /// Nanoseconds by list id.
     pub ns: BTreeMap<String, f64>,
 }
+
+/// What of a machine a line of the list speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Group {
+    /// A core and its own caches.
+    Core,
+    /// Latency of main memory.
+    Memory,
+    /// Bandwidth of main memory.
+    Bandwidth,
+    /// Disks of any kind.
+    Storage,
+    /// Anything on a wire.
+    Network,
+}
+
+/// The year of the list that everybody quotes.
+pub const QUOTED: u16 = 2012;
+/// The year of Dean and Ghemawat's own latest table.
+pub const LATEST: u16 = 2025;
 
 /// A figure with the list it stands in.
 #[derive(Clone, Copy, Debug)]
@@ -86,23 +109,37 @@ impl Ladder {
     pub fn list(&self, id: &str) -> Option<&List> {
         self.lists.iter().find(|l| l.id == id)
     }
+
+    /// The years of the versions, oldest first.
+    pub fn years(&self) -> Vec<u16> {
+        let mut years: Vec<u16> =
+            self.lists.iter().filter(|l| !l.elsewhere).filter_map(|l| l.year).collect();
+        years.sort_unstable();
+        years.dedup();
+        years
+    }
+
+    /// The version of a year; of several the first.
+    pub fn of(&self, year: u16) -> Option<&List> {
+        self.lists.iter().find(|l| !l.elsewhere && l.year == Some(year))
+    }
 }
 
 impl Row {
-    /// The list everybody quotes: the 2012 gist, or its twin of the same year where the first
-    /// changed the line.
-    pub fn of_2012(&self) -> Option<Quote> {
-        self.quote("G12").or_else(|| self.quote("H12"))
+    /// The line in the version of that year, or in its twin of the same year where the first has
+    /// changed it.
+    pub fn of(&self, year: u16) -> Option<Quote> {
+        let lists = ladder().lists.iter().filter(|l| !l.elsewhere && l.year == Some(year));
+        lists.into_iter().find_map(|list| Some(Quote { ns: *self.ns.get(&list.id)?, list }))
     }
 
-    /// Dean and Ghemawat's own table of 2025.
-    pub fn of_2025(&self) -> Option<Quote> {
-        self.quote("P25")
-    }
-
-    fn quote(&self, list: &str) -> Option<Quote> {
-        let ns = *self.ns.get(list)?;
-        Some(Quote { ns, list: ladder().list(list)? })
+    /// The line in that version, or where that has none, in the next older one, then the next newer
+    /// one that has it.
+    pub fn nearest(&self, year: u16) -> Option<Quote> {
+        let years = ladder().years();
+        let older = years.iter().rev().filter(|y| **y <= year);
+        let newer = years.iter().filter(|y| **y > year);
+        older.chain(newer).find_map(|y| self.of(*y))
     }
 }
 
@@ -217,14 +254,28 @@ mod tests {
             }
         }
         assert_eq!(ladder.rows.len(), 18);
+        assert!(ladder.rows.iter().all(|r| r.group.is_some() && !r.ns.is_empty()));
     }
 
     #[test]
     fn both_drawn_versions_are_the_ones_named() {
         let mutex = ladder().rows.iter().find(|r| r.id == "mutex").unwrap();
-        let (old, new) = (mutex.of_2012().unwrap(), mutex.of_2025().unwrap());
+        let (old, new) = (mutex.of(QUOTED).unwrap(), mutex.of(LATEST).unwrap());
         assert_eq!((old.ns, old.list.year), (25.0, Some(2012)));
         assert_eq!((new.ns, new.list.year), (15.0, Some(2025)));
+        assert_eq!(ladder().years(), [2002, 2007, 2009, 2010, 2012, 2020, 2024, 2025]);
+    }
+
+    #[test]
+    fn a_line_that_a_version_left_out_is_quoted_from_the_nearest() {
+        let row = |id: &str| ladder().rows.iter().find(|r| r.id == id).unwrap();
+        // The first gist of 2012 has 1 KB instead; its twin kept the line.
+        assert_eq!(row("send-2k").of(2012).unwrap().list.id, "H12");
+        let year = |id: &str, year| row(id).nearest(year).unwrap().list.year;
+        assert_eq!(year("instruction", 2012), Some(2002));
+        assert_eq!(year("network-1m", 2012), Some(2007));
+        assert_eq!(year("network-1m-100g", 2012), Some(2025));
+        assert_eq!(year("l1", 2010), Some(2010));
     }
 
     #[test]

@@ -3,18 +3,34 @@
 use super::Summary;
 use super::format;
 use crate::metrics::{State, Value};
-use crate::reference::{self, Quote, Row};
+use crate::reference::{self, Group, LATEST, Quote, Row};
 
 /// One line of the list with what this machine makes of it.
 pub(super) struct Rung {
-    /// The line's text.
-    pub(super) label: &'static str,
+    row: &'static Row,
     /// This machine's value, or why there is none.
     pub(super) here: Result<Measured, String>,
-    /// The list of 2012.
-    pub(super) old: Option<Quote>,
-    /// The table of 2025.
-    pub(super) new: Option<Quote>,
+}
+
+impl Rung {
+    /// The line's text.
+    pub(super) fn label(&self) -> &'static str {
+        &self.row.label
+    }
+
+    /// The line in the version of that year; where neither that nor the latest table has it, in the
+    /// nearest version that does.
+    pub(super) fn beside(&self, year: u16) -> Option<Quote> {
+        self.row.of(year).or_else(|| match self.latest() {
+            Some(_) => None,
+            None => self.row.nearest(year),
+        })
+    }
+
+    /// The line in Dean and Ghemawat's own table.
+    pub(super) fn latest(&self) -> Option<Quote> {
+        self.row.of(LATEST)
+    }
 }
 
 /// A value of this machine that may be drawn.
@@ -41,13 +57,37 @@ impl Measured {
     }
 }
 
-/// The rows that are on the list of 2012 or the table of 2025.
+/// The rows of every version.
 pub(super) fn rungs(summary: &Summary) -> Vec<Rung> {
-    let rows = &reference::ladder().rows;
-    rows.iter()
-        .map(|row| rung(summary, row))
-        .filter(|r| r.old.is_some() || r.new.is_some())
-        .collect()
+    reference::ladder().rows.iter().map(|row| rung(summary, row)).collect()
+}
+
+/// What became faster since the list of that year, and what did not: the geometric mean of what was
+/// measured here of each group of lines.
+pub(super) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
+    let groups = [
+        (Group::Core, "the core and its caches"),
+        (Group::Memory, "main memory"),
+        (Group::Bandwidth, "reading 1 MB from it"),
+        (Group::Storage, "storage"),
+        (Group::Network, "the network"),
+    ];
+    let parts: Vec<String> = groups
+        .into_iter()
+        .filter_map(|(group, name)| {
+            let of_group = rungs.iter().filter(|r| r.row.group == Some(group));
+            let logs: Vec<f64> = of_group
+                .filter_map(|r| Some((r.row.of(year)?.ns / r.here.as_ref().ok()?.ns).ln()))
+                .collect();
+            let mean = logs.iter().sum::<f64>() / logs.len() as f64;
+            let many =
+                if logs.len() > 1 { format!(" ({} rows)", logs.len()) } else { String::new() };
+            (!logs.is_empty()).then(|| format!("{name} {}{many}", compared(mean.exp()).text))
+        })
+        .collect();
+    let list = reference::ladder().of(year)?;
+    let formula = if list.computed { " (a formula)" } else { "" };
+    (!parts.is_empty()).then(|| format!("Against {year}{formula}: {}.", parts.join(", ")))
 }
 
 /// What is on no list and was measured here.
@@ -59,10 +99,8 @@ pub(super) fn extras(summary: &Summary) -> Vec<Rung> {
 fn rung(summary: &Summary, row: &'static Row) -> Rung {
     let metric = row.metric.as_deref().and_then(|id| summary.metrics.get(id));
     Rung {
-        label: &row.label,
+        row,
         here: measured(metric).map_err(|why| why.unwrap_or_else(|| format!("needs {}", row.needs))),
-        old: row.of_2012(),
-        new: row.of_2025(),
     }
 }
 
@@ -85,7 +123,11 @@ fn measured(metric: Option<&Value>) -> Result<Measured, Option<String>> {
 
 /// How this machine stands to a quoted figure: `6.2× faster`.
 pub(super) fn ratio(here: &Measured, quote: Quote) -> Comparison {
-    let factor = quote.ns / here.ns;
+    compared(quote.ns / here.ns)
+}
+
+/// How many times as fast, in words.
+fn compared(factor: f64) -> Comparison {
     if (0.95..=1.05).contains(&factor) {
         Comparison { text: "about equal".into(), order: std::cmp::Ordering::Equal }
     } else if factor > 1.0 {
@@ -113,18 +155,42 @@ mod tests {
     use crate::report::fixture;
 
     #[test]
-    fn every_row_of_the_two_drawn_lists_is_there() {
+    fn every_row_of_every_version_is_there_with_a_figure() {
         let rungs = rungs(&fixture::summary());
-        assert_eq!(rungs.len(), 16);
-        let labels: Vec<&str> = rungs.iter().map(|r| r.label).collect();
-        assert!(labels.contains(&"L1 cache reference") && labels.contains(&"Disk seek"));
+        assert_eq!(rungs.len(), 18);
+        for year in reference::ladder().years() {
+            assert!(
+                rungs.iter().all(|r| r.beside(year).is_some() || r.latest().is_some()),
+                "{year}"
+            );
+        }
+    }
+
+    #[test]
+    fn progress_is_computed_from_what_was_measured() {
+        let mut rungs = rungs(&fixture::summary());
+        let measured = |ns| Ok(Measured { ns, low: ns, high: ns, noisy: false });
+        for rung in &mut rungs {
+            rung.here = match rung.row.id.as_str() {
+                "l1" => measured(0.25),
+                "l2" => measured(0.875),
+                "memory" => measured(200.0),
+                _ => Err("not now".into()),
+            };
+        }
+        assert_eq!(
+            progress(&rungs, 2012).unwrap(),
+            "Against 2012: the core and its caches 4.0× faster (2 rows), main memory 2.0× slower."
+        );
+        rungs.iter_mut().for_each(|r| r.here = Err("not now".into()));
+        assert_eq!(progress(&rungs, 2012), None);
     }
 
     #[test]
     fn a_row_is_measured_or_says_what_it_needs() {
         let summary = fixture::summary();
         let rungs = rungs(&summary);
-        let find = |label: &str| rungs.iter().find(|r| r.label == label).unwrap();
+        let find = |label: &str| rungs.iter().find(|r| r.label() == label).unwrap();
         assert!(find("L1 cache reference").here.is_ok());
         let needs = find("Send 2 KB over 1 Gbps").here.as_ref().err().unwrap();
         assert_eq!(needs, "needs --peer HOST:PORT");
@@ -137,7 +203,7 @@ mod tests {
         l2.state = State::Inconsistent;
         l2.reason = Some("3 ns by one, 9 ns by the other".into());
         let rungs = rungs(&summary);
-        let l2 = rungs.iter().find(|r| r.label == "L2 cache reference").unwrap();
+        let l2 = rungs.iter().find(|r| r.label() == "L2 cache reference").unwrap();
         assert!(l2.here.as_ref().err().unwrap().starts_with("inconsistent: 3 ns"));
     }
 

@@ -113,6 +113,15 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("empty_kernel", &[]), Estimator::LowerQuartile),
         ),
         metric(
+            "clock.add_ns",
+            "one dependent addition, quiet sibling: one cycle of the core",
+            Unit::Ns,
+            Better::Lower,
+            Tier::T2,
+            "core-frequency",
+            Derive::Value(ADD, Estimator::Median),
+        ),
+        metric(
             "clock.add_cycles",
             "one dependent addition, quiet sibling; must be 1",
             Unit::Cycles,

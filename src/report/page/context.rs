@@ -23,9 +23,8 @@ pub(super) struct Page {
     headlines: Vec<Headline>,
     findings: Vec<FindingView>,
     pictures: Vec<PictureView>,
-    /// Whether one of the pictures is the ladder.
-    drawn: bool,
-    ladder: Vec<RungView>,
+    /// The ladder beside each version of the list.
+    ladders: Vec<LadderView>,
     /// What several metrics of the memory system say together.
     memory: Vec<String>,
     bandwidth: Option<BandwidthView>,
@@ -61,6 +60,21 @@ struct PictureView {
     title: String,
     caption: String,
     svg: String,
+}
+
+/// The ladder beside one version of the list.
+#[derive(Serialize)]
+struct LadderView {
+    year: u16,
+    author: &'static str,
+    computed: bool,
+    /// Shown unless the reader chooses another one.
+    first: bool,
+    /// What became faster since then.
+    progress: String,
+    /// Empty when the card has none of the numbers.
+    svg: String,
+    rows: Vec<RungView>,
 }
 
 #[derive(Serialize)]
@@ -180,12 +194,7 @@ impl Page {
             headlines: headlines(summary),
             findings: summary.findings.iter().map(finding).collect(),
             pictures: pictures.iter().map(picture).collect(),
-            drawn: pictures.iter().any(|p| p.name == "ladder"),
-            ladder: ladder::rungs(summary)
-                .iter()
-                .chain(&ladder::extras(summary))
-                .map(rung)
-                .collect(),
+            ladders: ladders(summary),
             memory: findings::sentences(card, &summary.metrics),
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),
@@ -254,24 +263,49 @@ fn picture(picture: &Picture) -> PictureView {
     }
 }
 
-fn rung(rung: &Rung) -> RungView {
+fn ladders(summary: &Summary) -> Vec<LadderView> {
+    let rungs = ladder::rungs(summary);
+    let extras = ladder::extras(summary);
+    let drawn = plots::ladders(summary);
+    let lists = reference::ladder();
+    let years = lists.years().into_iter().filter(|y| *y != reference::LATEST);
+    years
+        .filter_map(|year| {
+            let list = lists.of(year)?;
+            let svg = drawn.iter().find(|(of, _)| *of == year);
+            Some(LadderView {
+                year,
+                author: &list.author,
+                computed: list.computed,
+                first: year == reference::QUOTED,
+                progress: ladder::progress(&rungs, year).unwrap_or_default(),
+                svg: svg.map(|(_, svg)| plots::themed(svg)).unwrap_or_default(),
+                rows: rungs.iter().chain(&extras).map(|r| rung(r, year)).collect(),
+            })
+        })
+        .collect()
+}
+
+fn rung(rung: &Rung, year: u16) -> RungView {
     let here = rung.here.as_ref().ok();
-    let quoted = |quote: Option<reference::Quote>| {
-        quote.map(|q| format::quoted(q.ns, Unit::Ns)).unwrap_or_default()
+    let quoted = |quote: Option<reference::Quote>, column| {
+        let other = |q: reference::Quote| q.list.year.filter(|y| *y != column);
+        let other = quote.and_then(other).map(|y| format!(" ({y})")).unwrap_or_default();
+        quote.map(|q| format!("{}{other}", format::quoted(q.ns, Unit::Ns))).unwrap_or_default()
     };
     let ratio = |quote: Option<reference::Quote>| {
         here.zip(quote).map(|(h, q)| ladder::ratio(h, q).text).unwrap_or_default()
     };
     RungView {
-        label: rung.label,
+        label: rung.label(),
         value: here.map(|h| h.text()).unwrap_or_default(),
         interval: here.map(|h| h.interval()).unwrap_or_default(),
         noisy: here.is_some_and(|h| h.noisy),
         why: rung.here.as_ref().err().cloned().unwrap_or_default(),
-        old: quoted(rung.old),
-        old_ratio: ratio(rung.old),
-        new: quoted(rung.new),
-        new_ratio: ratio(rung.new),
+        old: quoted(rung.beside(year), year),
+        old_ratio: ratio(rung.beside(year)),
+        new: quoted(rung.latest(), reference::LATEST),
+        new_ratio: ratio(rung.latest()),
     }
 }
 

@@ -1,21 +1,21 @@
-//! The latency ladder: every line of the list on one logarithmic axis, this machine's value
-//! beside the list of 2012 and the table of 2025.
+//! The latency ladder: every line of every version of the list on one logarithmic axis, this
+//! machine's value beside one version and the table of 2025.
 
 use std::cmp::Ordering;
 
 use plotters::backend::DrawingBackend;
 
-use super::canvas::{Canvas, Drawing, text_width, wrap};
+use super::canvas::{Canvas, Drawing, svg, text_width, wrap};
 use super::frame::{LEFT, WIDTH, heading};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, GRID, Ink, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
-use crate::reference::Quote;
+use crate::reference::{LATEST, QUOTED, Quote};
 use crate::report::Summary;
-use crate::report::ladder::{Measured, Rung, extras, ratio, rungs};
+use crate::report::ladder::{Measured, Rung, extras, progress, ratio, rungs};
 
 const ROW: f64 = 37.0;
-const TOP: f64 = 128.0;
+const TOP: f64 = 162.0;
 /// Right edge of the column with this machine's numbers.
 const VALUE: f64 = 322.0;
 /// The plot's ends.
@@ -32,6 +32,8 @@ pub(super) struct Ladder {
     rungs: Vec<Rung>,
     extras: Vec<Rung>,
     machine: String,
+    /// Of the version that is drawn beside the latest one.
+    year: u16,
 }
 
 impl Ladder {
@@ -41,6 +43,7 @@ impl Ladder {
             rungs: rungs(summary),
             extras: extras(summary),
             machine: summary.card.header.machine.title(),
+            year: QUOTED,
         };
         let measured = ladder.rows().any(|r| r.here.is_ok());
         measured.then_some(ladder)
@@ -50,9 +53,19 @@ impl Ladder {
         let caption = "Each line is one latency, further right is slower, each grid line ten times \
                        the one before. The filled dot is this machine (a hollow one: the rounds \
                        disagree) with the spread between rounds; the square is the list of 2012 \
-                       that everybody quotes, the diamond Dean and Ghemawat's own table of 2025. \
+                       that everybody quotes (where that has no such line, of the year in \
+                       brackets), the diamond Dean and Ghemawat's own table of 2025. \
                        Grey lines were not measured and say what they need.";
         picture("ladder", TITLE, caption.to_owned(), self)
+    }
+
+    /// The same beside the version of another year.
+    pub(super) fn beside(self, year: u16) -> Ladder {
+        Ladder { year, ..self }
+    }
+
+    pub(super) fn svg(&self) -> String {
+        svg(self, TITLE)
     }
 
     fn rows(&self) -> impl Iterator<Item = &Rung> {
@@ -63,7 +76,8 @@ impl Ladder {
     fn axis(&self) -> (Axis, Vec<f64>) {
         let marks = self.rows().flat_map(|r| {
             let here = r.here.as_ref().ok();
-            [here.map(|h| h.low), here.map(|h| h.high), r.old.map(|q| q.ns), r.new.map(|q| q.ns)]
+            let (old, new) = (r.beside(self.year), r.latest());
+            [here.map(|h| h.low), here.map(|h| h.high), old.map(|q| q.ns), new.map(|q| q.ns)]
         });
         let (low, high) = marks
             .flatten()
@@ -95,7 +109,11 @@ impl Drawing for Ladder {
     fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
         heading(c, TITLE, &self.machine);
         let (axis, ticks) = self.axis();
-        columns(c);
+        let progress = progress(&self.rungs, self.year).unwrap_or_default();
+        for (i, line) in wrap(&progress, WIDTH - 2.0 * LEFT, 2, SMALL).iter().enumerate() {
+            c.text((LEFT, 78.0 + 16.0 * i as f64), line, SMALL);
+        }
+        columns(c, self.year);
         for tick in &ticks {
             let x = axis.at(*tick);
             c.line((x, TOP - 4.0), (x, self.bottom()), 1.0, GRID);
@@ -109,7 +127,7 @@ impl Drawing for Ladder {
             SMALL.align(Align::Right),
         );
         for (i, rung) in self.rungs.iter().enumerate() {
-            row(c, &axis, rung, TOP + i as f64 * ROW);
+            row(c, &axis, rung, self.year, TOP + i as f64 * ROW);
         }
         if !self.extras.is_empty() {
             let top = self.extras_top();
@@ -117,7 +135,7 @@ impl Drawing for Ladder {
             c.text((LEFT, top - 10.0), "On no list, measured here", SMALL.bold());
         }
         for (i, rung) in self.extras.iter().enumerate() {
-            row(c, &axis, rung, self.extras_top() + i as f64 * ROW);
+            row(c, &axis, rung, self.year, self.extras_top() + i as f64 * ROW);
         }
     }
 }
@@ -135,29 +153,30 @@ fn tick_label(ns: f64) -> String {
 }
 
 /// The heads of the columns are also the legend.
-fn columns<DB: DrawingBackend>(c: &Canvas<'_, DB>) {
-    let (upper, lower) = (88.0, 104.0);
+fn columns<DB: DrawingBackend>(c: &Canvas<'_, DB>, year: u16) {
+    let (upper, lower) = (TOP - 40.0, TOP - 24.0);
     let here = BODY.bold().ink(BLUE).align(Align::Right);
     c.text((VALUE, upper), "this machine", here);
     c.dot((VALUE - text_width("this machine", here) - 13.0, upper - 4.5), MARK, BLUE);
     c.text((VALUE, lower), "lowest–highest", SMALL.align(Align::Right));
     c.square((OLD + MARK, upper - 4.5), MARK, VERMILION);
-    c.text((OLD + 17.0, upper), "2012 list", BODY.bold().ink(VERMILION));
+    c.text((OLD + 17.0, upper), &format!("{year} list"), BODY.bold().ink(VERMILION));
     c.diamond((NEW + MARK, upper - 4.5), MARK + 1.0, GREEN);
-    c.text((NEW + 17.0, upper), "2025 table", BODY.bold().ink(GREEN));
+    c.text((NEW + 17.0, upper), &format!("{LATEST} table"), BODY.bold().ink(GREEN));
 }
 
-fn row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, top: f64) {
+fn row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, year: u16, top: f64) {
     let middle = top + ROW / 2.0;
     c.line((LEFT, top + ROW), (WIDTH - LEFT, top + ROW), 1.0, GRID);
-    marks(c, axis, rung, middle);
+    let (old, new) = (rung.beside(year), rung.latest());
+    marks(c, axis, rung, [old, new], middle);
     match &rung.here {
         Ok(here) => {
-            c.text((LEFT, middle + 5.0), rung.label, BODY);
+            c.text((LEFT, middle + 5.0), rung.label(), BODY);
             value(c, here, middle);
         }
         Err(why) => {
-            c.text((LEFT, middle - 2.0), rung.label, BODY.ink(MUTED));
+            c.text((LEFT, middle - 2.0), rung.label(), BODY.ink(MUTED));
             let why = format!("not measured: {why}");
             for line in wrap(&why, VALUE - LEFT, 1, SMALL) {
                 c.text((LEFT, middle + 13.0), &line, SMALL);
@@ -165,8 +184,8 @@ fn row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, top: f6
         }
     }
     let here = rung.here.as_ref().ok();
-    quote(c, OLD, middle, here, rung.old);
-    quote(c, NEW, middle, here, rung.new);
+    quote(c, (OLD, year), middle, here, old);
+    quote(c, (NEW, LATEST), middle, here, new);
 }
 
 fn value<DB: DrawingBackend>(c: &Canvas<'_, DB>, here: &Measured, middle: f64) {
@@ -180,12 +199,18 @@ fn value<DB: DrawingBackend>(c: &Canvas<'_, DB>, here: &Measured, middle: f64) {
 }
 
 /// References first, so that this machine is on top of them.
-fn marks<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, middle: f64) {
+fn marks<DB: DrawingBackend>(
+    c: &Canvas<'_, DB>,
+    axis: &Axis,
+    rung: &Rung,
+    [old, new]: [Option<Quote>; 2],
+    middle: f64,
+) {
     let ink = |ink: Ink| if rung.here.is_ok() { ink } else { FAINT };
-    if let Some(old) = rung.old {
+    if let Some(old) = old {
         c.square((axis.at(old.ns), middle), MARK, ink(VERMILION));
     }
-    if let Some(new) = rung.new {
+    if let Some(new) = new {
         c.diamond((axis.at(new.ns), middle), MARK + 1.0, ink(GREEN));
     }
     let Ok(here) = &rung.here else { return };
@@ -198,16 +223,19 @@ fn marks<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, middl
     if here.noisy { c.ring(center, MARK, BLUE) } else { c.dot(center, MARK, BLUE) }
 }
 
-/// The ratio to a reference with the reference's own value below it.
+/// The ratio to a reference with the reference's own value below it, and its year if that is not
+/// the column's.
 fn quote<DB: DrawingBackend>(
     c: &Canvas<'_, DB>,
-    x: f64,
+    (x, year): (f64, u16),
     middle: f64,
     here: Option<&Measured>,
     quote: Option<Quote>,
 ) {
     let Some(quote) = quote else { return };
-    let value = super::frame::time_label(quote.ns);
+    let other = quote.list.year.filter(|y| *y != year);
+    let other = other.map(|y| format!(" ({y})")).unwrap_or_default();
+    let value = format!("{}{other}", super::frame::time_label(quote.ns));
     let Some(here) = here else {
         c.text((x, middle + 4.5), &value, SMALL);
         return;
@@ -226,18 +254,25 @@ fn quote<DB: DrawingBackend>(
 mod tests {
     use super::*;
     use crate::report::fixture;
-    use crate::report::plots::canvas::svg;
 
     #[test]
     fn all_rows_their_needs_and_the_units_are_drawn() {
         let ladder = Ladder::of(&fixture::summary()).unwrap();
         let svg = svg(&ladder, TITLE);
         for rung in ladder.rows() {
-            assert!(svg.contains(rung.label), "{}", rung.label);
+            assert!(svg.contains(rung.label()), "{}", rung.label());
         }
         for text in ["1 ns", "1 µs", "1 ms", "needs --peer HOST:PORT", "noisy", "× slower"] {
             assert!(svg.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn another_year_is_drawn_beside_the_latest() {
+        let ladder = || Ladder::of(&fixture::summary()).unwrap();
+        let svg = ladder().beside(2007).svg();
+        assert!(svg.contains("2007 list") && svg.contains("Against 2007: "));
+        assert!(!svg.contains("(2007)") && ladder().svg().contains("10 ms (2007)"));
     }
 
     #[test]

@@ -76,6 +76,15 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
     .collect()
 }
 
+/// The ladder beside each version of the list, by its year; the pictures have one of them.
+pub(super) fn ladders(summary: &Summary) -> Vec<(u16, String)> {
+    let years = crate::reference::ladder().years().into_iter();
+    let others = years.filter(|y| *y != crate::reference::LATEST);
+    others
+        .filter_map(|year| Some((year, ladder::Ladder::of(summary)?.beside(year).svg())))
+        .collect()
+}
+
 /// An SVG with its palette replaced by the page's variables, so that it follows the page's theme.
 pub(super) fn themed(svg: &str) -> String {
     theme::palette().fold(svg.to_owned(), |svg, ink| {

@@ -1,9 +1,9 @@
 //! The latency ladder as a table, with a small log plot where the terminal is wide enough.
 
-use super::ladder::{Measured, Rung, extras, ratio, rungs};
+use super::ladder::{Measured, Rung, extras, progress, ratio, rungs};
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, format, grouped, order_style};
-use crate::reference::Quote;
+use crate::reference::{QUOTED, Quote};
 use probecard_probes::probe::Unit;
 
 /// The plot's scale: 0.1 ns to 1 s.
@@ -49,7 +49,14 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     for rung in &extras {
         row(sheet, columns, rung);
     }
-    let missing = all.iter().filter_map(|r| Some((r.here.as_ref().err()?.clone(), r.label)));
+    if let Some(progress) = progress(&all, QUOTED) {
+        sheet.wrapped("", &progress, Style::Plain);
+    }
+    if all.iter().any(|r| r.beside(QUOTED).is_some_and(other_year)) {
+        let note = format!("not on the list of {QUOTED}: from the nearest version that has it");
+        sheet.wrapped("* ", &note, Style::Dim);
+    }
+    let missing = all.iter().filter_map(|r| Some((r.here.as_ref().err()?.clone(), r.label())));
     for (why, labels) in grouped(missing) {
         sheet.wrapped("– ", &format!("{}: {why}", labels.join(", ")), Style::Dim);
     }
@@ -84,26 +91,33 @@ fn row(sheet: &mut Sheet, columns: Columns, rung: &Rung) {
     let label = if here.is_some() { Style::Plain } else { Style::Dim };
     let strong = if noisy { Style::Yellow } else { Style::Bold };
     let mut cells = vec![
-        Cell::left(rung.label, columns.label, label),
+        Cell::left(rung.label(), columns.label, label),
         Cell::right(&value, 8, if here.is_some() { strong } else { Style::Dim }),
     ];
     if columns.interval {
         cells.push(Cell::left(&interval, 12, Style::Dim));
     }
-    cells.push(quoted(rung.old));
+    let old = rung.beside(QUOTED);
+    let star = if old.is_some_and(other_year) { "*" } else { "" };
+    cells.push(quoted(old, star));
     if columns.both {
-        cells.push(compared(here, rung.old));
+        cells.push(compared(here, old));
     }
-    cells.push(quoted(rung.new));
-    cells.push(compared(here, rung.new));
+    cells.push(quoted(rung.latest(), ""));
+    cells.push(compared(here, rung.latest()));
     if columns.plot > 0 {
         cells.push(Cell::left(&plot(columns.plot, rung), columns.plot, Style::Plain));
     }
     sheet.row(&cells);
 }
 
-fn quoted(quote: Option<Quote>) -> Cell {
-    let text = quote.map(|q| format::quoted(q.ns, Unit::Ns)).unwrap_or_default();
+fn other_year(quote: Quote) -> bool {
+    quote.list.year != Some(QUOTED)
+}
+
+fn quoted(quote: Option<Quote>, mark: &str) -> Cell {
+    let text = quote.map(|q| format!("{}{mark}", format::quoted(q.ns, Unit::Ns)));
+    let text = text.unwrap_or_default();
     Cell::right(&text, 7, Style::Dim)
 }
 
@@ -125,10 +139,10 @@ fn plot(width: usize, rung: &Rung) -> String {
         let place = (share.clamp(0.0, 1.0) * (width - 1) as f64).round() as usize;
         marks[place] = mark;
     };
-    if let Some(old) = rung.old {
+    if let Some(old) = rung.beside(QUOTED) {
         put(old.ns, '□');
     }
-    if let Some(new) = rung.new {
+    if let Some(new) = rung.latest() {
         put(new.ns, '◇');
     }
     if let Ok(here) = &rung.here {
@@ -145,7 +159,7 @@ mod tests {
     #[test]
     fn marks_stand_in_the_order_of_their_times() {
         let all = rungs(&fixture::summary());
-        let memory = all.iter().find(|r| r.label == "Main memory reference").unwrap();
+        let memory = all.iter().find(|r| r.label() == "Main memory reference").unwrap();
         let text = plot(41, memory);
         let at = |mark| text.chars().position(|c| c == mark).unwrap();
         assert!(at('◇') < at('●'), "{text}");
