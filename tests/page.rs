@@ -29,14 +29,14 @@ fn rendered(browser: &Path, page: &Path, width: u32) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-#[test]
-fn the_page_of_a_run_renders_from_a_file() {
+/// The page of the sample card, and the browser to look at it; none where there is no browser, which
+/// continuous integration does not accept.
+fn sample_page(dir: &Path) -> Option<(PathBuf, PathBuf)> {
     let Some(browser) = browser() else {
         assert!(std::env::var_os("PROBECARD_REQUIRE_BROWSER").is_none(), "no browser on the PATH");
         eprintln!("skipped: no browser ({}) on the PATH", BROWSERS.join(", "));
-        return;
+        return None;
     };
-    let dir = tempfile::tempdir().unwrap();
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
     let card = std::fs::read_dir(&sample)
         .unwrap()
@@ -47,11 +47,37 @@ fn the_page_of_a_run_renders_from_a_file() {
         .arg("report")
         .arg(card)
         .arg("--out")
-        .arg(dir.path())
+        .arg(dir)
         .status()
         .unwrap();
     assert!(status.success());
-    let page = dir.path().join("report.html");
+    Some((browser, dir.join("report.html")))
+}
+
+#[test]
+fn the_reader_chooses_the_year_of_the_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((browser, page)) = sample_page(dir.path()) else { return };
+    let html = std::fs::read_to_string(&page).unwrap();
+    // A reader's click, and what can be seen after it.
+    let click = |year: &str| {
+        format!(
+            "<script>document.querySelector('input[value=\"{year}\"]').click();\
+             document.body.dataset.seen = [...document.querySelectorAll('.year')]\
+             .filter(e => e.offsetHeight > 0).map(e => e.className).join();</script></body>"
+        )
+    };
+    for year in ["2002", "2007", "2012", "2024"] {
+        std::fs::write(&page, html.replace("</body>", &click(year))).unwrap();
+        let (document, _) = rendered(&browser, &page, 1280);
+        assert!(document.contains(&format!("data-seen=\"year of-{year}\"")), "{year}");
+    }
+}
+
+#[test]
+fn the_page_of_a_run_renders_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((browser, page)) = sample_page(dir.path()) else { return };
     for width in [390, 1280] {
         let (document, log) = rendered(&browser, &page, width);
         for part in ["Latency numbers", "L1 cache reference", "<svg", "memory.latency.l1"] {
