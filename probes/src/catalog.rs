@@ -23,6 +23,7 @@ pub const ALL: &[&Probe] = &[
     &suite::simd_memory::PROBE,
     &suite::core_window::PROBE,
     &suite::locks::PROBE,
+    &suite::os::PROBE,
 ];
 
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real

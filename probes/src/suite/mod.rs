@@ -15,6 +15,7 @@ pub mod memory_latency;
 pub mod memory_parallelism;
 pub mod noise;
 pub mod numa;
+pub mod os;
 pub mod simd_compute;
 pub mod simd_memory;
 pub mod store_forwarding;

@@ -1,7 +1,10 @@
 //! Linux: memory, usage counters, clocks, processes. One unsafe operation per block.
 
+pub mod call;
 pub mod code;
+pub mod map;
 pub mod memory;
 pub mod process;
+pub mod signal;
 pub mod thread;
 pub mod time;

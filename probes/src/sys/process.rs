@@ -1,5 +1,10 @@
 //! The life of a child process.
 
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+
 /// Ends the calling process when its parent ends, so that no probe outlives a killed run.
 pub fn die_with_parent() {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory of ours.
@@ -14,4 +19,174 @@ pub fn keep_one_heap() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1)
     };
+}
+
+/// What children end with, so that no other end is taken for theirs.
+const DONE: libc::c_int = 42;
+
+/// Forks and waits for the child's end so many times. A child does nothing but end, so that none
+/// is left behind whatever becomes of this process.
+pub fn fork_each(times: u64) -> io::Result<()> {
+    for _ in 0..times {
+        // SAFETY: the child calls nothing but _exit, which is safe whatever other threads held.
+        match unsafe { libc::fork() } {
+            -1 => return Err(io::Error::last_os_error()),
+            // SAFETY: ends the child at once; nothing of it is needed any more.
+            0 => unsafe { libc::_exit(DONE) },
+            child => wait_for(child)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a child that does this lives to tell: for what a filter of system calls may kill for.
+pub fn survives(act: fn()) -> io::Result<bool> {
+    // SAFETY: the child runs one function of ours, which takes no lock and allocates nothing.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: the structure is whole. If it is killed, nobody wants its memory on disk.
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            act();
+            // SAFETY: ends the child; nothing of it is needed any more.
+            unsafe { libc::_exit(DONE) }
+        }
+        child => Ok(wait_for(child).is_ok()),
+    }
+}
+
+/// An error unless the child ended as children do here.
+fn wait_for(child: libc::pid_t) -> io::Result<()> {
+    let mut status = 0;
+    // SAFETY: the pointer is to an int; the child is ours and waited for once.
+    while unsafe { libc::waitpid(child, &raw mut status, 0) } != child {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    let right = libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == DONE;
+    if right { Ok(()) } else { Err(io::Error::other(format!("a child ended with {status:#x}"))) }
+}
+
+/// A program of two instructions that ends at once, in memory: what starting a program costs
+/// without what any particular program does first.
+#[derive(Debug)]
+pub struct TinyProgram {
+    _file: File,
+    path: CString,
+}
+
+impl TinyProgram {
+    /// Writes it.
+    pub fn new() -> io::Result<TinyProgram> {
+        // SAFETY: the name is a constant C string. It must survive the exec for no one.
+        let fd = unsafe { libc::memfd_create(c"tiny".as_ptr(), libc::MFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor was just made and belongs to no one else.
+        let mut file = unsafe { File::from_raw_fd(fd) };
+        file.write_all(&tiny_elf())?;
+        // A program that is open for writing cannot be started: the path is that of a second,
+        // read-only description.
+        let file = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        Ok(TinyProgram { _file: file, path })
+    }
+
+    /// Starts it by posix_spawn and waits for its end so many times.
+    pub fn spawn_each(&self, times: u64) -> io::Result<()> {
+        let name = c"tiny".as_ptr().cast_mut();
+        let arguments = [name, std::ptr::null_mut()];
+        let environment = [std::ptr::null_mut()];
+        for _ in 0..times {
+            let mut child = 0;
+            // SAFETY: path, arguments and environment are C strings in lists that end in null and
+            // outlive the call; neither actions nor attributes are given.
+            let error = unsafe {
+                libc::posix_spawn(
+                    &raw mut child,
+                    self.path.as_ptr(),
+                    std::ptr::null(),
+                    std::ptr::null(),
+                    arguments.as_ptr(),
+                    environment.as_ptr(),
+                )
+            };
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            wait_for(child)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the program is loaded.
+const BASE: u64 = 0x40_0000;
+
+/// The smallest file that Linux runs: its two headers and the instructions.
+fn tiny_elf() -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    // mov edi, 42; mov eax, 60 (exit); syscall
+    const CODE: &[u8] = &[0xbf, DONE as u8, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    #[cfg(target_arch = "aarch64")]
+    // mov x0, 42; mov x8, 93 (exit); svc 0
+    const CODE: &[u8] = &[0x40, 0x05, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 1, 0, 0, 0xd4];
+    #[cfg(target_arch = "x86_64")]
+    const MACHINE: u16 = 62;
+    #[cfg(target_arch = "aarch64")]
+    const MACHINE: u16 = 183;
+    const HEADERS: u16 = 64 + 56;
+    let length = u64::from(HEADERS) + CODE.len() as u64;
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let half = |elf: &mut Vec<u8>, value: u16| elf.extend(value.to_le_bytes());
+    let word = |elf: &mut Vec<u8>, value: u32| elf.extend(value.to_le_bytes());
+    let long = |elf: &mut Vec<u8>, value: u64| elf.extend(value.to_le_bytes());
+    // An executable for this machine; entry, then the program headers right behind this one.
+    half(&mut elf, 2);
+    half(&mut elf, MACHINE);
+    word(&mut elf, 1);
+    long(&mut elf, BASE + u64::from(HEADERS));
+    long(&mut elf, 64);
+    long(&mut elf, 0);
+    word(&mut elf, 0);
+    for value in [64, 56, 1, 64, 0, 0] {
+        half(&mut elf, value);
+    }
+    // One segment: all of the file, to read and to execute.
+    word(&mut elf, 1);
+    word(&mut elf, 5);
+    for value in [0, BASE, BASE, length, length, 0x1000] {
+        long(&mut elf, value);
+    }
+    elf.extend_from_slice(CODE);
+    elf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_come_and_go() {
+        fork_each(3).unwrap();
+        TinyProgram::new().unwrap().spawn_each(3).unwrap();
+    }
+
+    #[test]
+    fn another_end_than_theirs_is_an_error() {
+        let false_ = std::process::Command::new("false").spawn().unwrap();
+        let error = wait_for(false_.id().cast_signed()).unwrap_err();
+        assert!(error.to_string().contains("0x100"), "{error}");
+        assert!(wait_for(1).is_err(), "no child of ours");
+    }
+
+    #[test]
+    fn a_child_that_is_killed_does_not_survive() {
+        assert!(survives(|| ()).unwrap());
+        assert!(!survives(|| std::process::abort()).unwrap());
+    }
 }

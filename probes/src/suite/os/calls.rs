@@ -1,0 +1,212 @@
+//! System calls that one thread makes in a row.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, BufWriter, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::refused;
+use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::sampling::Policy;
+use crate::sys::map::Mapping;
+use crate::sys::memory::SMALL_PAGE;
+use crate::sys::signal::Counted;
+use crate::sys::{call, process};
+
+/// Bytes that are written before the file begins anew: it stays small.
+const FILE: u64 = 64 << 10;
+
+/// Size of the buffer, which is the standard library's.
+const BUFFER: u64 = 8 << 10;
+
+/// A call, how often it is made, and how often it came out right.
+type Each<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
+
+/// A row of the list: the quantity, its metric, what it needs in words, and how it is done.
+struct Row<'a>(&'static str, &'static str, &'static str, io::Result<Each<'a>>);
+
+fn each<'a>(each: impl FnMut(u64) -> io::Result<u64> + 'a) -> Each<'a> {
+    Box::new(each)
+}
+
+/// A row that nothing has to be made for.
+fn plain<'a>(
+    (quantity, metric, what): (&'static str, &'static str, &'static str),
+    call: impl FnMut(u64) -> io::Result<u64> + 'a,
+) -> Row<'a> {
+    Row(quantity, metric, what, Ok(each(call)))
+}
+
+pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let clock = "clock_gettime";
+    let rows = vec![
+        plain(("syscall", "os.syscall_ns", "getppid"), |n| Ok(call::getppid_each(n))),
+        invalid(bench),
+        plain((clock, "os.clock_gettime_ns", clock), |n| Ok(call::clock_each(n))),
+        plain(("clock_gettime_syscall", "os.clock_gettime_syscall_ns", clock), |n| {
+            Ok(call::clock_by_call_each(n))
+        }),
+        signal(),
+        plain(("mmap", "os.mmap_ns", "mmap"), |n| {
+            (0..n).try_for_each(|_| Mapping::anonymous(SMALL_PAGE).map(drop)).map(|()| n)
+        }),
+        mprotect(),
+        write_null(),
+        write_file(),
+        write_buffered(),
+    ];
+    measure(bench, rows)
+}
+
+/// Tries each row, skips those that are refused and samples the others in turn.
+fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
+    // The first row that went wrong, and how.
+    let wrong: RefCell<Option<String>> = RefCell::new(None);
+    let mut arms = Vec::new();
+    for Row(quantity, metric, what, each) in rows {
+        let tried = each.and_then(|mut each| {
+            let right = each(2)?;
+            let all = right == 2;
+            all.then_some(each).ok_or_else(|| io::Error::other(format!("{right} of 2 were right")))
+        });
+        let mut each = match tried {
+            Ok(each) => each,
+            Err(error) => {
+                bench.skip(refused(metric, what, &error))?;
+                continue;
+            }
+        };
+        let wrong = &wrong;
+        let work = move |ops| {
+            let said = match each(ops) {
+                Ok(right) if right == ops => return,
+                Ok(right) => format!("{right} of {ops} were right"),
+                Err(error) => error.to_string(),
+            };
+            wrong.borrow_mut().get_or_insert(format!("{what}: {said}"));
+        };
+        let block = if quantity == "write_1b_buffered" { BUFFER } else { 2 };
+        arms.push(Arm::new(quantity, params([]), work).in_blocks_of(block));
+    }
+    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.25)) };
+    bench.interleave(arms, &policy)?;
+    // What was right twice and is wrong later is no matter of permission.
+    let wrong = wrong.take();
+    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+}
+
+/// A filter may kill who makes an unknown call: a child finds out.
+fn invalid<'a>(bench: &Bench<'_>) -> Row<'a> {
+    let filtered = bench.machine.limits.seccomp.known().is_some_and(|mode| mode != "off");
+    let made = if filtered { survives() } else { Ok(()) };
+    Row(
+        "syscall_invalid",
+        "os.syscall_invalid_ns",
+        "a system call that does not exist",
+        made.map(|()| each(|n| Ok(call::invalid_each(n)))),
+    )
+}
+
+fn survives() -> io::Result<()> {
+    let lives = process::survives(|| {
+        call::invalid_each(1);
+    })?;
+    let died = || io::Error::other("the seccomp filter kills who makes it");
+    lives.then_some(()).ok_or_else(died)
+}
+
+fn signal<'a>() -> Row<'a> {
+    let made = Counted::install();
+    let each = made.map(|counted| each(move |n| counted.send_each(n)));
+    Row("signal", "os.signal_ns", "signals to oneself", each)
+}
+
+fn mprotect<'a>() -> Row<'a> {
+    // Its neighbours keep their protection, so that the kernel never joins them with it.
+    let made = Mapping::anonymous(3 * SMALL_PAGE).map(|mut map| {
+        map.write_each_page();
+        map
+    });
+    let each = made.map(|mut map| each(move |n| map.protect_each(n).map(|()| n)));
+    Row("mprotect", "os.mprotect_ns", "mprotect", each)
+}
+
+fn write_null<'a>() -> Row<'a> {
+    let made = OpenOptions::new().write(true).open("/dev/null");
+    let each = made.map(|mut null| {
+        each(move |n| (0..n).try_fold(0, |written, _| Ok(written + null.write(b"x")? as u64)))
+    });
+    Row("write_1b_null", "os.write_1b_null_ns", "/dev/null", each)
+}
+
+fn write_file<'a>() -> Row<'a> {
+    let made = nameless(&std::env::temp_dir());
+    let each = made.map(|mut file| each(move |n| write_bytes(&mut file, n)));
+    Row("write_1b", "os.write_1b_ns", "a temporary file", each)
+}
+
+fn write_buffered<'a>() -> Row<'a> {
+    let made = nameless(&std::env::temp_dir());
+    let buffered = made.map(|file| BufWriter::with_capacity(BUFFER as usize, file));
+    let each = buffered.map(|mut file| each(move |n| write_bytes(&mut file, n)));
+    Row("write_1b_buffered", "os.write_1b_buffered_ns", "a temporary file", each)
+}
+
+/// So many bytes, one at a time, over and over the same part of the file.
+fn write_bytes(to: &mut (impl Write + Seek), n: u64) -> io::Result<u64> {
+    let mut written = 0;
+    while written < n {
+        // This also empties a buffer.
+        to.rewind()?;
+        let part = written;
+        while written < n && written - part < FILE {
+            let one = to.write(b"x")?;
+            written += one as u64;
+        }
+    }
+    to.flush()?;
+    Ok(written)
+}
+
+/// A file of the size that will be needed and without a name, so that nothing is left of it however
+/// this process ends.
+fn nameless(directory: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    let mut file = match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
+        Ok(file) => file,
+        // Not every file system can: then the name lives for a moment.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
+            let path = directory.join(format!(".probecard-{}", std::process::id()));
+            let file = options.create_new(true).open(&path)?;
+            remove_file(&path)?;
+            file
+        }
+        Err(e) => return Err(e),
+    };
+    file.write_all(&[b' '; FILE as usize])?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_one_at_a_time_within_a_small_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = nameless(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it has no name");
+        assert_eq!(write_bytes(&mut file, 2 * FILE + 5).unwrap(), 2 * FILE + 5);
+        assert_eq!(file.metadata().unwrap().len(), FILE);
+        let mut buffered = BufWriter::new(file);
+        assert_eq!(write_bytes(&mut buffered, 3 * FILE).unwrap(), 3 * FILE);
+        assert_eq!(buffered.get_ref().metadata().unwrap().len(), FILE);
+    }
+
+    #[test]
+    fn without_a_directory_there_is_no_file() {
+        assert!(nameless(Path::new("/nonexistent")).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! Threads, children and programs: started, and waited for until they have ended.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use super::refused;
+use super::row::{Does, fitting, sample};
+use crate::harness::bench::Bench;
+use crate::machine::human_bytes;
+use crate::sys::memory::{Buffer, Pages};
+use crate::sys::process::{TinyProgram, fork_each};
+
+/// In use while the larger process forks.
+const FOOTPRINT: usize = 64 << 20;
+
+pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    row(bench, "thread_create", ("os.thread_create_ns", "threads"), threads)?;
+    row(bench, "fork", ("os.fork_ns", "fork"), fork_each)?;
+    match TinyProgram::new() {
+        Ok(tiny) => {
+            row(bench, "spawn", ("os.spawn_ns", "posix_spawn"), |n| tiny.spawn_each(n))?;
+        }
+        Err(e) => bench.skip(refused("os.spawn_ns", "a program in memory (memfd_create)", &e))?,
+    }
+    large(bench)
+}
+
+/// What is copied of a process grows with what it uses: the entries of its page tables.
+fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let names = ("os.fork_64m_ns", "fork with 64 MiB in use");
+    let short = bench.machine.buffer_limit() < 2 * FOOTPRINT as u64;
+    let too_much = || {
+        let limit = human_bytes(bench.machine.buffer_limit());
+        io::Error::new(io::ErrorKind::OutOfMemory, format!("buffers may have {limit}"))
+    };
+    let memory = if short { Err(too_much()) } else { Buffer::new(FOOTPRINT, Pages::Small) };
+    let used = match memory {
+        Ok(used) => used,
+        Err(e) => return bench.skip(refused(names.0, names.1, &e)),
+    };
+    row(bench, "fork_64m", names, fork_each)?;
+    drop(used);
+    Ok(())
+}
+
+fn row(
+    bench: &mut Bench<'_>,
+    quantity: &str,
+    (metric, what): (&str, &str),
+    mut each: impl FnMut(u64) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let done = match fitting(bench, &mut each) {
+        Ok(ops) => {
+            let act = |timed| if timed { each(ops) } else { Ok(()) };
+            sample(bench, quantity, Does::Switch(ops), None, act)?
+        }
+        Err(e) => Err(e),
+    };
+    match done {
+        Ok(()) => Ok(()),
+        Err(e) => bench.skip(refused(metric, what, &e)),
+    }
+}
+
+/// Starts a thread and waits for its end, so many times.
+fn threads(times: u64) -> io::Result<()> {
+    let ran = AtomicU64::new(0);
+    for _ in 0..times {
+        thread::scope(|scope| {
+            let body = || ran.fetch_add(1, Ordering::Relaxed);
+            let started = thread::Builder::new().spawn_scoped(scope, body)?;
+            started.join().map_err(|_| io::Error::other("a thread panicked"))
+        })?;
+    }
+    let ran = ran.into_inner();
+    let right = ran == times;
+    right.then_some(()).ok_or_else(|| io::Error::other(format!("{ran} of {times} threads ran")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_runs() {
+        threads(3).unwrap();
+    }
+}
