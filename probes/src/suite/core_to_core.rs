@@ -133,7 +133,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// A CPU at the same L3 if there is one, else any other, siblings last.
-fn nearest<'a>(bench: &Bench<'_>, cpus: &'a [usize]) -> Option<&'a usize> {
+pub(super) fn nearest<'a>(bench: &Bench<'_>, cpus: &'a [usize]) -> Option<&'a usize> {
     let others = cpus.iter().filter(|&&cpu| cpu != bench.cpu);
     others.min_by_key(|&&cpu| match bench.machine.relation(bench.cpu, cpu) {
         Relation::Siblings => Relation::Unclaimed as usize + 1,
@@ -234,7 +234,7 @@ fn taken_over(
     bench.emit(point)
 }
 
-fn few_threads(threads: usize, reason: &str) -> Unmet {
+pub(super) fn few_threads(threads: usize, reason: &str) -> Unmet {
     Unmet {
         need: format!("{threads} threads"),
         reason: reason.into(),
@@ -298,7 +298,7 @@ fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
 }
 
 /// 1, 2, 4, … and all.
-fn crowds(all: usize) -> Vec<usize> {
+pub(super) fn crowds(all: usize) -> Vec<usize> {
     let mut crowds: Vec<usize> =
         std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < all).collect();
     crowds.push(all);
@@ -306,7 +306,7 @@ fn crowds(all: usize) -> Vec<usize> {
 }
 
 /// What the one got that got least, relative to an even share.
-fn least_share(window: &Window) -> f64 {
+pub(super) fn least_share(window: &Window) -> f64 {
     let rates = || window.0.iter().map(|share| share.amount as f64 / share.ns);
     let least = rates().fold(f64::INFINITY, f64::min);
     least * window.0.len() as f64 / rates().sum::<f64>()

@@ -1,4 +1,7 @@
-//! What the kernel did to this thread, and where it runs.
+//! What the kernel did to this thread, where it runs, and threads at their plainest.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters of the calling thread since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,39 @@ fn parse_steal(stat: &str, cpu: usize) -> Option<u64> {
     line.split_ascii_whitespace().nth(8)?.parse().ok()
 }
 
+/// Starts a thread and waits for its end so many times; how many of them ran. By the C library
+/// alone: the standard library's threads also get a stack for signals, which takes half as long
+/// again.
+pub fn start_each(times: u64) -> io::Result<u64> {
+    let ran = AtomicU64::new(0);
+    let argument = (&raw const ran).cast_mut().cast();
+    for _ in 0..times {
+        let mut thread = std::mem::MaybeUninit::uninit();
+        // SAFETY: the thread is joined before `ran`, to which the argument points, goes away.
+        let error = unsafe {
+            libc::pthread_create(thread.as_mut_ptr(), std::ptr::null(), count_one, argument)
+        };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: it was written when the thread was created.
+        let thread = unsafe { thread.assume_init() };
+        // SAFETY: the thread exists and is joined once.
+        let error = unsafe { libc::pthread_join(thread, std::ptr::null_mut()) };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+    }
+    Ok(ran.into_inner())
+}
+
+extern "C" fn count_one(ran: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: `start_each` hands over a counter that outlives this thread.
+    let ran = unsafe { &*ran.cast::<AtomicU64>() };
+    ran.fetch_add(1, Ordering::Relaxed);
+    std::ptr::null_mut()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +89,11 @@ mod tests {
         assert_eq!(parse_steal(stat, 1), Some(8));
         assert_eq!(parse_steal(stat, 10), Some(77));
         assert_eq!(parse_steal(stat, 2), None);
+    }
+
+    #[test]
+    fn every_thread_runs() {
+        assert_eq!(start_each(5).unwrap(), 5);
     }
 
     #[test]

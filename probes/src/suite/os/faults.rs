@@ -23,8 +23,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     small(bench)?;
     huge(bench)?;
     of_a_file(bench)?;
-    come_and_go(bench)?;
-    cold(bench)
+    come_and_go(bench)
 }
 
 fn small(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -33,11 +32,19 @@ fn small(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Ok(buffer) => buffer,
         Err(e) => return bench.skip(refused(metric, "2 MiB of memory", &e)),
     };
-    let act =
-        |timed| if timed { Ok(touch(buffer.bytes_mut(), SMALL_PAGE)) } else { buffer.give_back() };
+    let act = |timed| touch_again(&mut buffer, SMALL_PAGE, timed);
     if let Err(e) = sample(bench, "page_fault_4k", Does::Fault, None, act)? {
         bench.skip(refused(metric, "giving memory back by madvise", &e))?;
     }
+    Ok(())
+}
+
+/// Gives the pages back first, and then touches them again.
+fn touch_again(buffer: &mut Buffer, page: usize, timed: bool) -> io::Result<()> {
+    if !timed {
+        return buffer.give_back();
+    }
+    touch(buffer.bytes_mut(), page);
     Ok(())
 }
 
@@ -68,8 +75,7 @@ fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             remedy: "set /sys/kernel/mm/transparent_hugepage/enabled to madvise".into(),
         });
     }
-    let act =
-        |timed| if timed { Ok(touch(buffer.bytes_mut(), HUGE_PAGE)) } else { buffer.give_back() };
+    let act = |timed| touch_again(&mut buffer, HUGE_PAGE, timed);
     if let Err(e) = sample(bench, "page_fault_2m", Does::Fault, None, act)? {
         bench.skip(refused(metric, "giving memory back by madvise", &e))?;
     }
@@ -133,7 +139,7 @@ fn come_and_go(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// Memory that is looked through for some that the host must find first.
-const FRESH: u64 = 256 << 20;
+const FRESH: u64 = 128 << 20;
 
 /// A chunk that took so many times as long as one in use before was cold, ...
 const COLD: f64 = 2.0;
@@ -145,7 +151,7 @@ const LEAST_COLD: usize = 8;
 const KEPT: usize = 9;
 
 /// Only the first round can meet memory that is cold: it has been used then.
-fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+pub(super) fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if bench.round > 0 {
         return Ok(());
     }
@@ -164,11 +170,12 @@ fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let reason = format!("{} cannot be mapped", human_bytes(len as u64));
         return bench.skip(unmet(reason, "raise the limits on memory"));
     };
-    let first = chunks(bench, &mut fresh);
+    let first = chunks(bench, fresh.bytes_mut());
     if let Err(e) = fresh.give_back() {
         return bench.skip(refused("os.page_fault_cold_ns", "giving memory back by madvise", &e));
     }
-    let warm = median(&chunks(bench, &mut fresh)).unwrap_or(f64::INFINITY);
+    let again = chunks(bench, &mut fresh.bytes_mut()[..len / 4]);
+    let warm = median(&again).unwrap_or(f64::INFINITY);
     let cold: Vec<f64> = first.into_iter().filter(|&ns| ns > COLD * warm).collect();
     if cold.len() < LEAST_COLD {
         let reason = format!(
@@ -185,9 +192,9 @@ fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// Nanoseconds a fault of each chunk of pages that are touched for the first time. Chunks in which
 /// the thread lost its CPU are left out.
-fn chunks(bench: &Bench<'_>, fresh: &mut Buffer) -> Vec<f64> {
+fn chunks(bench: &Bench<'_>, fresh: &mut [u8]) -> Vec<f64> {
     let mut times = Vec::new();
-    for chunk in fresh.bytes_mut().chunks_exact_mut(CHUNK) {
+    for chunk in fresh.chunks_exact_mut(CHUNK) {
         let before = usage();
         let start = bench.timer.stamp();
         touch(chunk, SMALL_PAGE);

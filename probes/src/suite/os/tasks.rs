@@ -1,8 +1,6 @@
 //! Threads, children and programs: started, and waited for until they have ended.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 use super::refused;
 use super::row::{Does, fitting, sample};
@@ -10,6 +8,7 @@ use crate::harness::bench::Bench;
 use crate::machine::human_bytes;
 use crate::sys::memory::{Buffer, Pages};
 use crate::sys::process::{TinyProgram, fork_each};
+use crate::sys::thread::start_each;
 
 /// In use while the larger process forks.
 const FOOTPRINT: usize = 64 << 20;
@@ -63,27 +62,8 @@ fn row(
     }
 }
 
-/// Starts a thread and waits for its end, so many times.
 fn threads(times: u64) -> io::Result<()> {
-    let ran = AtomicU64::new(0);
-    for _ in 0..times {
-        thread::scope(|scope| {
-            let body = || ran.fetch_add(1, Ordering::Relaxed);
-            let started = thread::Builder::new().spawn_scoped(scope, body)?;
-            started.join().map_err(|_| io::Error::other("a thread panicked"))
-        })?;
-    }
-    let ran = ran.into_inner();
+    let ran = start_each(times)?;
     let right = ran == times;
     right.then_some(()).ok_or_else(|| io::Error::other(format!("{ran} of {times} threads ran")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_thread_runs() {
-        threads(3).unwrap();
-    }
 }
