@@ -24,6 +24,7 @@ pub const ALL: &[&Probe] = &[
     &suite::core_window::PROBE,
     &suite::locks::PROBE,
     &suite::os::PROBE,
+    &suite::context_switch::PROBE,
 ];
 
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real

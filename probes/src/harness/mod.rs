@@ -13,6 +13,7 @@ pub mod crew;
 pub mod gang;
 pub mod levels;
 pub mod meter;
+pub mod partner;
 pub mod ping_pong;
 pub mod placement;
 pub mod rounds;

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::record::{Fail, Record};
+use crate::sys::process;
 
 /// Most of a child's standard error that is kept: its end.
 const STDERR_TAIL: usize = 2000;
@@ -78,8 +79,9 @@ pub fn run(
         None => Ok(Ended::Closed),
     };
     if !matches!(ended, Ok(Ended::Closed)) {
-        // It may have ended by itself in between; then there is nothing to kill.
-        let _ = child.kill();
+        // With all that it has started itself; it has not been waited for, so that the number is
+        // still its.
+        process::kill_group(child.id());
     }
     let status = wait(&mut child)?;
     let stderr = stderr.and_then(|t| t.join().ok()).unwrap_or_default();
@@ -231,6 +233,17 @@ mod tests {
             matches!(outcome, Outcome::Failed { fail, late: true } if fail.how.contains("within"))
         );
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_a_child_has_started_is_killed_with_it() {
+        // Only the grandchild holds the standard output when the child is killed.
+        let (outcome, kept) = shell(
+            &format!("sleep 600 & echo '{SKIP}'; exec sleep 600 >/dev/null 2>&1"),
+            Duration::from_millis(300),
+        );
+        assert!(matches!(outcome, Outcome::Failed { late: true, .. }));
+        assert_eq!(kept.len(), 1);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod load;
 pub mod parallel;
 pub mod simd;
 pub mod stream;
+pub mod switch;
 pub mod timer;
 pub mod vector;
 pub mod window;

@@ -4,6 +4,7 @@ pub mod branch;
 pub mod cache_line;
 pub mod cache_structure;
 pub mod clock;
+pub mod context_switch;
 pub mod core_to_core;
 pub mod core_window;
 pub mod false_sharing;

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod code;
 pub mod map;
+pub mod ipc;
 pub mod memory;
 pub mod process;
 pub mod signal;

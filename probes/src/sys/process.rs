@@ -5,10 +5,71 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 
-/// Ends the calling process when its parent ends, so that no probe outlives a killed run.
-pub fn die_with_parent() {
+/// Ends the calling process when its parent ends, so that no probe outlives a killed run; `false`
+/// where that is not permitted.
+pub fn die_with_parent() -> bool {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory of ours.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 }
+}
+
+/// Kills a process that leads a group of its own, and all of the group.
+pub fn kill_group(leader: u32) {
+    // 0 and 1 would be this process's own group and every process there is.
+    if let Some(group) = i32::try_from(leader).ok().filter(|&group| group > 1) {
+        // SAFETY: takes numbers and touches no memory of ours.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+}
+
+/// A copy of this process that does one thing. It ends when the thread that made it does, and when
+/// this value is dropped.
+#[derive(Debug)]
+pub struct Forked(libc::pid_t);
+
+impl Forked {
+    /// Forks a process that does `work` and ends. The copy has the calling thread alone, and locks
+    /// that others hold stay locked in it: `work` may make system calls, but not allocate or print.
+    pub fn new(work: impl FnOnce()) -> io::Result<Forked> {
+        // SAFETY: takes no arguments and touches no memory of ours.
+        let parent = unsafe { libc::getpid() };
+        // SAFETY: the copy does no more than what is said above, and never returns from here.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                // The parent may have ended before the child asked to be told.
+                // SAFETY: takes no arguments and touches no memory of ours.
+                if die_with_parent() && unsafe { libc::getppid() } == parent {
+                    work();
+                }
+                // SAFETY: ends the process without running what belongs to its parent.
+                unsafe { libc::_exit(0) }
+            }
+            child => Ok(Forked(child)),
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+        let (id, how) = (self.0.cast_unsigned(), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        // SAFETY: the pointer is to a whole siginfo_t; WNOWAIT leaves the process to be waited for.
+        let done = unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr(), how) };
+        // SAFETY: all-zero bytes are a valid siginfo_t, so it is initialised in any case.
+        let info = unsafe { info.assume_init() };
+        // SAFETY: waitid has filled in the fields of a child, or left them 0.
+        done != 0 || unsafe { info.si_pid() } != 0
+    }
+}
+
+impl Drop for Forked {
+    fn drop(&mut self) {
+        // SAFETY: takes numbers; the process has not been waited for, so that the id is still its.
+        unsafe { libc::kill(self.0, libc::SIGKILL) };
+        // SAFETY: a null status is allowed; nothing else is written to.
+        while unsafe { libc::waitpid(self.0, std::ptr::null_mut(), 0) } == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
 }
 
 /// Keeps the C library's allocator to one heap. Another one for each thread reserves 64 MiB of
@@ -168,7 +229,53 @@ fn tiny_elf() -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    fn pause() {
+        // SAFETY: takes a number.
+        unsafe { libc::usleep(1000) };
+    }
+
+    #[test]
+    fn a_copy_does_its_work_and_ends() {
+        let (read, write) = io::pipe().unwrap();
+        let copy = Forked::new(|| {
+            let _ = io::Write::write(&mut &write, b"hello");
+        })
+        .unwrap();
+        let mut said = [0; 5];
+        io::Read::read_exact(&mut &read, &mut said).unwrap();
+        assert_eq!(&said, b"hello");
+        let until = Instant::now() + Duration::from_secs(20);
+        while !copy.has_ended() && Instant::now() < until {
+            pause();
+        }
+        assert!(copy.has_ended());
+    }
+
+    #[test]
+    fn a_copy_is_gone_when_it_is_dropped() {
+        let (read, write) = io::pipe().unwrap();
+        let copy = Forked::new(|| {
+            loop {
+                pause();
+            }
+        });
+        let copy = copy.unwrap();
+        assert!(!copy.has_ended());
+        drop((copy, write));
+        // The end of the pipe that the copy had is closed.
+        assert_eq!(io::Read::read(&mut &read, &mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn no_one_is_killed_by_a_number_that_means_many() {
+        kill_group(0);
+        kill_group(1);
+        kill_group(u32::MAX);
+    }
 
     #[test]
     fn children_come_and_go() {

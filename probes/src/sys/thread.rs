@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of the calling thread since it began.
+/// Counters of a thread, or of all, since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Voluntary context switches.
@@ -16,9 +16,18 @@ pub struct Usage {
 
 /// Reads the counters of the calling thread.
 pub fn usage() -> Usage {
+    usage_of(libc::RUSAGE_THREAD)
+}
+
+/// Reads the counters of all threads of this process, those that have ended included.
+pub fn usage_of_all() -> Usage {
+    usage_of(libc::RUSAGE_SELF)
+}
+
+fn usage_of(whom: libc::c_int) -> Usage {
     let mut raw = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the pointer is to a whole rusage; RUSAGE_THREAD cannot fail with a valid pointer.
-    unsafe { libc::getrusage(libc::RUSAGE_THREAD, raw.as_mut_ptr()) };
+    // SAFETY: the pointer is to a whole rusage; with a valid pointer it cannot fail.
+    unsafe { libc::getrusage(whom, raw.as_mut_ptr()) };
     // SAFETY: all-zero bytes are a valid rusage, so it is initialised even if the call failed.
     let raw = unsafe { raw.assume_init() };
     Usage {

@@ -12,6 +12,7 @@ pub(super) mod load;
 pub(super) mod parallel;
 pub(super) mod simd;
 pub(super) mod stream;
+pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
 pub(super) mod window;

@@ -1,0 +1,303 @@
+//! Two tasks that answer each other.
+
+use std::io;
+
+use super::counted::{self, About, Arm, Effort, Repetition};
+use crate::harness::bench::{Bench, Tier, params};
+use crate::harness::clock::Timer;
+use crate::harness::meter::Meter;
+use crate::harness::partner::{Alone, Kind, Mechanism, Partner, Waiting};
+use crate::machine::Relation;
+use crate::probe::{Need, Unmet};
+use crate::quantile::median;
+use crate::record::Params;
+use crate::sys::ipc::yield_now;
+
+/// Where the partner is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    SameCpu,
+    Sibling,
+    OtherCpu,
+}
+
+impl Place {
+    const fn name(self) -> &'static str {
+        match self {
+            Place::SameCpu => "same_cpu",
+            Place::Sibling => "sibling",
+            Place::OtherCpu => "other_cpu",
+        }
+    }
+}
+
+pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
+    let mut places = vec![(Place::SameCpu, bench.cpu)];
+    match sibling(bench, cpus) {
+        Ok(cpu) => places.push((Place::Sibling, cpu)),
+        Err(unmet) => bench.skip(unmet)?,
+    }
+    match other(bench, cpus) {
+        Some(cpu) => places.push((Place::OtherCpu, cpu)),
+        None => {
+            let unmet = Need::Cpus(2).unmet(bench.machine);
+            let unmet = unmet.unwrap_or_else(crate::harness::placement::unpinned);
+            bench.skip(Unmet { need: "a partner on another CPU".into(), ..unmet })?;
+        }
+    }
+    let mut team = Team::default();
+    // Processes first: they are copies of a process that has no other threads yet.
+    for kind in [Kind::Process, Kind::Thread] {
+        for &(place, cpu) in &places {
+            team.add(bench, kind, place, cpu);
+        }
+    }
+    team.say_who_is_missing(bench)?;
+    let alone = alone(bench)?;
+    let timer = bench.timer;
+    // The places apart: a pair on one CPU would be disturbed by one that spins on its sibling.
+    for (i, &(place, cpu)) in places.iter().enumerate() {
+        let mut arms = team.arms(place, &timer);
+        if place != Place::SameCpu {
+            let home = bench.cpu;
+            arms.extend(Mechanism::ALL.map(|how| spinning(how, place, cpu, home)));
+        } else {
+            arms.extend(alone.iter().map(|(how, alone)| without_switch(how.name(), alone)));
+            arms.push(yields_alone());
+        }
+        let share = SHARES[i.min(SHARES.len() - 1)];
+        counted::sample(bench, &mut arms, effort(bench, share))?;
+    }
+    Ok(())
+}
+
+/// Of the round's time: for the same CPU, and for each place beyond.
+const SHARES: [f64; 2] = [0.25, 0.16];
+
+pub(super) fn effort(bench: &Bench<'_>, share: f64) -> Effort {
+    let samples = if bench.tier == Tier::Quick { 5 } else { 7 };
+    Effort { samples, time: bench.share(share) }
+}
+
+fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Unmet> {
+    let claimed = bench.machine.siblings_of(bench.cpu);
+    let mut others = claimed.iter().filter(|&&cpu| cpu != bench.cpu);
+    let allowed = others.clone().find(|cpu| cpus.contains(cpu));
+    allowed.copied().ok_or_else(|| {
+        let none = others.next().is_none();
+        Unmet {
+            need: "a hyperthread sibling for the partner".into(),
+            reason: if none {
+                format!(
+                    "the machine claims none for CPU {} (a virtual machine may not be told)",
+                    bench.cpu
+                )
+            } else {
+                format!("that of CPU {} may not be used", bench.cpu)
+            },
+            remedy: "a CPU with SMT, both threads of a core in the affinity mask".into(),
+        }
+    })
+}
+
+/// The nearest CPU that is claimed to be a core of its own, or not claimed at all.
+fn other(bench: &Bench<'_>, cpus: &[usize]) -> Option<usize> {
+    let relation = |&cpu: &usize| bench.machine.relation(bench.cpu, cpu);
+    let others = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu);
+    others.filter(|cpu| relation(cpu) != Relation::Siblings).min_by_key(relation)
+}
+
+/// All partners. They sleep while others are asked.
+#[derive(Default)]
+struct Team {
+    members: Vec<Member>,
+    missing: Vec<(String, io::Error)>,
+}
+
+struct Member {
+    how: Mechanism,
+    kind: Kind,
+    place: Place,
+    partner: Partner,
+}
+
+impl Team {
+    fn add(&mut self, bench: &Bench<'_>, kind: Kind, place: Place, cpu: usize) {
+        for how in Mechanism::ALL {
+            match Partner::start((how, kind, Waiting::Asleep), cpu, bench.cpu) {
+                Ok(partner) => self.members.push(Member { how, kind, place, partner }),
+                Err(e) => {
+                    let what = format!("a {} that answers by {}", kind.name(), how.name());
+                    if self.missing.iter().all(|m| m.0 != what) {
+                        self.missing.push((what, e));
+                    }
+                }
+            }
+        }
+    }
+
+    fn say_who_is_missing(&mut self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
+        for (need, error) in self.missing.drain(..) {
+            let reason = match error.raw_os_error() {
+                Some(libc::EAGAIN) => {
+                    format!("{error}: the limit on processes or threads is used up")
+                }
+                _ => error.to_string(),
+            };
+            let remedy = "raise the limits (ulimit -u, pids.max) and allow fork, clone, eventfd2 \
+                          and prctl in the seccomp profile";
+            bench.skip(Unmet { need, reason, remedy: remedy.into() })?;
+        }
+        Ok(())
+    }
+
+    /// What can be repeated with the partners at one place.
+    fn arms<'a>(&'a self, place: Place, timer: &'a Timer) -> Vec<Arm<'a>> {
+        let here = self.members.iter().filter(|m| m.place == place);
+        here.flat_map(|member| member.arms(timer)).collect()
+    }
+}
+
+impl Member {
+    fn arms<'a>(&'a self, timer: &'a Timer) -> Vec<Arm<'a>> {
+        let place = self.place.name();
+        let partner = &self.partner;
+        let labels = |how: &str| {
+            params([("how", how.into()), ("kind", self.kind.name().into()), ("place", place.into())])
+        };
+        let mut arms = vec![round_trips(labels(self.how.name()), partner)];
+        if self.how == Mechanism::Futex && self.place == Place::SameCpu {
+            arms.push(yields(labels("yield"), partner));
+        }
+        let wakes = self.how == Mechanism::Futex && self.kind == Kind::Thread;
+        if wakes && self.place != Place::SameCpu {
+            arms.extend(ASLEEP_US.map(|us| wakeups(place, us, partner, timer)));
+        }
+        arms
+    }
+}
+
+fn round_trips<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
+    let repeat = move |meter: &mut dyn Meter, ops: u64| {
+        timed(meter, ops, Some(partner), &mut |ops| partner.round_trips(ops))
+    };
+    let (quantity, about) = ("round_trip", About::Sleep);
+    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+}
+
+/// With a partner that does not sleep. It would disturb everything else: each repetition has one of
+/// its own.
+fn spinning(how: Mechanism, place: Place, cpu: usize, home: usize) -> Arm<'static> {
+    let repeat = move |meter: &mut dyn Meter, ops: u64| {
+        let partner = Partner::start((how, Kind::Thread, Waiting::Awake), cpu, home)?;
+        partner.round_trips(FIRST_TRIPS)?;
+        timed(meter, ops, Some(&partner), &mut |ops| partner.round_trips(ops))
+    };
+    let params = params([("how", how.name().into()), ("place", place.name().into())]);
+    let (quantity, about) = ("spinning", About::NoSwitch);
+    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+}
+
+/// Round trips before the first that is timed.
+const FIRST_TRIPS: u64 = 100;
+
+/// Times some work, with the switches of both sides.
+fn timed(
+    meter: &mut dyn Meter,
+    ops: u64,
+    partner: Option<&Partner>,
+    work: &mut dyn FnMut(u64) -> io::Result<()>,
+) -> io::Result<Repetition> {
+    let count = || partner.map_or(Ok(0), Partner::switches);
+    let before = count()?;
+    let mut done = Ok(());
+    let reading = meter.measure(ops, &mut |ops| done = work(ops));
+    done?;
+    // The counter wraps, and saying it costs a switch.
+    let slept = count()?.wrapping_sub(before);
+    Ok(Repetition::of(&reading, u64::from(slept)))
+}
+
+fn yields<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
+    let repeat = move |meter: &mut dyn Meter, ops: u64| {
+        let reading = partner.while_yielding(|| {
+            // The first ones wake the partner up.
+            (0..FIRST_YIELDS).for_each(|_| yield_now());
+            meter.measure(ops, &mut |ops| (0..ops).for_each(|_| yield_now()))
+        })?;
+        Ok(Repetition::of(&reading, 0))
+    };
+    let (quantity, about) = ("round_trip", About::OwnSwitches);
+    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+}
+
+const FIRST_YIELDS: usize = 8;
+
+fn yields_alone() -> Arm<'static> {
+    let repeat = |meter: &mut dyn Meter, ops: u64| {
+        timed(meter, ops, None, &mut |ops| {
+            (0..ops).for_each(|_| yield_now());
+            Ok(())
+        })
+    };
+    let labels = params([("how", "yield".into())]);
+    let (quantity, about) = ("without_switch", About::NoSwitch);
+    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: None }
+}
+
+fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
+    let mut made = Vec::new();
+    for how in Mechanism::ALL {
+        match Alone::new(how) {
+            Ok(alone) => made.push((how, alone)),
+            Err(e) => bench.skip(Unmet {
+                need: format!("messages by {} to oneself", how.name()),
+                reason: e.to_string(),
+                remedy: "allow pipe2 and eventfd2 in the seccomp profile".into(),
+            })?,
+        }
+    }
+    Ok(made)
+}
+
+fn without_switch<'a>(how: &'static str, alone: &'a Alone) -> Arm<'a> {
+    let repeat = move |meter: &mut dyn Meter, ops: u64| {
+        timed(meter, ops, None, &mut |ops| alone.send_and_receive(ops))
+    };
+    let labels = params([("how", how.into())]);
+    let (quantity, about) = ("without_switch", About::NoSwitch);
+    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: None }
+}
+
+/// How long the other CPU was idle before it is woken: a moment, in which a guest may still be
+/// polling, and longer than any of them polls (200 µs by default).
+const ASLEEP_US: [u64; 2] = [50, 1000];
+
+/// Wake-ups in a repetition.
+const WAKEUPS: u64 = 9;
+
+fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Timer) -> Arm<'a> {
+    let repeat = move |meter: &mut dyn Meter, ops: u64| {
+        let mut times = Vec::with_capacity(ops as usize);
+        let mut repetition = timed(meter, ops, Some(partner), &mut |ops| {
+            for _ in 0..ops {
+                let idle = timer.stamp();
+                while timer.ns_between(idle, timer.quick_stamp()) < (asleep_us * 1000) as f64 {
+                    std::hint::spin_loop();
+                }
+                let start = timer.stamp();
+                partner.wake()?;
+                times.push(timer.ns_between(start, timer.stamp()));
+            }
+            Ok(())
+        })?;
+        // One that takes a tick would hide the others in a mean.
+        repetition.ns = median(&times).unwrap_or(f64::NAN) * ops as f64;
+        // The waker does not sleep.
+        repetition.own = repetition.partner;
+        Ok(repetition)
+    };
+    let labels = params([("place", place.into()), ("asleep_us", asleep_us.into())]);
+    let (quantity, about) = ("wakeup", About::Sleep);
+    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: Some(WAKEUPS) }
+}
