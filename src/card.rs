@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use probecard_probes::machine::Machine;
+use probecard_probes::peer::Peer;
 use probecard_probes::probe::Declaration;
 use probecard_probes::record::{Fail, Point, Record, Skip};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,12 @@ pub struct Plan {
     pub cpu: usize,
     /// Why that one.
     pub cpu_reason: String,
+    /// Where probes may put files, absolute; the card's own directory if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch: Option<String>,
+    /// Who may be asked over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
 }
 
 /// A round of one probe that came to its end; without this line it was cut off, and a resumed run

@@ -1,7 +1,9 @@
 //! The child's side of a round: read the assignment, pin, measure, write records.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -14,6 +16,7 @@ use crate::harness::meter::Hardware;
 use crate::harness::placement;
 use crate::harness::sampling::ClockHistory;
 use crate::machine::Machine;
+use crate::peer::Peer;
 use crate::record::{Fail, Record};
 use crate::sys::process;
 
@@ -41,6 +44,12 @@ pub struct Assignment {
     pub machine: Machine,
     /// What other probes have measured so far of the metrics that this one uses.
     pub known: BTreeMap<String, f64>,
+    /// Needs that earlier rounds of this probe found unmet.
+    pub unmet: Vec<String>,
+    /// Directory for files of probes, absolute; a path may be more than text.
+    pub scratch: OsString,
+    /// Who may be asked over the network.
+    pub peer: Option<Peer>,
 }
 
 /// Runs the round described on `input` and writes its records to `output`, a line each.
@@ -66,6 +75,9 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         tier: assignment.tier,
         machine: &assignment.machine,
         known: &assignment.known,
+        unmet: &assignment.unmet,
+        scratch: Path::new(&assignment.scratch),
+        peer: assignment.peer.as_ref(),
         cpu: assignment.cpu,
         timer: assignment.timer,
         slice: Duration::from_secs_f64(assignment.slice_s),

@@ -10,6 +10,7 @@ pub mod child;
 pub mod harness;
 pub mod kernel;
 pub mod machine;
+pub mod peer;
 pub mod probe;
 pub mod quantile;
 pub mod record;

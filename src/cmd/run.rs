@@ -17,6 +17,7 @@ use probecard_probes::harness::clock::Timer;
 use probecard_probes::harness::placement;
 use probecard_probes::harness::rounds::{self, Outcome, Round};
 use probecard_probes::machine::Machine;
+use probecard_probes::peer::Peer;
 use probecard_probes::probe::Probe;
 use probecard_probes::record::{Record, Skip};
 
@@ -44,6 +45,13 @@ pub(super) struct Args {
     /// Measure on this CPU instead of the quietest.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
+    /// Directory for the file that storage is measured with, which vanishes; by default that of the
+    /// card.
+    #[arg(long, value_name = "DIR", value_parser = plan::parse_scratch)]
+    scratch: Option<String>,
+    /// Host and TCP port that round trips over the network are measured to; any open port will do.
+    #[arg(long, value_name = "HOST:PORT")]
+    peer: Option<Peer>,
     /// Directory for card, page and pictures; by default probecard-<host>-<UTC time>.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -51,7 +59,7 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
     /// Go on with an interrupted run; its card is continued.
-    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "out", "force"])]
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "scratch", "peer", "out", "force"])]
     resume: Option<PathBuf>,
     /// Print one JSON object for programs at the end instead of the text.
     #[arg(long)]
@@ -145,6 +153,8 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             budget_s: budget.as_secs_f64(),
             cpu: choice.cpu,
             cpu_reason: choice.reason,
+            scratch: args.scratch.clone(),
+            peer: args.peer.clone(),
         },
         machine,
         declarations: probes.iter().map(|p| p.declaration()).collect(),
@@ -212,6 +222,15 @@ impl Run {
         if asked_for { f64::INFINITY } else { plan::generosity(self.tier) }
     }
 
+    /// Where probes may put files: what was asked for, or beside the card.
+    fn scratch(&self, card: &Path) -> anyhow::Result<PathBuf> {
+        let beside = card.parent().unwrap_or(Path::new(""));
+        let dir = self.header.plan.scratch.as_ref().map_or(beside, Path::new);
+        // The empty path is this directory, which cannot be made absolute as it is.
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        std::path::absolute(dir).with_context(|| format!("cannot find {}", dir.display()))
+    }
+
     /// Runs every round that is left; `Interrupted` when asked to stop.
     fn measure(
         &self,
@@ -220,6 +239,7 @@ impl Run {
         stop: &AtomicBool,
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
+        let scratch = self.scratch(writer.path())?;
         let mut hung: Vec<&str> = Vec::new();
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
@@ -243,6 +263,9 @@ impl Run {
                 timer: *timer,
                 machine: self.machine.clone(),
                 known: metrics::numbers(writer.card(), item.probe.uses),
+                unmet: unmet(writer.card(), item.probe.name),
+                scratch: scratch.clone().into(),
+                peer: self.header.plan.peer.clone(),
             };
             let round = Round {
                 probe: item.probe.name,
@@ -272,6 +295,11 @@ impl Run {
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
     }
+}
+
+/// The needs that a probe has found unmet so far.
+fn unmet(card: &Card, probe: &str) -> Vec<String> {
+    card.skips.iter().filter(|s| s.probe == probe).map(|s| s.need.clone()).collect()
 }
 
 /// This program again, in its hidden role: the very file that runs now, even if another has taken

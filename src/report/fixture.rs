@@ -157,6 +157,8 @@ pub(crate) fn blank(hostname: &str) -> Card {
                 budget_s: 120.0,
                 cpu: 1,
                 cpu_reason: "the quieter of two".into(),
+                scratch: None,
+                peer: None,
             },
             machine: machine(hostname),
             declarations: Vec::new(),

@@ -1,12 +1,14 @@
 //! What a probe sees of the harness: it sets up arms, the bench samples them and hands over points.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
 use crate::machine::Machine;
+use crate::peer::Peer;
 use crate::probe::{Unit, Unmet};
 use crate::quantile::median;
 use crate::record::{Params, Point, PointState, Record, Skip};
@@ -112,6 +114,12 @@ pub struct Bench<'a> {
     pub machine: &'a Machine,
     /// What other probes have measured so far, by metric.
     pub known: &'a BTreeMap<String, f64>,
+    /// What this run has given up on so far, by need; see [`Bench::gave_up`].
+    pub unmet: &'a [String],
+    /// Where a probe may put files that vanish with it.
+    pub scratch: &'a Path,
+    /// Who may be asked over the network.
+    pub peer: Option<&'a Peer>,
     /// The CPU this round is pinned to.
     pub cpu: usize,
     /// Stamps for probes that time more than batches.
@@ -137,6 +145,12 @@ impl Bench<'_> {
     /// A metric that another probe has measured earlier in this run.
     pub fn known(&self, metric: &str) -> Option<f64> {
         self.known.get(metric).copied()
+    }
+
+    /// Whether an earlier round of this probe found that need unmet: what was waited for in vain
+    /// once is not waited for in every round.
+    pub fn gave_up(&self, need: &str) -> bool {
+        self.unmet.iter().any(|unmet| unmet == need)
     }
 
     /// What is left of this round's time.
@@ -362,6 +376,9 @@ mod tests {
             tier: Tier::Quick,
             machine: &machine,
             known: &known,
+            unmet: &[],
+            scratch: Path::new("."),
+            peer: None,
             cpu: 0,
             timer: Timer::CLOCK,
             slice: Duration::from_secs(1),

@@ -174,6 +174,16 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(total))
 }
 
+/// A directory that is there, as an absolute path.
+pub(super) fn parse_scratch(text: &str) -> Result<String, String> {
+    let cannot = |e: std::io::Error| format!("{e}; make the directory, or name another");
+    if !std::fs::metadata(text).map_err(cannot)?.is_dir() {
+        return Err("is no directory; name one on the disk that is to be measured".into());
+    }
+    let path = std::path::absolute(text).map_err(cannot)?;
+    path.into_os_string().into_string().map_err(|_| "its full path is not UTF-8".into())
+}
+
 /// CPU numbers as the kernel writes them: "0-3,8".
 pub(super) fn ranges(cpus: &[usize]) -> String {
     cpus.chunk_by(|a, b| a + 1 == *b)
