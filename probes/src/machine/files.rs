@@ -29,6 +29,14 @@ impl Files {
         self.at(path).exists()
     }
 
+    /// The path with every link followed, as seen from `root`.
+    pub(super) fn real(&self, path: &str) -> Found<String> {
+        let real = self.at(path).canonicalize().map_err(|error| self.reason(path, &error))?;
+        let root = self.root.canonicalize().map_err(|error| self.reason("/", &error))?;
+        let below = real.strip_prefix(root).unwrap_or(&real);
+        Ok(format!("/{}", below.display()))
+    }
+
     /// The raw content.
     pub(super) fn bytes(&self, path: &str) -> Found<Vec<u8>> {
         fs::read(self.at(path)).map_err(|error| self.reason(path, &error))

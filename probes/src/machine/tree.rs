@@ -1,6 +1,7 @@
 //! Made-up machines for tests: a folder that stands for `/`.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -23,6 +24,10 @@ impl Tree {
         fs::create_dir_all(full.parent().expect("a folder")).expect("folders");
         fs::write(full, content).expect("a file");
         self
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(super) fn files(&self) -> Files {
