@@ -25,6 +25,8 @@ pub const ALL: &[&Probe] = &[
     &suite::locks::PROBE,
     &suite::os::PROBE,
     &suite::context_switch::PROBE,
+    &suite::network::PROBE,
+    &suite::storage::PROBE,
 ];
 
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real

@@ -92,12 +92,12 @@ macro_rules! direct {
     ($id:literal, $how:literal, $kind:literal, $summary:literal) => {
         metric($id, $summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, {
             const TRIP: &[Derive] = &[Derive::Value(
-                select("round_trip", at!("how": $how, "kind": $kind, "place": "same_cpu")),
+        select("round_trip", at!("how": $how, "kind": $kind, "place": "same_cpu")),
                 Estimator::Median,
             )];
             const PARTS: &[Derive] = &[
                 Derive::Times(0.5, Cow::Borrowed(TRIP)),
-                Derive::Value(select("without_switch", at!("how": $how)), Estimator::Median),
+        Derive::Value(select("without_switch", at!("how": $how)), Estimator::Median),
             ];
             Derive::Difference(Cow::Borrowed(PARTS))
         })
@@ -116,10 +116,10 @@ macro_rules! ring {
             {
                 const PARTS: &[Derive] = &[
                     Derive::Value(
-                        select("ring", at!("tasks": "16", "footprint": $bytes)),
+                select("ring", at!("tasks": "16", "footprint": $bytes)),
                         Estimator::Median,
                     ),
-                    Derive::Value(select("walk", at!("footprint": $bytes)), Estimator::Median),
+            Derive::Value(select("walk", at!("footprint": $bytes)), Estimator::Median),
                 ];
                 Derive::Difference(Cow::Borrowed(PARTS))
             },
@@ -283,10 +283,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = placement::pinnable(bench.machine.allowed_cpus());
     placement::pin(bench.cpu);
     if cpus.is_empty() {
-        return bench.skip(Unmet {
-            need: "tasks on CPUs of our choice".into(),
-            ..placement::unpinned()
-        });
+        return bench
+            .skip(Unmet { need: "tasks on CPUs of our choice".into(), ..placement::unpinned() });
     }
     pairs::run(bench, &cpus)?;
     ring::run(bench)

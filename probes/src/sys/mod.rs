@@ -2,10 +2,12 @@
 
 pub mod call;
 pub mod code;
-pub mod map;
+pub mod file;
 pub mod ipc;
+pub mod map;
 pub mod memory;
 pub mod process;
 pub mod signal;
+pub mod socket;
 pub mod thread;
 pub mod time;

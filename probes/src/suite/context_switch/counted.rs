@@ -51,7 +51,9 @@ impl Repetition {
                 let most = (1.0 - ENOUGH) * ops;
                 ((self.own + self.partner) as f64 <= most.max(1.0)).then_some(ops)
             }
-            About::OwnSwitches => (self.own as f64 >= (ENOUGH - 0.5) * ops).then_some(self.own as f64),
+            About::OwnSwitches => {
+                (self.own as f64 >= (ENOUGH - 0.5) * ops).then_some(self.own as f64)
+            }
         };
         divisor.map(|d| self.ns / d)
     }

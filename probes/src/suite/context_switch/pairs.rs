@@ -163,7 +163,11 @@ impl Member {
         let place = self.place.name();
         let partner = &self.partner;
         let labels = |how: &str| {
-            params([("how", how.into()), ("kind", self.kind.name().into()), ("place", place.into())])
+            params([
+                ("how", how.into()),
+                ("kind", self.kind.name().into()),
+                ("place", place.into()),
+            ])
         };
         let mut arms = vec![round_trips(labels(self.how.name()), partner)];
         if self.how == Mechanism::Futex && self.place == Place::SameCpu {

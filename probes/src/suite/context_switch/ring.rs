@@ -48,9 +48,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let sizes = || FOOTPRINTS.into_iter();
     let mut arms: Vec<Arm<'_>> = sizes().map(|bytes| ring.alone(bytes)).collect();
-    arms.extend(TASKS.into_iter().flat_map(|tasks| sizes().map(move |bytes| (tasks, bytes))).map(
-        |(tasks, bytes)| ring.laps(tasks, bytes),
-    ));
+    arms.extend(
+        TASKS
+            .into_iter()
+            .flat_map(|tasks| sizes().map(move |bytes| (tasks, bytes)))
+            .map(|(tasks, bytes)| ring.laps(tasks, bytes)),
+    );
     let effort = effort(bench, RING_SHARE);
     counted::sample(bench, &mut arms, effort)?;
     drop(arms);

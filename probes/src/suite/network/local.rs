@@ -1,0 +1,299 @@
+//! Between two threads of this machine.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use crate::harness::bench::{Bench, params};
+use crate::harness::placement;
+use crate::probe::{Unit, Unmet};
+use crate::quantile::median;
+use crate::record::{Params, Point, PointState};
+use crate::sys::socket;
+
+/// Samples of a point: each is the median of a part of the exchanges.
+const SAMPLES: u32 = 7;
+
+/// The kernel's buffers grow with use, and the first exchanges find cold caches.
+const WARM_UP: usize = 20;
+
+/// Two ends of a connection within this machine.
+trait Link: Read + Write + Send + Sized {
+    fn pair() -> io::Result<(Self, Self)>;
+}
+
+impl Link for UnixStream {
+    fn pair() -> io::Result<(Self, Self)> {
+        UnixStream::pair()
+    }
+}
+
+impl Link for TcpStream {
+    fn pair() -> io::Result<(Self, Self)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let at = listener.local_addr()?;
+        let here = socket::tcp(&at)?;
+        socket::connect(&here, &at)?;
+        let there = accept(&listener, here.local_addr()?)?;
+        for end in [&here, &there] {
+            end.set_nodelay(true)?;
+            socket::reset_on_close(end)?;
+        }
+        Ok((here, there))
+    }
+}
+
+/// The other end of a connection from that address: anyone on this machine may connect.
+fn accept(listener: &TcpListener, from: SocketAddr) -> io::Result<TcpStream> {
+    loop {
+        let (stream, who) = listener.accept()?;
+        if who == from {
+            return Ok(stream);
+        }
+    }
+}
+
+/// Everything that needs no one else.
+pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let cpus = placement::pinnable(bench.machine.allowed_cpus());
+    placement::pin(bench.cpu);
+    if !cpus.contains(&bench.cpu) {
+        return bench.skip(unpinned());
+    }
+    let other = cpus.into_iter().find(|&cpu| cpu != bench.cpu);
+    // Some is left for the peer.
+    let time = bench.share(0.7 / 8.0);
+    for (bytes, cpus) in
+        [(1, "one"), (1, "two"), (1 << 10, "one"), (2 << 10, "one"), (1 << 20, "one")]
+    {
+        let partner = if cpus == "one" { Some(bench.cpu) } else { other };
+        let Some(partner) = partner else {
+            bench.skip(one_cpu())?;
+            continue;
+        };
+        let (quantity, labels) = match bytes {
+            1 => (super::ROUND_TRIP, params([("via", "tcp".into()), ("cpus", cpus.into())])),
+            _ => (super::SEND, params([("bytes", u64::into(bytes))])),
+        };
+        exchange::<TcpStream>(bench, quantity, labels, (bytes as usize, partner), time)?;
+        if bytes == 1 {
+            let labels = params([("via", "unix".into()), ("cpus", cpus.into())]);
+            exchange::<UnixStream>(bench, quantity, labels, (1, partner), time)?;
+        }
+    }
+    connect(bench, time)
+}
+
+/// So many bytes there and one back, as often as there is time for.
+fn exchange<L: Link>(
+    bench: &mut Bench<'_>,
+    quantity: &str,
+    labels: Params,
+    (bytes, partner): (usize, usize),
+    time: Duration,
+) -> anyhow::Result<()> {
+    let (mut here, there) = match L::pair() {
+        Ok(pair) => pair,
+        Err(e) => return bench.skip(no_socket(&e)),
+    };
+    let mut message: Vec<u8> = (0..bytes).map(|_| bench.rng.u8(..)).collect();
+    let exchanged = thread::scope(|scope| {
+        let answering = thread::Builder::new().spawn_scoped(scope, move || {
+            placement::pin(partner);
+            answer(there, bytes)
+        })?;
+        let sampled = sample(bench, time, || ask(&mut here, &mut message));
+        // The other end reads the end of the stream, and its thread comes to its own.
+        drop(here);
+        let seen =
+            answering.join().map_err(|_| io::Error::other("the answering thread panicked"))?;
+        sampled.map(|(samples, exchanges)| (samples, exchanges, seen))
+    });
+    match exchanged {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            bench.check(false, || format!("a message of {bytes} bytes: {e}"))
+        }
+        Err(e) => bench.skip(no_threads(&e)),
+        Ok((samples, exchanges, seen)) => {
+            bench
+                .check(seen == message, || format!("{bytes} bytes over a socket came as others"))?;
+            let ops = exchanges / u64::from(SAMPLES);
+            let point = bench.point(quantity, labels, Unit::Ns, samples, PointState::Ok);
+            bench.emit(Point { ops, ..point })
+        }
+    }
+}
+
+/// One exchange. Its first and last byte change, so that an answer cannot be one to an earlier one.
+fn ask(stream: &mut (impl Read + Write), message: &mut [u8]) -> io::Result<()> {
+    let last = message.len() - 1;
+    message[0] = message[0].wrapping_add(1);
+    message[last] = message[last].wrapping_add(3);
+    stream.write_all(message)?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if answer[0] == digest(message) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is that to another one"))
+}
+
+fn digest(message: &[u8]) -> u8 {
+    message[0] ^ message[message.len() - 1].rotate_left(3)
+}
+
+/// Answers each message with one byte until there is no more; returns the last one.
+fn answer(mut stream: impl Read + Write, bytes: usize) -> Vec<u8> {
+    let (mut message, mut last) = (vec![0; bytes], vec![0; bytes]);
+    while stream.read_exact(&mut message).is_ok() {
+        last.clone_from_slice(&message[..bytes]);
+        if stream.write_all(&[digest(&message)]).is_err() {
+            break;
+        }
+    }
+    last
+}
+
+/// Medians of several parts of the time, after a warm-up, and how many exchanges they are of.
+fn sample(
+    bench: &mut Bench<'_>,
+    time: Duration,
+    mut exchange: impl FnMut() -> io::Result<()>,
+) -> io::Result<(Vec<f64>, u64)> {
+    for _ in 0..WARM_UP {
+        exchange()?;
+    }
+    let part = bench.timer.units(time.as_nanos() as f64 / f64::from(SAMPLES));
+    let (mut samples, mut all) = (Vec::new(), 0);
+    for _ in 0..SAMPLES {
+        let began = bench.timer.stamp();
+        let mut times = Vec::new();
+        let mut start = began;
+        while start.wrapping_sub(began) < part || times.is_empty() {
+            start = bench.timer.stamp();
+            exchange()?;
+            times.push(bench.timer.ns_between(start, bench.timer.stamp()));
+        }
+        all += times.len() as u64;
+        samples.extend(median(&times));
+    }
+    Ok((samples, all))
+}
+
+/// Connects to a listener of our own, and nothing else of it.
+fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
+    let (timer, part) = (bench.timer, time / SAMPLES);
+    let mut samples = Vec::new();
+    let mut all = 0;
+    let mut connects = || -> io::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let at = listener.local_addr()?;
+        for _ in 0..SAMPLES {
+            let began = timer.stamp();
+            let mut times = Vec::new();
+            while times.is_empty()
+                || timer.ns_between(began, timer.stamp()) < part.as_nanos() as f64
+            {
+                let here = socket::tcp(&at)?;
+                socket::reset_on_close(&here)?;
+                let start = timer.stamp();
+                socket::connect(&here, &at)?;
+                times.push(timer.ns_between(start, timer.stamp()));
+                accept(&listener, here.local_addr()?)?;
+            }
+            all += times.len() as u64;
+            samples.extend(median(&times));
+        }
+        Ok(())
+    };
+    if let Err(e) = connects() {
+        return bench.skip(no_socket(&e));
+    }
+    let point = bench.point(super::CONNECT, params([]), Unit::Ns, samples, PointState::Ok);
+    bench.emit(Point { ops: all / u64::from(SAMPLES), ..point })
+}
+
+fn no_socket(error: &io::Error) -> Unmet {
+    Unmet {
+        need: "sockets within this machine (network.loopback_*, network.unix_*, network.send_*)"
+            .into(),
+        reason: error.to_string(),
+        remedy: "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)".into(),
+    }
+}
+
+fn no_threads(error: &io::Error) -> Unmet {
+    Unmet {
+        need: "a second thread (network.loopback_*, network.unix_*, network.send_*)".into(),
+        reason: error.to_string(),
+        remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
+    }
+}
+
+fn unpinned() -> Unmet {
+    Unmet {
+        need: "threads on CPUs of our choice (network.loopback_*, network.unix_*, network.send_*)"
+            .into(),
+        ..placement::unpinned()
+    }
+}
+
+fn one_cpu() -> Unmet {
+    Unmet {
+        need: "2 CPUs (network.*_two_cpus_*)".into(),
+        reason: "the affinity mask allows one".into(),
+        remedy: "give the process 2 CPUs (taskset, cpuset, --cpus)".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn both_ends<L: Link>() -> Option<(Vec<u8>, Vec<u8>)> {
+        let (mut here, there) = L::pair().ok()?;
+        let mut message: Vec<u8> = (0..5000_u32).map(|i| i as u8).collect();
+        let answering = thread::scope(|scope| {
+            let answering = scope.spawn(move || answer(there, 5000));
+            for _ in 0..300 {
+                ask(&mut here, &mut message).unwrap();
+            }
+            drop(here);
+            answering.join().unwrap()
+        });
+        Some((message, answering))
+    }
+
+    #[test]
+    fn what_is_sent_arrives_and_each_answer_is_to_its_message() {
+        for (sent, seen) in
+            [both_ends::<TcpStream>(), both_ends::<UnixStream>()].into_iter().flatten()
+        {
+            assert_eq!(sent, seen);
+        }
+    }
+
+    #[test]
+    fn a_wrong_answer_is_noticed() {
+        let (mut here, mut there) = UnixStream::pair().unwrap();
+        there.write_all(&[7]).unwrap();
+        let message = &mut [6, 1, 0];
+        message[2] = (7_u8 ^ 7).wrapping_sub(3);
+        assert!(ask(&mut here, message).is_ok(), "7 is the digest of 7, 1, 0");
+        there.write_all(&[9]).unwrap();
+        let error = ask(&mut here, message).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn strangers_are_not_taken_for_the_other_end() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let at = listener.local_addr().unwrap();
+        let (stranger, own) = (TcpStream::connect(at).unwrap(), TcpStream::connect(at).unwrap());
+        let accepted = accept(&listener, own.local_addr().unwrap()).unwrap();
+        assert_eq!(accepted.peer_addr().unwrap(), own.local_addr().unwrap());
+        drop(stranger);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the kernel says of the file system below an open file, and how large a file may be.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+
+/// A file system by what it says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The kind's number (`f_type`).
+    pub magic: i64,
+    /// All of it, bytes.
+    pub bytes: u64,
+    /// What an ordinary user may still take, bytes.
+    pub available: u64,
+}
+
+impl FileSystem {
+    /// Why files here are in memory or behind another file system, whatever their directory.
+    pub fn no_disk(&self) -> Option<&'static str> {
+        match self.magic {
+            0x0102_1994 => Some("tmpfs, which is memory"),
+            0x8584_58f6 => Some("ramfs, which is memory"),
+            0x794c_7630 => Some("an overlay, which hides what it stands on"),
+            _ => None,
+        }
+    }
+}
+
+/// The file system that a file is on.
+pub fn file_system(file: &File) -> io::Result<FileSystem> {
+    let mut raw = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the pointer is to a whole statfs.
+    let done = unsafe { libc::fstatfs(file.as_raw_fd(), raw.as_mut_ptr()) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded and filled it; all-zero bytes were valid before that.
+    let raw = unsafe { raw.assume_init() };
+    let block = raw.f_bsize as u64;
+    Ok(FileSystem {
+        // The kernel's numbers are 32 bits wide, and some of them look negative.
+        magic: i64::from(raw.f_type as u32),
+        bytes: raw.f_blocks * block,
+        available: raw.f_bavail * block,
+    })
+}
+
+/// The largest file that this process may write (`ulimit -f`): one byte more is a deadly signal.
+pub fn largest_file() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a whole rlimit; a call that fails leaves it as it is.
+    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
+    limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_no_disk_and_the_file_of_a_disk_has_room() {
+        let here = file_system(&tempfile::tempfile().unwrap()).unwrap();
+        assert!(here.available <= here.bytes && here.magic > 0);
+        if let Ok(shared) = File::open("/dev/shm") {
+            let memory = file_system(&shared).unwrap();
+            assert!(memory.no_disk().is_some_and(|why| why.contains("tmpfs")));
+        }
+        assert!(largest_file() > 0);
+    }
+}
