@@ -94,6 +94,9 @@ impl Metrics {
 /// Rounds that differ by more than this, relative to their median, make a metric noisy.
 const NOISY: f64 = 0.05;
 
+/// Begins the reason of a metric that is noisy by nothing but its interval.
+pub const DIFFER: &str = "the rounds differ by";
+
 /// Share of the rounds that must give a value.
 const LEAST_ROUNDS: f64 = 0.6;
 
@@ -203,7 +206,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let reason = if middle == 0.0 {
             "the rounds disagree".to_owned()
         } else {
-            format!("the rounds differ by {relative:.0} %")
+            format!("{DIFFER} {relative:.0} %")
         };
         (State::Noisy, Some(reason))
     } else {

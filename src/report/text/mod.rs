@@ -8,7 +8,7 @@ use super::pairs::{Pair, families};
 use super::{bandwidth, ladder, machine_view, vectors as tables};
 use crate::card::EndState;
 use crate::findings::Severity;
-use crate::metrics::{State, Value};
+use crate::metrics::{DIFFER, State, Value};
 use crate::reference;
 
 mod memory;
@@ -135,7 +135,8 @@ fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) 
         cells.push(Cell::left(&text, published - 1, Style::Dim));
     }
     sheet.row(&cells);
-    if let Some(reason) = &value.reason {
+    // The interval stands there already.
+    if let Some(reason) = value.reason.as_ref().filter(|r| !r.starts_with(DIFFER)) {
         sheet.wrapped("    ", reason, Style::Dim);
     }
 }
