@@ -14,6 +14,7 @@ mod caches;
 mod coherence;
 mod execution;
 mod memory;
+mod os;
 mod vectors;
 
 pub(crate) use caches::{level_ends, size_ids};
@@ -67,6 +68,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(memory::find(card, metrics));
     found.extend(coherence::find(card, metrics));
     found.extend(vectors::find(metrics));
+    found.extend(os::find(card, metrics));
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
     found.extend(execution::find(card, metrics));

@@ -15,6 +15,7 @@ use crate::metrics::{Metrics, State, Value};
 mod coherence;
 mod execution;
 mod memory;
+mod prices;
 mod simd;
 
 /// Gaps in the noise points of [`summary`].
@@ -99,6 +100,16 @@ pub(crate) fn vectors() -> Summary {
         Summary::of(card)
     });
     MADE.clone()
+}
+
+/// A guest with the prices of its locks and of its kernel.
+pub(crate) fn prices() -> Summary {
+    use probecard_probes::suite::{locks, os};
+    let mut card = blank("9B14");
+    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
+    card.header.declarations = vec![locks::PROBE.declaration(), os::PROBE.declaration()];
+    (0..5).for_each(|round| prices::points(&mut card, round));
+    Summary::of(card)
 }
 
 /// A header and nothing else.

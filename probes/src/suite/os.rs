@@ -90,12 +90,26 @@ pub const PROBE: Probe = Probe {
         lateness(
             "os.timer_lateness_ns",
             "how much later than asked a sleep of 100 µs ends",
+            AT_100_US,
             MEDIAN,
         ),
         lateness(
             "os.timer_lateness_p99_ns",
             "how much later the latest hundredth of such sleeps ends",
+            AT_100_US,
             Estimator::P99,
+        ),
+        lateness(
+            "os.timer_lateness_1us_ns",
+            "how much later than asked a sleep of 1 µs ends",
+            AT_1_US,
+            MEDIAN,
+        ),
+        lateness(
+            "os.timer_lateness_10ms_ns",
+            "how much later than asked a sleep of 10 ms ends",
+            AT_10_MS,
+            MEDIAN,
         ),
         kernel(
             "os.timer_lateness_tight_ns",
@@ -108,7 +122,9 @@ pub const PROBE: Probe = Probe {
 
 const FAMILY: &str = "os";
 const MEDIAN: Estimator = Estimator::Median;
+const AT_1_US: &[(Text, Text)] = &[(text("sleep"), text("1000"))];
 const AT_100_US: &[(Text, Text)] = &[(text("sleep"), text("100000"))];
+const AT_10_MS: &[(Text, Text)] = &[(text("sleep"), text("10000000"))];
 
 /// What the core does on its own.
 const fn call(id: &'static str, quantity: &'static str, summary: &'static str) -> Metric {
@@ -128,8 +144,13 @@ const fn kernel(id: &'static str, quantity: &'static str, summary: &'static str)
     metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
 }
 
-const fn lateness(id: &'static str, summary: &'static str, which: Estimator) -> Metric {
-    let from = Derive::Value(select("timer_lateness", AT_100_US), which);
+const fn lateness(
+    id: &'static str,
+    summary: &'static str,
+    at: &'static [(Text, Text)],
+    which: Estimator,
+) -> Metric {
+    let from = Derive::Value(select("timer_lateness", at), which);
     metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
 }
 

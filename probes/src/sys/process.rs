@@ -284,6 +284,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::zombie_processes, reason = "it is waited for by what is tested")]
     fn another_end_than_theirs_is_an_error() {
         let false_ = std::process::Command::new("false").spawn().unwrap();
         let error = wait_for(false_.id().cast_signed()).unwrap_err();

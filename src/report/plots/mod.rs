@@ -19,6 +19,7 @@ mod loaded_latency;
 mod noise;
 mod numa;
 mod parallelism;
+mod prices;
 mod scale;
 mod speed_up;
 mod staircase;
@@ -68,6 +69,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         core_window::CoreWindow::of(summary).map(|d| d.picture()),
         vectors::Vectors::of(summary).map(|d| d.picture()),
         speed_up::SpeedUp::of(summary).map(|d| d.picture()),
+        prices::Prices::of(summary, &prices::LOCKS).map(|d| d.picture()),
+        prices::Prices::of(summary, &prices::OS).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
@@ -146,6 +149,8 @@ mod tests {
         assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
         assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
+        assert_eq!(alone_of(fixture::prices().card, "locks"), ["locks"]);
+        assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
     }

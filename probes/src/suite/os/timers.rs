@@ -15,7 +15,7 @@ const SLEEPS: [(u32, usize); 5] =
 const TYPICAL: u32 = 100_000;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let all = "os.timer_lateness_ns, os.timer_lateness_p99_ns, os.timer_lateness_tight_ns";
+    let all = "os.timer_lateness*_ns";
     let slack = timer_slack();
     for (length, times) in SLEEPS {
         let samples = match late(length, times) {
