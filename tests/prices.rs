@@ -108,7 +108,8 @@ fn without_fork_programs_and_threads_are_still_started() {
     // A fork shares no memory with its parent; what posix_spawn and threads begin with does.
     let fork = vec![(libc::SYS_clone, when(0, libc::CLONE_VM as u64, 0))];
     let run = filtered(SeccompAction::Errno(EPERM), fork, "os");
-    run.lacks_only(&["os.fork_ns", "os.fork_64m_ns"].map(|id| id).as_slice());
+    // Whether an unknown call would be the end can only be found out by a child.
+    run.lacks_only(&["os.fork_ns", "os.fork_64m_ns", "os.syscall_invalid_ns"]);
     let skip = run.skip("os.fork_ns");
     assert!(skip.reason.contains("not permitted") && skip.remedy.contains("seccomp"), "{skip:?}");
     let text = String::from_utf8(run.output.stdout).unwrap();
@@ -117,10 +118,9 @@ fn without_fork_programs_and_threads_are_still_started() {
 
 #[test]
 fn without_timers_memory_advice_and_signals_the_rest_is_measured() {
-    let clock = libc::CLOCK_MONOTONIC as u64;
     let calls = vec![
-        // The clock by which the probe sleeps; the standard library's sleeps have another.
-        (libc::SYS_clock_nanosleep, when(0, u64::from(u32::MAX), clock)),
+        // The probe's sleeps; those of the standard library ask for the rest of their time.
+        (libc::SYS_clock_nanosleep, when(3, u64::MAX, 0)),
         (libc::SYS_madvise, when(2, u64::from(u32::MAX), libc::MADV_DONTNEED as u64)),
         (libc::SYS_tgkill, vec![]),
     ];
@@ -157,6 +157,31 @@ fn within_200_mb_a_small_process_forks_as_ever() {
     let run = run(under(&["prlimit", "--as=200000000"]), "os", dir.path());
     run.lacks_only(&["os.fork_64m_ns"]);
     assert!(run.skip("os.fork_64m_ns").remedy.contains("memory"));
+}
+
+/// The limit holds for users without privileges: 4 tasks are the program, its two readers and the
+/// child that measures.
+#[test]
+fn where_no_more_tasks_may_be_started_all_else_is_measured() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 54_322;
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        // Others cannot become a user of whom nothing else is running.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("probecard");
+    std::fs::copy(program(), &copy).unwrap();
+    let everybody = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(dir.path(), everybody).unwrap();
+    let mut command = Command::new("prlimit");
+    command.arg("--nproc=4").arg(copy).uid(NOBODY).gid(NOBODY);
+    let out = dir.path().join("out");
+    let run = run(command, "os", &out);
+    run.lacks_only(&["os.thread_create_ns", "os.fork_ns", "os.fork_64m_ns", "os.spawn_ns"]);
+    let skip = run.skip("os.fork_ns");
+    assert!(skip.remedy.contains("ulimit -u"), "{skip:?}");
 }
 
 #[test]

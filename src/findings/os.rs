@@ -168,9 +168,12 @@ mod tests {
 
     #[test]
     fn a_fork_that_grows_is_told_with_what_does_not() {
-        let found = find(&prices().card, &prices().metrics);
+        let summary = prices();
+        let found = find(&summary.card, &summary.metrics);
         let text = &found.iter().find(|f| f.metrics.contains(&FORK.to_owned())).unwrap().text;
-        assert!(text.contains("2.62 ms with 64 MiB") && text.contains("118 µs"), "{text}");
+        let cost = |id| ns(summary.metrics.number(id).unwrap());
+        assert!(text.contains(&format!("{} with 64 MiB", cost(FORK_LARGE))), "{text}");
+        assert!(text.contains(&cost(SPAWN)) && text.contains(&cost(FORK)), "{text}");
     }
 
     #[test]

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
         assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
-        assert_eq!(alone_of(fixture::prices().card, "locks"), ["locks"]);
+        assert_eq!(alone_of(fixture::prices().card, "locks"), ["ladder", "locks"]);
         assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);

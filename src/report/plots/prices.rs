@@ -41,6 +41,7 @@ pub(super) const OS: List = List {
                 ("os.clock_gettime_ns", "read the clock (vDSO: no call)"),
                 ("os.clock_gettime_syscall_ns", "read the clock by a system call"),
                 ("os.syscall_invalid_ns", "system call that does not exist"),
+                ("os.syscall_inline_ns", "system call, no function around it"),
                 ("os.syscall_ns", "system call (getppid)"),
                 ("os.signal_ns", "signal to oneself, handled"),
             ],
@@ -333,14 +334,18 @@ mod tests {
 
     #[test]
     fn prices_are_drawn_with_their_numbers_and_what_is_missing() {
-        let drawn = svg(&Prices::of(&fixture::prices(), &OS).unwrap(), OS.title);
-        for text in ["system call (getppid)", "2.62 ms", "in system calls", "1.00×", "Memory"] {
+        let summary = fixture::prices();
+        let cost = |id| format::quantity(summary.metrics.number(id).unwrap(), Unit::Ns);
+        let drawn = svg(&Prices::of(&summary, &OS).unwrap(), OS.title);
+        let fork = cost("os.fork_64m_ns");
+        for text in ["system call (getppid)", &fork, "in system calls", "1.00×", "Memory"] {
             assert!(drawn.contains(text), "{text}");
         }
         let missing = "needs memory that this guest has not used before<";
         assert!(drawn.contains(missing) && !drawn.contains("os.page_fault_cold_ns"), "{missing}");
-        let drawn = svg(&Prices::of(&fixture::prices(), &LOCKS).unwrap(), LOCKS.title);
-        for text in ["to a CPU that spins for it", "22.2 µs", "in mutexes", "0.930"] {
+        let drawn = svg(&Prices::of(&summary, &LOCKS).unwrap(), LOCKS.title);
+        let handoff = cost("locks.handoff_ns");
+        for text in ["to a CPU that spins for it", &handoff, "in mutexes", "spin lock"] {
             assert!(drawn.contains(text), "{text}");
         }
     }
@@ -358,7 +363,11 @@ mod tests {
         let mut card = fixture::prices().card;
         card.points.retain(|p| p.quantity == "fork");
         let drawn = svg(&Prices::of(&Summary::of(card), &OS).unwrap(), OS.title);
-        assert!(drawn.contains("190 µs") && !drawn.contains("in system calls"));
+        assert!(
+            drawn.contains("child, by fork")
+                && drawn.contains(" µs<")
+                && !drawn.contains("in system calls")
+        );
     }
 
     #[test]

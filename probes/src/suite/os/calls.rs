@@ -20,6 +20,9 @@ const FILE: u64 = 64 << 10;
 /// Size of the buffer, which is the standard library's.
 const BUFFER: u64 = 8 << 10;
 
+/// What two of the rows need.
+const TEMPORARY: &str = "a temporary file";
+
 /// A call, how often it is made, and how often it came out right.
 type Each<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
 
@@ -42,6 +45,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let clock = "clock_gettime";
     let rows = vec![
         plain(("syscall", "os.syscall_ns", "getppid"), |n| Ok(call::getppid_each(n))),
+        plain(("syscall_inline", "os.syscall_inline_ns", "getppid"), |n| {
+            Ok(call::getppid_inline_each(n))
+        }),
         invalid(bench),
         plain((clock, "os.clock_gettime_ns", clock), |n| Ok(call::clock_each(n))),
         plain(("clock_gettime_syscall", "os.clock_gettime_syscall_ns", clock), |n| {
@@ -73,7 +79,11 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
         let mut each = match tried {
             Ok(each) => each,
             Err(error) => {
-                bench.skip(refused(metric, what, &error))?;
+                let mut unmet = refused(metric, what, &error);
+                if what == TEMPORARY {
+                    unmet.remedy = "set TMPDIR to a directory that can be written to".into();
+                }
+                bench.skip(unmet)?;
                 continue;
             }
         };
@@ -143,14 +153,14 @@ fn write_null<'a>() -> Row<'a> {
 fn write_file<'a>() -> Row<'a> {
     let made = nameless(&std::env::temp_dir());
     let each = made.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b", "os.write_1b_ns", "a temporary file", each)
+    Row("write_1b", "os.write_1b_ns", TEMPORARY, each)
 }
 
 fn write_buffered<'a>() -> Row<'a> {
     let made = nameless(&std::env::temp_dir());
     let buffered = made.map(|file| BufWriter::with_capacity(BUFFER as usize, file));
     let each = buffered.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b_buffered", "os.write_1b_buffered_ns", "a temporary file", each)
+    Row("write_1b_buffered", "os.write_1b_buffered_ns", TEMPORARY, each)
 }
 
 /// So many bytes, one at a time, over and over the same part of the file.
