@@ -1,12 +1,12 @@
 //! Rounds in fresh processes: a child measures one probe once and writes records to its standard
 //! output; whatever becomes of it, the run goes on.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::record::{Fail, Record};
@@ -73,10 +73,10 @@ pub fn run(
     let mut child = command.spawn().map_err(RoundError::Spawn)?;
     // A child that dies at once closes the pipe; its exit status says more than that error.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(round.assignment));
-    let stderr = child.stderr.take().map(|e| thread::spawn(move || tail(e)));
-    let ended = match child.stdout.take() {
-        Some(stdout) => follow(stdout, round.deadline, stop, keep),
-        None => Ok(Ended::Closed),
+    let readers = readers(&mut child);
+    let ended = match &readers {
+        Ok((lines, _)) => follow(lines, round.deadline, stop, keep),
+        Err(_) => Ok(Ended::Stopped),
     };
     if !matches!(ended, Ok(Ended::Closed)) {
         // With all that it has started itself; it has not been waited for, so that the number is
@@ -84,7 +84,10 @@ pub fn run(
         process::kill_group(child.id());
     }
     let status = wait(&mut child)?;
-    let stderr = stderr.and_then(|t| t.join().ok()).unwrap_or_default();
+    let (lines, stderr) = readers.map_err(RoundError::Spawn)?;
+    // Its thread ends with the next line that no one takes.
+    drop(lines);
+    let stderr = stderr.join().unwrap_or_default();
     let fail = |how: String, late| {
         let (probe, round) = (round.probe.to_owned(), round.round);
         Ok(Outcome::Failed { fail: Fail { probe, round, how, stderr }, late })
@@ -109,26 +112,36 @@ enum Ended {
     Babble(String),
 }
 
-fn follow(
-    stdout: ChildStdout,
-    deadline: Duration,
-    stop: &AtomicBool,
-    keep: &mut dyn FnMut(Record) -> anyhow::Result<()>,
-) -> anyhow::Result<Ended> {
+/// Lines of the child's standard output as they come, and the end of its standard error. Where the
+/// limit on threads is used up, there are none.
+fn readers(child: &mut Child) -> io::Result<(Receiver<Vec<u8>>, JoinHandle<String>)> {
+    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
     let (send, receive) = mpsc::channel();
-    thread::spawn(move || {
+    let pass_on = move || {
         for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
             if send.send(line).is_err() {
                 break;
             }
         }
-    });
+    };
+    thread::Builder::new().spawn(pass_on)?;
+    Ok((receive, thread::Builder::new().spawn(move || tail(stderr))?))
+}
+
+fn follow(
+    lines: &Receiver<Vec<u8>>,
+    deadline: Duration,
+    stop: &AtomicBool,
+    keep: &mut dyn FnMut(Record) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
     let began = Instant::now();
     loop {
         if stop.load(Ordering::Relaxed) {
             return Ok(Ended::Stopped);
         }
-        match receive.recv_timeout(TICK) {
+        match lines.recv_timeout(TICK) {
             Ok(line) => match serde_json::from_slice(&line) {
                 Ok(record) => keep(record)?,
                 Err(_) => {

@@ -89,7 +89,7 @@ struct Taken {
     failed: Option<io::Error>,
 }
 
-/// Passes in which arms that lack samples get another chance, in passes that there are anyway.
+/// Arms that lack samples may go on for so many times as many passes, and as much time.
 const PATIENCE: usize = 2;
 
 /// Samples without which a point is `noisy`.
@@ -135,9 +135,9 @@ pub(super) fn sample(
     for ((arm, taken), ops) in arms.iter().zip(taken).zip(ops) {
         if let Some(error) = &taken.failed {
             bench.skip(Unmet {
-                need: format!("messages for {} {}", arm.quantity, words(&arm.params)),
-                reason: error.to_string(),
-                remedy: "allow read, write and futex in the seccomp profile".into(),
+                need: format!("messages for {} ({})", arm.quantity, words(&arm.params)),
+                reason: reason(error),
+                remedy: REMEDY.into(),
             })?;
         } else {
             let point = taken.point(bench, arm, ops);
@@ -147,21 +147,42 @@ pub(super) fn sample(
     Ok(())
 }
 
+/// What the kernel refused, for readers.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => format!("a limit on processes or threads is used up ({error})"),
+        Some(libc::EPERM | libc::ENOSYS) => format!("it is not permitted here ({error})"),
+        _ => error.to_string(),
+    }
+}
+
+/// What helps against most of it.
+pub(super) const REMEDY: &str = "raise the limits on processes and threads (ulimit -u, pids.max); allow \
+                                 fork, clone, eventfd2 and prctl in the seccomp profile";
+
 fn words(params: &Params) -> String {
     params.values().map(ToString::to_string).collect::<Vec<String>>().join(", ")
 }
 
 /// How many operations fill a repetition. Also warms up.
 fn calibrate(meter: &mut dyn Meter, arm: &mut Arm<'_>, each: Duration) -> io::Result<u64> {
-    let trial = arm.ops.unwrap_or(16);
-    (arm.repeat)(meter, trial)?;
-    let Some(ops) = arm.ops else {
-        let ns = (arm.repeat)(meter, trial)?.ns.max(1.0);
-        let fits = each.as_nanos() as f64 / (ns / trial as f64);
-        return Ok((fits as u64).max(4));
-    };
-    Ok(ops)
+    let mut ops = arm.ops.unwrap_or(FIRST);
+    loop {
+        let ns = (arm.repeat)(meter, ops)?.ns.max(1.0);
+        if arm.ops.is_some() {
+            return Ok(ops);
+        }
+        // Short trials overrate the cost of an operation; grow by no more than 16.
+        let factor = each.as_nanos() as f64 / ns;
+        if factor < 4.0 {
+            return Ok((ops as f64 * factor).max(FIRST as f64) as u64);
+        }
+        ops = (ops as f64 * factor.min(16.0)) as u64;
+    }
 }
+
+/// Operations of the shortest repetition: of those between sleeping CPUs each may take 0.1 ms.
+const FIRST: u64 = 4;
 
 impl Taken {
     fn offer(&mut self, repetition: &Repetition, about: About, ops: u64) {

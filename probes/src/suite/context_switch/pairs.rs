@@ -1,5 +1,6 @@
 //! Two tasks that answer each other.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use super::counted::{self, About, Arm, Effort, Repetition};
@@ -42,7 +43,9 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         None => {
             let unmet = Need::Cpus(2).unmet(bench.machine);
             let unmet = unmet.unwrap_or_else(crate::harness::placement::unpinned);
-            bench.skip(Unmet { need: "a partner on another CPU".into(), ..unmet })?;
+            let need =
+                format!("{} (context_switch.*.other_cpu.*, context_switch.wakeup*)", unmet.need);
+            bench.skip(Unmet { need, ..unmet })?;
         }
     }
     let mut team = Team::default();
@@ -86,7 +89,7 @@ fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Unmet> {
     allowed.copied().ok_or_else(|| {
         let none = others.next().is_none();
         Unmet {
-            need: "a hyperthread sibling for the partner".into(),
+            need: "a hyperthread sibling (context_switch.*.sibling.*)".into(),
             reason: if none {
                 format!(
                     "the machine claims none for CPU {} (a virtual machine may not be told)",
@@ -111,7 +114,8 @@ fn other(bench: &Bench<'_>, cpus: &[usize]) -> Option<usize> {
 #[derive(Default)]
 struct Team {
     members: Vec<Member>,
-    missing: Vec<(String, io::Error)>,
+    /// Who could not be started, by what they are and why.
+    missing: BTreeMap<(&'static str, String), Vec<Mechanism>>,
 }
 
 struct Member {
@@ -127,26 +131,33 @@ impl Team {
             match Partner::start((how, kind, Waiting::Asleep), cpu, bench.cpu) {
                 Ok(partner) => self.members.push(Member { how, kind, place, partner }),
                 Err(e) => {
-                    let what = format!("a {} that answers by {}", kind.name(), how.name());
-                    if self.missing.iter().all(|m| m.0 != what) {
-                        self.missing.push((what, e));
+                    let missing =
+                        self.missing.entry((kind.name(), counted::reason(&e))).or_default();
+                    if !missing.contains(&how) {
+                        missing.push(how);
                     }
                 }
             }
         }
     }
 
-    fn say_who_is_missing(&mut self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
-        for (need, error) in self.missing.drain(..) {
-            let reason = match error.raw_os_error() {
-                Some(libc::EAGAIN) => {
-                    format!("{error}: the limit on processes or threads is used up")
-                }
-                _ => error.to_string(),
-            };
-            let remedy = "raise the limits (ulimit -u, pids.max) and allow fork, clone, eventfd2 \
-                          and prctl in the seccomp profile";
-            bench.skip(Unmet { need, reason, remedy: remedy.into() })?;
+    fn say_who_is_missing(&self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
+        for ((kind, reason), mechanisms) in &self.missing {
+            let ways: Vec<&str> = mechanisms.iter().map(|how| how.name()).collect();
+            let mut lost: Vec<String> =
+                ways.iter().map(|how| format!("context_switch.{how}.{kind}.*")).collect();
+            let thread = *kind == Kind::Thread.name();
+            if mechanisms.contains(&Mechanism::Futex) {
+                lost.push(format!("context_switch.yield.{kind}.*"));
+                lost.extend(thread.then(|| "context_switch.wakeup*".into()));
+            }
+            if mechanisms.contains(&Mechanism::Pipe) && thread {
+                lost.push("context_switch.per_switch_ns, context_switch.thread_to*".into());
+            }
+            let need =
+                format!("a {kind} that answers by {} ({})", ways.join(", "), lost.join(", "));
+            let (reason, remedy) = (reason.clone(), counted::REMEDY.into());
+            bench.skip(Unmet { need, reason, remedy })?;
         }
         Ok(())
     }
@@ -255,9 +266,12 @@ fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
         match Alone::new(how) {
             Ok(alone) => made.push((how, alone)),
             Err(e) => bench.skip(Unmet {
-                need: format!("messages by {} to oneself", how.name()),
-                reason: e.to_string(),
-                remedy: "allow pipe2 and eventfd2 in the seccomp profile".into(),
+                need: format!(
+                    "messages by {how} to oneself (context_switch.{how}.direct_ns)",
+                    how = how.name()
+                ),
+                reason: counted::reason(&e),
+                remedy: counted::REMEDY.into(),
             })?,
         }
     }
@@ -278,7 +292,7 @@ fn without_switch<'a>(how: &'static str, alone: &'a Alone) -> Arm<'a> {
 const ASLEEP_US: [u64; 2] = [50, 1000];
 
 /// Wake-ups in a repetition.
-const WAKEUPS: u64 = 9;
+const WAKEUPS: u64 = 5;
 
 fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Timer) -> Arm<'a> {
     let repeat = move |meter: &mut dyn Meter, ops: u64| {

@@ -1,8 +1,12 @@
 //! A ring of tasks on one CPU, each with memory of its own, through which a token passes.
+//!
+//! Who has the token follows a chain of loads through its memory: all lines of it in random order,
+//! a part of them in each turn where it is large. What others have put into the caches meanwhile is
+//! paid for line by line; of an ascending walk a prefetcher would hide most.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use super::counted::{self, About, Arm, Repetition};
@@ -10,6 +14,7 @@ use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
 use crate::probe::Unmet;
+use crate::record::Params;
 use crate::sys::memory::{Pages, SharedWords};
 use crate::sys::thread::usage_of_all;
 
@@ -21,8 +26,18 @@ const MOST: usize = TASKS[TASKS.len() - 1];
 const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 const LARGEST: usize = FOOTPRINTS[FOOTPRINTS.len() - 1];
 
-/// Words of a line.
+/// Words of a line. It has one for each footprint, with the way to the next line.
 const LINE: usize = 16;
+
+/// Lines that a task visits in a turn, at most: 0.1 ms if they are all in main memory.
+const VISITS: usize = 1024;
+
+/// Tasks that visit this much together are warmed up whole before each repetition; more than that
+/// is in no cache of a core anyway.
+const WARM: usize = 4 << 20;
+
+/// Laps to warm up those that are not.
+const FEW_LAPS: u64 = 4;
 
 /// Tasks of the ring need next to no stack.
 const STACK: usize = 64 << 10;
@@ -35,14 +50,16 @@ const TOKEN: u8 = 1;
 const STOP: u8 = 2;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let ring = match Ring::new() {
+    let ring = match Ring::new(&mut bench.rng) {
         Ok(ring) => ring,
         Err(e) => {
             return bench.skip(Unmet {
-                need: format!("a ring of {MOST} threads with {} MiB each", LARGEST >> 20),
-                reason: e.to_string(),
-                remedy: "raise the limits on threads, files and memory (ulimit -u -n -v, pids.max)"
-                    .into(),
+                need: format!(
+                    "a ring of {MOST} threads with {} MiB each (context_switch.ring*)",
+                    LARGEST >> 20
+                ),
+                reason: counted::reason(&e),
+                remedy: counted::REMEDY.into(),
             });
         }
     };
@@ -54,11 +71,16 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             .flat_map(|tasks| sizes().map(move |bytes| (tasks, bytes)))
             .map(|(tasks, bytes)| ring.laps(tasks, bytes)),
     );
+    let levels = || 0..FOOTPRINTS.len();
+    let mut arms: Vec<Arm<'_>> = levels().map(|level| ring.alone(level)).collect();
+    for tasks in TASKS {
+        arms.extend(levels().map(|level| ring.laps(tasks, level)));
+    }
     let effort = effort(bench, RING_SHARE);
     counted::sample(bench, &mut arms, effort)?;
     drop(arms);
-    let (lines, walked) = (ring.shared.due(), ring.shared.walked.load(Ordering::Relaxed));
-    bench.check(lines == walked, || format!("{lines} lines of a ring were walked as {walked}"))
+    let (due, closed) = (ring.shared.due(), ring.shared.closed.load(Ordering::Relaxed));
+    bench.check(due == closed, || format!("{due} walks through a task's memory were {closed}"))
 }
 
 /// What the tasks have in common.
@@ -66,44 +88,85 @@ struct Shared {
     pipes: Vec<(PipeReader, PipeWriter)>,
     memory: SharedWords,
     tasks: AtomicUsize,
-    footprint: AtomicUsize,
-    /// Lines that were walked over, and that should have been.
-    walked: AtomicU64,
-    due: AtomicU64,
+    /// Which of the footprints.
+    level: AtomicUsize,
+    /// Where each task is in the memory of each footprint.
+    places: [[AtomicUsize; FOOTPRINTS.len()]; MOST],
+    turns: [[AtomicU64; FOOTPRINTS.len()]; MOST],
+    /// Walks that came back to where they had begun.
+    closed: AtomicU64,
+}
+
+/// Lines of a task's memory.
+const fn lines(level: usize) -> usize {
+    FOOTPRINTS[level] / 4 / LINE
 }
 
 impl Shared {
-    fn new() -> io::Result<Shared> {
-        // All that is walked over, side by side: apart by powers of two they would share cache sets.
+    fn new(rng: &mut fastrand::Rng) -> io::Result<Shared> {
         let memory = SharedWords::new(MOST * LARGEST, Pages::Huge)?;
-        // A line counts itself.
-        memory.words().iter().step_by(LINE).for_each(|word| word.store(1, Ordering::Relaxed));
-        Ok(Shared {
+        let shared = Shared {
             pipes: (0..MOST).map(|_| io::pipe()).collect::<io::Result<_>>()?,
             memory,
             tasks: AtomicUsize::new(0),
-            footprint: AtomicUsize::new(0),
-            walked: AtomicU64::new(0),
-            due: AtomicU64::new(0),
-        })
+            level: AtomicUsize::new(0),
+            places: Default::default(),
+            turns: Default::default(),
+            closed: AtomicU64::new(0),
+        };
+        for level in 0..FOOTPRINTS.len() {
+            (0..MOST).for_each(|task| shared.lay(task, level, rng));
+        }
+        Ok(shared)
     }
 
-    fn set(&self, tasks: usize, footprint: usize) {
+    /// The words of a task at which the lines of a footprint are linked. All that is walked over
+    /// lies side by side: apart by powers of two it would share cache sets.
+    fn first(task: usize, level: usize) -> usize {
+        task * lines(level) * LINE + level
+    }
+
+    /// Links the lines in random order.
+    fn lay(&self, task: usize, level: usize, rng: &mut fastrand::Rng) {
+        let mut order: Vec<u32> = (0..lines(level) as u32).collect();
+        rng.shuffle(&mut order);
+        let at = |line: u32| Shared::first(task, level) + line as usize * LINE;
+        let next = order.iter().cycle().skip(1);
+        for (&line, &next) in order.iter().zip(next) {
+            self.memory.words()[at(line)].store(at(next) as u32, Ordering::Relaxed);
+        }
+        self.places[task][level].store(Shared::first(task, level), Ordering::Relaxed);
+    }
+
+    fn set(&self, tasks: usize, level: usize) {
         self.tasks.store(tasks, Ordering::Relaxed);
-        self.footprint.store(footprint, Ordering::Relaxed);
+        self.level.store(level, Ordering::Relaxed);
     }
 
+    /// Walks that should have come to their end, by the turns that each task had.
     fn due(&self) -> u64 {
-        self.due.load(Ordering::Relaxed)
+        let walks = |turns: &AtomicU64, level: usize| match lines(level) {
+            0 => 0,
+            lines => turns.load(Ordering::Relaxed) * (lines.min(VISITS) as u64) / lines as u64,
+        };
+        let of_task = |turns: &[AtomicU64; FOOTPRINTS.len()]| -> u64 {
+            turns.iter().enumerate().map(|(level, turns)| walks(turns, level)).sum()
+        };
+        self.turns.iter().map(of_task).sum()
     }
 
-    /// One load from each line of the task's own memory.
+    /// One load after the other, each of which needs what the one before has found.
     fn walk(&self, task: usize) {
-        let words = self.footprint.load(Ordering::Relaxed) / 4;
-        let own = &self.memory.words()[task * words..(task + 1) * words];
-        let sum: u64 =
-            own.iter().step_by(LINE).map(|word| u64::from(word.load(Ordering::Relaxed))).sum();
-        self.walked.fetch_add(sum, Ordering::Relaxed);
+        let level = self.level.load(Ordering::Relaxed);
+        let words = self.memory.words();
+        let next = |at: usize| AtomicU32::load(&words[at], Ordering::Relaxed) as usize;
+        let place = &self.places[task][level];
+        let from = place.load(Ordering::Relaxed);
+        let to = (0..lines(level).min(VISITS)).fold(from, |at, _| next(at));
+        place.store(to, Ordering::Relaxed);
+        if lines(level) > 0 && to == Shared::first(task, level) {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn pass(&self, to: usize, what: u8) -> io::Result<()> {
@@ -114,6 +177,20 @@ impl Shared {
         let mut token = [0];
         (&self.pipes[task].0).read_exact(&mut token)?;
         Ok(token[0])
+    }
+
+    /// So many laps of the token, from the first task and back to it.
+    fn pass_around(&self, laps: u64) -> io::Result<()> {
+        let tasks = self.tasks.load(Ordering::Relaxed);
+        let level = self.level.load(Ordering::Relaxed);
+        for turns in &self.turns[..tasks] {
+            turns[level].fetch_add(laps, Ordering::Relaxed);
+        }
+        (0..laps).try_for_each(|_| {
+            self.walk(0);
+            self.pass(1 % tasks, TOKEN)?;
+            self.wait(0).map(drop)
+        })
     }
 
     fn serve(&self, task: usize) {
@@ -134,8 +211,8 @@ struct Ring {
 
 impl Ring {
     /// Starts all of them on the CPU that the caller is pinned to.
-    fn new() -> io::Result<Ring> {
-        let mut ring = Ring { shared: Arc::new(Shared::new()?), crew: Vec::new() };
+    fn new(rng: &mut fastrand::Rng) -> io::Result<Ring> {
+        let mut ring = Ring { shared: Arc::new(Shared::new(rng)?), crew: Vec::new() };
         for task in 1..MOST {
             let shared = Arc::clone(&ring.shared);
             let serve = move || shared.serve(task);
@@ -145,48 +222,46 @@ impl Ring {
     }
 
     /// The token passes through so many tasks; an operation is one step of it.
-    fn laps(&self, tasks: usize, footprint: usize) -> Arm<'_> {
-        let labels =
-            params([("tasks", (tasks as u64).into()), ("footprint", (footprint as u64).into())]);
-        self.arm("ring", labels, (tasks, footprint), About::Sleep)
+    fn laps(&self, tasks: usize, level: usize) -> Arm<'_> {
+        let labels = params([
+            ("tasks", (tasks as u64).into()),
+            ("footprint", (FOOTPRINTS[level] as u64).into()),
+        ]);
+        self.arm("ring", labels, (tasks, level), About::Sleep)
     }
 
     /// The same walk and the same calls by one task.
-    fn alone(&self, footprint: usize) -> Arm<'_> {
-        let labels = params([("footprint", (footprint as u64).into())]);
-        self.arm("walk", labels, (1, footprint), About::NoSwitch)
+    fn alone(&self, level: usize) -> Arm<'_> {
+        let labels = params([("footprint", (FOOTPRINTS[level] as u64).into())]);
+        self.arm("walk", labels, (1, level), About::NoSwitch)
     }
 
     fn arm(
         &self,
         quantity: &'static str,
-        params: crate::record::Params,
-        (tasks, footprint): (usize, usize),
+        params: Params,
+        (tasks, level): (usize, usize),
         about: About,
     ) -> Arm<'_> {
         let shared = &*self.shared;
         let repeat = move |meter: &mut dyn Meter, ops: u64| {
-            shared.set(tasks, footprint);
+            shared.set(tasks, level);
+            let whole = lines(level).div_ceil(VISITS) as u64;
+            let small = tasks * FOOTPRINTS[level] <= WARM;
+            shared.pass_around(if small { whole } else { FEW_LAPS })?;
             let laps = ops.div_ceil(tasks as u64);
-            let steps = laps * tasks as u64;
-            shared.due.fetch_add(steps * (footprint / 4 / LINE) as u64, Ordering::Relaxed);
-            let mut done = Ok(());
             let before = usage_of_all();
-            let reading = meter.measure(steps, &mut |_| {
-                done = (0..laps).try_for_each(|_| {
-                    shared.walk(0);
-                    shared.pass(1 % tasks, TOKEN)?;
-                    shared.wait(0).map(drop)
-                });
-            });
+            let mut done = Ok(());
+            let reading = meter.measure(ops, &mut |_| done = shared.pass_around(laps));
             let after = usage_of_all();
             done?;
+            let own = Repetition::of(&reading, 0);
             // One for each step, if every task slept for the token: of the ring as a whole.
             let all = (after.nvcsw + after.nivcsw) - (before.nvcsw + before.nivcsw);
-            let own = Repetition::of(&reading, all);
-            let per_step = ops as f64 / steps as f64;
             let counted = if about == About::Sleep { all } else { own.own };
-            Ok(Repetition { ns: own.ns * per_step, own: counted, partner: counted, ..own })
+            // Whole laps were done, which may be more than was asked for.
+            let ns = own.ns * ops as f64 / (laps * tasks as u64) as f64;
+            Ok(Repetition { ns, own: counted, partner: counted, ..own })
         };
         Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
     }
@@ -208,17 +283,32 @@ mod tests {
 
     #[test]
     fn a_token_passes_through_all_tasks_and_their_memory() {
-        let ring = Ring::new().unwrap();
-        for (tasks, footprint) in [(2, 0), (16, 16 << 10), (1, 64 << 10), (4, 1 << 20)] {
-            ring.shared.set(tasks, footprint);
-            let before = ring.shared.walked.load(Ordering::Relaxed);
-            for _ in 0..3 {
-                ring.shared.walk(0);
-                ring.shared.pass(1 % tasks, TOKEN).unwrap();
-                assert_eq!(ring.shared.wait(0).unwrap(), TOKEN);
+        let ring = Ring::new(&mut fastrand::Rng::with_seed(1)).unwrap();
+        let shared = &ring.shared;
+        for (tasks, level) in [(2, 0), (16, 1), (1, 2), (4, 3), (2, 4)] {
+            let (due, closed) = (shared.due(), shared.closed.load(Ordering::Relaxed));
+            shared.set(tasks, level);
+            // A walk through 1 MiB takes 16 turns.
+            shared.pass_around(16).unwrap();
+            let walks = if level == 0 { 0 } else { 16 * VISITS.min(lines(level)) / lines(level) };
+            assert_eq!(shared.due() - due, (tasks * walks) as u64);
+            assert_eq!(shared.closed.load(Ordering::Relaxed) - closed, (tasks * walks) as u64);
+        }
+    }
+
+    #[test]
+    fn each_task_has_lines_of_its_own() {
+        let shared = Shared::new(&mut fastrand::Rng::with_seed(1)).unwrap();
+        for level in 1..FOOTPRINTS.len() {
+            let mut seen = vec![false; MOST * lines(level)];
+            for task in 0..MOST {
+                let mut at = Shared::first(task, level);
+                for _ in 0..lines(level) {
+                    assert!(!std::mem::replace(&mut seen[at / LINE], true), "a line twice");
+                    at = shared.memory.words()[at].load(Ordering::Relaxed) as usize;
+                }
+                assert_eq!(at, Shared::first(task, level));
             }
-            let walked = ring.shared.walked.load(Ordering::Relaxed) - before;
-            assert_eq!(walked, (3 * tasks * footprint / 64) as u64);
         }
     }
 }

@@ -24,7 +24,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let stack = DefaultStack::new(STACK);
     let ([Ok(mut jump), Ok(mut back)], Ok(stack)) = (tasks, stack) else {
         return bench.skip(Unmet {
-            need: "stacks for two tasks".into(),
+            need: "stacks for two tasks (context_switch.user*, context_switch.coroutine*, \
+                   context_switch.async*, context_switch.thread_to*)"
+                .into(),
             reason: "the kernel gives no memory for them".into(),
             remedy: "raise the limit on memory (ulimit -v, the container's)".into(),
         });
