@@ -15,6 +15,7 @@ mod coherence;
 mod execution;
 mod memory;
 mod os;
+mod switches;
 mod vectors;
 
 pub(crate) use caches::{level_ends, size_ids};
@@ -72,6 +73,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(noise(card, metrics));
     found.extend(penalty(metrics));
     found.extend(execution::find(card, metrics));
+    found.extend(switches::find(card, metrics));
     found.extend(published(card, metrics));
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found

@@ -17,6 +17,7 @@ mod execution;
 mod memory;
 mod prices;
 mod simd;
+mod switches;
 
 /// Gaps in the noise points of [`summary`].
 pub(crate) const GAPS: usize = 1_206;
@@ -110,6 +111,17 @@ pub(crate) fn prices() -> Summary {
     card.header.declarations = vec![locks::PROBE.declaration(), os::PROBE.declaration()];
     (0..5).for_each(|round| prices::points(&mut card, round));
     Summary::of(card)
+/// The Zen 4 guest and its context switches.
+pub(crate) fn switches() -> Summary {
+    static MADE: LazyLock<Summary> = LazyLock::new(|| {
+        let mut card = blank("9B14");
+        card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
+        card.header.declarations =
+            vec![probecard_probes::suite::context_switch::PROBE.declaration()];
+        (0..5).for_each(|round| switches::points(&mut card.points, round));
+        Summary::of(card)
+    });
+    MADE.clone()
 }
 
 /// A header and nothing else.

@@ -24,6 +24,8 @@ mod scale;
 mod speed_up;
 mod staircase;
 mod store_forwarding;
+mod switch_ring;
+mod switches;
 mod theme;
 mod tlb;
 mod vectors;
@@ -67,6 +69,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         branch_history::BranchHistory::of(summary).map(|d| d.picture()),
         branch_targets::BranchTargets::of(summary).map(|d| d.picture()),
         core_window::CoreWindow::of(summary).map(|d| d.picture()),
+        switches::Switches::of(summary).map(|d| d.picture()),
+        switch_ring::SwitchRing::of(summary).map(|d| d.picture()),
         vectors::Vectors::of(summary).map(|d| d.picture()),
         speed_up::SpeedUp::of(summary).map(|d| d.picture()),
         prices::Prices::of(summary, &prices::LOCKS).map(|d| d.picture()),
@@ -151,6 +155,8 @@ mod tests {
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
         assert_eq!(alone_of(fixture::prices().card, "locks"), ["ladder", "locks"]);
         assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
+        let switches = alone_of(fixture::switches().card, "context-switch");
+        assert_eq!(switches, ["switches", "switch_ring"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
     }
