@@ -12,6 +12,7 @@ use crate::reference;
 
 mod caches;
 mod coherence;
+mod devices;
 mod execution;
 mod memory;
 mod os;
@@ -68,6 +69,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(page_size(card));
     found.extend(memory::find(card, metrics));
     found.extend(coherence::find(card, metrics));
+    found.extend(devices::find(card, metrics));
     found.extend(vectors::find(metrics));
     found.extend(os::find(card, metrics));
     found.extend(noise(card, metrics));

@@ -68,3 +68,28 @@ fn without_permission_to_place_memory_the_first_touch_places_it() {
         });
     });
 }
+
+#[test]
+fn without_permission_to_make_sockets_it_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            forbid(libc::SYS_socket);
+            forbid(libc::SYS_socketpair);
+            let output = Command::new(program())
+                .args(["--tier", "quick", "--only", "network", "--only", "locks"])
+                .args(["--peer", "127.0.0.1:9", "--out"])
+                .arg(dir.path())
+                .output()
+                .unwrap();
+            let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+            assert!(output.status.success() && card.fails.is_empty(), "{output:?}");
+            let skips: Vec<_> = card.skips.iter().filter(|s| s.probe == "network").collect();
+            for need in ["network.loopback_*", "network.peer_*"] {
+                let skip = skips.iter().find(|s| s.need.contains(need)).unwrap();
+                assert!(skip.reason.contains("Operation not permitted"), "{skip:?}");
+            }
+            assert!(card.points.iter().any(|p| p.probe == "locks" && !p.samples.is_empty()));
+        });
+    });
+}

@@ -1,10 +1,13 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::harness::clock::{Source, Timer};
 use crate::harness::placement::{self, Look};
-use crate::machine::{Machine, human_bytes};
+use crate::harness::scratch::Scratch;
+use crate::machine::{Disk, Machine, human_bytes};
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
 
 /// One thing that was tried.
@@ -29,6 +32,8 @@ pub fn all(machine: &Machine) -> Vec<Check> {
     checks.extend(noise(&looks));
     checks.push(huge_pages());
     checks.push(memory(machine));
+    checks.push(scratch());
+    checks.push(network());
     checks.push(counters(machine));
     checks
 }
@@ -91,6 +96,24 @@ fn memory(machine: &Machine) -> Check {
         human_bytes(wanted)
     );
     check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
+}
+
+/// The directory that a run would be started in.
+fn scratch() -> Check {
+    let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned());
+    match Scratch::make(&here).and_then(|scratch| scratch.room(&here, 1 << 30)) {
+        Ok(_) => {
+            let found = format!("files of this directory are on {}", Disk::below(&here).title());
+            check("storage", true, found, "")
+        }
+        Err(unmet) => check("storage", false, unmet.reason, &unmet.remedy),
+    }
+}
+
+fn network() -> Check {
+    let found = "messages within this machine; run --peer HOST:PORT adds the round trip to another \
+                 one, at any open port";
+    check("network", true, found.into(), "")
 }
 
 fn counters(machine: &Machine) -> Check {

@@ -13,6 +13,7 @@ use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 
 mod coherence;
+mod devices;
 mod execution;
 mod memory;
 mod prices;
@@ -87,6 +88,15 @@ pub(crate) fn cores(cpus: usize) -> Summary {
     card.header.declarations =
         vec![false_sharing::PROBE.declaration(), core_to_core::PROBE.declaration()];
     (0..5).for_each(|round| coherence::points(&mut card, round, cpus));
+    Summary::of(card)
+}
+
+/// A disk that a hypervisor plays, and messages.
+pub(crate) fn devices() -> Summary {
+    use probecard_probes::suite::{network, storage};
+    let mut card = blank("9B14");
+    card.header.declarations = vec![network::PROBE.declaration(), storage::PROBE.declaration()];
+    card.points = (0..5).flat_map(devices::points).collect();
     Summary::of(card)
 }
 

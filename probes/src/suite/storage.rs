@@ -299,8 +299,7 @@ impl Times {
                 emit(bench, DISK_SEQUENTIAL, params([]), &sequential, self.sequential.len())
             }
             Some(reason) => bench.skip(Unmet {
-                need: "a rotating disk (storage.seek_ns, storage.disk_read_1m_sequential_ns)"
-                    .into(),
+                need: "a rotating disk (storage.seek_*, storage.disk_*)".into(),
                 reason,
                 remedy: "name a directory on a hard disk with --scratch DIR".into(),
             }),

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 pub struct FileSystem {
     /// The kind's number (`f_type`).
     pub magic: i64,
-    /// All of it, bytes.
+    /// What is used and what an ordinary user may still take, bytes: of that `df` gives shares.
     pub bytes: u64,
     /// What an ordinary user may still take, bytes.
     pub available: u64,
@@ -39,10 +39,11 @@ pub fn file_system(file: &File) -> io::Result<FileSystem> {
     // SAFETY: the call succeeded and filled it; all-zero bytes were valid before that.
     let raw = unsafe { raw.assume_init() };
     let block = raw.f_bsize as u64;
+    let used = raw.f_blocks.saturating_sub(raw.f_bfree);
     Ok(FileSystem {
         // The kernel's numbers are 32 bits wide, and some of them look negative.
         magic: i64::from(raw.f_type as u32),
-        bytes: raw.f_blocks * block,
+        bytes: (used + raw.f_bavail) * block,
         available: raw.f_bavail * block,
     })
 }

@@ -23,6 +23,7 @@ mod prices;
 mod scale;
 mod speed_up;
 mod staircase;
+mod storage;
 mod store_forwarding;
 mod switch_ring;
 mod switches;
@@ -75,6 +76,7 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         speed_up::SpeedUp::of(summary).map(|d| d.picture()),
         prices::Prices::of(summary, &prices::LOCKS).map(|d| d.picture()),
         prices::Prices::of(summary, &prices::OS).map(|d| d.picture()),
+        storage::Storage::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
@@ -157,6 +159,7 @@ mod tests {
         assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
         let switches = alone_of(fixture::switches().card, "context-switch");
         assert_eq!(switches, ["switches", "switch_ring"]);
+        assert_eq!(alone_of(fixture::devices().card, "storage"), ["storage"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
     }

@@ -77,9 +77,12 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if samples.is_empty() {
         return bench.skip(silent(peer));
     }
+    let answer = if first.answer == Answer::Accepted { "accepted" } else { "refused" };
+    let place = if first.here { "this_machine" } else { "elsewhere" };
+    let labels = params([("answer", answer.into()), ("peer", place.into())]);
     let note = Some(note(peer, &address, &first, lost));
     let state = if lost { PointState::Noisy } else { PointState::Ok };
-    let point = bench.point(super::PEER, params([]), Unit::Ns, samples, state);
+    let point = bench.point(super::PEER, labels, Unit::Ns, samples, state);
     bench.emit(Point { note, ..point })
 }
 
