@@ -160,6 +160,7 @@ mod tests {
         let switches = alone_of(fixture::switches().card, "context-switch");
         assert_eq!(switches, ["switches", "switch_ring"]);
         assert_eq!(alone_of(fixture::devices().card, "storage"), ["storage"]);
+        assert_eq!(alone_of(fixture::devices().card, "storage"), ["ladder", "storage"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
     }
