@@ -27,6 +27,9 @@ pub const ALL: &[&Probe] = &[
     &suite::context_switch::PROBE,
     &suite::network::PROBE,
     &suite::storage::PROBE,
+    &suite::idioms::PROBE,
+    &suite::scaling::PROBE,
+    &suite::compress::PROBE,
 ];
 
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real

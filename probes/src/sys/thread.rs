@@ -43,6 +43,19 @@ pub fn current_cpu() -> Option<usize> {
     usize::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
+/// Lets the calling thread, and those it starts from now on, run on all of these CPUs; `false`
+/// where that is not permitted.
+pub fn roam(cpus: &[usize]) -> bool {
+    let words = cpus.iter().max().map_or(1, |most| most / 64 + 1);
+    let mut mask = vec![0_u64; words];
+    for cpu in cpus {
+        mask[cpu / 64] |= 1 << (cpu % 64);
+    }
+    let (bytes, set) = (std::mem::size_of_val(&mask[..]), mask.as_ptr().cast());
+    // SAFETY: the kernel reads so many bytes of the mask, which is as long.
+    unsafe { libc::sched_setaffinity(0, bytes, set) == 0 }
+}
+
 /// Ticks that the hypervisor took from a CPU since boot (`steal` in /proc/stat).
 pub fn steal_ticks(cpu: usize) -> Option<u64> {
     parse_steal(&std::fs::read_to_string("/proc/stat").ok()?, cpu)
@@ -103,6 +116,14 @@ mod tests {
     #[test]
     fn every_thread_runs() {
         assert_eq!(start_each(5).unwrap(), 5);
+    fn a_thread_goes_where_it_may_and_nowhere_else() {
+        let cpus = crate::machine::Machine::detect().allowed_cpus().to_vec();
+        let check = || {
+            assert!(roam(&cpus[..1]) && current_cpu() == cpus.first().copied());
+            assert!(roam(&cpus));
+            assert!(!roam(&[100_000]) && !roam(&[]), "there are no such CPUs");
+        };
+        std::thread::scope(|scope| scope.spawn(check).join().unwrap());
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! Blocks of 64 bytes and 4 KiB: from the heap, a pool, the stack.
+//!
+//! One of 64 live blocks is replaced at a time and its first byte written, the rest is left as it
+//! is. With a single block that comes and goes, an allocator hands out the one it has just got back.
+
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+
+use super::{interleave, plan, way};
+use crate::harness::bench::Bench;
+
+/// Blocks alive at a time.
+const LIVE: u64 = 64;
+
+/// A block of which only the first byte is used.
+struct Block<const REST: usize> {
+    first: u8,
+    _rest: [MaybeUninit<u8>; REST],
+}
+
+impl<const REST: usize> Block<REST> {
+    fn new(first: u64) -> Block<REST> {
+        Block { first: first as u8, _rest: [const { MaybeUninit::uninit() }; REST] }
+    }
+}
+
+/// Live blocks, each replaced in its turn.
+struct Ring<const REST: usize> {
+    live: Vec<Box<Block<REST>>>,
+    pool: Vec<Box<Block<REST>>>,
+    /// Blocks made so far; the first byte of each is its number.
+    made: u64,
+    /// Of the first bytes of those replaced.
+    sum: u64,
+}
+
+impl<const REST: usize> Ring<REST> {
+    fn new() -> Ring<REST> {
+        let live = (0..LIVE).map(|number| Box::new(Block::new(number))).collect();
+        let pool = vec![Box::new(Block::new(0))];
+        Ring { live, pool, made: LIVE, sum: 0 }
+    }
+
+    #[inline(never)]
+    fn use_heap(&mut self, ops: u64) {
+        for _ in 0..ops {
+            let new = black_box(Box::new(Block::new(self.made)));
+            let old = std::mem::replace(&mut self.live[(self.made % LIVE) as usize], new);
+            self.sum += u64::from(old.first);
+            self.made += 1;
+        }
+    }
+
+    #[inline(never)]
+    fn use_pool(&mut self, ops: u64) {
+        for _ in 0..ops {
+            let made = self.made;
+            let mut new = self.pool.pop().unwrap_or_else(|| Box::new(Block::new(0)));
+            new.first = made as u8;
+            let old = std::mem::replace(&mut self.live[(made % LIVE) as usize], black_box(new));
+            self.sum += u64::from(old.first);
+            self.pool.push(old);
+            self.made += 1;
+        }
+    }
+
+    fn is_right(&self) -> bool {
+        self.sum == sum_of_bytes(self.made - LIVE)
+    }
+}
+
+#[inline(never)]
+fn on_stack(first: u64, ops: u64) -> u64 {
+    (first..first + ops).fold(0, |sum, number| {
+        let mut block = Block::<63>::new(number);
+        black_box(&mut block);
+        sum + u64::from(block.first)
+    })
+}
+
+/// Sum of the lowest bytes of 0, 1, … below `count`.
+fn sum_of_bytes(count: u64) -> u64 {
+    let (whole, rest) = (count / 256, count % 256);
+    whole * (255 * 256 / 2) + rest * rest.saturating_sub(1) / 2
+}
+
+/// Of the round.
+const SHARE: f64 = 0.1;
+
+pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    // The allocator takes shortcuts in programs that never had a second thread. Where none can be
+    // started, this is such a program.
+    let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(|| ()).map(|t| t.join());
+    let (mut heap, mut pool) = (Ring::<63>::new(), Ring::<63>::new());
+    let (mut heap_4k, mut pool_4k) = (Ring::<4095>::new(), Ring::<4095>::new());
+    let mut stack = (0, 0);
+    let arms = vec![
+        way("alloc", "heap_64", |ops| heap.use_heap(ops)),
+        way("alloc", "pool_64", |ops| pool.use_pool(ops)),
+        way("alloc", "stack_64", |ops| {
+            stack.1 += on_stack(stack.0, ops);
+            stack.0 += ops;
+        }),
+        way("alloc", "heap_4k", |ops| heap_4k.use_heap(ops)),
+        way("alloc", "pool_4k", |ops| pool_4k.use_pool(ops)),
+    ];
+    let plan = plan(bench, SHARE);
+    interleave(bench, arms, plan)?;
+    let right = heap.is_right()
+        && pool.is_right()
+        && heap_4k.is_right()
+        && pool_4k.is_right()
+        && stack.1 == sum_of_bytes(stack.0);
+    bench.check(right, || "allocated blocks lost what was written to them".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_block_keeps_its_number() {
+        let mut ring = Ring::<63>::new();
+        ring.use_heap(1000);
+        ring.use_pool(1000);
+        assert!(ring.is_right() && ring.made == 2000 + LIVE);
+        assert_eq!((ring.live.len(), ring.pool.len()), (LIVE as usize, 1));
+        ring.live[3].first ^= 1;
+        ring.use_pool(LIVE);
+        assert!(!ring.is_right());
+        assert_eq!(on_stack(5, 700), sum_of_bytes(705) - sum_of_bytes(5));
+    }
+
+    #[test]
+    fn blocks_have_their_sizes() {
+        assert_eq!((size_of::<Block<63>>(), size_of::<Block<4095>>()), (64, 4096));
+        let slow = |count: u64| (0..count).map(|n| u64::from(n as u8)).sum::<u64>();
+        for count in [0, 1, 255, 256, 257, 10_000] {
+            assert_eq!(sum_of_bytes(count), slow(count));
+        }
+    }
+}

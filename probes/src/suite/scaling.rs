@@ -1,0 +1,278 @@
+//! Throughput against the number of threads, up to twice as many as there are CPUs.
+//!
+//! Method: threads that the scheduler places as it likes do the same work as fast as they can, and
+//! what all of them have done is read now and then while they go on. Work of four kinds: (1)
+//! compute, in registers; (2) memory, each thread reading through a buffer beyond the caches; (3)
+//! lock, some 20 ns under one mutex and as much outside; (4) message, a ring of threads each of which hands what
+//! it receives to the next. A thread on its own sends to itself.
+//! Blind spots: the windows are some milliseconds long, and a scheduler may still be moving threads; under a
+//! quota of CPU time they last one of its periods. Where the host moves CPUs, as many threads may be
+//! worth one core or two: rounds differ then.
+//! Expect: compute in proportion to cores, and a quarter more for their second hyperthreads; memory
+//! until its bandwidth is used up, by 2 to 8 threads; less than one thread's work under a lock; more
+//! threads than CPUs gain nothing and, where they wait for each other, lose.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::harness::bench::{Bench, params};
+use crate::harness::placement;
+use crate::machine::{CpuQuota, Machine};
+use crate::probe::{
+    Better, Derive, Estimator, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
+};
+use crate::record::{Point, PointState};
+use crate::sys::thread;
+
+mod team;
+mod work;
+
+use team::Windows;
+use work::Kind;
+
+/// The probe.
+pub const PROBE: Probe = Probe {
+    name: "scaling",
+    summary: "throughput of 1 to 2 × CPUs threads: compute, memory, a lock, messages",
+    needs: &[],
+    uses: &[],
+    seconds: 0.9,
+    metrics: METRICS,
+    run,
+};
+
+/// One kind of work at 1 thread, as many as CPUs, twice as many, by the parameter `at`.
+macro_rules! at {
+    ($kind:literal $at:literal) => {{
+        const AT: &[(Text, Text)] = &[(text("kind"), text($kind)), (text("at"), text($at))];
+        Derive::Value(select("time_per_op", AT), Estimator::Median)
+    }};
+}
+
+/// `id: "kind" "fewer threads" "more threads", summary`: a ratio of throughputs.
+macro_rules! metrics {
+    ($($id:literal: $kind:literal $fewer:literal $more:literal, $summary:literal;)+) => {
+        &[$({
+            // Throughput is one divided by time.
+            const TIMES: &[Derive] = &[at!($kind $fewer), at!($kind $more)];
+            let from = Derive::Quotient(Cow::Borrowed(TIMES));
+            metric($id, $summary, Unit::Ratio, Better::Higher, Tier::T4, "scaling", from)
+        }),+]
+    };
+}
+
+const METRICS: &[Metric] = metrics! {
+    "scaling.compute_ratio": "compute" "one" "full",
+        "throughput of computing with a thread for each CPU to that of one thread";
+    "scaling.memory_ratio": "memory" "one" "full",
+        "throughput of reading memory with a thread for each CPU to that of one thread";
+    "scaling.lock_ratio": "lock" "one" "full",
+        "throughput of work half under a lock with a thread for each CPU to that of one thread";
+    "scaling.message_ratio": "message" "one" "full",
+        "messages between threads, one for each CPU, to those of one thread to itself";
+    "scaling.oversubscribed_ratio": "compute" "full" "double",
+        "throughput of computing with two threads for each CPU to that with one for each";
+    "scaling.memory_oversubscribed_ratio": "memory" "full" "double",
+        "throughput of reading memory with two threads for each CPU to that with one for each";
+    "scaling.lock_oversubscribed_ratio": "lock" "full" "double",
+        "throughput under a lock with two threads for each CPU to that with one for each";
+    "scaling.message_oversubscribed_ratio": "message" "full" "double",
+        "messages with two threads for each CPU to those with one for each";
+};
+
+/// Windows of a setting.
+const WINDOWS: usize = 3;
+
+/// The shortest window in which a scheduler puts threads where they belong, and one that is long
+/// enough for that.
+const SHORTEST: Duration = Duration::from_millis(5);
+const LONGEST: Duration = Duration::from_millis(15);
+
+/// In each of these a group of processes gets its quota of CPU time, and then nothing: Linux' own
+/// period. A shorter window sees all CPUs, or none.
+const QUOTA_PERIOD: Duration = Duration::from_millis(100);
+
+fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let allowed = bench.machine.allowed_cpus().to_vec();
+    // The threads inherit it. Where it is not permitted, this thread was never pinned.
+    thread::roam(&allowed);
+    let measured = kinds(bench);
+    placement::pin(bench.cpu);
+    measured
+}
+
+fn kinds(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    let all = usable(bench.machine);
+    if all.count < 2 {
+        let unmet = Need::Cpus(2).unmet(bench.machine);
+        bench.skip(Unmet {
+            need: "2 CPUs for more than one thread at a time".into(),
+            reason: all.note.clone().or(unmet.map(|u| u.reason)).unwrap_or_default(),
+            remedy: "give the process 2 CPUs (taskset, cpuset, --cpus)".into(),
+        })?;
+    }
+    let mut kinds = Kind::ALL;
+    bench.rng.shuffle(&mut kinds);
+    for (i, kind) in kinds.into_iter().enumerate() {
+        let time = bench.left() / (kinds.len() - i) as u32;
+        one_kind(bench, kind, &all, time)?;
+    }
+    Ok(())
+}
+
+/// As many threads as can be at work at a time.
+struct Usable {
+    count: usize,
+    /// What grants less time than there are CPUs.
+    note: Option<String>,
+}
+
+fn usable(machine: &Machine) -> Usable {
+    let cpus = machine.allowed_cpus().len().max(1);
+    let quota = quota(machine).filter(|quota| quota.cpus < cpus as f64);
+    let note = |quota: &CpuQuota| {
+        format!("a quota of {} CPUs ({}) on {cpus} CPUs", quota.cpus, quota.source)
+    };
+    Usable {
+        count: quota.map_or(cpus, |quota| (quota.cpus.ceil() as usize).max(1)),
+        note: quota.map(note),
+    }
+}
+
+fn quota(machine: &Machine) -> Option<&CpuQuota> {
+    machine.limits.cpu_quota.known()?.as_ref()
+}
+
+/// 1 to twice as many: those that metrics are made of first, then the others up to 8 and powers of
+/// two.
+fn counts(all: usize) -> Vec<usize> {
+    let mut counts = vec![1, all, 2 * all];
+    counts.extend((2..=8).chain((4..).map(|power| 1 << power).take_while(|n| *n < 2 * all)));
+    let mut seen = std::collections::BTreeSet::new();
+    counts.retain(|count| *count <= 2 * all && seen.insert(*count));
+    counts
+}
+
+/// What a number of threads is called in the metrics. A single CPU is all there is: nothing scales.
+fn called(threads: usize, all: usize) -> Option<&'static str> {
+    match threads {
+        _ if threads == all => Some("full"),
+        _ if threads == 2 * all => Some("double"),
+        1 => Some("one"),
+        _ => None,
+    }
+}
+
+fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> anyhow::Result<()> {
+    let until = bench.meter.elapsed() + time;
+    let ground = match kind.prepare(bench.machine) {
+        Ok(ground) => ground,
+        Err(unmet) => return bench.skip(unmet),
+    };
+    let counts = counts(all.count);
+    let must = counts.iter().filter(|count| called(**count, all.count).is_some()).count();
+    let (mut first, mut more) = (counts[..must].to_vec(), counts[must..].to_vec());
+    bench.rng.shuffle(&mut first);
+    bench.rng.shuffle(&mut more);
+    let left = until.saturating_sub(bench.meter.elapsed());
+    let windows = windows(left / counts.len() as u32, all.note.is_some());
+    for (i, threads) in first.into_iter().chain(more).enumerate() {
+        let left = until.saturating_sub(bench.meter.elapsed());
+        if i >= must && left < windows.time() {
+            break;
+        }
+        let seen = match ground.throughput(threads, &windows) {
+            Ok(seen) => seen,
+            Err(team::Unable::Start(reason)) => {
+                // More threads will not start either, fewer may.
+                bench.skip(few_threads(kind, threads, &reason))?;
+                continue;
+            }
+            Err(team::Unable::Wrong(what)) => {
+                bench.check(false, || format!("{} with {threads} threads: {what}", kind.name()))?;
+                continue;
+            }
+        };
+        let mut labels =
+            params([("kind", kind.name().into()), ("threads", (threads as u64).into())]);
+        let called = called(threads, all.count);
+        if let Some(at) = called {
+            labels.insert("at".into(), at.into());
+        }
+        let point = bench.point("time_per_op", labels, Unit::Ns, seen, PointState::Ok);
+        // It need not be said of every point.
+        let note = all.note.clone().filter(|_| called == Some("full"));
+        bench.emit(Point { note, ..point })?;
+    }
+    Ok(())
+}
+
+/// As long as there is time for, within reason.
+fn windows(time: Duration, quota: bool) -> Windows {
+    if quota {
+        return Windows { count: 1, length: QUOTA_PERIOD, before: Duration::ZERO };
+    }
+    // Half a window more for the threads to start and find their places.
+    let length = (time / (2 * WINDOWS as u32 + 1) * 2).clamp(SHORTEST, LONGEST);
+    Windows { count: WINDOWS, length, before: length / 2 }
+}
+
+fn few_threads(kind: Kind, threads: usize, reason: &str) -> Unmet {
+    Unmet {
+        need: format!("{threads} threads ({})", kind.name()),
+        reason: reason.into(),
+        remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Fact;
+
+    #[test]
+    fn all_counts_up_to_8_then_powers_of_two_and_twice_as_many() {
+        assert_eq!(counts(1), [1, 2]);
+        assert_eq!(counts(2), [1, 2, 4, 3]);
+        assert_eq!(counts(6), [1, 6, 12, 2, 3, 4, 5, 7, 8]);
+        assert_eq!(counts(24), [1, 24, 48, 2, 3, 4, 5, 6, 7, 8, 16, 32]);
+        for all in 1..300 {
+            let counts = counts(all);
+            let names: Vec<_> = counts.iter().filter_map(|n| called(*n, all)).collect();
+            assert_eq!(names.len(), if all == 1 { 2 } else { 3 });
+            assert!(counts[..names.len()].iter().all(|n| called(*n, all).is_some()));
+            assert!(counts.iter().all(|n| (1..=2 * all).contains(n)) && counts.len() < 20);
+        }
+    }
+
+    fn machine(cpus: usize, quota: Option<f64>) -> Machine {
+        let mut machine = Machine::default();
+        machine.limits.allowed_cpus = (0..cpus).collect();
+        let quota = quota.map(|cpus| CpuQuota { cpus, source: "cgroup cpu.max /pod".into() });
+        machine.limits.cpu_quota = Fact::Known(quota);
+        machine
+    }
+
+    #[test]
+    fn a_quota_counts_where_it_is_less_than_the_cpus() {
+        let all = |cpus, quota| usable(&machine(cpus, quota));
+        assert_eq!((all(8, None).count, all(8, None).note), (8, None));
+        let tight = all(8, Some(1.5));
+        assert_eq!(tight.count, 2, "two threads can use it up");
+        let note = tight.note.unwrap();
+        assert!(note.contains("1.5 CPUs") && note.contains("cpu.max /pod"), "{note}");
+        assert_eq!(all(8, Some(0.2)).count, 1);
+        assert_eq!((all(2, Some(4.0)).count, all(2, Some(4.0)).note), (2, None));
+        assert_eq!(usable(&Machine::default()).count, 1);
+    }
+
+    #[test]
+    fn windows_fit_the_time_and_a_quota_its_period() {
+        let short = windows(Duration::from_millis(1), false);
+        assert_eq!(short.length, SHORTEST);
+        let fitting = windows(Duration::from_millis(40), false);
+        assert!(fitting.time() <= Duration::from_millis(41), "{:?}", fitting.time());
+        assert!(windows(Duration::from_secs(9), false).length == LONGEST);
+        assert_eq!(windows(Duration::ZERO, true).length, QUOTA_PERIOD);
+    }
+}
