@@ -3,9 +3,9 @@
 //! Method: blocks of 1 KB and 64 KB, each the next one of 256 KB of records in JSON, of text or of
 //! random bytes, are compressed and decompressed with the `snap` crate. The data are made by the
 //! probe, the same in every run. What comes back must be what went in.
-//! Blind spots: a block that is compressed again and again is learned by the branch predictor, and
-//! reads up to a third too fast: `same` shows it. Compression depends on the data; the ratio says how these
-//! compress.
+//! Blind spots: with one and the same block again and again, the branch predictor would know it by
+//! heart and the time would be too short; 256 blocks are too many for that. Compression depends on
+//! the data; the ratio says how these compress.
 //! Expect: 1 to 4 µs for 1 KB of text or JSON; decompression three to five times as fast; random
 //! bytes are given up on, and cost a copy.
 
