@@ -106,7 +106,9 @@ fn kinds(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if all.count < 2 {
         let unmet = Need::Cpus(2).unmet(bench.machine);
         bench.skip(Unmet {
-            need: "2 CPUs for more than one thread at a time".into(),
+            need: "2 CPUs (scaling.compute_ratio, scaling.memory_ratio, scaling.lock_ratio, \
+                   scaling.message_ratio)"
+                .into(),
             reason: all.note.clone().or(unmet.map(|u| u.reason)).unwrap_or_default(),
             remedy: "give the process 2 CPUs (taskset, cpuset, --cpus)".into(),
         })?;
@@ -185,7 +187,7 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
             Ok(seen) => seen,
             Err(team::Unable::Start(reason)) => {
                 // More threads will not start either, fewer may.
-                bench.skip(few_threads(kind, threads, &reason))?;
+                bench.skip(few_threads(kind, (threads, all.count), &reason))?;
                 continue;
             }
             Err(team::Unable::Wrong(what)) => {
@@ -217,11 +219,23 @@ fn windows(time: Duration, quota: bool) -> Windows {
     Windows { count: WINDOWS, length, before: length / 2 }
 }
 
-fn few_threads(kind: Kind, threads: usize, reason: &str) -> Unmet {
+fn few_threads(kind: Kind, (threads, all): (usize, usize), reason: &str) -> Unmet {
     Unmet {
-        need: format!("{threads} threads ({})", kind.name()),
+        need: format!("{threads} threads ({})", ratios(kind, threads, all)),
         reason: reason.into(),
         remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
+    }
+}
+
+/// What is not known without that number of threads.
+fn ratios(kind: Kind, threads: usize, all: usize) -> String {
+    let scaled = kind.ratio();
+    let oversubscribed = kind.oversubscribed();
+    match called(threads, all) {
+        Some("one") => scaled.into(),
+        Some("full") => format!("{scaled}, {oversubscribed}"),
+        Some(_) => oversubscribed.into(),
+        None => format!("the curve of {} work", kind.name()),
     }
 }
 
@@ -229,6 +243,17 @@ fn few_threads(kind: Kind, threads: usize, reason: &str) -> Unmet {
 mod tests {
     use super::*;
     use crate::machine::Fact;
+
+    #[test]
+    fn what_is_missed_is_named_as_it_is_declared() {
+        for kind in Kind::ALL {
+            for id in [kind.ratio(), kind.oversubscribed()] {
+                assert!(METRICS.iter().any(|metric| metric.id == id), "{id}");
+            }
+            assert!(ratios(kind, 4, 4).contains(kind.oversubscribed()));
+            assert!(ratios(kind, 3, 4).contains(kind.name()));
+        }
+    }
 
     #[test]
     fn all_counts_up_to_8_then_powers_of_two_and_twice_as_many() {

@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "for tests/witness/idioms.sh: writes the data to the folder $WITNESS_DATA"]
+    fn write_the_data() {
+        let folder = std::path::PathBuf::from(std::env::var_os("WITNESS_DATA").unwrap());
+        for data in Data::ALL {
+            let file = folder.join(format!("data.{}", data.name()));
+            std::fs::write(file, data.bytes(256 << 10)).unwrap();
+        }
+    }
+
+    #[test]
     fn records_are_json() {
         let mut text = json(20_000, &mut fastrand::Rng::with_seed(1));
         text.truncate(text.len() - 1);

@@ -15,12 +15,15 @@ use crate::probe::{Need, Unit, Unmet};
 use crate::record::PointState;
 use crate::sys::file;
 
+const WRITES: &str = "idioms.write_unbuffered_ratio";
+const LOCK: &str = "idioms.lock_around_io_ratio";
+
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let files = match (file::unnamed(), file::unnamed(), file::unnamed(), file::unnamed()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
             return bench.skip(Unmet {
-                need: "files in memory".into(),
+                need: format!("files in memory ({WRITES}, {LOCK})"),
                 reason: format!("memfd_create: {e}"),
                 remedy: "allow it in the seccomp profile, raise the limit on open files".into(),
             });
@@ -54,17 +57,17 @@ fn single_bytes(bench: &mut Bench<'_>, mut plain: File, file: File) -> anyhow::R
     let plan = plan(bench, SHARE);
     interleave(bench, arms, plan)?;
     if let Some(e) = failed.or(failed_too) {
-        return bench.skip(refused(&e));
+        return bench.skip(refused(WRITES, &e.to_string()));
     }
     let right = plain.metadata()?.len() == longest
         && buffered.get_ref().metadata()?.len() == longest_buffered;
     bench.check(right, || "files are not as long as what was written to them".into())
 }
 
-fn refused(e: &std::io::Error) -> Unmet {
+fn refused(metric: &str, reason: &str) -> Unmet {
     Unmet {
-        need: "writing to files in memory".into(),
-        reason: e.to_string(),
+        need: format!("writing to files in memory ({metric})"),
+        reason: reason.into(),
         remedy: "raise the limits on memory and file size (ulimit -f)".into(),
     }
 }
@@ -138,12 +141,13 @@ const WINDOW: Duration = Duration::from_millis(3);
 
 fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
-        return bench.skip(Unmet { need: "2 CPUs for a lock around I/O".into(), ..unmet });
+        return bench.skip(Unmet { need: format!("2 CPUs ({LOCK})"), ..unmet });
     }
     let cpus = placement::pinnable(bench.machine.allowed_cpus());
     placement::pin(bench.cpu);
     let Some(&other) = cpus.iter().find(|&&cpu| cpu != bench.cpu) else {
-        return bench.skip(placement::unpinned());
+        let unmet = placement::unpinned();
+        return bench.skip(Unmet { need: format!("{} ({LOCK})", unmet.need), ..unmet });
     };
     let count = Mutex::new(0);
     let hire = |cpu| {
@@ -155,7 +159,7 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
         Ok(windows) => windows,
         Err(reason) => {
             return bench.skip(Unmet {
-                need: "2 threads".into(),
+                need: format!("2 threads ({LOCK})"),
                 reason,
                 remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
             });
@@ -163,7 +167,7 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     };
     let shares = || windows.iter().flat_map(|window| &window.0);
     if let Some(reason) = shares().find_map(|share| share.wrong.clone()) {
-        return bench.skip(refused(&std::io::Error::other(reason)));
+        return bench.skip(refused(LOCK, &reason));
     }
     let (counted, written) = (
         count.into_inner().unwrap_or_else(|e| e.into_inner()),

@@ -29,7 +29,11 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let have = bench.machine.buffer_limit();
     if have < MEMORY {
         return bench.skip(Unmet {
-            need: format!("{} MiB for a matrix and records beyond the caches", MEMORY >> 20),
+            need: format!(
+                "{} MiB for data beyond the caches (idioms.column_order_ratio, \
+                 idioms.array_of_structs_ratio, idioms.packed_dram_ratio)",
+                MEMORY >> 20
+            ),
             reason: format!(
                 "half of the memory that may be used is {} MiB (limit set by {})",
                 have >> 20,

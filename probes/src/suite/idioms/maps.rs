@@ -183,7 +183,7 @@ fn slots(bench: &Bench<'_>) -> Option<usize> {
 fn too_small(bench: &Bench<'_>) -> Unmet {
     let cache = human_bytes(last_cache(bench));
     Unmet {
-        need: format!("a hash map of twice the last cache ({cache})"),
+        need: format!("a hash map of twice the last cache, {cache} (idioms.map_*_dram_ns)"),
         reason: format!(
             "half of the memory that may be used is {} (limit set by {}), and larger ones than {} \
              take too long to fill",

@@ -61,6 +61,26 @@ impl Kind {
         }
     }
 
+    /// The metric of its throughput with a thread for each CPU.
+    pub(super) fn ratio(self) -> &'static str {
+        match self {
+            Kind::Compute => "scaling.compute_ratio",
+            Kind::Memory => "scaling.memory_ratio",
+            Kind::Lock => "scaling.lock_ratio",
+            Kind::Message => "scaling.message_ratio",
+        }
+    }
+
+    /// And with twice as many.
+    pub(super) fn oversubscribed(self) -> &'static str {
+        match self {
+            Kind::Compute => "scaling.oversubscribed_ratio",
+            Kind::Memory => "scaling.memory_oversubscribed_ratio",
+            Kind::Lock => "scaling.lock_oversubscribed_ratio",
+            Kind::Message => "scaling.message_oversubscribed_ratio",
+        }
+    }
+
     /// Makes what the threads work on.
     pub(super) fn prepare(self, machine: &Machine) -> Result<Ground, Unmet> {
         match self {
@@ -75,7 +95,8 @@ impl Kind {
 fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
     let cache = machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE);
     let bytes = (BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
-    let need = format!("a buffer of twice the last cache ({})", human_bytes(cache));
+    let need =
+        format!("a buffer of twice the last cache, {} (scaling.memory_*)", human_bytes(cache));
     let remedy = "raise the memory limit of the container or free memory".to_owned();
     if bytes < 2 * cache {
         let source = machine.memory_limit_source();

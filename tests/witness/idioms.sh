@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Calls, allocation, memory order, system calls and Snappy beside an independent program in C++,
+# interleaved: ours, theirs, ratio. The Snappy blocks are the same bytes.
+# Usage: tests/witness/idioms.sh [PAIRS]; needs a C++ compiler, libsnappy-dev, jq and a release build.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+pairs=${1:-5}
+probecard=${PROBECARD:-${CARGO_TARGET_DIR:-target}/release/probecard}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+c++ -O2 -std=c++17 -o "$work/idioms" tests/witness/idioms.cc -lsnappy -pthread
+WITNESS_DATA=$work cargo test -q -p probecard-probes --lib -- --ignored write_the_data >/dev/null
+cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
+
+# The points of one way: the median over the rounds of their lower quartiles.
+point() {
+    jq -rs --arg quantity "$2" --arg how "$3" '
+        def at(q): sort | .[((length - 1) * q) | floor];
+        [.[] | select(.kind == "point" and .quantity == $quantity and (.samples | length) > 0)
+             | select(($how | split(" ")) - [.params[] | tostring] == [])
+             | .samples | at(0.25)] | at(0.5)' "$1"
+}
+
+printf '%-5s %-20s %12s %12s %7s\n' pair what 'ours ns' 'theirs ns' ratio
+for pair in $(seq "$pairs"); do
+    "$probecard" run --tier quick --only idioms --only compress --cpu "$cpu" --out "$work/$pair" >/dev/null 2>&1
+    card=$(echo "$work/$pair"/*.card.jsonl)
+    taskset -c "$cpu" "$work/idioms" "$work/data.json" "$work/data.text" >"$work/theirs"
+    while IFS=, read -r theirs quantity how; do
+        their=$(awk -v name="$theirs" '$1 == name { print $2 }' "$work/theirs")
+        our=$(point "$card" "$quantity" "$how")
+        awk -v p="$pair" -v n="$theirs" -v o="$our" -v t="$their" \
+            'BEGIN { printf "%-5s %-20s %12.3f %12.3f %7.3f\n", p, n, o, t, o / t }'
+    done <<ROWS
+call_virtual,call,dyn
+call_virtual_random,call,dyn_random
+alloc_64,alloc,heap_64
+alloc_4k,alloc,heap_4k
+rows,matrix,rows
+columns,matrix,columns
+write_1,write,unbuffered
+compress.json,compress,json 1024
+decompress.json,decompress,json 1024
+ratio.json,ratio,json 1024
+compress.text,compress,text 1024
+decompress.text,decompress,text 1024
+ratio.text,ratio,text 1024
+ROWS
+done
