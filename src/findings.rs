@@ -10,6 +10,7 @@ use crate::card::Card;
 use crate::metrics::{Metrics, State, Value};
 use crate::reference;
 
+mod advice;
 mod caches;
 mod coherence;
 mod devices;
@@ -76,6 +77,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found.extend(penalty(metrics));
     found.extend(execution::find(card, metrics));
     found.extend(switches::find(card, metrics));
+    found.extend(advice::find(card, metrics));
     found.extend(published(card, metrics));
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found

@@ -4,6 +4,7 @@
 mod derive;
 mod levels;
 pub mod pairs;
+pub mod scaling;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,6 +12,7 @@ use crate::card::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 
+mod advice;
 mod coherence;
 mod devices;
 mod execution;
@@ -132,6 +133,14 @@ pub(crate) fn switches() -> Summary {
         Summary::of(card)
     });
     MADE.clone()
+/// The Zen 4 guest with what advice is worth on it.
+pub(crate) fn advice() -> Summary {
+    use probecard_probes::suite::{idioms, scaling};
+    let mut card = blank("9B14");
+    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
+    card.header.declarations = vec![idioms::PROBE.declaration(), scaling::PROBE.declaration()];
+    card.points = (0..5).flat_map(advice::points).collect();
+    Summary::of(card)
 }
 
 /// A header and nothing else.

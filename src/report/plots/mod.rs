@@ -14,6 +14,7 @@ mod core_window;
 mod false_sharing;
 mod frame;
 mod heat;
+mod idioms;
 mod ladder;
 mod loaded_latency;
 mod noise;
@@ -21,6 +22,7 @@ mod numa;
 mod parallelism;
 mod prices;
 mod scale;
+mod scaling;
 mod speed_up;
 mod staircase;
 mod storage;
@@ -77,6 +79,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         prices::Prices::of(summary, &prices::LOCKS).map(|d| d.picture()),
         prices::Prices::of(summary, &prices::OS).map(|d| d.picture()),
         storage::Storage::of(summary).map(|d| d.picture()),
+        idioms::Idioms::of(summary).map(|d| d.picture()),
+        scaling::Scaling::of(summary).map(|d| d.picture()),
         clock::Clock::of(summary).map(|d| d.picture()),
         noise::Noise::of(summary).map(|d| d.picture()),
     ]
@@ -163,6 +167,8 @@ mod tests {
         assert_eq!(alone_of(fixture::devices().card, "storage"), ["ladder", "storage"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
+        assert_eq!(alone_of(fixture::advice().card, "idioms"), ["idioms"]);
+        assert_eq!(alone_of(fixture::advice().card, "scaling"), ["scaling"]);
     }
 
     /// A run that ends early leaves a point or two of a sweep behind.
