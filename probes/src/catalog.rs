@@ -23,13 +23,13 @@ pub const ALL: &[&Probe] = &[
     &suite::simd_memory::PROBE,
     &suite::core_window::PROBE,
     &suite::locks::PROBE,
-    &suite::os::PROBE,
     &suite::context_switch::PROBE,
-    &suite::network::PROBE,
-    &suite::storage::PROBE,
+    &suite::os::PROBE,
     &suite::idioms::PROBE,
     &suite::scaling::PROBE,
     &suite::compress::PROBE,
+    &suite::network::PROBE,
+    &suite::storage::PROBE,
 ];
 
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real

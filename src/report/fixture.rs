@@ -122,6 +122,8 @@ pub(crate) fn prices() -> Summary {
     card.header.declarations = vec![locks::PROBE.declaration(), os::PROBE.declaration()];
     (0..5).for_each(|round| prices::points(&mut card, round));
     Summary::of(card)
+}
+
 /// The Zen 4 guest and its context switches.
 pub(crate) fn switches() -> Summary {
     static MADE: LazyLock<Summary> = LazyLock::new(|| {
@@ -133,6 +135,8 @@ pub(crate) fn switches() -> Summary {
         Summary::of(card)
     });
     MADE.clone()
+}
+
 /// The Zen 4 guest with what advice is worth on it.
 pub(crate) fn advice() -> Summary {
     use probecard_probes::suite::{idioms, scaling};

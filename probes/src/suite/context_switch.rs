@@ -284,8 +284,6 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = placement::pinnable(bench.machine.allowed_cpus());
     placement::pin(bench.cpu);
     if cpus.is_empty() {
-        return bench
-            .skip(Unmet { need: "tasks on CPUs of our choice".into(), ..placement::unpinned() });
         return bench.skip(Unmet {
             need:
                 "tasks on CPUs of our choice (context_switch.*_trip_ns, context_switch.*direct_ns, \

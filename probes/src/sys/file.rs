@@ -1,9 +1,10 @@
-//! What the kernel says of the file system below an open file, and how large a file may be.
+//! Files that no one else can see, what the kernel says of the file system below an open file, and
+//! how large a file may be.
 
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A file system by what it says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +55,7 @@ pub fn largest_file() -> u64 {
     // SAFETY: the pointer is to a whole rlimit; a call that fails leaves it as it is.
     unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
     limit.rlim_cur
-//! Files that no one else can see.
-
-use std::fs::File;
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+}
 
 /// A file in memory without a name: it ends with the process, whatever ends that.
 pub fn unnamed() -> io::Result<File> {
@@ -73,6 +70,8 @@ pub fn unnamed() -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek, Write};
+
     use super::*;
 
     #[test]
@@ -84,9 +83,7 @@ mod tests {
             assert!(memory.no_disk().is_some_and(|why| why.contains("tmpfs")));
         }
         assert!(largest_file() > 0);
-    use std::io::{Read, Seek, Write};
-
-    use super::*;
+    }
 
     #[test]
     fn what_is_written_can_be_read() {

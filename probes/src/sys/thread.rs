@@ -116,6 +116,9 @@ mod tests {
     #[test]
     fn every_thread_runs() {
         assert_eq!(start_each(5).unwrap(), 5);
+    }
+
+    #[test]
     fn a_thread_goes_where_it_may_and_nowhere_else() {
         let cpus = crate::machine::Machine::detect().allowed_cpus().to_vec();
         let check = || {

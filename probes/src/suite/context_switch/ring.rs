@@ -63,14 +63,6 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             });
         }
     };
-    let sizes = || FOOTPRINTS.into_iter();
-    let mut arms: Vec<Arm<'_>> = sizes().map(|bytes| ring.alone(bytes)).collect();
-    arms.extend(
-        TASKS
-            .into_iter()
-            .flat_map(|tasks| sizes().map(move |bytes| (tasks, bytes)))
-            .map(|(tasks, bytes)| ring.laps(tasks, bytes)),
-    );
     let levels = || 0..FOOTPRINTS.len();
     let mut arms: Vec<Arm<'_>> = levels().map(|level| ring.alone(level)).collect();
     for tasks in TASKS {
