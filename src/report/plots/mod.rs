@@ -146,7 +146,10 @@ mod tests {
     fn each_probe_alone_has_its_own_pictures() {
         let alone_of = |mut card: crate::card::Card, probe: &str| {
             card.points.retain(|p| p.probe == probe);
-            names(&Summary::of(card))
+            // The ladder has a line of almost every probe.
+            let mut names = names(&Summary::of(card));
+            names.retain(|name| *name != "ladder");
+            names
         };
         let card = fixture::two_nodes().card;
         let alone = |probe: &str| alone_of(card.clone(), probe);
@@ -159,12 +162,11 @@ mod tests {
         assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
         assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
-        assert_eq!(alone_of(fixture::prices().card, "locks"), ["ladder", "locks"]);
+        assert_eq!(alone_of(fixture::prices().card, "locks"), ["locks"]);
         assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
         let switches = alone_of(fixture::switches().card, "context-switch");
         assert_eq!(switches, ["switches", "switch_ring"]);
         assert_eq!(alone_of(fixture::devices().card, "storage"), ["storage"]);
-        assert_eq!(alone_of(fixture::devices().card, "storage"), ["ladder", "storage"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
         assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
         assert_eq!(alone_of(fixture::advice().card, "idioms"), ["idioms"]);
