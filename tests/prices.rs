@@ -42,8 +42,11 @@ impl Run {
                 let reason = value.reason.as_deref().unwrap_or_default();
                 assert!(value.value.is_none() && reason.starts_with("needs "), "{value:?}");
             } else if value.id != "os.page_fault_cold_ns" {
-                // Only a guest that has not used its memory yet has cold memory.
-                assert!(value.value.is_some(), "{value:?}");
+                // Only a guest that has not used its memory yet has cold memory; and a machine that
+                // is busy with other tests may have no quiet moment for a call.
+                let reason = value.reason.as_deref().unwrap_or_default();
+                let disturbed = reason.starts_with("no sample of ");
+                assert!(value.value.is_some() || disturbed, "{value:?}");
             }
         }
     }

@@ -99,7 +99,7 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
         let block = if quantity == "write_1b_buffered" { BUFFER } else { 2 };
         arms.push(Arm::new(quantity, params([]), work).in_blocks_of(block));
     }
-    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.2)) };
+    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.1)) };
     bench.interleave(arms, &policy)?;
     // What was right twice and is wrong later is no matter of permission.
     let wrong = wrong.take();
