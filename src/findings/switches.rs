@@ -142,7 +142,7 @@ mod tests {
         let card = fixture::empty().card;
         let found = find(&card, &metrics(&[(THREAD, 1500.0), (ASYNC, 20.0), (USER, 2.5)]));
         let [line] = &found[..] else { panic!("{found:?}") };
-        for part in ["20", "75 times", "600 times", "1.5"] {
+        for part in ["20", "75.0 times", "600 times", "1.5"] {
             assert!(line.text.contains(part), "{part}: {}", line.text);
         }
         assert!(find(&card, &metrics(&[(THREAD, 1500.0)])).is_empty());

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn rings_and_the_caches_they_leave_are_drawn() {
         let drawn = svg(&SwitchRing::of(&fixture::switches()).unwrap(), TITLE);
-        for text in ["2 tasks", "16 tasks", "L1 ends", "L2 ends", "none", "1 MiB"] {
+        for text in ["2 tasks", "16 tasks", "L1 ends", "L2 ends", "none", "2 MiB"] {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("NaN"));

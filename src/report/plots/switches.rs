@@ -1,11 +1,12 @@
 //! Context switches: what a message to another task and its answer take, by mechanism and place.
 
 use plotters::backend::DrawingBackend;
+use probecard_probes::probe::Unit;
 
-use super::canvas::{Canvas, Drawing};
+use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, LEFT, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, decades, one_two_five};
-use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, SMALL, VERMILION};
+use super::theme::{Align, BLUE, BODY, GREEN, GRID, INK, Ink, SMALL, VERMILION};
 use super::{Picture, picture};
 use crate::report::{Summary, format};
 
@@ -17,6 +18,8 @@ const TOP: f64 = 112.0;
 const ROW: f64 = 26.0;
 const HEAD: f64 = 34.0;
 const FOOT: f64 = 62.0;
+/// Room for the numbers behind the slowest row.
+const NUMBERS: f64 = 150.0;
 
 /// Places in ids, and for readers.
 const PLACES: [(&str, &str); 3] = [
@@ -138,14 +141,13 @@ impl Switches {
     fn frame(&self) -> Frame {
         let low = self.trips().map(|t| t.low).fold(f64::INFINITY, f64::min);
         let high = self.trips().map(|t| t.high).fold(0.0, f64::max);
-        // Room for a number at the right.
-        let range = (low / 1.5, high.max(low * 4.0) * 3.0);
+        let range = (low / 1.5, high.max(low * 4.0) * 1.1);
         Frame {
             left: LEFT_EDGE,
             right: RIGHT_EDGE,
             top: TOP,
             bottom: self.bottom(),
-            x: Axis::log(range, (LEFT_EDGE, RIGHT_EDGE)),
+            x: Axis::log(range, (LEFT_EDGE, RIGHT_EDGE - NUMBERS)),
             y: Axis::linear((0.0, 1.0), (self.bottom(), TOP)),
         }
     }
@@ -153,7 +155,7 @@ impl Switches {
     fn ticks(&self) -> Vec<Tick> {
         let low = self.trips().map(|t| t.low).fold(f64::INFINITY, f64::min);
         let high = self.trips().map(|t| t.high).fold(0.0, f64::max);
-        let (low, high) = (low / 1.5, high.max(low * 4.0) * 3.0);
+        let (low, high) = (low / 1.5, high.max(low * 4.0) * 1.1);
         let whole = decades(low, high);
         let values = if whole.len() < 2 { one_two_five(low, high) } else { whole };
         values.into_iter().map(|ns| (ns, time_label(ns))).collect()
@@ -188,12 +190,16 @@ impl Drawing for Switches {
         heading(c, TITLE, &self.machine);
         self.legend(c);
         let frame = self.frame();
-        frame.grid(c, &self.ticks(), &[]);
+        let ticks = self.ticks();
+        for (ns, _) in &ticks {
+            c.line((frame.x.at(*ns), TOP), (frame.x.at(*ns), frame.bottom), 1.0, GRID);
+        }
+        frame.grid(c, &ticks, &[]);
         frame.names(c, "time of a round trip, logarithmic", "");
         let mut y = TOP;
         for group in &self.groups {
             y += HEAD;
-            c.line((LEFT, y - HEAD + 8.0), (RIGHT_EDGE, y - HEAD + 8.0), 1.0, super::theme::GRID);
+            c.line((LEFT, y - HEAD + 8.0), (RIGHT_EDGE, y - HEAD + 8.0), 1.0, GRID);
             c.text((LEFT, y - 6.0), group.name, BODY.bold().size(13.0));
             for row in &group.rows {
                 y += ROW;
@@ -206,26 +212,29 @@ impl Drawing for Switches {
 
 impl Row {
     fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame, y: f64) {
-        // Marks that nearly coincide stand above one another.
-        let step = if self.trips.len() > 1 { 9.0 } else { 0.0 };
-        let first = y - step * (self.trips.len() - 1) as f64 / 2.0;
-        let mut end = 0.0_f64;
-        for (i, trip) in self.trips.iter().enumerate() {
-            let at = first + step * i as f64;
-            let ends = (frame.x.at(trip.low), frame.x.at(trip.high));
-            c.line((ends.0, at), (ends.1, at), 1.4, trip.mark.ink());
-            trip.mark.draw(c, (frame.x.at(trip.ns), at));
-            if trip.mark != Mark::Spinning {
-                end = end.max(ends.1);
-            }
+        // Thread and process nearly coincide; who does not sleep is elsewhere.
+        let (spinning, asleep): (Vec<&Trip>, Vec<&Trip>) =
+            self.trips.iter().partition(|t| t.mark == Mark::Spinning);
+        let step = if asleep.len() > 1 { 10.0 } else { 0.0 };
+        let mut x = 0.0_f64;
+        for (i, trip) in asleep.iter().enumerate() {
+            trip.draw(c, frame, y + step * (i as f64 - 0.5));
+            x = x.max(frame.x.at(trip.high) + 12.0);
         }
-        let slow: Vec<String> = self
-            .trips
-            .iter()
-            .filter(|t| t.mark != Mark::Spinning)
-            .map(|t| format::quantity(t.ns, probecard_probes::probe::Unit::Ns))
-            .collect();
-        c.text((end + 12.0, y + 4.5), &slow.join(" · "), SMALL.ink(MUTED));
+        spinning.iter().for_each(|trip| trip.draw(c, frame, y));
+        for trip in asleep {
+            let text = format::quantity(trip.ns, Unit::Ns);
+            c.text((x, y + 4.5), &text, SMALL.ink(trip.mark.ink()));
+            x += text_width(&text, SMALL) + 12.0;
+        }
+    }
+}
+
+impl Trip {
+    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame, y: f64) {
+        let (low, high) = (frame.x.at(self.low), frame.x.at(self.high));
+        c.line((low, y), (high, y), 1.4, self.mark.ink());
+        self.mark.draw(c, (frame.x.at(self.ns), y));
     }
 }
 
@@ -237,7 +246,7 @@ impl Switches {
             if self.trips().any(|t| t.mark == mark) {
                 mark.draw(c, (x, 82.0));
                 c.text((x + 11.0, 86.5), mark.words(), SMALL.align(Align::Left));
-                x += 34.0 + super::canvas::text_width(mark.words(), SMALL);
+                x += 34.0 + text_width(mark.words(), SMALL);
             }
         }
     }
