@@ -217,6 +217,9 @@ fn limited(processes: u32, dir: &Path) -> Command {
     fs::copy(program(), &copy).unwrap();
     let everyone = fs::Permissions::from_mode(0o777);
     fs::set_permissions(dir, everyone).unwrap();
+    let out = dir.join("out");
+    fs::create_dir(&out).unwrap();
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--inh-caps=-all"]);
     command.args(["prlimit", &format!("--nproc={processes}")]).arg(copy).args(ARGUMENTS);

@@ -151,8 +151,13 @@ impl Team {
                 lost.push(format!("context_switch.yield.{kind}.*"));
                 lost.extend(thread.then(|| "context_switch.wakeup*".into()));
             }
-            if mechanisms.contains(&Mechanism::Pipe) && thread {
-                lost.push("context_switch.per_switch_ns, context_switch.thread_to*".into());
+            if mechanisms.contains(&Mechanism::Pipe) {
+                let of_pipe = if thread {
+                    "context_switch.direct_ns, context_switch.per_switch_ns, context_switch.thread_to*"
+                } else {
+                    "context_switch.process.*"
+                };
+                lost.push(of_pipe.into());
             }
             let need =
                 format!("a {kind} that answers by {} ({})", ways.join(", "), lost.join(", "));
