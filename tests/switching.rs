@@ -210,7 +210,7 @@ fn a_partner_that_would_outlive_a_killed_run_is_not_started() {
 /// A user who has no processes yet, so that its limit is all ours.
 const USER: &str = "54321";
 
-/// The program as a user that may have so many processes and threads.
+/// The program as a user that may have so many processes and threads, and may write to `out`.
 fn limited(processes: u32, dir: &Path) -> Command {
     // The user may not reach the place where the program was built.
     let copy = dir.join("probecard");
@@ -238,7 +238,7 @@ fn a_limit_on_processes_leaves_what_needs_no_partner() {
     }
     let dir = tempfile::tempdir().unwrap();
     // The run with its two readers, and a round.
-    let run = run(limited(4, dir.path()), dir.path());
+    let run = run(limited(4, dir.path()), &dir.path().join("out"));
     let partners = [
         "pipe.thread.same_cpu.round_trip_ns",
         "pipe.process.same_cpu.round_trip_ns",
@@ -256,7 +256,7 @@ fn where_not_even_a_round_can_be_started_the_run_says_so() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let output = finish(&mut limited(1, dir.path()), dir.path());
+    let output = finish(&mut limited(1, dir.path()), &dir.path().join("out"));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("ulimit -u"), "{said}");
