@@ -145,7 +145,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         },
         id: format!("{}-{seed:016x}", now.strftime("%Y%m%dT%H%M%SZ")),
         start: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        arguments: std::env::args().skip(1).collect(),
+        arguments: arguments(),
         seed,
         plan: Plan {
             tier: tier.name().into(),
@@ -171,6 +171,11 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     let machine = header.machine.clone();
     let deadline = Instant::now();
     Ok((Run { header, machine, tier, schedule, deadline, wall_before: 0.0 }, writer))
+}
+
+/// What the run was called with; a path among it may be more than text.
+fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {

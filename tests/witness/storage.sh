@@ -86,6 +86,9 @@ def theirs(file):
 print(f"{'pair':6}{'what':20}{'ours µs':>12}{'theirs µs':>12}{'ratio':>9}")
 ratios = {}
 for pair in range(1, pairs + 1):
+    # What others have written must not be on its way to the disk while one of the two measures.
+    os.sync()
+    time.sleep(0.5)
     file, own = ours(pair)
     other = theirs(file)
     os.close(file)

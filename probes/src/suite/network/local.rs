@@ -146,14 +146,14 @@ fn digest(message: &[u8]) -> u8 {
 
 /// Answers each message with one byte until there is no more; returns the last one.
 fn answer(mut stream: impl Read + Write, bytes: usize) -> Vec<u8> {
-    let (mut message, mut last) = (vec![0; bytes], vec![0; bytes]);
-    while stream.read_exact(&mut message).is_ok() {
-        last.clone_from_slice(&message[..bytes]);
-        if stream.write_all(&[digest(&message)]).is_err() {
+    let mut message = vec![0; bytes];
+    while let Ok(begun @ 1..) = stream.read(&mut message) {
+        let whole = stream.read_exact(&mut message[begun..]);
+        if whole.and_then(|()| stream.write_all(&[digest(&message)])).is_err() {
             break;
         }
     }
-    last
+    message
 }
 
 /// Medians of several parts of the time, after a warm-up, and how many exchanges they are of.
