@@ -1,0 +1,232 @@
+//! The probes of programs and threads where something is missing: a second CPU, CPU time, memory,
+//! threads. What cannot be measured says so; everything else is.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use common::{card_in, program};
+use probecard::card::Card;
+use probecard::findings;
+use probecard::metrics::{self, Metrics};
+use probecard_probes::child::Assignment;
+use probecard_probes::harness::bench::Tier;
+use probecard_probes::harness::clock::Timer;
+use probecard_probes::machine::Machine;
+use probecard_probes::record::{Param, Params, Record};
+
+/// One run at a time: each wants all CPUs.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A short run of the three probes under a wrapper such as taskset or prlimit.
+fn run_under(wrapper: &[&str]) -> (Card, Metrics) {
+    let _turn = TURN.lock();
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(wrapper[0])
+        .args(&wrapper[1..])
+        .arg(program())
+        .args(["run", "--tier", "quick", "--out"])
+        .arg(dir.path())
+        .args(["--only", "idioms", "--only", "scaling", "--only", "compress"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
+    let metrics = metrics::evaluate(&card);
+    for value in &metrics.0 {
+        assert!(value.value.is_some() || value.reason.is_some(), "{} has no reason", value.id);
+    }
+    (card, metrics)
+}
+
+/// The metric has no number, for a reason that says this.
+fn lacks(metrics: &Metrics, id: &str, reason: &str) {
+    let value = metrics.get(id).unwrap();
+    assert_eq!(value.value, None, "{id}");
+    assert!(value.reason.as_ref().is_some_and(|r| r.contains(reason)), "{value:?}");
+}
+
+fn threads(params: &Params) -> Option<i64> {
+    match params.get("threads")? {
+        Param::Int(threads) => Some(*threads),
+        Param::Text(_) => None,
+    }
+}
+
+fn first_cpu() -> String {
+    Machine::detect().allowed_cpus()[0].to_string()
+}
+
+#[test]
+fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
+    let (card, metrics) = run_under(&["taskset", "-c", &first_cpu()]);
+    for id in ["scaling.compute_ratio", "scaling.message_ratio", "idioms.lock_around_io_ratio"] {
+        lacks(&metrics, id, "2 CPUs");
+    }
+    assert!(card.skips.iter().all(|skip| skip.remedy.contains("taskset")), "{:?}", card.skips);
+    let most = card.points.iter().filter_map(|p| threads(&p.params)).max();
+    assert_eq!(most, Some(2), "twice as many threads as CPUs");
+    for id in ["scaling.oversubscribed_ratio", "scaling.message_oversubscribed_ratio"] {
+        assert!(metrics.number(id).is_some(), "{id}");
+    }
+    let others = ["idioms.write_unbuffered_ratio", "idioms.column_order_ratio"];
+    assert!(others.iter().all(|id| metrics.number(id).is_some_and(|ratio| ratio > 1.0)));
+    assert!(metrics.number("compress.snappy_1k_ratio").is_some_and(|ratio| ratio > 1.0));
+}
+
+#[test]
+fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
+    let (card, metrics) = run_under(&["prlimit", "--as=200000000"]);
+    if card.header.machine.last_cache_bytes().is_some_and(|bytes| bytes > 50_000_000 / 2) {
+        lacks(&metrics, "idioms.map_int_key_dram_ns", "RLIMIT_AS");
+        lacks(&metrics, "idioms.map_string_key_dram_ns", "RLIMIT_AS");
+        lacks(&metrics, "scaling.memory_ratio", "RLIMIT_AS");
+    }
+    for id in ["idioms.map_int_key_ns", "idioms.alloc_64b_ns", "compress.snappy_64k_ns"] {
+        let value = metrics.get(id).unwrap();
+        assert!(value.rounds > 0 || card.points.iter().any(|p| p.probe == value.probe), "{id}");
+    }
+    let scaled =
+        |kind: &str| card.points.iter().any(|p| p.params.get("kind") == Some(&Param::from(kind)));
+    assert!(scaled("compute") && scaled("lock") && scaled("message"));
+}
+
+/// A control group of ours; it goes when it is dropped.
+struct Group(PathBuf);
+
+impl Group {
+    /// In the hierarchy that rules CPU time, with a quota of one and a half CPUs; `None` where
+    /// groups cannot be made.
+    fn with_quota() -> Option<Group> {
+        let name = format!("probecard-test-{}", std::process::id());
+        let (first, second) = (Path::new("/sys/fs/cgroup/cpu"), Path::new("/sys/fs/cgroup"));
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let in_v1 = own.lines().find_map(|line| line.split_once(":cpu:").map(|l| l.1));
+        let in_v2 = own.lines().find_map(|line| line.strip_prefix("0::"));
+        let (root, place) = if first.is_dir() { (first, in_v1?) } else { (second, in_v2?) };
+        let group = Group(root.join(place.trim_start_matches('/')).join(name));
+        fs::create_dir(&group.0).ok()?;
+        let v1 = fs::write(group.0.join("cpu.cfs_quota_us"), "150000");
+        v1.or_else(|_| fs::write(group.0.join("cpu.max"), "150000 100000")).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// What a quota means for the counts is tested beside the probe, on machines that are made up.
+#[test]
+fn a_quota_of_cpu_time_is_named_and_kept() {
+    let Some(group) = Group::with_quota().filter(|_| Machine::detect().allowed_cpus().len() > 1)
+    else {
+        return eprintln!("no control group can be made here");
+    };
+    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
+    let (card, metrics) = run_under(&["sh", "-c", &enter, "sh"]);
+    let found = findings::find(&card, &metrics);
+    let named = found.iter().find(|f| f.text.contains("a quota of 1.5 CPUs")).expect("a finding");
+    assert!(named.text.contains("cgroup cpu.") && named.text.contains("2 threads"), "{named:?}");
+    let compute = metrics.number("scaling.compute_ratio").unwrap();
+    // One and a half CPUs' time; a core of its own may be worth more than one that is shared.
+    assert!((0.7..=1.9).contains(&compute), "{compute}");
+}
+
+/// One round in a process of its own, as the run starts it, but under a wrapper.
+fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
+    let _turn = TURN.lock();
+    // Where another user can run it.
+    let copy = dir.join("probecard");
+    if !copy.exists() {
+        fs::copy(program(), &copy).unwrap();
+    }
+    let machine = Machine::detect();
+    let assignment = Assignment {
+        probe: probe.into(),
+        round: 0,
+        seed: 1,
+        cpu: machine.allowed_cpus()[0],
+        tier: Tier::Quick,
+        slice_s: 0.4,
+        timer: Timer::CLOCK,
+        machine,
+        known: Default::default(),
+    };
+    let mut child = Command::new(&wrapper[0])
+        .args(&wrapper[1..])
+        .arg(copy)
+        .arg("child")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&serde_json::to_vec(&assignment).unwrap()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// Whether this is root, by whose /proc/self is.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// May start so many threads and processes, the first one counted. The limit does not hold for
+/// root, who becomes a user that has no other processes.
+fn at_most(tasks: usize) -> Vec<String> {
+    let limit = ["prlimit".to_owned(), format!("--nproc={tasks}")];
+    let user = format!("--reuid={}", 1_000_000 + std::process::id());
+    let root = is_root();
+    let become_user = ["setpriv".to_owned(), user, "--clear-groups".to_owned()];
+    if root { [&become_user[..], &limit].concat() } else { limit.to_vec() }
+}
+
+#[test]
+fn where_threads_are_limited_fewer_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let root = is_root();
+    let cpus = Machine::detect().allowed_cpus().len() as i64;
+    let alone = round_under(&at_most(1), "idioms", dir.path());
+    let skips = |records: &[Record]| -> Vec<String> {
+        let skip = |record: &Record| match record {
+            Record::Skip(skip) => Some(format!("{}: {}, {}", skip.need, skip.reason, skip.remedy)),
+            _ => None,
+        };
+        records.iter().filter_map(skip).collect()
+    };
+    let points = |records: &[Record], quantity: &str| -> Vec<Params> {
+        let point = |record: &Record| match record {
+            Record::Point(point) if point.quantity == quantity => Some(point.params.clone()),
+            _ => None,
+        };
+        records.iter().filter_map(point).collect()
+    };
+    assert!(points(&alone, "io_lock").is_empty() && points(&alone, "alloc").len() == 5);
+    assert_eq!(points(&alone, "map").len() % 2, 0);
+    if cpus > 1 {
+        let said = skips(&alone).into_iter().find(|s| s.contains("lock_around_io")).unwrap();
+        assert!(said.contains("cannot be started") && said.contains("ulimit -u"), "{said}");
+    }
+    // Others may belong to a user who is not root.
+    if root && cpus > 1 {
+        let three = round_under(&at_most(3), "scaling", dir.path());
+        let counts: Vec<i64> = points(&three, "time_per_op").iter().filter_map(threads).collect();
+        assert!(counts.contains(&1) && counts.contains(&2), "{counts:?}");
+        assert!(counts.iter().all(|threads| *threads <= 2), "{counts:?}");
+        let said = skips(&three);
+        let double = format!("{} threads (scaling.oversubscribed_ratio)", 2 * cpus);
+        assert!(said.iter().any(|s| s.starts_with(&double) && s.contains("ulimit -u")), "{said:?}");
+    }
+}
