@@ -44,7 +44,7 @@ const PAIRS: [Pair; 19] = [
         "call",
         ["direct", "inlined"],
         "a small function called, or inlined",
-        "two taken branches, and what must be where",
+        "two taken branches more",
     ),
     pair(
         "call",
