@@ -84,10 +84,13 @@ fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
 #[test]
 fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
     let (card, metrics) = run_under(&["prlimit", "--as=200000000"]);
-    if card.header.machine.last_cache_bytes().is_some_and(|bytes| bytes > 50_000_000 / 2) {
-        lacks(&metrics, "idioms.map_int_key_dram_ns", "RLIMIT_AS");
-        lacks(&metrics, "idioms.map_string_key_dram_ns", "RLIMIT_AS");
-        lacks(&metrics, "scaling.memory_ratio", "RLIMIT_AS");
+    // Whether they fit depends on the caches.
+    for id in
+        ["idioms.map_int_key_dram_ns", "idioms.map_string_key_dram_ns", "scaling.memory_ratio"]
+    {
+        let value = metrics.get(id).unwrap();
+        let said = value.reason.as_ref().is_some_and(|r| r.contains("RLIMIT_AS"));
+        assert!(value.value.is_some() || said, "{value:?}");
     }
     for id in ["idioms.map_int_key_ns", "idioms.alloc_64b_ns", "compress.snappy_64k_ns"] {
         let value = metrics.get(id).unwrap();
