@@ -66,6 +66,8 @@ pub struct Row {
     pub group: Option<Group>,
     /// The metric that measures it; none where no single machine can.
     pub metric: Option<String>,
+    /// Where this one is measured, the other speaks of something else: of a rotating disk.
+    pub unless: Option<String>,
     /// What a card without that metric would have needed.
     pub needs: String,
     /// Where versions mean different things.
@@ -255,6 +257,16 @@ mod tests {
         }
         assert_eq!(ladder.rows.len(), 18);
         assert!(ladder.rows.iter().all(|r| r.group.is_some() && !r.ns.is_empty()));
+    }
+
+    #[test]
+    fn what_measures_a_row_exists() {
+        let metrics = || probecard_probes::catalog::ALL.iter().flat_map(|p| p.metrics);
+        for row in ladder().rows.iter().chain(&ladder().extras) {
+            for id in row.metric.iter().chain(&row.unless) {
+                assert!(metrics().any(|m| m.id == id.as_str()), "{}: no metric {id}", row.id);
+            }
+        }
     }
 
     #[test]

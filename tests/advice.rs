@@ -164,6 +164,9 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         timer: Timer::CLOCK,
         machine,
         known: Default::default(),
+        unmet: Vec::new(),
+        scratch: dir.into(),
+        peer: None,
     };
     let mut child = Command::new(&wrapper[0])
         .args(&wrapper[1..])

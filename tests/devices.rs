@@ -326,7 +326,7 @@ fn within_mounts(prepare: &str) -> Option<Run> {
     );
     let output = Command::new("unshare")
         .args(["--mount", "sh", "-c", &script])
-        .envs([("DIR", dir.path()), ("OUT", out.path()), ("PROGRAM", &PathBuf::from(program()))])
+        .envs([("DIR", dir.path()), ("OUT", out.path()), ("PROGRAM", &program())])
         .output()
         .ok()?;
     // Not for ordinary users, nor in every container.

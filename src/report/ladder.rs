@@ -97,7 +97,9 @@ pub(super) fn extras(summary: &Summary) -> Vec<Rung> {
 }
 
 fn rung(summary: &Summary, row: &'static Row) -> Rung {
-    let metric = row.metric.as_deref().and_then(|id| summary.metrics.get(id));
+    let other = row.unless.as_deref().and_then(|id| summary.metrics.number(id)).is_some();
+    let metric = row.metric.as_deref().filter(|_| !other);
+    let metric = metric.and_then(|id| summary.metrics.get(id));
     Rung {
         row,
         here: measured(metric).map_err(|why| why.unwrap_or_else(|| format!("needs {}", row.needs))),
@@ -192,7 +194,7 @@ mod tests {
         let rungs = rungs(&summary);
         let find = |label: &str| rungs.iter().find(|r| r.label() == label).unwrap();
         assert!(find("L1 cache reference").here.is_ok());
-        let needs = find("Send 2 KB over 1 Gbps").here.as_ref().err().unwrap();
+        let needs = find("Round trip in datacenter").here.as_ref().err().unwrap();
         assert_eq!(needs, "needs --peer HOST:PORT");
     }
 
@@ -205,6 +207,20 @@ mod tests {
         let rungs = rungs(&summary);
         let l2 = rungs.iter().find(|r| r.label() == "L2 cache reference").unwrap();
         assert!(l2.here.as_ref().err().unwrap().starts_with("inconsistent: 3 ns"));
+    }
+
+    #[test]
+    fn a_rotating_disk_is_no_ssd() {
+        let mut summary = fixture::devices();
+        let ssd = |summary: &Summary| {
+            let rungs = rungs(summary);
+            let row = rungs.into_iter().find(|r| r.label() == "Read 4 KB from SSD").unwrap();
+            row.here
+        };
+        assert!(ssd(&summary).is_ok());
+        let seek = summary.metrics.0.iter_mut().find(|v| v.id == "storage.seek_ns").unwrap();
+        seek.value = Some(8e6);
+        assert_eq!(ssd(&summary).err().unwrap(), "needs --scratch DIR on an SSD");
     }
 
     #[test]
