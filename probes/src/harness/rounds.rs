@@ -75,7 +75,7 @@ pub fn run(
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(round.assignment));
     let readers = readers(&mut child);
     let ended = match &readers {
-        Ok((lines, _)) => follow(lines, round.deadline, stop, keep),
+        Ok((lines, _, _)) => follow(lines, round.deadline, stop, keep),
         Err(_) => Ok(Ended::Stopped),
     };
     if !matches!(ended, Ok(Ended::Closed)) {
@@ -84,9 +84,11 @@ pub fn run(
         process::kill_group(child.id());
     }
     let status = wait(&mut child)?;
-    let (lines, stderr) = readers.map_err(RoundError::Spawn)?;
-    // Its thread ends with the next line that no one takes.
+    let (lines, stdout, stderr) = readers.map_err(RoundError::Spawn)?;
     drop(lines);
+    // Both threads end with the child, and are gone before the next one needs their place under a
+    // limit on processes.
+    let _ = stdout.join();
     let stderr = stderr.join().unwrap_or_default();
     let fail = |how: String, late| {
         let (probe, round) = (round.probe.to_owned(), round.round);
@@ -114,7 +116,9 @@ enum Ended {
 
 /// Lines of the child's standard output as they come, and the end of its standard error. Where the
 /// limit on threads is used up, there are none.
-fn readers(child: &mut Child) -> io::Result<(Receiver<Vec<u8>>, JoinHandle<String>)> {
+fn readers(
+    child: &mut Child,
+) -> io::Result<(Receiver<Vec<u8>>, JoinHandle<()>, JoinHandle<String>)> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
@@ -126,8 +130,8 @@ fn readers(child: &mut Child) -> io::Result<(Receiver<Vec<u8>>, JoinHandle<Strin
             }
         }
     };
-    thread::Builder::new().spawn(pass_on)?;
-    Ok((receive, thread::Builder::new().spawn(move || tail(stderr))?))
+    let stdout = thread::Builder::new().spawn(pass_on)?;
+    Ok((receive, stdout, thread::Builder::new().spawn(move || tail(stderr))?))
 }
 
 fn follow(

@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn globs_choose_and_leave_out() {
         assert_eq!(choose(&[], &[]).unwrap().len(), catalog::ALL.len());
-        assert_eq!(choose(&["c*"], &["clock", "cache-s*", "core-*"]).unwrap(), ["cache-line"]);
+        assert_eq!(choose(&["ca*"], &["cache-s*"]).unwrap(), ["cache-line"]);
         assert_eq!(choose(&["no?se"], &[]).unwrap(), ["noise"]);
         assert_eq!(choose(&["fault-hang", "noise"], &[]).unwrap(), ["noise", "fault-hang"]);
     }
