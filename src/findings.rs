@@ -21,6 +21,7 @@ mod switches;
 mod vectors;
 
 pub(crate) use caches::{level_ends, size_ids};
+pub(crate) use devices::own_peer;
 pub(crate) use memory::{one_core, sentences};
 
 /// How much a reader should care.

@@ -72,16 +72,22 @@ fn durable(fsync: f64) -> Option<Finding> {
     (fsync < CACHED_NS).then(|| Finding::warning(text, &[FSYNC]))
 }
 
+fn is(point: &Point, name: &str, value: &str) -> bool {
+    point.params.get(name).is_some_and(|param| param.to_string() == value)
+}
+
+/// Whether the peer that was named is the machine itself.
+pub(crate) fn own_peer(card: &Card) -> bool {
+    card.points.iter().any(|p| is(p, "peer", "this_machine"))
+}
+
 fn peer(point: &Point, ns: f64) -> Option<Finding> {
-    let is = |name: &str, value: &str| {
-        point.params.get(name).is_some_and(|param| param.to_string() == value)
-    };
     let away = format::quantity(ns, Unit::Ns);
-    if is("peer", "this_machine") {
+    if is(point, "peer", "this_machine") {
         let text = "the peer is this machine: its round trip says nothing of a network";
         return Some(Finding::warning(text.into(), &[PEER]));
     }
-    if is("answer", "refused") {
+    if is(point, "answer", "refused") {
         let text = format!(
             "the peer refused to be connected to ({away}): if a firewall on the way did that, the \
              peer is farther away"

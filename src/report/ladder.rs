@@ -2,6 +2,7 @@
 
 use super::Summary;
 use super::format;
+use crate::findings::own_peer;
 use crate::metrics::{State, Value};
 use crate::reference::{self, Group, LATEST, Quote, Row};
 
@@ -10,6 +11,8 @@ pub(super) struct Rung {
     row: &'static Row,
     /// This machine's value, or why there is none.
     pub(super) here: Result<Measured, String>,
+    /// Why the value is not what the line speaks of.
+    pub(super) but: Option<&'static str>,
 }
 
 impl Rung {
@@ -75,7 +78,7 @@ pub(super) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
     let parts: Vec<String> = groups
         .into_iter()
         .filter_map(|(group, name)| {
-            let of_group = rungs.iter().filter(|r| r.row.group == Some(group));
+            let of_group = rungs.iter().filter(|r| r.row.group == Some(group) && r.but.is_none());
             let logs: Vec<f64> = of_group
                 .filter_map(|r| Some((r.row.of(year)?.ns / r.here.as_ref().ok()?.ns).ln()))
                 .collect();
@@ -100,8 +103,10 @@ fn rung(summary: &Summary, row: &'static Row) -> Rung {
     let other = row.unless.as_deref().and_then(|id| summary.metrics.number(id)).is_some();
     let metric = row.metric.as_deref().filter(|_| !other);
     let metric = metric.and_then(|id| summary.metrics.get(id));
+    let own = row.group == Some(Group::Network) && own_peer(&summary.card);
     Rung {
         row,
+        but: own.then_some("the peer is this machine"),
         here: measured(metric).map_err(|why| why.unwrap_or_else(|| format!("needs {}", row.needs))),
     }
 }
@@ -221,6 +226,17 @@ mod tests {
         let seek = summary.metrics.0.iter_mut().find(|v| v.id == "storage.seek_ns").unwrap();
         seek.value = Some(8e6);
         assert_eq!(ssd(&summary).err().unwrap(), "needs --scratch DIR on an SSD");
+    }
+
+    #[test]
+    fn a_machine_is_no_network_of_its_own() {
+        let mut rungs = rungs(&fixture::summary());
+        let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
+        trip.here = Ok(Measured { ns: 5e4, low: 5e4, high: 5e4, noisy: false });
+        assert!(progress(&rungs, 2012).unwrap().contains("the network 10× faster"));
+        let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
+        trip.but = Some("the peer is this machine");
+        assert!(!progress(&rungs, 2012).unwrap().contains("network"));
     }
 
     #[test]

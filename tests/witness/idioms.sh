@@ -12,11 +12,14 @@ c++ -O2 -std=c++17 -o "$work/idioms" tests/witness/idioms.cc -lsnappy -pthread
 WITNESS_DATA=$work cargo test -q -p probecard-probes --lib -- --ignored write_the_data >/dev/null
 cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
 
-# The points of one way: the median over the rounds of their lower quartiles.
+# The points of one way: the median over the rounds of their lower quartiles. Later points of a
+# series give its number instead of what they share.
 point() {
     jq -rs --arg quantity "$2" --arg how "$3" '
         def at(q): sort | .[((length - 1) * q) | floor];
-        [.[] | select(.kind == "point" and .quantity == $quantity and (.samples | length) > 0)
+        [.[] | select(.kind == "point")] |
+        (map(select(.quantity) | { "\(.series)": . }) | add) as $series |
+        [.[] | $series["\(.series)"] + . | select(.quantity == $quantity and (.samples | length) > 0)
              | select(($how | split(" ")) - [.params[] | tostring] == [])
              | .samples | at(0.25)] | at(0.5)' "$1"
 }

@@ -44,8 +44,10 @@ def ours(pair):
             file = found
         time.sleep(0.05)
     lines = next(out.glob("*.card.jsonl")).read_text().splitlines()
-    points = [json.loads(line) for line in lines]
-    last = [p for p in points if p["kind"] == "point" and p["round"] == 2]
+    points = [p for p in map(json.loads, lines) if p["kind"] == "point"]
+    # Later points of a series give its number instead of what they share.
+    series = {p["series"]: p for p in points if "quantity" in p}
+    last = [series[p["series"]] | p for p in points if p["round"] == 2]
 
     def value(quantity, **params):
         return next(statistics.median(p["samples"]) for p in last

@@ -172,7 +172,9 @@ fn row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, year: u
     marks(c, axis, rung, [old, new], middle);
     match &rung.here {
         Ok(here) => {
-            c.text((LEFT, middle + 5.0), rung.label(), BODY);
+            let lift = if rung.but.is_some() { 7.0 } else { 0.0 };
+            c.text((LEFT, middle + 5.0 - lift), rung.label(), BODY);
+            c.text((LEFT, middle + 13.0), rung.but.unwrap_or_default(), SMALL);
             value(c, here, middle);
         }
         Err(why) => {

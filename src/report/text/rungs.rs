@@ -56,6 +56,9 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
         let note = format!("not on the list of {QUOTED}: from the nearest version that has it");
         sheet.wrapped("* ", &note, Style::Dim);
     }
+    for (rung, but) in all.iter().filter_map(|r| Some((r, r.but.filter(|_| r.here.is_ok())?))) {
+        sheet.wrapped("! ", &format!("{}: {but}", rung.label()), Style::Yellow);
+    }
     let missing = all.iter().filter_map(|r| Some((r.here.as_ref().err()?.clone(), r.label())));
     for (why, labels) in grouped(missing) {
         sheet.wrapped("– ", &format!("{}: {why}", labels.join(", ")), Style::Dim);
