@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use probecard_probes::record::Param;
 
 use crate::card::Card;
-use crate::stats::median;
+use crate::stats::{median, quantile};
 
 /// The kinds of work, as they are recorded.
 pub const KINDS: [&str; 4] = ["compute", "memory", "lock", "message"];
@@ -53,7 +53,9 @@ pub fn curves(card: &Card) -> Vec<Curve> {
         else {
             continue;
         };
-        if let Some(time) = median(&point.samples).filter(|time| *time > 0.0) {
+        // As the metrics have it.
+        let share = if matches!(kind.as_str(), "compute" | "memory") { 0.25 } else { 0.5 };
+        if let Some(time) = quantile(&point.samples, share).filter(|time| *time > 0.0) {
             times.entry((kind, point.round)).or_default().insert(*threads, time);
         }
     }

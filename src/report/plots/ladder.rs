@@ -179,8 +179,7 @@ fn row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, rung: &Rung, year: u
         }
         Err(why) => {
             c.text((LEFT, middle - 2.0), rung.label(), BODY.ink(MUTED));
-            let why = format!("not measured: {why}");
-            for line in wrap(&why, VALUE - LEFT, 1, SMALL) {
+            for line in wrap(why, PLOT.0 - LEFT, 1, SMALL) {
                 c.text((LEFT, middle + 13.0), &line, SMALL);
             }
         }
