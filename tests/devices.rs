@@ -30,6 +30,11 @@ impl Run {
         self.card.points.iter().filter(move |p| p.quantity == quantity)
     }
 
+    /// That line of the ladder.
+    fn rung(&self, label: &str) -> &str {
+        self.text.lines().find(|line| line.starts_with(label)).expect("every row is there")
+    }
+
     /// The one skip that is about this.
     fn skip(&self, need: &str) -> &Skip {
         let all: Vec<&Skip> = self.card.skips.iter().filter(|s| s.need.contains(need)).collect();
@@ -114,6 +119,8 @@ fn without_a_peer_the_rows_of_a_network_say_what_they_need() {
     assert!(value.reason.unwrap().contains("needs --peer HOST:PORT"));
     assert!(run.text.contains("--peer HOST:PORT"), "{}", run.text);
     assert_eq!(run.card.header.plan.peer, None);
+    assert!(run.rung("Round trip in datacenter").contains(" – "), "{}", run.text);
+    assert!(!run.rung("TCP round trip, loopback").contains(" – "), "{}", run.text);
 }
 
 #[test]
@@ -152,7 +159,8 @@ fn a_listener_is_measured_politely_and_known_to_be_here() {
     assert!(
         run.points("peer_round_trip").all(|p| p.note.as_ref().unwrap().contains("this machine"))
     );
-    assert!(run.text.contains("the peer is this machine"), "{}", run.text);
+    assert!(run.rung("Round trip in datacenter").contains("µs"), "{}", run.text);
+    assert!(run.text.contains("Round trip in datacenter: the peer is this machine"));
     assert_eq!(run.card.header.plan.peer.as_ref().unwrap().to_string(), at.to_string());
 }
 
