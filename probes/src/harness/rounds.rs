@@ -75,7 +75,7 @@ pub fn run(
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(round.assignment));
     let readers = readers(&mut child);
     let ended = match &readers {
-        Ok((lines, _, _)) => follow(lines, round.deadline, stop, keep),
+        Ok(readers) => follow(&readers.lines, round.deadline, stop, keep),
         Err(_) => Ok(Ended::Stopped),
     };
     if !matches!(ended, Ok(Ended::Closed)) {
@@ -84,7 +84,7 @@ pub fn run(
         process::kill_group(child.id());
     }
     let status = wait(&mut child)?;
-    let (lines, stdout, stderr) = readers.map_err(RoundError::Spawn)?;
+    let Readers { lines, stdout, stderr } = readers.map_err(RoundError::Spawn)?;
     drop(lines);
     // Both threads end with the child, and are gone before the next one needs their place under a
     // limit on processes.
@@ -114,11 +114,17 @@ enum Ended {
     Babble(String),
 }
 
-/// Lines of the child's standard output as they come, and the end of its standard error. Where the
-/// limit on threads is used up, there are none.
-fn readers(
-    child: &mut Child,
-) -> io::Result<(Receiver<Vec<u8>>, JoinHandle<()>, JoinHandle<String>)> {
+/// The threads that read what the child says.
+struct Readers {
+    /// Lines of its standard output as they come.
+    lines: Receiver<Vec<u8>>,
+    stdout: JoinHandle<()>,
+    /// Gives the end of its standard error.
+    stderr: JoinHandle<String>,
+}
+
+/// Starts reading. Where the limit on threads is used up, there are none.
+fn readers(child: &mut Child) -> io::Result<Readers> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (stdout, stderr) = (stdout.ok_or_else(missing)?, stderr.ok_or_else(missing)?);
@@ -131,7 +137,8 @@ fn readers(
         }
     };
     let stdout = thread::Builder::new().spawn(pass_on)?;
-    Ok((receive, stdout, thread::Builder::new().spawn(move || tail(stderr))?))
+    let stderr = thread::Builder::new().spawn(move || tail(stderr))?;
+    Ok(Readers { lines: receive, stdout, stderr })
 }
 
 fn follow(
