@@ -4,7 +4,8 @@
 //! whoever knows: faults by the kernel's own counter, signals by their handler, children by how they
 //! ended, answers by their value. Calls: an answer that needs no work (getppid), by the C library's
 //! function and by the instruction alone, a number that does not exist (entry and exit alone), the clock without and with a call, a signal to oneself, mapping
-//! and protecting a page, writing a byte. Page faults: the first touch of pages that this process
+//! and protecting a page (which splits its mapping and joins it again), writing a byte to a file in
+//! memory. Page faults: the first touch of pages that this process
 //! had before and gave back, small and huge; of pages of a file that is in memory, which come in
 //! bundles; of such pages that are written to and so copied; and of memory that the guest has not
 //! used before, if there is any left. Tasks: a thread, a fork, a program of two instructions. Timers:
@@ -53,7 +54,7 @@ pub const PROBE: Probe = Probe {
             "reading the monotonic clock by a real system call",
         ),
         call("os.signal_ns", "signal", "a signal to oneself: sending, handler and return"),
-        call("os.write_1b_ns", "write_1b", "writing one byte to a file (page cache)"),
+        call("os.write_1b_ns", "write_1b", "writing one byte to a file in memory (page cache)"),
         call("os.write_1b_null_ns", "write_1b_null", "writing one byte to /dev/null"),
         call(
             "os.write_1b_buffered_ns",
@@ -61,7 +62,11 @@ pub const PROBE: Probe = Probe {
             "writing one byte to the same file through a buffer of 8 KiB",
         ),
         call("os.mmap_ns", "mmap", "mapping and unmapping a page that nobody touches"),
-        call("os.mprotect_ns", "mprotect", "changing the protection of a page in use"),
+        call(
+            "os.mprotect_ns",
+            "mprotect",
+            "changing the protection of a page in use: the mean of splitting and joining its mapping",
+        ),
         fault("os.mmap_touch_ns", "mmap_touch", "mapping, touching and unmapping a page"),
         fault(
             "os.page_fault_4k_ns",

@@ -1,14 +1,13 @@
 //! System calls that one thread makes in a row.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions, remove_file};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use super::refused;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
+use crate::sys::file::{largest_file, unnamed};
 use crate::sys::map::Mapping;
 use crate::sys::memory::SMALL_PAGE;
 use crate::sys::signal::Counted;
@@ -21,7 +20,7 @@ const FILE: u64 = 64 << 10;
 const BUFFER: u64 = 8 << 10;
 
 /// What two of the rows need.
-const TEMPORARY: &str = "a temporary file";
+const IN_MEMORY: &str = "a file in memory (memfd_create)";
 
 /// A call, how often it is made, and how often it came out right.
 type Each<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
@@ -79,11 +78,7 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
         let mut each = match tried {
             Ok(each) => each,
             Err(error) => {
-                let mut unmet = refused(metric, what, &error);
-                if what == TEMPORARY {
-                    unmet.remedy = "set TMPDIR to a directory that can be written to".into();
-                }
-                bench.skip(unmet)?;
+                bench.skip(refused(metric, what, &error))?;
                 continue;
             }
         };
@@ -133,7 +128,8 @@ fn signal<'a>() -> Row<'a> {
 }
 
 fn mprotect<'a>() -> Row<'a> {
-    // Its neighbours keep their protection, so that the kernel never joins them with it.
+    // Its neighbours keep their protection: the first of two calls cuts the mapping into three, the
+    // second joins them again. What is measured is the mean of the two.
     let made = Mapping::anonymous(3 * SMALL_PAGE).map(|mut map| {
         map.write_each_page();
         map
@@ -151,16 +147,16 @@ fn write_null<'a>() -> Row<'a> {
 }
 
 fn write_file<'a>() -> Row<'a> {
-    let made = nameless(&std::env::temp_dir());
+    let made = in_memory();
     let each = made.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b", "os.write_1b_ns", TEMPORARY, each)
+    Row("write_1b", "os.write_1b_ns", IN_MEMORY, each)
 }
 
 fn write_buffered<'a>() -> Row<'a> {
-    let made = nameless(&std::env::temp_dir());
+    let made = in_memory();
     let buffered = made.map(|file| BufWriter::with_capacity(BUFFER as usize, file));
     let each = buffered.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b_buffered", "os.write_1b_buffered_ns", TEMPORARY, each)
+    Row("write_1b_buffered", "os.write_1b_buffered_ns", IN_MEMORY, each)
 }
 
 /// So many bytes, one at a time, over and over the same part of the file.
@@ -179,22 +175,12 @@ fn write_bytes(to: &mut (impl Write + Seek), n: u64) -> io::Result<u64> {
     Ok(written)
 }
 
-/// A file of the size that will be needed and without a name, so that nothing is left of it however
-/// this process ends.
-fn nameless(directory: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    let mut file = match options.clone().custom_flags(libc::O_TMPFILE).open(directory) {
-        Ok(file) => file,
-        // Not every file system can: then the name lives for a moment.
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
-            let path = directory.join(format!(".probecard-{}", std::process::id()));
-            let file = options.create_new(true).open(&path)?;
-            remove_file(&path)?;
-            file
-        }
-        Err(e) => return Err(e),
-    };
+/// A file in memory, of the size that will be needed.
+fn in_memory() -> io::Result<File> {
+    if largest_file() < FILE {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    let mut file = unnamed()?;
     file.write_all(&[b' '; FILE as usize])?;
     Ok(file)
 }
@@ -205,18 +191,11 @@ mod tests {
 
     #[test]
     fn bytes_are_written_one_at_a_time_within_a_small_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut file = nameless(dir.path()).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it has no name");
+        let mut file = in_memory().unwrap();
         assert_eq!(write_bytes(&mut file, 2 * FILE + 5).unwrap(), 2 * FILE + 5);
         assert_eq!(file.metadata().unwrap().len(), FILE);
         let mut buffered = BufWriter::new(file);
         assert_eq!(write_bytes(&mut buffered, 3 * FILE).unwrap(), 3 * FILE);
         assert_eq!(buffered.get_ref().metadata().unwrap().len(), FILE);
-    }
-
-    #[test]
-    fn without_a_directory_there_is_no_file() {
-        assert!(nameless(Path::new("/nonexistent")).is_err());
     }
 }
