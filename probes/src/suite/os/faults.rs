@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 
 use super::refused;
-use super::row::{Does, sample};
+use super::row::{Does, Step, sample, sample_verified};
 use crate::harness::bench::{Bench, params};
 use crate::machine::human_bytes;
 use crate::probe::{Unit, Unmet};
@@ -68,18 +68,34 @@ fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Err(e) => return bench.skip(refused(metric, "8 MiB of memory", &e)),
     };
     touch(buffer.bytes_mut(), HUGE_PAGE);
-    if buffer.huge_bytes().is_ok_and(|bytes| bytes < len as u64) {
-        return bench.skip(Unmet {
-            need: format!("huge pages ({metric})"),
-            reason: "the kernel gave pages of 4 KiB".into(),
-            remedy: "set /sys/kernel/mm/transparent_hugepage/enabled to madvise".into(),
-        });
+    let unmet = |reason: &str, remedy: &str| Unmet {
+        need: format!("huge pages ({metric})"),
+        reason: reason.into(),
+        remedy: remedy.into(),
+    };
+    if !is_huge(&buffer) {
+        let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise";
+        return bench.skip(unmet("the kernel gave pages of 4 KiB", remedy));
     }
-    let act = |timed| touch_again(&mut buffer, HUGE_PAGE, timed);
-    if let Err(e) = sample(bench, "page_fault_2m", Does::Fault, None, act)? {
-        bench.skip(refused(metric, "giving memory back by madvise", &e))?;
+    // Pages that were huge once may be small the next time: where memory is in pieces, or short.
+    let step = |step| match step {
+        Step::Verify => Ok(is_huge(&buffer)),
+        _ => touch_again(&mut buffer, HUGE_PAGE, step == Step::Act).map(|()| true),
+    };
+    match sample_verified(bench, "page_fault_2m", Does::Fault, None, step)? {
+        Ok(()) => Ok(()),
+        // Not refused: none of the samples was of huge pages.
+        Err(e) if e.raw_os_error().is_none() => bench.skip(unmet(
+            &format!("{e}: pages of 4 KiB, after huge ones at first"),
+            "free memory, and join its pieces (/proc/sys/vm/compact_memory)",
+        )),
+        Err(e) => bench.skip(refused(metric, "giving memory back by madvise", &e)),
     }
-    Ok(())
+}
+
+/// Whether all of it is in huge pages, as far as the kernel tells.
+fn is_huge(buffer: &Buffer) -> bool {
+    buffer.huge_bytes().map_or(true, |bytes| bytes >= buffer.len() as u64)
 }
 
 /// Pages of this program itself: a file that is there wherever the program runs.
@@ -138,8 +154,9 @@ fn come_and_go(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory that is looked through for some that the host must find first.
-const FRESH: u64 = 128 << 20;
+/// Memory that is looked through for some that the host must find first. Each round goes so much
+/// further than the one before it, whose memory comes back first.
+const FRESH: u64 = 64 << 20;
 
 /// A chunk that took so many times as long as one in use before was cold, ...
 const COLD: f64 = 2.0;
@@ -150,13 +167,19 @@ const LEAST_COLD: usize = 8;
 /// Samples that are kept.
 const KEPT: usize = 9;
 
-/// Only the first round can meet memory that is cold: it has been used then.
+/// Share of the round's time after which no more memory is looked through.
+const COLD_SHARE: f64 = 0.1;
+
+/// As [`Bench::gave_up`] knows it.
+const COLD_NEED: &str = "memory that this guest has not used before (os.page_fault_cold_ns)";
+
 pub(super) fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    if bench.round > 0 {
+    // What one round has not found, the next ones do not find either.
+    if bench.gave_up(COLD_NEED) {
         return Ok(());
     }
     let unmet = |reason: String, remedy: &str| Unmet {
-        need: "memory that this guest has not used before (os.page_fault_cold_ns)".into(),
+        need: COLD_NEED.into(),
         reason,
         remedy: remedy.into(),
     };
@@ -164,45 +187,81 @@ pub(super) fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let reason = "no hypervisor is known here: memory needs to be found only once";
         return bench.skip(unmet(reason.into(), "nothing: there is no such fault here"));
     }
-    let len = FRESH.min(bench.machine.buffer_limit() / 4) as usize / CHUNK * CHUNK;
+    let most = FRESH * (u64::from(bench.round) + 1);
+    let len = most.min(bench.machine.buffer_limit() / 4) as usize / CHUNK * CHUNK;
     let fresh = Buffer::untouched(len.max(CHUNK), Pages::Small);
     let Ok(mut fresh) = fresh else {
         let reason = format!("{} cannot be mapped", human_bytes(len as u64));
         return bench.skip(unmet(reason, "raise the limits on memory"));
     };
-    let first = chunks(bench, fresh.bytes_mut());
+    let (first, touched) = chunks(bench, fresh.bytes_mut());
     if let Err(e) = fresh.give_back() {
         return bench.skip(refused("os.page_fault_cold_ns", "giving memory back by madvise", &e));
     }
-    let again = chunks(bench, &mut fresh.bytes_mut()[..len / 4]);
+    let (again, _) = chunks(bench, &mut fresh.bytes_mut()[..touched / 4]);
     let warm = median(&again).unwrap_or(f64::INFINITY);
-    let cold: Vec<f64> = first.into_iter().filter(|&ns| ns > COLD * warm).collect();
-    if cold.len() < LEAST_COLD {
+    let Some(kept) = cold_of(first, warm) else {
         let reason = format!(
-            "of {} that were touched, nothing took longer than what had been used before ({warm:.0} \
-             ns a page): the guest has used all of it, or the host keeps it ready",
-            human_bytes(len as u64)
+            "of {} that were touched, less than {} took longer than what had been used before \
+             ({warm:.0} ns a page): the guest has used it, or the host keeps it ready",
+            human_bytes(touched as u64),
+            human_bytes((LEAST_COLD * CHUNK) as u64)
         );
         return bench.skip(unmet(reason, "run in a guest that was just started"));
-    }
-    let step = cold.len().div_ceil(KEPT);
-    let kept = cold.into_iter().step_by(step).collect();
+    };
     bench.record("page_fault_cold", params([]), Unit::Ns, kept)
 }
 
-/// Nanoseconds a fault of each chunk of pages that are touched for the first time. Chunks in which
-/// the thread lost its CPU are left out.
-fn chunks(bench: &Bench<'_>, fresh: &mut [u8]) -> Vec<f64> {
-    let mut times = Vec::new();
+/// Of those that were cold, an even choice; `None` if there are too few.
+fn cold_of(times: Vec<f64>, warm: f64) -> Option<Vec<f64>> {
+    let cold: Vec<f64> = times.into_iter().filter(|&ns| ns > COLD * warm).collect();
+    let step = cold.len().div_ceil(KEPT);
+    (cold.len() >= LEAST_COLD).then(|| cold.into_iter().step_by(step).collect())
+}
+
+/// Nanoseconds a fault of each chunk of pages that are touched for the first time, and how many
+/// bytes that were until the time was used up. Chunks are left out in which the thread lost its CPU,
+/// or the host took it: they would look cold.
+fn chunks(bench: &Bench<'_>, fresh: &mut [u8]) -> (Vec<f64>, usize) {
+    let until = bench.meter.elapsed() + bench.share(COLD_SHARE);
+    let (mut times, mut touched) = (Vec::new(), 0);
+    let mut steal = bench.meter.steal_ticks();
     for chunk in fresh.chunks_exact_mut(CHUNK) {
+        if bench.meter.elapsed() > until {
+            break;
+        }
         let before = usage();
         let start = bench.timer.stamp();
         touch(chunk, SMALL_PAGE);
         let ns = bench.timer.ns_between(start, bench.timer.stamp());
         let after = usage();
-        if after.nivcsw == before.nivcsw && after.faults > before.faults {
+        touched += CHUNK;
+        let now = bench.meter.steal_ticks();
+        let stolen = std::mem::replace(&mut steal, now) != now;
+        if !stolen && after.nivcsw == before.nivcsw && after.faults > before.faults {
             times.push(ns / (after.faults - before.faults) as f64);
         }
     }
-    times
+    (times, touched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_slow_chunks_are_no_cold_memory() {
+        let times = |cold: usize| [vec![500.0; 20], vec![2000.0; cold]].concat();
+        assert_eq!(cold_of(times(LEAST_COLD - 1), 500.0), None);
+        assert_eq!(cold_of(times(LEAST_COLD), 500.0), Some(vec![2000.0; LEAST_COLD]));
+        assert_eq!(cold_of(times(LEAST_COLD), f64::INFINITY), None);
+        let many = cold_of(times(100), 500.0).unwrap();
+        assert!(many.len() <= KEPT && many.iter().all(|&ns| ns == 2000.0), "{many:?}");
+    }
+
+    #[test]
+    fn small_pages_are_not_taken_for_huge_ones() {
+        let small = Buffer::new(HUGE_PAGE, Pages::Small).unwrap();
+        assert!(!is_huge(&small));
+    }
 }
