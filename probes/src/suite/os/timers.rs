@@ -9,7 +9,10 @@ use crate::sys::time::{monotonic_raw_ns, set_timer_slack, sleep, timer_slack};
 
 /// Lengths of sleeps in ns, and how many of each.
 const SLEEPS: [(u32, usize); 5] =
-    [(1_000, 7), (10_000, 7), (TYPICAL, 40), (1_000_000, 7), (10_000_000, 3)];
+    [(1_000, 7), (10_000, 7), (TYPICAL, MANY), (1_000_000, 7), (10_000_000, 3)];
+
+/// So many that the latest hundredth is more than the latest one: 30 ms.
+const MANY: usize = 200;
 
 /// The length that the metrics are about.
 const TYPICAL: u32 = 100_000;
@@ -53,6 +56,14 @@ fn late(length: u32, times: usize) -> io::Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantile::quantile;
+
+    #[test]
+    fn the_latest_hundredth_is_not_the_latest_one() {
+        let mut late = vec![50e3; MANY];
+        late[MANY / 2] = 10e6;
+        assert_eq!(quantile(&late, 0.99), Some(50e3));
+    }
 
     #[test]
     fn no_sleep_is_too_short() {
