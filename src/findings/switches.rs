@@ -99,8 +99,9 @@ fn refill(metrics: &Metrics) -> Option<Finding> {
     let (calm, full) = (believed(metrics, CALM)?, believed(metrics, FULL)?);
     (full > 2.0 * calm).then(|| {
         let text = format!(
-            "among 16 threads that work on 256 KiB each, a switch and what it throws out of the \
-             caches cost {}, {} times the switch alone: most of it is paid afterwards",
+            "among 16 threads with 256 KiB each, of which a turn visits 64 KiB, a switch and what it \
+             throws out of the caches cost {}, {} times the switch alone: most of it is paid \
+             afterwards",
             ns(full),
             format::number(full / calm)
         );
@@ -172,6 +173,9 @@ mod tests {
             (THREAD, 1500.0),
             (WAKEUP, 16_000.0),
         ];
-        assert_eq!(find(&card, &metrics(&other)).len(), 4);
+        let found = find(&card, &metrics(&other));
+        assert_eq!(found.len(), 4);
+        // What a turn visits, not only what there is.
+        assert!(found.iter().any(|f| f.text.contains("a turn visits 64 KiB")), "{found:?}");
     }
 }
