@@ -5,6 +5,7 @@
 //! says in [`Derive`] how it is computed from the points of the card.
 
 use std::borrow::Cow;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,26 @@ pub struct Unmet {
     pub reason: String,
     /// What the reader can do.
     pub remedy: String,
+}
+
+impl Unmet {
+    /// What the reader can do about an error of the kernel.
+    pub fn remedy_for(error: &io::Error) -> &'static str {
+        match error.raw_os_error() {
+            Some(libc::EPERM | libc::ENOSYS) => "allow it in the seccomp profile",
+            Some(libc::EAGAIN) => {
+                "raise the limits on processes and threads (ulimit -u, pids.max), or on memory, which \
+                 a thread's stack needs too (ulimit -v)"
+            }
+            Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
+            Some(libc::EFBIG) => "raise the limit on the size of files (ulimit -f)",
+            Some(libc::EACCES) => "let this user read and execute it",
+            _ if error.kind() == io::ErrorKind::OutOfMemory => {
+                "raise the limits on memory (ulimit -v, memory.max)"
+            }
+            _ => "see what the error says",
+        }
+    }
 }
 
 impl Need {

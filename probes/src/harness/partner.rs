@@ -95,6 +95,8 @@ const BACK: usize = 32;
 const PLACE: usize = 64;
 /// Its switches.
 const SWITCHES: usize = 65;
+/// Its calls that gave its CPU away, or tried to.
+const YIELDS: usize = 66;
 /// Not 0 when it shall no longer give its CPU away.
 const ENOUGH: usize = 96;
 
@@ -201,9 +203,15 @@ impl Link {
                     self.word(SWITCHES).store(switches, Ordering::Release);
                 }
                 YIELD => {
+                    let (before, mut calls) = (usage(), 0_u32);
                     while self.word(ENOUGH).load(Ordering::Relaxed) == 0 {
                         ipc::yield_now();
+                        calls = calls.wrapping_add(1);
                     }
+                    let after = usage();
+                    let all = (after.nvcsw + after.nivcsw) - (before.nvcsw + before.nivcsw);
+                    self.word(YIELDS).store(calls, Ordering::Release);
+                    self.word(SWITCHES).store(all as u32, Ordering::Release);
                 }
                 _ => return,
             }
@@ -225,6 +233,15 @@ fn read_message(from: &mut impl Read, message: &mut [u8]) -> io::Result<()> {
             Err(e) => return Err(e),
         }
     }
+}
+
+/// What a partner did while it gave its CPU away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Yielded {
+    /// Its calls.
+    pub calls: u64,
+    /// How often it was switched out.
+    pub switches: u64,
 }
 
 /// The second task, which ends with this value.
@@ -313,14 +330,15 @@ impl Partner {
         Ok(self.link.word(SWITCHES).load(Ordering::Acquire))
     }
 
-    /// Runs `work` while the partner does nothing but give its CPU away.
-    pub fn while_yielding<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+    /// Runs `work` while the partner does nothing but give its CPU away, and says how often it did.
+    pub fn while_yielding<T>(&self, work: impl FnOnce() -> T) -> io::Result<(T, Yielded)> {
         self.link.word(ENOUGH).store(0, Ordering::Relaxed);
         self.link.send(&self.link.there, YIELD)?;
         let done = work();
         self.link.word(ENOUGH).store(1, Ordering::Relaxed);
         self.link.receive(&self.link.back)?;
-        Ok(done)
+        let said = |word| u64::from(self.link.word(word).load(Ordering::Acquire));
+        Ok((done, Yielded { calls: said(YIELDS), switches: said(SWITCHES) }))
     }
 }
 
@@ -414,8 +432,11 @@ mod tests {
             let partner = Partner::start(how, home, home).unwrap();
             let before = usage();
             let yields = || (0..100).for_each(|_| ipc::yield_now());
-            partner.while_yielding(yields).unwrap();
-            assert!(usage().nivcsw > before.nivcsw);
+            let ((), theirs) = partner.while_yielding(yields).unwrap();
+            let ours = usage().nivcsw - before.nivcsw;
+            assert!(ours > 0 && theirs.calls > 0, "{ours} {theirs:?}");
+            // They take turns; it takes another one to begin and to end with.
+            assert!(theirs.switches + 1 >= ours, "{ours} {theirs:?}");
             partner.round_trips(1).unwrap();
         }
     }

@@ -6,7 +6,8 @@
 //! calls that send and two that receive. `direct` is one switch alone: half of a round trip minus
 //! one call that sends and one that receives, made by a task that has no one to switch to. Switches
 //! are counted on both sides of every repetition (getrusage): one in which a task did not sleep as
-//! often as it was answered is set aside, and yields are divided by the switches they led to. A
+//! often as it was answered is set aside; yields are divided by the switches they led to, after the
+//! calls of either side that led to none are subtracted. A
 //! wake-up is timed by a waker that does not sleep itself. A ring of tasks on one CPU passes a token;
 //! who has it follows a chain of up to 1024 loads through memory of its own. What the same loads and
 //! calls cost one task alone is subtracted: what is left is the switch, and the caches that others
@@ -16,7 +17,8 @@
 //! a queue.
 //! Blind spots: two tasks are not a busy machine, whose run queues are longer; no task uses wide
 //! vector registers; across CPUs, how deep the other one sleeps decides, and in a virtual machine
-//! the host with it.
+//! the host with it. Partners that never sleep are threads only: between CPUs a process has the same
+//! path through memory, and a shared word costs the same.
 //! Expect: 0.7 to 2 µs per switch on one CPU, more between processes; 1 to 50 µs to wake another
 //! CPU; 1 to 15 ns between two stacks; a return instead of a jump costs a misprediction more.
 
@@ -32,6 +34,7 @@ use crate::harness::placement;
 use crate::probe::{
     Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
 };
+use crate::record::Params;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -147,6 +150,28 @@ const ASYNC: Derive =
     Derive::Value(select("user_switch", at!("how": "async")), Estimator::LowerQuartile);
 const TO_USER: &[Derive] = &[PER_SWITCH, BY_JUMP];
 const TO_ASYNC: &[Derive] = &[PER_SWITCH, ASYNC];
+
+/// The metrics that need a point of this quantity with these parameters.
+fn metrics_of(quantity: &str, params: &Params) -> Vec<&'static str> {
+    let need = |metric: &&Metric| needs(&metric.from, quantity, params);
+    let ids = METRICS.iter().filter(need);
+    ids.map(|metric| &*metric.id).collect()
+}
+
+fn needs(derive: &Derive, quantity: &str, params: &Params) -> bool {
+    match derive {
+        Derive::Value(select, _) => {
+            let same = |(name, value): &(Text, Text)| {
+                params.get(&**name).is_some_and(|param| param.to_string() == *value)
+            };
+            select.quantity == quantity && select.params.iter().all(same)
+        }
+        Derive::Times(_, parts) | Derive::Difference(parts) | Derive::Quotient(parts) => {
+            parts.iter().any(|part| needs(part, quantity, params))
+        }
+        _ => false,
+    }
+}
 
 const METRICS: &[Metric] = &[
     round_trip!("pipe", "thread", "same_cpu", "on the same CPU: two switches"),

@@ -175,15 +175,11 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// What stands on the card in the place of these metrics when the kernel refuses something.
 fn refused(metrics: &str, what: &str, error: &io::Error) -> Unmet {
-    let memory = error.kind() == io::ErrorKind::OutOfMemory;
-    let remedy = match error.raw_os_error() {
-        _ if memory => "raise the limits on memory (ulimit -v, memory.max)",
-        Some(libc::EPERM | libc::ENOSYS) => "allow it in the seccomp profile",
-        Some(libc::EAGAIN) => "raise the limits on processes and threads (ulimit -u, pids.max)",
-        Some(libc::EACCES) => "let this user read and execute it",
-        _ => "see what the error says",
-    };
-    Unmet { need: format!("{what} ({metrics})"), reason: error.to_string(), remedy: remedy.into() }
+    Unmet {
+        need: format!("{what} ({metrics})"),
+        reason: error.to_string(),
+        remedy: Unmet::remedy_for(error).into(),
+    }
 }
 
 #[cfg(test)]
@@ -197,5 +193,6 @@ mod tests {
         assert!(of(libc::EPERM).remedy.contains("seccomp"));
         assert!(of(libc::EAGAIN).remedy.contains("ulimit -u"));
         assert!(of(libc::ENOMEM).remedy.contains("memory"));
+        assert!(of(libc::EMFILE).remedy.contains("ulimit -n"));
     }
 }

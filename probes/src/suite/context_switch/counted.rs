@@ -18,7 +18,7 @@ pub(super) enum About {
     Sleep,
     /// Nobody sleeps.
     NoSwitch,
-    /// The operations that led to a switch.
+    /// The operations that led to a switch, of both sides as often.
     OwnSwitches,
 }
 
@@ -52,7 +52,9 @@ impl Repetition {
                 ((self.own + self.partner) as f64 <= most.max(1.0)).then_some(ops)
             }
             About::OwnSwitches => {
-                (self.own as f64 >= (ENOUGH - 0.5) * ops).then_some(self.own as f64)
+                // They take turns: each was switched out as often as the other.
+                let own = self.own as f64;
+                (least >= ((ENOUGH - 0.5) * ops).max(ENOUGH * own)).then_some(own)
             }
         };
         divisor.map(|d| self.ns / d)
@@ -135,9 +137,9 @@ pub(super) fn sample(
     for ((arm, taken), ops) in arms.iter().zip(taken).zip(ops) {
         if let Some(error) = &taken.failed {
             bench.skip(Unmet {
-                need: format!("messages for {} ({})", arm.quantity, words(&arm.params)),
+                need: need(arm.quantity, &arm.params),
                 reason: reason(error),
-                remedy: REMEDY.into(),
+                remedy: remedy(error).into(),
             })?;
         } else {
             let point = taken.point(bench, arm, ops);
@@ -150,18 +152,35 @@ pub(super) fn sample(
 /// What the kernel refused, for readers.
 pub(super) fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::EAGAIN) => format!("a limit on processes or threads is used up ({error})"),
+        Some(libc::EAGAIN) => {
+            format!("a limit on processes, threads or their memory is used up ({error})")
+        }
         Some(libc::EPERM | libc::ENOSYS) => format!("it is not permitted here ({error})"),
         _ => error.to_string(),
     }
 }
 
-/// What helps against most of it.
-pub(super) const REMEDY: &str = "raise the limits on processes and threads (ulimit -u, pids.max); allow \
-                                 fork, clone, eventfd2 and prctl in the seccomp profile";
+/// What helps against it.
+pub(super) fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        // A partner that ended at once was refused what ties its life to ours.
+        Some(libc::EPERM | libc::ENOSYS) => CALLS,
+        None if error.kind() != io::ErrorKind::OutOfMemory => CALLS,
+        _ => Unmet::remedy_for(error),
+    }
+}
+
+const CALLS: &str = "allow fork, clone, eventfd2 and prctl in the seccomp profile";
 
 fn words(params: &Params) -> String {
     params.values().map(ToString::to_string).collect::<Vec<String>>().join(", ")
+}
+
+/// What is missing without an arm, with the metrics that come of it.
+fn need(quantity: &str, params: &Params) -> String {
+    let metrics = super::metrics_of(quantity, params);
+    let ids = if metrics.is_empty() { "pictures only".into() } else { metrics.join(", ") };
+    format!("messages for {quantity} by {} ({ids})", words(params))
 }
 
 /// How many operations fill a repetition. Also warms up.
@@ -224,9 +243,33 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::bench::params;
 
     fn slept(own: u64, partner: u64) -> Repetition {
         Repetition { ns: 1000.0, own, partner, spoiled: false }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_by_its_metrics() {
+        let params = params([("how", "pipe".into()), ("place", "other_cpu".into())]);
+        assert_eq!(
+            need("spinning", &params),
+            "messages for spinning by pipe, other_cpu \
+             (context_switch.pipe.thread.other_cpu.spinning_round_trip_ns)"
+        );
+        let alone =
+            super::super::metrics_of("without_switch", &[("how".into(), "futex".into())].into());
+        assert_eq!(alone, ["context_switch.futex.direct_ns"]);
+    }
+
+    #[test]
+    fn remedies_are_those_of_the_limit() {
+        let of = |code| remedy(&io::Error::from_raw_os_error(code));
+        assert!(of(libc::ENOMEM).contains("memory.max"));
+        assert!(of(libc::EMFILE).contains("ulimit -n"));
+        assert!(of(libc::EAGAIN).contains("pids.max") && of(libc::EAGAIN).contains("ulimit -v"));
+        assert!(of(libc::EPERM).contains("seccomp"));
+        assert!(remedy(&io::Error::other("it ended at once")).contains("prctl"));
     }
 
     #[test]
@@ -246,8 +289,9 @@ mod tests {
 
     #[test]
     fn yields_are_divided_by_the_switches_they_led_to() {
-        assert_eq!(slept(50, 0).time(About::OwnSwitches, 100), Some(20.0));
-        assert_eq!(slept(40, 0).time(About::OwnSwitches, 100), None);
+        assert_eq!(slept(50, 53).time(About::OwnSwitches, 100), Some(20.0));
+        assert_eq!(slept(40, 40).time(About::OwnSwitches, 100), None);
+        assert_eq!(slept(90, 50).time(About::OwnSwitches, 100), None, "others had the CPU");
     }
 
     #[test]

@@ -7,8 +7,9 @@ use super::counted::{self, About, Arm, Effort, Repetition};
 use crate::harness::bench::{Bench, Tier, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
-use crate::harness::partner::{Alone, Kind, Mechanism, Partner, Waiting};
-use crate::machine::Relation;
+use crate::harness::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};
+use crate::harness::placement;
+use crate::machine::{Machine, Relation};
 use crate::probe::{Need, Unmet};
 use crate::quantile::median;
 use crate::record::Params;
@@ -41,8 +42,7 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     match other(bench, cpus) {
         Some(cpu) => places.push((Place::OtherCpu, cpu)),
         None => {
-            let unmet = Need::Cpus(2).unmet(bench.machine);
-            let unmet = unmet.unwrap_or_else(crate::harness::placement::unpinned);
+            let unmet = no_other(bench.machine, bench.cpu, cpus);
             let need =
                 format!("{} (context_switch.*.other_cpu.*, context_switch.wakeup*)", unmet.need);
             bench.skip(Unmet { need, ..unmet })?;
@@ -110,12 +110,24 @@ fn other(bench: &Bench<'_>, cpus: &[usize]) -> Option<usize> {
     others.filter(|cpu| relation(cpu) != Relation::Siblings).min_by_key(relation)
 }
 
+/// Why there is none.
+fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Unmet {
+    let siblings = || {
+        cpus.iter().any(|&other| other != cpu).then(|| Unmet {
+            need: "a CPU of another core".into(),
+            reason: format!("all other allowed CPUs are hyperthread siblings of CPU {cpu}"),
+            remedy: "give the process a CPU of another core (taskset, cpuset)".into(),
+        })
+    };
+    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(placement::unpinned)
+}
+
 /// All partners. They sleep while others are asked.
 #[derive(Default)]
 struct Team {
     members: Vec<Member>,
-    /// Who could not be started, by what they are and why.
-    missing: BTreeMap<(&'static str, String), Vec<Mechanism>>,
+    /// Who could not be started, by what they are, why, and what would help.
+    missing: BTreeMap<(&'static str, String, &'static str), Vec<Mechanism>>,
 }
 
 struct Member {
@@ -131,8 +143,8 @@ impl Team {
             match Partner::start((how, kind, Waiting::Asleep), cpu, bench.cpu) {
                 Ok(partner) => self.members.push(Member { how, kind, place, partner }),
                 Err(e) => {
-                    let missing =
-                        self.missing.entry((kind.name(), counted::reason(&e))).or_default();
+                    let why = (kind.name(), counted::reason(&e), counted::remedy(&e));
+                    let missing = self.missing.entry(why).or_default();
                     if !missing.contains(&how) {
                         missing.push(how);
                     }
@@ -142,7 +154,7 @@ impl Team {
     }
 
     fn say_who_is_missing(&self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
-        for ((kind, reason), mechanisms) in &self.missing {
+        for ((kind, reason, remedy), mechanisms) in &self.missing {
             let ways: Vec<&str> = mechanisms.iter().map(|how| how.name()).collect();
             let mut lost: Vec<String> =
                 ways.iter().map(|how| format!("context_switch.{how}.{kind}.*")).collect();
@@ -161,7 +173,7 @@ impl Team {
             }
             let need =
                 format!("a {kind} that answers by {} ({})", ways.join(", "), lost.join(", "));
-            let (reason, remedy) = (reason.clone(), counted::REMEDY.into());
+            let (reason, remedy) = (reason.clone(), (*remedy).into());
             bench.skip(Unmet { need, reason, remedy })?;
         }
         Ok(())
@@ -240,18 +252,34 @@ fn timed(
 
 fn yields<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
     let repeat = move |meter: &mut dyn Meter, ops: u64| {
-        let reading = partner.while_yielding(|| {
-            // The first ones wake the partner up.
-            (0..FIRST_YIELDS).for_each(|_| yield_now());
-            meter.measure(ops, &mut |ops| (0..ops).for_each(|_| yield_now()))
+        let give_away = |times| (0..times).for_each(|_| yield_now());
+        // The first ones let the partner fall asleep, ...
+        give_away(FIRST_YIELDS);
+        let calls = ops.div_ceil(4);
+        let alone = meter.measure(calls, &mut |calls| give_away(calls));
+        let (reading, theirs) = partner.while_yielding(|| {
+            // ... and these wake it up.
+            give_away(FIRST_YIELDS);
+            meter.measure(ops, &mut |ops| give_away(ops))
         })?;
-        Ok(Repetition::of(&reading, 0))
+        let mut repetition = Repetition::of(&reading, theirs.switches);
+        let idle = idle_calls((ops, repetition.own), theirs);
+        repetition.ns -= idle as f64 * alone.ns / calls as f64;
+        let lost = alone.usage.nvcsw + alone.usage.nivcsw;
+        repetition.spoiled |= alone.migrated || lost > 0;
+        Ok(repetition)
     };
     let (quantity, about) = ("round_trip", About::OwnSwitches);
     Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
 }
 
-const FIRST_YIELDS: usize = 8;
+const FIRST_YIELDS: u64 = 8;
+
+/// Calls of either side that led to no switch, by so many calls and switches of ours. The scheduler
+/// may leave a task its CPU until that has had its share of time.
+fn idle_calls((calls, switches): (u64, u64), theirs: Yielded) -> u64 {
+    calls.saturating_sub(switches) + theirs.calls.saturating_sub(theirs.switches)
+}
 
 fn yields_alone() -> Arm<'static> {
     let repeat = |meter: &mut dyn Meter, ops: u64| {
@@ -276,7 +304,7 @@ fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
                     how = how.name()
                 ),
                 reason: counted::reason(&e),
-                remedy: counted::REMEDY.into(),
+                remedy: counted::remedy(&e).into(),
             })?,
         }
     }
@@ -323,4 +351,33 @@ fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Tim
     let labels = params([("place", place.into()), ("asleep_us", asleep_us.into())]);
     let (quantity, about) = ("wakeup", About::Sleep);
     Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: Some(WAKEUPS) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Fact;
+
+    #[test]
+    fn a_call_without_a_switch_is_idle_on_either_side() {
+        let theirs = |calls, switches| Yielded { calls, switches };
+        assert_eq!(idle_calls((100, 100), theirs(105, 105)), 0);
+        assert_eq!(idle_calls((100, 50), theirs(120, 55)), 50 + 65);
+        // A partner that is switched out for another reason as well has no idle calls.
+        assert_eq!(idle_calls((100, 101), theirs(100, 103)), 0);
+    }
+
+    #[test]
+    fn siblings_alone_are_no_matter_of_permission() {
+        let mut machine = Machine::default();
+        machine.limits.allowed_cpus = vec![0, 1];
+        machine.topology.cores = Fact::Known(vec![vec![0, 1]]);
+        let unmet = no_other(&machine, 1, &[0, 1]);
+        assert!(unmet.reason.ends_with("siblings of CPU 1"), "{unmet:?}");
+        assert!(unmet.remedy.contains("another core"), "{unmet:?}");
+        // One of the two cannot be pinned to.
+        assert!(no_other(&machine, 1, &[1]).reason.contains("not permitted"));
+        machine.limits.allowed_cpus = vec![1];
+        assert_eq!(no_other(&machine, 1, &[1]).need, "2 CPUs");
+    }
 }

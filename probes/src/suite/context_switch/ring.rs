@@ -13,7 +13,7 @@ use super::counted::{self, About, Arm, Repetition};
 use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
-use crate::probe::Unmet;
+use crate::probe::{Need, Unmet};
 use crate::record::Params;
 use crate::sys::memory::{Pages, SharedWords};
 use crate::sys::thread::usage_of_all;
@@ -50,6 +50,10 @@ const TOKEN: u8 = 1;
 const STOP: u8 = 2;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    if let Some(unmet) = Need::Memory((MOST * LARGEST) as u64).unmet(bench.machine) {
+        let need = format!("{} (context_switch.ring*)", unmet.need);
+        return bench.skip(Unmet { need, ..unmet });
+    }
     let ring = match Ring::new(&mut bench.rng) {
         Ok(ring) => ring,
         Err(e) => {
@@ -59,7 +63,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
                     LARGEST >> 20
                 ),
                 reason: counted::reason(&e),
-                remedy: counted::REMEDY.into(),
+                remedy: counted::remedy(&e).into(),
             });
         }
     };
