@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
+#[path = "common/group.rs"]
+mod group;
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use common::{card_in, program};
+use group::Group;
 use probecard::card::Card;
 use probecard::findings;
 use probecard::metrics::{self, Metrics};
@@ -101,42 +104,16 @@ fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
     assert!(scaled("compute") && scaled("lock") && scaled("message"));
 }
 
-/// A control group of ours; it goes when it is dropped.
-struct Group(PathBuf);
-
-impl Group {
-    /// In the hierarchy that rules CPU time, with a quota of one and a half CPUs; `None` where
-    /// groups cannot be made.
-    fn with_quota() -> Option<Group> {
-        let name = format!("probecard-test-{}", std::process::id());
-        let (first, second) = (Path::new("/sys/fs/cgroup/cpu"), Path::new("/sys/fs/cgroup"));
-        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let in_v1 = own.lines().find_map(|line| line.split_once(":cpu:").map(|l| l.1));
-        let in_v2 = own.lines().find_map(|line| line.strip_prefix("0::"));
-        let (root, place) = if first.is_dir() { (first, in_v1?) } else { (second, in_v2?) };
-        let group = Group(root.join(place.trim_start_matches('/')).join(name));
-        fs::create_dir(&group.0).ok()?;
-        let v1 = fs::write(group.0.join("cpu.cfs_quota_us"), "150000");
-        v1.or_else(|_| fs::write(group.0.join("cpu.max"), "150000 100000")).ok()?;
-        Some(group)
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 /// What a quota means for the counts is tested beside the probe, on machines that are made up.
 #[test]
 fn a_quota_of_cpu_time_is_named_and_kept() {
-    let Some(group) = Group::with_quota().filter(|_| Machine::detect().allowed_cpus().len() > 1)
-    else {
+    // One and a half CPUs.
+    let quota = [("cpu.cfs_quota_us", "150000"), ("cpu.max", "150000 100000")];
+    let group = Group::with("cpu", &quota);
+    let Some(group) = group.filter(|_| Machine::detect().allowed_cpus().len() > 1) else {
         return eprintln!("no control group can be made here");
     };
-    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", group.0.display());
-    let (card, metrics) = run_under(&["sh", "-c", &enter, "sh"]);
+    let (card, metrics) = run_under(&["sh", "-c", &group.enter(), "sh"]);
     let found = findings::find(&card, &metrics);
     let named = found.iter().find(|f| f.text.contains("a quota of 1.5 CPUs")).expect("a finding");
     assert!(named.text.contains("cgroup cpu.") && named.text.contains("2 threads"), "{named:?}");

@@ -3,15 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
+#[path = "common/group.rs"]
+mod group;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use common::{card_in, program};
+use group::Group;
 use probecard::card::Card;
 use probecard::metrics::{self, Metrics};
 use probecard_probes::machine::Machine;
@@ -62,10 +66,12 @@ fn run(mut command: Command, out: &Path) -> Run {
     let run = Run { card, metrics };
     // Whatever else there is, no switch needs a partner that does not make system calls.
     run.has(&["user_ns", "user_return_ns", "coroutine_ns", "async_ns"]);
+    run.tells_what_is_missing();
     run
 }
 
 fn finish(command: &mut Command, out: &Path) -> Output {
+    let _turn = TURN.lock();
     let output = command.arg("--out").arg(out).env(MARK, out).output().unwrap();
     assert_eq!(running(out), [] as [u32; 0], "left behind");
     output
@@ -82,6 +88,22 @@ impl Run {
         for id in ids {
             let value = self.metrics.get(&format!("context_switch.{id}")).unwrap();
             assert!(value.value.is_some_and(|v| v > 0.0), "{id}: {value:?}, {:?}", self.card.skips);
+        }
+    }
+
+    /// Whatever has no value is named by a skip, which says why.
+    fn tells_what_is_missing(&self) {
+        for value in self.metrics.0.iter().filter(|value| value.value.is_none()) {
+            let reason = value.reason.as_deref().unwrap_or_default();
+            let skipped = self
+                .card
+                .skips
+                .iter()
+                .any(|skip| reason == format!("needs {}: {}", skip.need, skip.reason));
+            // Others may have needed the second CPU all the time.
+            let two = ["no sample of spinning", "no sample of wakeup"];
+            let disturbed = two.iter().any(|start| reason.starts_with(start));
+            assert!(skipped || disturbed, "{value:?}");
         }
     }
 
@@ -207,11 +229,13 @@ fn a_partner_that_would_outlive_a_killed_run_is_not_started() {
     });
 }
 
-/// A user who has no processes yet, so that its limit is all ours.
-const USER: &str = "54321";
+/// One run at a time: each wants its CPUs for itself.
+static TURN: Mutex<()> = Mutex::new(());
 
-/// The program as a user that may have so many processes and threads, and may write to `out`.
-fn limited(processes: u32, dir: &Path) -> Command {
+/// The program as a user that may have so many processes and threads, and may write to `out`. Each
+/// test has a user of its own who has no processes yet, so that its limit is all ours.
+fn limited(user: u32, processes: u32, dir: &Path) -> Command {
+    let user = user.to_string();
     // The user may not reach the place where the program was built.
     let copy = dir.join("probecard");
     fs::copy(program(), &copy).unwrap();
@@ -221,7 +245,7 @@ fn limited(processes: u32, dir: &Path) -> Command {
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o777)).unwrap();
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--inh-caps=-all"]);
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--inh-caps=-all"]);
     command.args(["prlimit", &format!("--nproc={processes}")]).arg(copy).args(ARGUMENTS);
     command
 }
@@ -234,11 +258,11 @@ fn is_root() -> bool {
 #[test]
 fn a_limit_on_processes_leaves_what_needs_no_partner() {
     if !is_root() {
-        return;
+        return eprintln!("only root may become a user that has no processes");
     }
     let dir = tempfile::tempdir().unwrap();
     // The run with its two readers, and a round.
-    let run = run(limited(4, dir.path()), &dir.path().join("out"));
+    let run = run(limited(54_321, 4, dir.path()), &dir.path().join("out"));
     let partners = [
         "pipe.thread.same_cpu.round_trip_ns",
         "pipe.process.same_cpu.round_trip_ns",
@@ -253,17 +277,52 @@ fn a_limit_on_processes_leaves_what_needs_no_partner() {
 #[test]
 fn where_not_even_a_round_can_be_started_the_run_says_so() {
     if !is_root() {
-        return;
+        return eprintln!("only root may become a user that has no processes");
     }
     let dir = tempfile::tempdir().unwrap();
-    let output = finish(&mut limited(1, dir.path()), &dir.path().join("out"));
+    let output = finish(&mut limited(54_323, 1, dir.path()), &dir.path().join("out"));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("ulimit -u"), "{said}");
 }
 
+/// The program in a control group of so many processes and threads; `None` where none can be made.
+fn in_group(tasks: &str) -> Option<(Command, Group)> {
+    let group = Group::with("pids", &[("pids.max", tasks)])?;
+    let mut command = Command::new("sh");
+    command.args(["-c", &group.enter(), "sh"]).arg(program()).args(ARGUMENTS);
+    Some((command, group))
+}
+
+#[test]
+fn within_a_limit_of_pids_what_needs_no_partner_is_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    // The run with its two readers, and a round.
+    let Some((command, _group)) = in_group("4") else {
+        return eprintln!("no control group can be made here");
+    };
+    let run = run(command, dir.path());
+    let partners = ["pipe.process.same_cpu.round_trip_ns", "direct_ns", "ring_0k_ns"];
+    run.lacks(&partners, "limit on processes");
+    let said = run.card.skips.iter().filter(|s| s.reason.contains("limit on processes"));
+    assert!(said.into_iter().all(|s| s.remedy.contains("pids.max")), "{:?}", run.card.skips);
+}
+
+#[test]
+fn without_a_pid_for_a_round_the_run_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((mut command, _group)) = in_group("1") else {
+        return eprintln!("no control group can be made here");
+    };
+    let output = finish(&mut command, dir.path());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("pids.max"), "{said}");
+}
+
 #[test]
 fn a_killed_run_leaves_no_partner() {
+    let _turn = TURN.lock();
     let dir = tempfile::tempdir().unwrap();
     let mut command = ours();
     command.arg("--out").arg(dir.path()).env(MARK, dir.path());
