@@ -2,7 +2,7 @@
 //! process is, whatever ends that. It bypasses the page cache.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -61,10 +61,12 @@ impl Scratch {
                 human_bytes(bytes)
             )
         };
-        Err(Unmet {
-            remedy: "free space there, or name another --scratch DIR".into(),
-            ..unmet(dir, &reason)
-        })
+        Err(no_room(dir, &reason))
+    }
+
+    /// The file system that it is on.
+    pub fn system(&self) -> &FileSystem {
+        &self.system
     }
 
     /// The file. Offsets, lengths and memory must be multiples of the disk's blocks; 4 KiB are.
@@ -79,6 +81,17 @@ fn unmet(dir: &Path, reason: &str) -> Unmet {
         reason: format!("{}: {reason}", dir.display()),
         remedy: "name a writable directory on a disk with --scratch DIR".into(),
     }
+}
+
+fn no_room(dir: &Path, reason: &str) -> Unmet {
+    Unmet { remedy: "free space there, or name another --scratch DIR".into(), ..unmet(dir, reason) }
+}
+
+/// What is unmet when the file could not be written because there was less room than said: a quota,
+/// or someone else who filled the disk.
+pub fn full(dir: &Path, error: &io::Error) -> Option<Unmet> {
+    let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    full.then(|| no_room(dir, &error.to_string()))
 }
 
 /// What a directory says that takes no such file.
@@ -188,6 +201,16 @@ mod tests {
             assert!(refused.reason.contains(says) && refused.reason.contains(dir), "{refused:?}");
             assert!(refused.remedy.contains("--scratch"));
         }
+    }
+
+    #[test]
+    fn a_full_disk_and_a_quota_are_no_room_and_a_broken_disk_is_not() {
+        let says = |number| full(Path::new("/x"), &io::Error::from_raw_os_error(number));
+        for number in [libc::ENOSPC, libc::EDQUOT] {
+            let unmet = says(number).unwrap();
+            assert!(unmet.reason.starts_with("/x: ") && unmet.remedy.contains("free space"));
+        }
+        assert_eq!(says(libc::EIO), None);
     }
 
     #[test]

@@ -27,6 +27,18 @@ impl FileSystem {
             _ => None,
         }
     }
+
+    /// Why the time of making a file without a name durable would say nothing here.
+    pub fn no_durability(&self) -> Option<&'static str> {
+        (self.magic == 0x9123_683e)
+            .then_some("btrfs writes nothing at an fsync of a file without a name")
+    }
+
+    /// Who may read a file from memory though it was opened to bypass the page cache.
+    pub fn may_cache(&self) -> Option<&'static str> {
+        (self.magic == 0x2fc1_2fc1)
+            .then_some("ZFS before 2.3 takes O_DIRECT and ignores it, so that its cache may answer")
+    }
 }
 
 /// The file system that a file is on.
@@ -83,6 +95,20 @@ mod tests {
             assert!(memory.no_disk().is_some_and(|why| why.contains("tmpfs")));
         }
         assert!(largest_file() > 0);
+    }
+
+    #[test]
+    fn what_a_file_system_does_not_do_is_known() {
+        let [ext4, btrfs, zfs] = [0xef53, 0x9123_683e, 0x2fc1_2fc1].map(|magic| FileSystem {
+            magic,
+            bytes: 1,
+            available: 1,
+        });
+        assert!(btrfs.no_durability().is_some_and(|why| why.contains("btrfs")));
+        assert_eq!([ext4, zfs].map(|s| s.no_durability()), [None; 2]);
+        assert!(zfs.may_cache().is_some_and(|why| why.contains("ZFS")));
+        assert_eq!([ext4, btrfs].map(|s| s.may_cache()), [None; 2]);
+        assert_eq!([ext4, btrfs, zfs].map(|s| s.no_disk()), [None; 3]);
     }
 
     #[test]
