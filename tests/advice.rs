@@ -22,7 +22,7 @@ use probecard_probes::child::Assignment;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
 use probecard_probes::machine::Machine;
-use probecard_probes::record::{Param, Params, Record};
+use probecard_probes::record::{Param, Params, Record, Skip};
 
 /// One run at a time: each wants all CPUs.
 static TURN: Mutex<()> = Mutex::new(());
@@ -73,14 +73,19 @@ fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
     for id in ["scaling.compute_ratio", "scaling.message_ratio", "idioms.lock_around_io_ratio"] {
         lacks(&metrics, id, "2 CPUs");
     }
-    assert!(card.skips.iter().all(|skip| skip.remedy.contains("taskset")), "{:?}", card.skips);
+    let others = |skip: &&Skip| !skip.reason.contains("too long to fill");
+    assert!(card.skips.iter().filter(others).all(|skip| skip.remedy.contains("taskset")));
     let most = card.points.iter().filter_map(|p| threads(&p.params)).max();
     assert_eq!(most, Some(2), "twice as many threads as CPUs");
     for id in ["scaling.oversubscribed_ratio", "scaling.message_oversubscribed_ratio"] {
         assert!(metrics.number(id).is_some(), "{id}");
     }
-    let others = ["idioms.write_unbuffered_ratio", "idioms.column_order_ratio"];
-    assert!(others.iter().all(|id| metrics.number(id).is_some_and(|ratio| ratio > 1.0)));
+    assert!(metrics.number("idioms.write_unbuffered_ratio").is_some_and(|ratio| ratio > 1.0));
+    // Where caches are large, there is no time for data beyond them.
+    match metrics.number("idioms.column_order_ratio") {
+        Some(ratio) => assert!(ratio > 1.0, "{ratio}"),
+        None => lacks(&metrics, "idioms.column_order_ratio", "too long to fill"),
+    }
     assert!(metrics.number("compress.snappy_1k_ratio").is_some_and(|ratio| ratio > 1.0));
 }
 
@@ -95,9 +100,9 @@ fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
         let said = value.reason.as_ref().is_some_and(|r| r.contains("RLIMIT_AS"));
         assert!(value.value.is_some() || said, "{value:?}");
     }
+    // A noisy machine has a number and a doubt; a limit is none.
     for id in ["idioms.map_int_key_ns", "idioms.alloc_64b_ns", "compress.snappy_64k_ns"] {
-        let value = metrics.get(id).unwrap();
-        assert!(value.rounds > 0 || card.points.iter().any(|p| p.probe == value.probe), "{id}");
+        assert!(metrics.number(id).is_some(), "{:?}", metrics.get(id));
     }
     let scaled =
         |kind: &str| card.points.iter().any(|p| p.params.get("kind") == Some(&Param::from(kind)));
@@ -197,7 +202,10 @@ fn where_threads_are_limited_fewer_are_measured() {
         records.iter().filter_map(point).collect()
     };
     assert!(points(&alone, "io_lock").is_empty() && points(&alone, "alloc").len() == 5);
-    assert_eq!(points(&alone, "map").len() % 2, 0);
+    // Beyond the caches there may be none.
+    let maps = points(&alone, "map").len();
+    let lacks = skips(&alone).iter().any(|s| s.contains("idioms.map_*_dram_ns"));
+    assert_eq!(maps, if lacks { 2 } else { 4 });
     if cpus > 1 {
         let said = skips(&alone).into_iter().find(|s| s.contains("lock_around_io")).unwrap();
         assert!(said.contains("cannot be started") && said.contains("ulimit -u"), "{said}");

@@ -15,11 +15,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
 use crate::harness::sampling::Policy;
+use crate::machine::{Machine, human_bytes};
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, metric, select, text,
+    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
 };
 
 mod alloc;
@@ -45,10 +46,17 @@ const FAMILY: &str = "idioms";
 
 /// One way of a pair, by the parameter `how`.
 macro_rules! way {
-    ($quantity:literal $how:literal) => {{
+    ($tier:ident $quantity:literal $how:literal) => {{
         const HOW: &[(Text, Text)] = &[(text("how"), text($how))];
-        Derive::Value(select($quantity, HOW), Estimator::LowerQuartile)
+        Derive::Value(select($quantity, HOW), way!($tier))
     }};
+    // What the scheduler decides has no undisturbed time to come near to.
+    (T4) => {
+        Estimator::Median
+    };
+    ($tier:ident) => {
+        Estimator::LowerQuartile
+    };
 }
 
 /// `id: tier "quantity" "how", summary` is a time, with a second way the first divided by it.
@@ -57,10 +65,10 @@ macro_rules! metrics {
         &[$(metrics!(@one $id, $tier, $quantity, $how $(, $advised)?, $summary)),+]
     };
     (@one $id:literal, $tier:ident, $quantity:literal, $how:literal, $summary:literal) => {
-        in_family($id, $summary, Unit::Ns, Tier::$tier, way!($quantity $how))
+        in_family($id, $summary, Unit::Ns, Tier::$tier, way!($tier $quantity $how))
     };
     (@one $id:literal, $tier:ident, $quantity:literal, $how:literal, $advised:literal, $summary:literal) => {{
-        const BOTH: &[Derive] = &[way!($quantity $how), way!($quantity $advised)];
+        const BOTH: &[Derive] = &[way!($tier $quantity $how), way!($tier $quantity $advised)];
         in_family($id, $summary, Unit::Ratio, Tier::$tier, Derive::Quotient(Cow::Borrowed(BOTH)))
     }};
 }
@@ -117,7 +125,7 @@ const METRICS: &[Metric] = metrics! {
     "idioms.lock_around_io_ratio": T4 "io_lock" "held" / "released",
         "two threads with a counter and a file each: the lock held during the write, relative to before it";
     "idioms.column_order_ratio": T3 "matrix" "columns" / "rows",
-        "adding up a matrix of 16 MB by columns, relative to rows: a line and half a page for 4 bytes each";
+        "adding up a matrix beyond the caches by columns, relative to rows: each number is on another line and page, though the next columns find the lines in L2";
     "idioms.array_of_structs_ratio": T3 "field" "structs" / "arrays",
         "one field of 8 bytes of 64-byte records, relative to an array of its own: a line for each";
     "idioms.packed_ratio": T2 "packed" "packed" / "padded",
@@ -172,6 +180,48 @@ fn memory_plan(bench: &Bench<'_>, share: f64) -> Plan {
     Plan { policy, note: None }
 }
 
+/// The larger data are than the last cache, the less of them is found there.
+const BEYOND: u64 = 2;
+
+/// Where the machine claims no cache at all.
+const UNKNOWN_CACHE: u64 = 64 << 20;
+
+/// Largest data: filling them takes a quarter of a second, or seconds in a thorough run.
+const LARGEST: u64 = 128 << 20;
+const LARGEST_THOROUGH: u64 = 1 << 30;
+
+/// Bytes of data beyond the caches.
+fn beyond(machine: &Machine) -> u64 {
+    BEYOND * machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE)
+}
+
+/// Whether there is time to fill data of so many bytes, and all the memory that they take.
+fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) -> Result<(), Unmet> {
+    let largest = if run == RunTier::Thorough { LARGEST_THOROUGH } else { LARGEST };
+    let limit = machine.buffer_limit();
+    let (reason, remedy) = if memory > limit {
+        let reason = format!(
+            "{} are needed, and half of the memory that may be used is {} (limit set by {})",
+            human_bytes(memory),
+            human_bytes(limit),
+            machine.memory_limit_source()
+        );
+        (reason, "raise the memory limit of the container or free memory")
+    } else if bytes > largest {
+        let (bytes, largest) = (human_bytes(bytes), human_bytes(largest));
+        let remedy = match run {
+            RunTier::Thorough => "none: so large a cache leaves no time for data beyond it",
+            _ => "run --tier thorough",
+        };
+        (format!("{bytes} are needed, and more than {largest} takes too long to fill"), remedy)
+    } else {
+        return Ok(());
+    };
+    let cache = human_bytes(beyond(machine) / BEYOND);
+    let need = format!("data of {BEYOND} times the last cache, {cache} ({need})");
+    Err(Unmet { need, reason, remedy: remedy.into() })
+}
+
 /// Samples the arms in turn.
 fn interleave(bench: &mut Bench<'_>, arms: Vec<Arm<'_>>, plan: Plan) -> anyhow::Result<()> {
     let noted = arms.into_iter().map(|arm| arm.noted(plan.note.clone())).collect();
@@ -181,4 +231,47 @@ fn interleave(bench: &mut Bench<'_>, arms: Vec<Arm<'_>>, plan: Plan) -> anyhow::
 /// An arm of the quantity, by its way.
 fn way<'k>(quantity: &'static str, how: &str, work: impl FnMut(u64) + 'k) -> Arm<'k> {
     Arm::new(quantity, params([("how", how.into())]), work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Fact, MemoryBound};
+
+    fn machine(cache: u64, memory: u64) -> Machine {
+        let claims = format!(r#"[{{ "level": 3, "kind": "unified", "bytes": {cache} }}]"#);
+        let caches = Fact::Known(serde_json::from_str(&claims).unwrap());
+        let mut machine = Machine { caches, ..Machine::default() };
+        let bound = MemoryBound { available_bytes: 2 * memory, ..Default::default() };
+        machine.limits.memory = vec![bound];
+        machine
+    }
+
+    #[test]
+    fn data_grow_with_the_last_cache_as_far_as_memory_and_time_go() {
+        let says = |cache: u64, memory: u64, run| {
+            let machine = machine(cache << 20, memory << 20);
+            let bytes = beyond(&machine);
+            assert_eq!(bytes, cache << 21);
+            fits(&machine, run, "idioms.x_ratio", bytes, 2 * bytes).err()
+        };
+        assert_eq!(says(64, 256, RunTier::Standard), None);
+        let small = says(64, 255, RunTier::Standard).unwrap();
+        assert!(small.need.contains("64.0 MiB (idioms.x_ratio)"), "{small:?}");
+        assert!(small.reason.contains("256.0 MiB are needed") && small.remedy.contains("memory"));
+        let large = says(96, 10_000, RunTier::Quick).unwrap();
+        assert!(
+            large.reason.contains("128.0 MiB takes too long") && large.remedy.contains("thorough")
+        );
+        assert_eq!(says(96, 10_000, RunTier::Thorough), None);
+        assert!(says(1024, 10_000, RunTier::Thorough).unwrap().remedy.starts_with("none"));
+    }
+
+    #[test]
+    fn what_the_scheduler_decides_is_judged_by_medians() {
+        for metric in METRICS {
+            let text = format!("{:?}", metric.from);
+            assert_eq!(text.contains("Median"), metric.tier == Tier::T4, "{}", metric.id);
+        }
+    }
 }

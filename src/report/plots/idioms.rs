@@ -133,8 +133,8 @@ const PAIRS: [Pair; 19] = [
     pair(
         "matrix",
         ["columns", "rows"],
-        "16 MB added up by columns, or by rows",
-        "a line of 64 bytes and half a page for each number",
+        "a matrix beyond the caches by columns, or by rows",
+        "each number on another line and page; L2 has the line next time",
     ),
     pair(
         "field",

@@ -3,100 +3,106 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use super::{Plan, interleave, memory_plan, plan, way};
+use super::{Plan, beyond, fits, interleave, memory_plan, plan, way};
 use crate::harness::bench::Bench;
-use crate::probe::Unmet;
 
-/// Rows and columns of a matrix of 32-bit numbers: 16 MB, beyond any L2. Not a power of two: a
-/// column would fall into one set of the caches, which is another matter.
-const SIDE: usize = 2000;
+/// The least that is beyond any L2, where that is the last cache.
+const LEAST: u64 = 16 << 20;
 
-/// Records: 16 MiB with 64 bytes each.
-const RECORDS: usize = 1 << 18;
-
-/// Small records: in L1 with 16 bytes each, and 24 MiB of them.
+/// Small records: in L1 with 16 bytes each.
 const FEW: usize = 1 << 10;
-const MANY: usize = 3 << 19;
 
-/// What all buffers of the largest pair take.
-const MEMORY: u64 = 40 << 20;
+/// Rows and columns of a matrix of 32-bit numbers with so many bytes. A row is an odd number of
+/// lines: with a power of two a column would fall into one set of the caches, which is another
+/// matter.
+fn side(bytes: u64) -> usize {
+    let lines = (bytes / 4).isqrt() / 16;
+    16 * ((lines + 1) | 1) as usize
+}
+
+/// So many items of some bytes take so many bytes in all, in whole blocks.
+fn count(bytes: u64, each: usize) -> usize {
+    (bytes as usize / each).next_multiple_of(BLOCK)
+}
 
 /// Of the round, each pair.
 const SHARE: f64 = 0.06;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     packed(bench, FEW, ["packed", "padded"])?;
-    let have = bench.machine.buffer_limit();
-    if have < MEMORY {
-        return bench.skip(Unmet {
-            need: format!(
-                "{} MiB for data beyond the caches (idioms.column_order_ratio, \
-                 idioms.array_of_structs_ratio, idioms.packed_dram_ratio)",
-                MEMORY >> 20
-            ),
-            reason: format!(
-                "half of the memory that may be used is {} MiB (limit set by {})",
-                have >> 20,
-                bench.machine.memory_limit_source()
-            ),
-            remedy: "raise the memory limit of the container or free memory".into(),
-        });
+    let bytes = beyond(bench.machine).max(LEAST);
+    let need = "idioms.column_order_ratio, idioms.array_of_structs_ratio, idioms.packed_dram_ratio";
+    if let Err(unmet) = fits(bench.machine, bench.tier, need, bytes, memory(bytes)) {
+        return bench.skip(unmet);
     }
-    matrix(bench)?;
-    field(bench)?;
-    packed(bench, MANY, ["packed_dram", "padded_dram"])
+    matrix(bench, side(bytes))?;
+    field(bench, count(bytes, size_of::<Whole>()))?;
+    packed(bench, count(bytes, size_of::<Packed>()), ["packed_dram", "padded_dram"])
+}
+
+/// What the larger pair of data takes: that of small records, each of the smaller with so many
+/// bytes.
+fn memory(bytes: u64) -> u64 {
+    (count(bytes, size_of::<Packed>()) * (size_of::<Packed>() + size_of::<Padded>())) as u64
 }
 
 /// Which row or column is next, and whether all sums so far were right.
 struct Lines {
+    side: usize,
     next: usize,
     right: bool,
 }
 
 impl Lines {
+    fn of(side: usize) -> Lines {
+        Lines { side, next: 0, right: true }
+    }
+
     fn walk(&mut self, ops: u64, sum: impl Fn(usize) -> u32, expected: impl Fn(usize) -> u32) {
-        for _ in 0..ops / SIDE as u64 {
+        for _ in 0..ops / self.side as u64 {
             self.right &= sum(self.next) == expected(self.next);
-            self.next = (self.next + 1) % SIDE;
+            self.next = (self.next + 1) % self.side;
         }
     }
 }
 
 #[inline(never)]
-fn row_sum(matrix: &[u32], row: usize) -> u32 {
-    matrix[row * SIDE..][..SIDE].iter().fold(0, |sum, value| sum.wrapping_add(*value))
+fn row_sum(matrix: &[u32], side: usize, row: usize) -> u32 {
+    matrix[row * side..][..side].iter().fold(0, |sum, value| sum.wrapping_add(*value))
 }
 
 #[inline(never)]
-fn column_sum(matrix: &[u32], column: usize) -> u32 {
-    let values = matrix[column..].iter().step_by(SIDE);
+fn column_sum(matrix: &[u32], side: usize, column: usize) -> u32 {
+    let values = matrix[column..].iter().step_by(side);
     values.fold(0, |sum, value| sum.wrapping_add(*value))
 }
 
 /// The value at a place is 3 times its row and 5 times its column.
-fn line_sum(fixed: usize, own: u32, other: u32) -> u32 {
-    let side = SIDE as u32;
+fn line_sum(side: usize, fixed: usize, own: u32, other: u32) -> u32 {
+    let side = side as u32;
     own * fixed as u32 * side + other * (side * (side - 1) / 2)
 }
 
-fn filled() -> Vec<u32> {
-    let value = |at: usize| 3 * (at / SIDE) as u32 + 5 * (at % SIDE) as u32;
-    (0..SIDE * SIDE).map(value).collect()
+fn filled(side: usize) -> Vec<u32> {
+    let line = |row: u32| (0..side as u32).map(move |column| 3 * row + 5 * column);
+    let mut matrix = Vec::with_capacity(side * side);
+    (0..side as u32).for_each(|row| matrix.extend(line(row)));
+    matrix
 }
 
-fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let matrix = black_box(filled());
-    let mut rows = Lines { next: 0, right: true };
-    let mut columns = Lines { next: 0, right: true };
+fn matrix(bench: &mut Bench<'_>, side: usize) -> anyhow::Result<()> {
+    let matrix = black_box(filled(side));
+    let mut rows = Lines::of(side);
+    let mut columns = Lines::of(side);
     let arms = vec![
         way("matrix", "rows", |ops| {
-            rows.walk(ops, |row| row_sum(&matrix, row), |row| line_sum(row, 3, 5));
+            rows.walk(ops, |row| row_sum(&matrix, side, row), |row| line_sum(side, row, 3, 5));
         })
-        .in_blocks_of(SIDE as u64),
+        .in_blocks_of(side as u64),
         way("matrix", "columns", |ops| {
-            columns.walk(ops, |at| column_sum(&matrix, at), |at| line_sum(at, 5, 3));
+            columns.walk(ops, |at| column_sum(&matrix, side, at), |at| line_sum(side, at, 5, 3));
         })
-        .in_blocks_of(SIDE as u64),
+        .in_blocks_of(side as u64),
     ];
     let plan = memory_plan(bench, SHARE);
     interleave(bench, arms, plan)?;
@@ -141,14 +147,14 @@ fn sum_of_array(all: &[u64]) -> u64 {
     all.iter().fold(0, |sum, wanted| sum.wrapping_add(*wanted))
 }
 
-fn field(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+fn field(bench: &mut Bench<'_>, records: usize) -> anyhow::Result<()> {
     let whole = |number| Whole { wanted: number, others: [number; 7] };
-    let structs: Vec<Whole> = black_box((0..RECORDS as u64).map(whole).collect());
-    let array: Vec<u64> = black_box((0..RECORDS as u64).collect());
+    let structs: Vec<Whole> = black_box((0..records as u64).map(whole).collect());
+    let array: Vec<u64> = black_box((0..records as u64).collect());
     let plan = memory_plan(bench, SHARE);
     compare(
         bench,
-        ("field", RECORDS, plan),
+        ("field", records, plan),
         ("structs", &|range| sum_of_structs(&structs[range])),
         ("arrays", &|range| sum_of_array(&array[range])),
     )
@@ -225,25 +231,24 @@ mod tests {
 
     #[test]
     fn rows_and_columns_add_up() {
-        let matrix = filled();
-        for line in [0, 1, 77, SIDE - 1] {
-            assert_eq!(row_sum(&matrix, line), line_sum(line, 3, 5));
-            assert_eq!(column_sum(&matrix, line), line_sum(line, 5, 3));
+        let side = 272;
+        let matrix = filled(side);
+        for line in [0, 1, 77, side - 1] {
+            assert_eq!(row_sum(&matrix, side, line), line_sum(side, line, 3, 5));
+            assert_eq!(column_sum(&matrix, side, line), line_sum(side, line, 5, 3));
         }
-        let mut lines = Lines { next: SIDE - 1, right: true };
-        lines.walk(2 * SIDE as u64, |row| row_sum(&matrix, row), |row| line_sum(row, 3, 5));
+        let sum = |row: usize| row_sum(&matrix, side, row);
+        let expected = |row: usize| line_sum(side, row, 3, 5);
+        let mut lines = Lines { next: side - 1, ..Lines::of(side) };
+        lines.walk(2 * side as u64, sum, expected);
         assert!(lines.right && lines.next == 1);
-        lines.walk(SIDE as u64, |row| row_sum(&matrix, row) + 1, |row| line_sum(row, 3, 5));
+        lines.walk(side as u64, |row| sum(row) + 1, expected);
         assert!(!lines.right);
     }
 
     #[test]
     fn a_walk_goes_round_and_checks_every_block() {
-        assert!(
-            RECORDS.is_multiple_of(BLOCK)
-                && FEW.is_multiple_of(BLOCK)
-                && MANY.is_multiple_of(BLOCK)
-        );
+        assert!(FEW.is_multiple_of(BLOCK));
         let numbers: Vec<u64> = (0..3 * BLOCK as u64).collect();
         let mut walk = Walk { next: 0, right: true };
         walk.through(numbers.len(), 4 * BLOCK as u64, |range| sum_of_array(&numbers[range]));
@@ -256,7 +261,24 @@ mod tests {
     fn records_have_the_sizes_that_are_said() {
         assert_eq!(size_of::<Whole>(), 64);
         assert_eq!((size_of::<Packed>(), size_of::<Padded>()), (9, 16));
-        let most = (RECORDS * 72).max(MANY * 25).max(SIDE * SIDE * 4);
-        assert!(most as u64 <= MEMORY);
+        for bytes in [LEAST, 30 << 20, 64 << 20, 1 << 30] {
+            let side = side(bytes);
+            assert!(side % 32 == 16, "a row is an odd number of lines");
+            let matrix = 4 * (side * side) as u64;
+            let [records, small] = [64, 9].map(|each| count(bytes, each));
+            assert!(records.is_multiple_of(BLOCK) && small.is_multiple_of(BLOCK));
+            // Beyond the caches, hardly more than that, and within what was asked for.
+            for taken in [matrix, 64 * records as u64, 9 * small as u64] {
+                assert!(taken >= bytes && taken < bytes + bytes / 8, "{taken} of {bytes}");
+            }
+            let most = matrix.max(72 * records as u64).max(25 * small as u64);
+            assert_eq!(most, memory(bytes));
+        }
+    }
+
+    #[test]
+    fn the_sums_of_the_largest_matrix_fit_into_32_bits() {
+        let side = side(1 << 30) as u64;
+        assert!(6 * side * side + side * side / 2 < 1 << 32);
     }
 }

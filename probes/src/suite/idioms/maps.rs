@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::hint::black_box;
 
-use super::{Plan, interleave, memory_plan, plan, way};
-use crate::harness::bench::{Bench, Tier};
-use crate::machine::human_bytes;
+use super::{Plan, beyond, fits, interleave, memory_plan, plan, way};
+use crate::harness::bench::Bench;
 use crate::probe::Unmet;
 
 /// Bytes of an entry, key and value.
@@ -19,16 +18,6 @@ const TEXT: usize = 20;
 
 /// Entries of the small map: 16 KiB, in L1.
 const FEW: usize = 112;
-
-/// Slots of the largest map: filling it takes a quarter of a second, or seconds in a thorough run.
-const MOST_SLOTS: usize = 1 << 20;
-const MOST_SLOTS_THOROUGH: usize = 1 << 23;
-
-/// The larger it is than the last cache, the fewer lookups find something there.
-const BEYOND: u64 = 2;
-
-/// Where the machine claims no cache at all.
-const UNKNOWN_CACHE: u64 = 64 << 20;
 
 /// A key that can be made from a number and stored in a value.
 trait Key: Hash + Eq + Borrow<Self::Asked> {
@@ -158,41 +147,19 @@ const SHARE: f64 = 0.06;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let slots = slots(bench);
-    pair::<u64>(bench, slots)?;
-    pair::<Box<[u8]>>(bench, slots)?;
-    match slots {
-        Some(_) => Ok(()),
-        None => bench.skip(too_small(bench)),
-    }
-}
-
-fn last_cache(bench: &Bench<'_>) -> u64 {
-    bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE)
+    let large = slots.as_ref().ok().copied();
+    pair::<u64>(bench, large)?;
+    pair::<Box<[u8]>>(bench, large)?;
+    slots.map_or_else(|unmet| bench.skip(unmet), |_| Ok(()))
 }
 
 /// Slots of a map beyond the caches, if there is room and time for one.
-fn slots(bench: &Bench<'_>) -> Option<usize> {
-    let thorough = bench.tier == Tier::Thorough;
-    let most = if thorough { MOST_SLOTS_THOROUGH } else { MOST_SLOTS };
-    let slots = (BEYOND * last_cache(bench)).div_ceil(ENTRY as u64).next_power_of_two() as usize;
+fn slots(bench: &Bench<'_>) -> Result<usize, Unmet> {
+    let slots = beyond(bench.machine).div_ceil(ENTRY as u64).next_power_of_two();
+    let bytes = slots * ENTRY as u64;
     // The keys' text, and lists of numbers while the map is filled.
-    let memory = slots as u64 * (ENTRY as u64 + 48);
-    (slots <= most && memory <= bench.machine.buffer_limit()).then_some(slots)
-}
-
-fn too_small(bench: &Bench<'_>) -> Unmet {
-    let cache = human_bytes(last_cache(bench));
-    Unmet {
-        need: format!("a hash map of twice the last cache, {cache} (idioms.map_*_dram_ns)"),
-        reason: format!(
-            "half of the memory that may be used is {} (limit set by {}), and larger ones than {} \
-             take too long to fill",
-            human_bytes(bench.machine.buffer_limit()),
-            bench.machine.memory_limit_source(),
-            human_bytes((MOST_SLOTS * ENTRY) as u64),
-        ),
-        remedy: "raise the memory limit, or run --tier thorough".into(),
-    }
+    fits(bench.machine, bench.tier, "idioms.map_*_dram_ns", bytes, bytes + slots * 48)?;
+    Ok(slots as usize)
 }
 
 fn pair<K: Key>(bench: &mut Bench<'_>, slots: Option<usize>) -> anyhow::Result<()> {
