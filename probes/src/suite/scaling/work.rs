@@ -27,7 +27,7 @@ pub(super) enum Ground {
     Message,
 }
 
-/// How often the last cache fits into what is read.
+/// How often all last caches together fit into what is read.
 const BEYOND: u64 = 4;
 
 /// Where the machine claims no cache at all.
@@ -92,11 +92,19 @@ impl Kind {
     }
 }
 
+/// What all last caches together hold: threads on all CPUs share one buffer, and each cache keeps
+/// what its own threads have read.
+fn last_caches(machine: &Machine) -> u64 {
+    let Some(one) = machine.last_cache_bytes() else { return UNKNOWN_CACHE };
+    let ours = |group: &&Vec<usize>| group.iter().any(|cpu| machine.allowed_cpus().contains(cpu));
+    one * machine.l3_groups().iter().filter(ours).count().max(1) as u64
+}
+
 fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
-    let cache = machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE);
+    let cache = last_caches(machine);
     let bytes = (BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
     let need =
-        format!("a buffer of twice the last cache, {} (scaling.memory_*)", human_bytes(cache));
+        format!("a buffer of twice all last caches, {} (scaling.memory_*)", human_bytes(cache));
     let remedy = "raise the memory limit of the container or free memory".to_owned();
     if bytes < 2 * cache {
         let source = machine.memory_limit_source();
@@ -262,6 +270,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::machine::Fact;
 
     const WINDOWS: Windows =
         Windows { count: 2, length: Duration::from_millis(3), before: Duration::from_millis(1) };
@@ -292,6 +301,24 @@ mod tests {
         buffer.bytes_mut()[5] ^= 1;
         let seen = Ground::Memory(buffer).throughput(1, &WINDOWS);
         assert!(matches!(seen, Err(Unable::Wrong(_))), "{seen:?}");
+    }
+
+    #[test]
+    fn memory_is_beyond_the_caches_of_all_threads_together() {
+        let mut machine = Machine::default();
+        assert_eq!(last_caches(&machine), UNKNOWN_CACHE);
+        let l3 = r#"[{ "level": 3, "kind": "unified", "bytes": 1048576 }]"#;
+        machine.caches = Fact::Known(serde_json::from_str(l3).unwrap());
+        assert_eq!(last_caches(&machine), 1 << 20);
+        machine.topology.l3_groups = Fact::Known(vec![vec![0, 1], vec![2, 3], vec![4], vec![5]]);
+        machine.limits.allowed_cpus = vec![1, 2, 3, 4];
+        assert_eq!(last_caches(&machine), 3 << 20);
+        let Ok(Ground::Memory(buffer)) = Kind::Memory.prepare(&machine) else { panic!() };
+        assert_eq!(buffer.bytes().len(), (12 << 20) - CHUNK);
+        machine.caches =
+            Fact::Known(serde_json::from_str(&l3.replace("1048576", "268435456")).unwrap());
+        let Err(unmet) = Kind::Memory.prepare(&machine) else { panic!("1.5 GiB take too long") };
+        assert!(unmet.need.contains("768.0 MiB"), "{unmet:?}");
     }
 
     #[test]
