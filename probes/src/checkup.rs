@@ -1,5 +1,6 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use serde::Serialize;
@@ -113,7 +114,15 @@ fn scratch() -> Check {
 fn network() -> Check {
     let found = "messages within this machine; run --peer HOST:PORT adds the round trip to another \
                  one, at any open port";
-    check("network", true, found.into(), "")
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) {
+        Ok(_) => check("network", true, found.into(), ""),
+        Err(e) => {
+            let found = format!("no socket can listen at 127.0.0.1: {e}");
+            let remedy =
+                "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)";
+            check("network", false, found, remedy)
+        }
+    }
 }
 
 fn counters(machine: &Machine) -> Check {

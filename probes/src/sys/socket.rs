@@ -3,8 +3,9 @@
 
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 /// A TCP socket for addresses like this one, not connected yet.
 pub fn tcp(like: &SocketAddr) -> io::Result<TcpStream> {
@@ -35,13 +36,21 @@ pub fn timed_out(error: &io::Error) -> bool {
 /// Lets the connection end with a reset when it is closed, so that no port of it stays in
 /// TIME_WAIT.
 pub fn reset_on_close(socket: &TcpStream) -> io::Result<()> {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let len = mem::size_of_val(&linger) as libc::socklen_t;
-    let fd = socket.as_raw_fd();
-    // SAFETY: the pointer is to a whole linger of that many bytes.
-    let done = unsafe {
-        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), len)
-    };
+    set(socket, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 })
+}
+
+/// Lets accepting wait no longer than so many whole seconds: beyond, see [`timed_out`].
+pub fn accept_within(listener: &TcpListener, time: Duration) -> io::Result<()> {
+    let time = libc::timeval { tv_sec: time.as_secs() as libc::time_t, tv_usec: 0 };
+    set(listener, libc::SO_RCVTIMEO, &time)
+}
+
+/// Sets an option of sockets. The kernel refuses a value of the wrong size.
+fn set<T>(socket: &impl AsRawFd, option: libc::c_int, value: &T) -> io::Result<()> {
+    let len = mem::size_of_val(value) as libc::socklen_t;
+    let (fd, value) = (socket.as_raw_fd(), &raw const *value);
+    // SAFETY: the pointer is to a whole value of that many bytes, which lives through the call.
+    let done = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value.cast(), len) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -89,7 +98,6 @@ impl Address {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::TcpListener;
 
     use super::*;
 

@@ -19,6 +19,9 @@ const SAMPLES: u32 = 7;
 /// The kernel's buffers grow with use, and the first exchanges find cold caches.
 const WARM_UP: usize = 20;
 
+/// Nothing within a machine takes so long: what was sent has been dropped.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Two ends of a connection within this machine.
 trait Link: Read + Write + Send + Sized {
     fn pair() -> io::Result<(Self, Self)>;
@@ -26,23 +29,38 @@ trait Link: Read + Write + Send + Sized {
 
 impl Link for UnixStream {
     fn pair() -> io::Result<(Self, Self)> {
-        UnixStream::pair()
+        let (here, there) = UnixStream::pair()?;
+        for end in [&here, &there] {
+            end.set_read_timeout(Some(PATIENCE))?;
+            end.set_write_timeout(Some(PATIENCE))?;
+        }
+        Ok((here, there))
     }
 }
 
 impl Link for TcpStream {
     fn pair() -> io::Result<(Self, Self)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = listener()?;
         let at = listener.local_addr()?;
         let here = socket::tcp(&at)?;
+        // Connecting waits no longer than writing would.
+        here.set_write_timeout(Some(PATIENCE))?;
         socket::connect(&here, &at)?;
         let there = accept(&listener, here.local_addr()?)?;
+        there.set_write_timeout(Some(PATIENCE))?;
         for end in [&here, &there] {
+            end.set_read_timeout(Some(PATIENCE))?;
             end.set_nodelay(true)?;
             socket::reset_on_close(end)?;
         }
         Ok((here, there))
     }
+}
+
+fn listener() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket::accept_within(&listener, PATIENCE)?;
+    Ok(listener)
 }
 
 /// The other end of a connection from that address: anyone on this machine may connect.
@@ -63,6 +81,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         return bench.skip(unpinned());
     }
     let other = cpus.into_iter().find(|&cpu| cpu != bench.cpu);
+    let answers = !bench.gave_up(ANSWERS) && is_answered(bench)?;
     // Some is left for the peer.
     let time = bench.share(0.7 / 8.0);
     for (bytes, cpus) in
@@ -77,13 +96,23 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             1 => (super::ROUND_TRIP, params([("via", "tcp".into()), ("cpus", cpus.into())])),
             _ => (super::SEND, params([("bytes", u64::into(bytes))])),
         };
-        exchange::<TcpStream>(bench, quantity, labels, (bytes as usize, partner), time)?;
+        if answers {
+            exchange::<TcpStream>(bench, quantity, labels, (bytes as usize, partner), time)?;
+        }
         if bytes == 1 {
             let labels = params([("via", "unix".into()), ("cpus", cpus.into())]);
             exchange::<UnixStream>(bench, quantity, labels, (1, partner), time)?;
         }
     }
-    connect(bench, time)
+    if answers { connect(bench, time) } else { Ok(()) }
+}
+
+/// Whether connects to 127.0.0.1 are not dropped: that costs a second, and is waited for once.
+fn is_answered(bench: &mut Bench<'_>) -> anyhow::Result<bool> {
+    match TcpStream::pair() {
+        Err(e) if socket::timed_out(&e) => bench.skip(silent()).map(|()| false),
+        _ => Ok(true),
+    }
 }
 
 /// So many bytes there and one back, as often as there is time for.
@@ -100,23 +129,25 @@ fn exchange<L: Link>(
     };
     let mut message: Vec<u8> = (0..bytes).map(|_| bench.rng.u8(..)).collect();
     let exchanged = thread::scope(|scope| {
-        let answering = thread::Builder::new().spawn_scoped(scope, move || {
-            placement::pin(partner);
-            answer(there, bytes)
-        })?;
+        let answering = thread::Builder::new()
+            .spawn_scoped(scope, move || {
+                placement::pin(partner);
+                answer(there, bytes)
+            })
+            .map_err(|e| no_threads(&e))?;
         let sampled = sample(bench, time, || ask(&mut here, &mut message));
         // The other end reads the end of the stream, and its thread comes to its own.
         drop(here);
-        let seen =
-            answering.join().map_err(|_| io::Error::other("the answering thread panicked"))?;
-        sampled.map(|(samples, exchanges)| (samples, exchanges, seen))
+        let seen = answering.join().map_err(|_| io::Error::other("the answering thread panicked"));
+        Ok(sampled.and_then(|(samples, exchanges)| Ok((samples, exchanges, seen?))))
     });
     match exchanged {
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+        Err(unmet) => bench.skip(unmet),
+        Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => {
             bench.check(false, || format!("a message of {bytes} bytes: {e}"))
         }
-        Err(e) => bench.skip(no_threads(&e)),
-        Ok((samples, exchanges, seen)) => {
+        Ok(Err(e)) => bench.skip(no_socket(&e)),
+        Ok(Ok((samples, exchanges, seen))) => {
             bench
                 .check(seen == message, || format!("{bytes} bytes over a socket came as others"))?;
             let ops = exchanges / u64::from(SAMPLES);
@@ -147,13 +178,18 @@ fn digest(message: &[u8]) -> u8 {
 /// Answers each message with one byte until there is no more; returns the last one.
 fn answer(mut stream: impl Read + Write, bytes: usize) -> Vec<u8> {
     let mut message = vec![0; bytes];
-    while let Ok(begun @ 1..) = stream.read(&mut message) {
+    loop {
+        let begun = match stream.read(&mut message) {
+            Ok(begun @ 1..) => begun,
+            // A socket that waits for a limited time is interrupted when its process was stopped.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => return message,
+        };
         let whole = stream.read_exact(&mut message[begun..]);
         if whole.and_then(|()| stream.write_all(&[digest(&message)])).is_err() {
-            break;
+            return message;
         }
     }
-    message
 }
 
 /// Medians of several parts of the time, after a warm-up, and how many exchanges they are of.
@@ -188,7 +224,7 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     let mut samples = Vec::new();
     let mut all = 0;
     let mut connects = || -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = listener()?;
         let at = listener.local_addr()?;
         for _ in 0..SAMPLES {
             let began = timer.stamp();
@@ -197,6 +233,7 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
                 || timer.ns_between(began, timer.stamp()) < part.as_nanos() as f64
             {
                 let here = socket::tcp(&at)?;
+                here.set_write_timeout(Some(PATIENCE))?;
                 socket::reset_on_close(&here)?;
                 let start = timer.stamp();
                 socket::connect(&here, &at)?;
@@ -216,11 +253,26 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
 }
 
 fn no_socket(error: &io::Error) -> Unmet {
+    if socket::timed_out(error) {
+        return silent();
+    }
     Unmet {
         need: "sockets within this machine (network.loopback_*, network.unix_*, network.send_*)"
             .into(),
         reason: error.to_string(),
         remedy: "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)".into(),
+    }
+}
+
+/// In words that name the metrics.
+const ANSWERS: &str = "answers from 127.0.0.1 (network.loopback_*, network.send_*)";
+
+fn silent() -> Unmet {
+    Unmet {
+        need: ANSWERS.into(),
+        reason: format!("nothing came within {} s: packets are dropped", PATIENCE.as_secs()),
+        remedy: "let pass what the machine sends to itself (`iptables -L`, `nft list ruleset`)"
+            .into(),
     }
 }
 
@@ -285,6 +337,19 @@ mod tests {
         there.write_all(&[9]).unwrap();
         let error = ask(&mut here, message).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn who_never_answers_is_not_waited_for_for_long() {
+        let (mut here, there) = <UnixStream as Link>::pair().unwrap();
+        let error = ask(&mut here, &mut [1, 2, 3]).unwrap_err();
+        assert!(socket::timed_out(&error), "{error:?}");
+        assert_eq!(no_socket(&error).need, ANSWERS);
+        assert!(no_socket(&io::Error::from_raw_os_error(libc::EPERM)).need.contains("sockets"));
+        // The other end gives up as well: the first message, and no second one.
+        assert_eq!(answer(there, 3), [2, 2, 6]);
+        let error = listener().unwrap().accept().unwrap_err();
+        assert!(socket::timed_out(&error), "{error:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! To another machine: connects to a port, and nothing else.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -114,6 +114,9 @@ fn connect(timer: Timer, address: &SocketAddr) -> io::Result<Handshake> {
 /// The addresses of a name. The resolver has no time limit, so that it works aside; a thread that
 /// still waits ends with this process.
 fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, Unmet> {
+    if let Ok(address) = peer.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, peer.port)]);
+    }
     let (send, receive) = mpsc::channel();
     let (host, port) = (peer.host.clone(), peer.port);
     let asked = thread::Builder::new().spawn(move || {
