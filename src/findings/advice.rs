@@ -11,7 +11,8 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let Some((cpus, quota)) = scaling::all_cpus(card) else { return found };
     found.extend(quota.map(|quota| limited(quota, cpus)));
     let curves = scaling::curves(card);
-    found.extend(curves.iter().filter_map(|curve| moved(curve, cpus)));
+    let guest = card.header.machine.host.guest_of().is_some();
+    found.extend(curves.iter().filter_map(|curve| moved(curve, cpus, guest)));
     found.extend(curves.iter().filter_map(|curve| worth(curve, cpus)));
     found.extend(curves.iter().filter_map(|curve| oversubscribed(curve, cpus)));
     found
@@ -95,15 +96,20 @@ fn id(kind: &str, ratio: &str) -> String {
 const APART: f64 = 1.25;
 
 /// Computing needs nothing but the cores: rounds that differ had different ones.
-fn moved(curve: &Curve, cpus: i64) -> Option<Finding> {
+fn moved(curve: &Curve, cpus: i64, guest: bool) -> Option<Finding> {
     let point = curve.at(cpus).filter(|_| curve.kind == "compute" && cpus > 1)?;
     let low = point.rounds.iter().copied().fold(f64::INFINITY, f64::min);
     let high = point.rounds.iter().copied().fold(0.0, f64::max);
     (high > low * APART).then(|| {
+        let why = if guest {
+            "the host gives these CPUs now whole cores and now hyperthreads of one, or their time to \
+             others"
+        } else {
+            "other programs take CPU time, or the clock falls when all cores work"
+        };
         let text = format!(
             "{cpus} threads compute {low:.1} to {high:.1} times as much as one, from round to round: \
-             the host gives these CPUs now whole cores and now hyperthreads of one, or their time to \
-             others"
+             {why}"
         );
         Finding::note(text, &["scaling.compute_ratio"])
     })
@@ -184,6 +190,15 @@ mod tests {
         assert!(told("work under a lock: 2 threads get 73 % done"), "{texts:?}");
         assert!(told("passing messages: 2 threads get 6 %"), "{texts:?}");
         assert!(told("reading memory: twice as many threads"), "{texts:?}");
+    }
+
+    #[test]
+    fn no_host_moves_the_cpus_of_bare_metal() {
+        let mut card = fixture::advice().card;
+        card.header.machine.host.hypervisor = probecard_probes::machine::Fact::Known("none".into());
+        let found = find(&card, &fixture::advice().metrics);
+        let text = found.iter().map(|f| &f.text).find(|t| t.contains("from round to round"));
+        assert!(text.is_some_and(|t| !t.contains("host") && t.contains("other programs")));
     }
 
     fn curve(kind: &'static str, ratios: &[f64]) -> Curve {
