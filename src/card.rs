@@ -467,7 +467,10 @@ const COMPRESSION: i32 = 9;
 
 /// Writes a compressed copy beside the card: `x.card.jsonl` → `x.card.jsonl.zst`.
 pub fn compress(path: &Path) -> io::Result<PathBuf> {
-    let target = PathBuf::from(format!("{}.zst", path.display()));
+    // Not by way of text: a path may be no UTF-8.
+    let mut target = path.as_os_str().to_owned();
+    target.push(".zst");
+    let target = PathBuf::from(target);
     std::fs::write(&target, zstd::encode_all(File::open(path)?, COMPRESSION)?)?;
     Ok(target)
 }
@@ -478,6 +481,18 @@ mod tests {
 
     use super::*;
     use crate::report::fixture;
+
+    #[test]
+    fn a_compressed_copy_lies_beside_a_card_whose_path_is_no_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff.card.jsonl"));
+        // Some file systems take text alone.
+        let Ok(()) = std::fs::write(&path, "words") else { return };
+        let copy = compress(&path).unwrap();
+        assert_eq!(copy.as_os_str().as_bytes(), [path.as_os_str().as_bytes(), b".zst"].concat());
+        assert_eq!(zstd::decode_all(File::open(copy).unwrap()).unwrap(), b"words");
+    }
 
     fn path() -> &'static Path {
         Path::new("x.card.jsonl")
