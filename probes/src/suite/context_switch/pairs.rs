@@ -159,9 +159,15 @@ impl Team {
             let mut lost: Vec<String> =
                 ways.iter().map(|how| format!("context_switch.{how}.{kind}.*")).collect();
             let thread = *kind == Kind::Thread.name();
+            if thread {
+                lost.extend(ways.iter().map(|how| format!("context_switch.{how}.direct_ns")));
+            }
             if mechanisms.contains(&Mechanism::Futex) {
                 lost.push(format!("context_switch.yield.{kind}.*"));
-                lost.extend(thread.then(|| "context_switch.wakeup*".into()));
+                if thread {
+                    let of_threads = ["context_switch.wakeup*", "context_switch.yield.direct_ns"];
+                    lost.extend(of_threads.map(Into::into));
+                }
             }
             if mechanisms.contains(&Mechanism::Pipe) {
                 let of_pipe = if thread {
