@@ -67,7 +67,7 @@ pub(super) struct Args {
 }
 
 /// Left of the budget for metrics, page and pictures.
-const REPORT_TIME: Duration = Duration::from_millis(1500);
+const REPORT_TIME: Duration = Duration::from_millis(4500);
 
 /// What a child may take beyond three times its share before it is killed: rings for a large cache
 /// take seconds to lay.
