@@ -35,7 +35,7 @@ fn everything_under(wrapper: &[&str], out: &Path) -> Run {
     let output = Command::new(wrapper[0])
         .args(&wrapper[1..])
         .arg(program())
-        .args(["run", "--tier", "quick", "--budget", "20s", "--out"])
+        .args(["run", "--tier", "quick", "--budget", "30s", "--out"])
         .arg(out)
         .output()
         .unwrap();
@@ -66,9 +66,11 @@ fn on_one_cpu_everything_runs_but_what_needs_two() {
     assert!(card.header.plan.cpu_reason.contains("only CPU"));
     assert!(card.skips.iter().any(|s| s.need.contains("2 CPUs") && s.remedy.contains("taskset")));
     assert!(run.has_point("split_load") && !run.has_point("coherence"));
-    // Nothing was loaded by another CPU, and no second thread shared the only one.
+    // Nothing was loaded by another CPU, and no second thread shared the only one, but where that is
+    // the question.
     assert!(card.points.iter().all(|p| number(p, "loaders").is_none_or(|n| n == 0)));
-    assert!(card.points.iter().all(|p| number(p, "threads").is_none_or(|n| n == 1)));
+    let mut others = card.points.iter().filter(|p| p.probe != "scaling");
+    assert!(others.all(|p| number(p, "threads").is_none_or(|n| n == 1)));
 }
 
 #[test]
@@ -108,5 +110,6 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
     let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("4 KiB pages"));
     assert!(dram.state != State::Ok || labelled, "{dram:?}");
-    assert!(text.contains("2 MiB latency curve"), "{text}");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("2 MiB latency curve"), "{text}");
 }
