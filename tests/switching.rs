@@ -19,6 +19,7 @@ use group::Group;
 use probecard::card::Card;
 use probecard::metrics::{self, Metrics};
 use probecard_probes::machine::Machine;
+use probecard_probes::record::Skip;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
@@ -95,11 +96,13 @@ impl Run {
     fn tells_what_is_missing(&self) {
         for value in self.metrics.0.iter().filter(|value| value.value.is_none()) {
             let reason = value.reason.as_deref().unwrap_or_default();
-            let skipped = self
-                .card
-                .skips
-                .iter()
-                .any(|skip| reason == format!("needs {}: {}", skip.need, skip.reason));
+            // The reason is that of the skip, without the ids in its need.
+            let skips = |skip: &Skip| {
+                skip.need.contains("context_switch.")
+                    && reason.starts_with("needs ")
+                    && reason.ends_with(&format!(": {}", skip.reason))
+            };
+            let skipped = self.card.skips.iter().any(skips);
             // Others may have needed the second CPU all the time.
             let two = ["no sample of spinning", "no sample of wakeup"];
             let disturbed = two.iter().any(|start| reason.starts_with(start));
