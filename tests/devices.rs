@@ -2,19 +2,25 @@
 //! peers that answer, refuse, keep silent or are not there.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "common/children.rs"]
+mod children;
 mod common;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use children::{child_of, signal};
 use common::{card_in, program};
 use probecard::card::Card;
 use probecard::metrics::{self, State, Value};
 use probecard_probes::record::{Point, Skip};
+use wait::wait_for;
 
 struct Run {
     card: Card,
@@ -437,25 +443,4 @@ fn doctor_says_which_disk_and_what_a_peer_would_add() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("--peer HOST:PORT") && text.contains("storage"), "{text}");
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap().success());
-}
-
-/// The measuring child of a run.
-fn child_of(pid: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_ascii_whitespace().next()?.parse().ok()
 }

@@ -1,15 +1,21 @@
 //! The real program when things go wrong meanwhile: signals and crashes.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "common/children.rs"]
+mod children;
 mod common;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use children::{child_of, signal};
 use common::{card_in, program};
 use probecard::card::{Card, EndState};
+use wait::wait_for;
 
 fn start(args: &[&str], out: &Path) -> Child {
     Command::new(program())
@@ -25,27 +31,6 @@ fn start(args: &[&str], out: &Path) -> Child {
 fn run(args: &[&str], out: &Path) -> (Output, Card) {
     let output = start(args, out).wait_with_output().unwrap();
     (output, Card::read(&card_in(out).expect("a card")).unwrap())
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").arg(name).arg(pid.to_string()).status().unwrap().success());
-}
-
-/// The measuring child of a run.
-fn child_of(pid: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    children.split_ascii_whitespace().next()?.parse().ok()
 }
 
 fn points(card: &Path) -> usize {

@@ -5,6 +5,8 @@
 mod common;
 #[path = "common/group.rs"]
 mod group;
+#[path = "common/wait.rs"]
+mod wait;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +14,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 use common::{card_in, program};
 use group::Group;
@@ -24,6 +25,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,
 };
+use wait::wait_for;
 
 /// By this, processes know that they belong to a test: copies of a process have its environment.
 const MARK: &str = "PROBECARD_TEST_MARK";
@@ -39,17 +41,6 @@ fn running(out: &Path) -> Vec<u32> {
     };
     let all = fs::read_dir("/proc").unwrap().flatten();
     all.filter_map(|e| e.file_name().to_str()?.parse().ok()).filter(marked).collect()
-}
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < until, "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 struct Run {

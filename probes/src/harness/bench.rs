@@ -320,7 +320,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::sampling::tests::reading;
     use super::*;
     use crate::quantile::quantile;
@@ -355,6 +355,32 @@ mod tests {
         }
     }
 
+    /// One second of a bench that nobody has told anything.
+    pub(crate) fn bare<'a>(
+        machine: &'a Machine,
+        known: &'a BTreeMap<String, f64>,
+        meter: &'a mut dyn Meter,
+        sink: &'a mut dyn FnMut(Record) -> anyhow::Result<()>,
+    ) -> Bench<'a> {
+        Bench {
+            probe: "test",
+            round: 0,
+            tier: Tier::Quick,
+            machine,
+            known,
+            unmet: &[],
+            scratch: Path::new("."),
+            peer: None,
+            cpu: 0,
+            timer: Timer::CLOCK,
+            slice: Duration::from_secs(1),
+            rng: fastrand::Rng::with_seed(1),
+            meter,
+            sink,
+            history: ClockHistory::default(),
+        }
+    }
+
     fn run<F: FnMut(u64, u64) -> Reading>(
         script: F,
         policy: &Policy,
@@ -370,23 +396,7 @@ mod tests {
             }
             Ok(())
         };
-        let mut bench = Bench {
-            probe: "test",
-            round: 0,
-            tier: Tier::Quick,
-            machine: &machine,
-            known: &known,
-            unmet: &[],
-            scratch: Path::new("."),
-            peer: None,
-            cpu: 0,
-            timer: Timer::CLOCK,
-            slice: Duration::from_secs(1),
-            rng: fastrand::Rng::with_seed(1),
-            meter: &mut meter,
-            sink: &mut sink,
-            history: ClockHistory::default(),
-        };
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
         bench.interleave(arms, policy).unwrap();
         let pauses = meter.pauses;
         (points, pauses)

@@ -180,6 +180,9 @@ const WALK_SHARE: f64 = 1.0 / 16.0;
 /// Part of the slice after which working sets are left out.
 const MOST_OVERTIME: f64 = 1.2;
 
+/// A quick run has three rounds.
+const THIRDS: usize = 3;
+
 /// Time for a handful of samples, four times that if they are disturbed.
 const LEAST_SAMPLING: Duration = Duration::from_millis(4);
 
@@ -241,11 +244,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             }
             !now
         });
-        bench.rng.shuffle(&mut here);
+        let here = in_turn(here, bench.round, &mut bench.rng);
         let elsewhere = settings.len();
         for (done, &(v, size)) in here.iter().enumerate() {
-            // Laying a ring costs time that no share can shorten. What is left out differs from
-            // round to round.
+            // Laying a ring costs time that no share can shorten.
             if bench.meter.elapsed() > bench.share(until) {
                 left_out += here.len() - done;
                 break;
@@ -258,6 +260,15 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         out_of_time(bench, all - left_out, all)?;
     }
     Ok(())
+}
+
+/// In random order, but every third first, another third in each round: what one round has no time
+/// for is not left out of the next.
+fn in_turn<T>(settings: Vec<T>, round: u32, rng: &mut fastrand::Rng) -> Vec<T> {
+    let mut numbered: Vec<(usize, T)> = settings.into_iter().enumerate().collect();
+    rng.shuffle(&mut numbered);
+    numbered.sort_by_key(|(i, _)| i % THIRDS != round as usize % THIRDS);
+    numbered.into_iter().map(|(_, setting)| setting).collect()
 }
 
 /// Two rings through the same pages of main memory: one visits a line of a random page, the other
@@ -505,6 +516,20 @@ mod tests {
         assert!(sizes.iter().all(|s| s % 64 == 0));
         assert!(sizes.iter().filter(|&&s| s > SMALL).all(|s| s % 4096 == 0));
         assert_eq!(octaves(4096, 5000, 4), [4096, 4864, 4992]);
+    }
+
+    #[test]
+    fn three_rounds_that_end_after_a_third_have_had_every_setting() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let orders: Vec<Vec<usize>> =
+            (0..3).map(|round| in_turn((0..122).collect(), round, &mut rng)).collect();
+        let mut seen: Vec<usize> = orders.iter().flat_map(|o| o[..41].to_vec()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 122);
+        let ascending = |o: &Vec<usize>| o[..41].windows(2).filter(|w| w[0] < w[1]).count();
+        assert!(orders.iter().all(|o| (10..31).contains(&ascending(o))), "in random order");
+        assert!(orders.iter().all(|o| o.len() == 122));
     }
 
     #[test]

@@ -153,13 +153,10 @@ pub(super) fn fitting(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::harness::bench::Tier;
+    use crate::harness::bench::tests::bare;
     use crate::harness::clock::Timer;
     use crate::harness::meter::Hardware;
-    use crate::harness::sampling::ClockHistory;
     use crate::machine::Machine;
     use crate::record::Record;
 
@@ -174,23 +171,7 @@ mod tests {
             }
             Ok(())
         };
-        let mut bench = Bench {
-            probe: "test",
-            round: 0,
-            tier: Tier::Quick,
-            machine: &machine,
-            known: &known,
-            unmet: &[],
-            scratch: Path::new("."),
-            peer: None,
-            cpu: 0,
-            timer: Timer::CLOCK,
-            slice: Duration::from_secs(1),
-            rng: fastrand::Rng::with_seed(1),
-            meter: &mut meter,
-            sink: &mut sink,
-            history: ClockHistory::default(),
-        };
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
         let mut asked = 0;
         let step = |step| {
             asked += usize::from(step == Step::Verify);
