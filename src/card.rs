@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use probecard_probes::harness::counters::Survey;
 use probecard_probes::machine::Machine;
 use probecard_probes::peer::Peer;
 use probecard_probes::probe::Declaration;
@@ -43,6 +44,9 @@ pub struct Header {
     pub plan: Plan,
     /// Identity and claims of the machine.
     pub machine: Machine,
+    /// Which events could be counted.
+    #[serde(default)]
+    pub counters: Survey,
     /// The probes that were planned and their metrics.
     pub declarations: Vec<Declaration>,
 }

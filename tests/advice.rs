@@ -151,6 +151,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         unmet: Vec::new(),
         scratch: dir.into(),
         peer: None,
+        counting: Default::default(),
     };
     let mut child = Command::new(&wrapper[0])
         .args(&wrapper[1..])

@@ -1,11 +1,13 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::harness::clock::{Source, Timer};
+use crate::harness::counters::{Event, Missing, Survey, Trial};
 use crate::harness::placement::{self, Look};
 use crate::harness::scratch::Scratch;
 use crate::machine::{Disk, Machine, human_bytes};
@@ -25,7 +27,7 @@ pub struct Check {
 }
 
 /// Every check, in the order of how much it matters.
-pub fn all(machine: &Machine) -> Vec<Check> {
+pub fn all(machine: &Machine, counters: &Survey) -> Vec<Check> {
     let timer = placement::timer(machine);
     let mut checks = vec![timer_check(&timer)];
     let looks = placement::looks(machine.allowed_cpus(), &timer);
@@ -35,7 +37,7 @@ pub fn all(machine: &Machine) -> Vec<Check> {
     checks.push(memory(machine));
     checks.push(scratch());
     checks.push(network());
-    checks.push(counters(machine));
+    checks.extend(counting(counters));
     checks
 }
 
@@ -125,13 +127,40 @@ fn network() -> Check {
     }
 }
 
-fn counters(machine: &Machine) -> Check {
-    let remedy = "none needed for times and cycles: those come from the two-chain clock";
-    match machine.counters.core_pmus.as_result() {
-        Ok(names) => {
-            let found = format!("core PMU {}; this version does not use it yet", names.join(", "));
-            check("counters", true, found, remedy)
+/// What is counted, and what is not: a line for each reason.
+fn counting(survey: &Survey) -> Vec<Check> {
+    let list =
+        |events: Vec<Event>| events.into_iter().map(Event::title).collect::<Vec<_>>().join(", ");
+    let counted: Vec<Event> = survey.counting.events.iter().map(|w| w.event).collect();
+    let of_core = counted.iter().any(|event| !event.is_software());
+    let mut checks = Vec::new();
+    if !counted.is_empty() {
+        let way = match survey.counting.direct {
+            true => "from user space",
+            false => "by system calls",
+        };
+        let mut found = format!("counts {}, read {way}", list(counted));
+        if let Some(Trial { instructions, instructions_counted: Some(counted), .. }) = survey.trial
+        {
+            found += &format!("; in a trial {counted} instructions of {instructions} known ones");
         }
-        Err(reason) => check("counters", false, reason.to_owned(), remedy),
+        checks.push(check("counters", true, found, ""));
     }
+    let mut reasons: BTreeMap<(&str, &str), Vec<Event>> = BTreeMap::new();
+    for Missing { event, reason, remedy } in &survey.missing {
+        // Without a PMU it does not matter that a design has no name for something.
+        reasons.entry((reason, remedy)).or_default().push(*event);
+    }
+    for ((reason, remedy), events) in reasons {
+        // What this CPU has no event for is no fault of its setting.
+        let good =
+            of_core && reason.contains("no such event") || reason.contains("is known for it");
+        checks.push(Check {
+            what: "counters",
+            good,
+            found: format!("does not count {}: {reason}", list(events)),
+            remedy: Some(remedy.to_owned()),
+        });
+    }
+    checks
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog;
 use crate::harness::bench::{Bench, Tier, WrongAnswer};
 use crate::harness::clock::Timer;
+use crate::harness::counters::{Counting, Session};
 use crate::harness::meter::Hardware;
 use crate::harness::placement;
 use crate::harness::sampling::ClockHistory;
@@ -50,6 +51,8 @@ pub struct Assignment {
     pub scratch: OsString,
     /// Who may be asked over the network.
     pub peer: Option<Peer>,
+    /// What to count.
+    pub counting: Counting,
 }
 
 /// Runs the round described on `input` and writes its records to `output`, a line each.
@@ -62,7 +65,8 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         .with_context(|| format!("no probe is called {}", assignment.probe))?;
     // Where pinning is not permitted, migrated samples are rejected instead.
     placement::pin(assignment.cpu);
-    let mut meter = Hardware::new(assignment.timer, assignment.cpu);
+    let mut meter = Hardware::new(assignment.timer, assignment.cpu)
+        .counting(Session::open(&assignment.counting));
     meter.settle(SETTLE);
     let mut sink = |record: Record| {
         serde_json::to_writer(&mut output, &record)?;

@@ -10,6 +10,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::harness::bench::Bench;
+use crate::harness::counters::Event;
 use crate::machine::Machine;
 
 /// Text that is constant in the program and owned when it was read from a card.
@@ -29,6 +30,8 @@ pub struct Probe {
     pub seconds: f64,
     /// The scalars that are derived from this probe's points.
     pub metrics: &'static [Metric],
+    /// What counters must say if those are what they are called.
+    pub proofs: &'static [Proof],
     /// Measures one round.
     pub run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 }
@@ -42,6 +45,9 @@ pub struct Declaration {
     pub summary: Text,
     /// Its metrics.
     pub metrics: Cow<'static, [Metric]>,
+    /// What counters must say of its points.
+    #[serde(default, skip_serializing_if = "<[Proof]>::is_empty")]
+    pub proofs: Cow<'static, [Proof]>,
 }
 
 impl Probe {
@@ -51,6 +57,7 @@ impl Probe {
             probe: Cow::Borrowed(self.name),
             summary: Cow::Borrowed(self.summary),
             metrics: Cow::Borrowed(self.metrics),
+            proofs: Cow::Borrowed(self.proofs),
         }
     }
 }
@@ -140,6 +147,75 @@ pub struct Metric {
     pub family: Text,
     /// How it comes from the points.
     pub from: Derive,
+}
+
+/// What a counter must say of some points: without it, metrics are not what they are called.
+/// Where nothing is counted it proves and refutes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Ids of the metrics.
+    pub metrics: Cow<'static, [Text]>,
+    /// The points.
+    pub at: Select,
+    /// Of those only the ones where this parameter is least or most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<(Text, Edge)>,
+    /// What is counted.
+    pub event: Event,
+    /// How often it must happen in one operation at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
+    /// And at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<f64>,
+}
+
+/// An end of the values of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// Where it is least.
+    Least,
+    /// Where it is most.
+    Most,
+}
+
+impl Proof {
+    /// That so many events happen in an operation: in the unit of the count, both ends included.
+    pub const fn between(
+        metrics: &'static [Text],
+        at: Select,
+        event: Event,
+        least: f64,
+        most: f64,
+    ) -> Proof {
+        let (least, most) = (Some(least), Some(most));
+        Proof { metrics: Cow::Borrowed(metrics), at, end: None, event, least, most }
+    }
+
+    /// That at least so many happen.
+    pub const fn at_least(
+        metrics: &'static [Text],
+        at: Select,
+        end: Option<(Text, Edge)>,
+        event: Event,
+        least: f64,
+    ) -> Proof {
+        let (metrics, least) = (Cow::Borrowed(metrics), Some(least));
+        Proof { metrics, at, end, event, least, most: None }
+    }
+
+    /// That at most so many happen.
+    pub const fn at_most(
+        metrics: &'static [Text],
+        at: Select,
+        end: Option<(Text, Edge)>,
+        event: Event,
+        most: f64,
+    ) -> Proof {
+        let (metrics, most) = (Cow::Borrowed(metrics), Some(most));
+        Proof { metrics, at, end, event, least: None, most }
+    }
 }
 
 /// Unit of a point or a metric.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::harness::counters::{Counts, Event};
 use crate::probe::Unit;
 
 /// Value of one parameter of a point.
@@ -70,6 +71,10 @@ pub struct Point {
     /// where it has no meaning.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub core_ghz: Vec<f64>,
+    /// How often events happened during one sample of `ops` operations, the middle one, in user
+    /// space; absent where they were not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: Counts,
     /// What went on meanwhile.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disturbances: Disturbances,
@@ -82,6 +87,11 @@ pub struct Point {
 }
 
 impl Point {
+    /// How often that event happened in one operation, if it was counted.
+    pub fn count(&self, event: Event) -> Option<f64> {
+        self.counts.get(&event).map(|&count| count as f64 / self.ops as f64)
+    }
+
     /// The samples in core cycles, if they are times with a known clock.
     pub fn cycles(&self) -> Option<Vec<f64>> {
         let times = |ghz: &f64, ns: &f64| ns * ghz;
@@ -121,6 +131,9 @@ pub struct Disturbances {
     /// Samples during which the hyperthread sibling was busy.
     #[serde(skip_serializing_if = "is_default")]
     pub sibling: u64,
+    /// Samples that an interrupt fell into, where the core counts them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub interrupts: u64,
     /// Samples rejected for any of these.
     #[serde(skip_serializing_if = "is_default")]
     pub rejected: u64,

@@ -1,10 +1,12 @@
 //! `probecard doctor`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use probecard_probes::catalog;
 use probecard_probes::checkup::{self, Check};
+use probecard_probes::harness::counters::{EventFile, Survey};
 use probecard_probes::machine::Machine;
 
 use super::list::obstacle;
@@ -14,13 +16,20 @@ pub(super) struct Args {
     /// Print the checks and the machine as JSON.
     #[arg(long)]
     json: bool,
+    /// File that says how this CPU calls its events, for a design that this program does not know.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let machine = Machine::detect();
-    let checks = checkup::all(&machine);
+    let events = args.events.as_deref().map(EventFile::read).transpose()?;
+    let counters = Survey::take(&machine, events.as_ref());
+    let checks = checkup::all(&machine, &counters);
     let text = if args.json {
-        serde_json::to_string_pretty(&serde_json::json!({"machine": machine, "checks": checks}))?
+        serde_json::to_string_pretty(
+            &serde_json::json!({"machine": machine, "counters": counters, "checks": checks}),
+        )?
     } else {
         text(&machine, &checks)
     };

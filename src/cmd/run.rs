@@ -14,6 +14,7 @@ use probecard_probes::catalog;
 use probecard_probes::child::Assignment;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
+use probecard_probes::harness::counters::{Counting, EventFile, Survey};
 use probecard_probes::harness::placement;
 use probecard_probes::harness::rounds::{self, Outcome, Round};
 use probecard_probes::machine::Machine;
@@ -52,6 +53,9 @@ pub(super) struct Args {
     /// Host and TCP port that round trips over the network are measured to; any open port will do.
     #[arg(long, value_name = "HOST:PORT")]
     peer: Option<Peer>,
+    /// File that says how this CPU calls its events, for a design that this program does not know.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// Directory for card, page and pictures; by default probecard-<host>-<UTC time>.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -59,7 +63,7 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
     /// Go on with an interrupted run; its card is continued.
-    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "scratch", "peer", "out", "force"])]
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "scratch", "peer", "events", "out", "force"])]
     resume: Option<PathBuf>,
     /// Print one JSON object for programs at the end instead of the text.
     #[arg(long)]
@@ -130,6 +134,10 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
     );
+    let events = args.events.as_deref().map(EventFile::read).transpose()?;
+    // Where this is not permitted, the trials run wherever the thread is.
+    placement::pin(choice.cpu);
+    let counters = Survey::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
     let dir = args.out.clone().unwrap_or_else(|| {
@@ -157,6 +165,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             peer: args.peer.clone(),
         },
         machine,
+        counters,
         declarations: probes.iter().map(|p| p.declaration()).collect(),
     };
     let mut writer = create(&dir, &host, &header, args.force)?;
@@ -236,6 +245,12 @@ impl Run {
         std::path::absolute(dir).with_context(|| format!("cannot find {}", dir.display()))
     }
 
+    /// What is counted for a probe.
+    fn counting(&self, probe: &Probe) -> Counting {
+        let proves = |event| probe.proofs.iter().any(|proof| proof.event == event);
+        self.header.counters.counting.proving(proves)
+    }
+
     /// Runs every round that is left; `Interrupted` when asked to stop.
     fn measure(
         &self,
@@ -271,6 +286,7 @@ impl Run {
                 unmet: unmet(writer.card(), item.probe.name),
                 scratch: scratch.clone().into(),
                 peer: self.header.plan.peer.clone(),
+                counting: self.counting(item.probe),
             };
             let round = Round {
                 probe: item.probe.name,

@@ -353,7 +353,7 @@ fn malformed() -> String {
     "the card's declaration of this metric is malformed".into()
 }
 
-fn matches(select: &Select, point: &Point) -> bool {
+pub(super) fn matches(select: &Select, point: &Point) -> bool {
     point.quantity == select.quantity
         && select.params.iter().all(|(name, value)| match point.params.get(name.as_ref()) {
             Some(Param::Text(text)) => text == value,
@@ -362,7 +362,7 @@ fn matches(select: &Select, point: &Point) -> bool {
         })
 }
 
-fn described(select: &Select) -> String {
+pub(super) fn described(select: &Select) -> String {
     let params: Vec<String> = select.params.iter().map(|(n, v)| format!("{n} {v}")).collect();
     if params.is_empty() {
         select.quantity.to_string()

@@ -4,6 +4,7 @@
 mod derive;
 mod levels;
 pub mod pairs;
+pub mod proofs;
 pub mod scaling;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,10 +134,16 @@ fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
 pub fn evaluate(card: &Card) -> Metrics {
     let values = card.header.declarations.iter().flat_map(|declaration| {
         let rounds = Rounds::of(card, &declaration.probe);
-        declaration
-            .metrics
-            .iter()
-            .map(move |metric| value(card, &declaration.probe, metric, &rounds))
+        let verdicts = proofs::verdicts(card, declaration);
+        declaration.metrics.iter().map(move |metric| {
+            let value = value(card, &declaration.probe, metric, &rounds);
+            match proofs::refuted(&verdicts, &metric.id) {
+                Some(reason) if value.value.is_some() => {
+                    Value { state: State::Inconsistent, reason: Some(reason), ..value }
+                }
+                _ => value,
+            }
+        })
     });
     Metrics(values.collect())
 }

@@ -15,6 +15,7 @@ fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
         probe: text("p"),
         summary: text("a probe"),
         metrics: Cow::Owned(vec![declared]),
+        proofs: Cow::Borrowed(&[]),
     }];
     card.points = points;
     card

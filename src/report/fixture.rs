@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use probecard_probes::harness::counters::Survey;
 use probecard_probes::machine::Machine;
 use probecard_probes::probe::{Better, Level, Tier, Unit};
 use probecard_probes::record::{Disturbances, Fail, Param, Point, PointState, Skip};
@@ -207,6 +208,7 @@ pub(crate) fn blank(hostname: &str) -> Card {
                 peer: None,
             },
             machine: machine(hostname),
+            counters: Survey::default(),
             declarations: Vec::new(),
         },
         points: Vec::new(),
@@ -234,6 +236,7 @@ pub(crate) fn point(
         samples,
         ops: 1000,
         core_ghz: Vec::new(),
+        counts: BTreeMap::new(),
         disturbances: Disturbances::default(),
         state: PointState::Ok,
         note: None,

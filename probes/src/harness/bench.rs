@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
+use super::counters::Counts;
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
 use crate::machine::Machine;
@@ -210,6 +211,7 @@ impl Bench<'_> {
         for ((arm, ops), collector) in arms.into_iter().zip(ops).zip(collectors) {
             let state = collector.state(policy);
             self.emit(Point {
+                counts: collector.middle_counts(),
                 core_ghz: collector.core_ghz,
                 disturbances: collector.disturbances,
                 note: arm.note,
@@ -285,6 +287,7 @@ impl Bench<'_> {
             samples,
             ops: 1,
             core_ghz: Vec::new(),
+            counts: Counts::new(),
             disturbances: Default::default(),
             state,
             note: None,

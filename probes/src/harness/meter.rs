@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{self, Bracket, Timer};
+use super::counters::{Counts, Session};
 use crate::sys::thread::{self, Usage};
 
 /// What one batch took, and what went on around it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// Time of the batch.
     pub ns: f64,
@@ -20,6 +21,8 @@ pub struct Reading {
     pub migrated: bool,
     /// Ticks that the hypervisor took meanwhile, as far as the caller found out.
     pub stolen: u64,
+    /// What the counters said, if there are any.
+    pub counts: Counts,
 }
 
 /// Times batches of work. Everything that the protocol learns of time comes through here.
@@ -42,6 +45,7 @@ pub struct Hardware {
     cpu: usize,
     steal_is_reported: bool,
     last: Option<(Instant, Bracket)>,
+    counters: Session,
 }
 
 /// A bracket this old still speaks for the batch that follows it.
@@ -51,7 +55,13 @@ impl Hardware {
     /// A meter on the CPU that this thread is pinned to.
     pub fn new(timer: Timer, cpu: usize) -> Hardware {
         let steal_is_reported = thread::steal_ticks(cpu).is_some_and(|ticks| ticks > 0);
-        Hardware { timer, began: Instant::now(), cpu, steal_is_reported, last: None }
+        let counters = Session::default();
+        Hardware { timer, began: Instant::now(), cpu, steal_is_reported, last: None, counters }
+    }
+
+    /// Counts events during each batch.
+    pub fn counting(self, counters: Session) -> Hardware {
+        Hardware { counters, ..self }
     }
 
     /// Runs the core until its clock stands still: five readings in a row within 0.5 %, or the
@@ -80,9 +90,11 @@ impl Meter for Hardware {
         let before = self.before();
         let cpu = thread::current_cpu();
         let usage = thread::usage();
+        self.counters.begin();
         let start = self.timer.stamp();
         work(ops);
         let end = self.timer.stamp();
+        let counts = self.counters.end().unwrap_or_default();
         let now = thread::usage();
         let migrated = thread::current_cpu() != cpu;
         let after = clock::bracket(&self.timer);
@@ -98,6 +110,7 @@ impl Meter for Hardware {
             },
             migrated,
             stolen: 0,
+            counts,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod backing;
 pub mod bench;
 pub mod clock;
 pub mod code;
+pub mod counters;
 pub mod crew;
 pub mod gang;
 pub mod levels;

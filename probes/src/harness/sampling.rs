@@ -1,9 +1,10 @@
 //! Which batches count, and when there are enough.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Bracket, agree};
+use super::counters::{Counts, Event};
 use super::meter::Reading;
 use crate::quantile::{median, quantile};
 use crate::record::{Disturbances, PointState};
@@ -43,7 +44,7 @@ impl Policy {
 const TIGHT: f64 = 0.01;
 
 /// Share of samples hit by the scheduler above which a point is unreliable. Samples set aside
-/// because the sibling was busy or the clock moved do not count: waiting for quiet is the method,
+/// because the sibling was busy, the clock moved or an interrupt came do not count: waiting for quiet is the method,
 /// not a failure of it, and on a shared host most samples can go that way while those that are left
 /// agree to a thousandth.
 const MOST_REJECTED: f64 = 0.3;
@@ -79,6 +80,8 @@ pub struct Collector {
     pub samples: Vec<f64>,
     /// Core clock around each, if it matters.
     pub core_ghz: Vec<f64>,
+    /// What the counters said of each event, of the samples that it was counted in.
+    pub counts: BTreeMap<Event, Vec<u64>>,
     /// What spoiled the others.
     pub disturbances: Disturbances,
 }
@@ -100,6 +103,10 @@ impl Collector {
         d.migrated += u64::from(reading.migrated);
         d.steal += reading.stolen;
         let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
+        if policy.core_bound && reading.counts.get(&Event::Interrupts).is_some_and(|&n| n > 0) {
+            d.interrupts += 1;
+            clean = false;
+        }
         if policy.core_bound && clock_moved(reading.before, reading.after, history) {
             d.clock += 1;
             clean = false;
@@ -109,6 +116,9 @@ impl Collector {
         }
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
+            for (&event, &count) in &reading.counts {
+                self.counts.entry(event).or_default().push(count);
+            }
             if policy.core_bound {
                 self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
             }
@@ -132,10 +142,20 @@ impl Collector {
                 && relative_interval(&self.samples, rng) < TIGHT)
     }
 
+    /// How often each event happened in one sample: the middle one, as it was counted.
+    pub fn middle_counts(&self) -> Counts {
+        let middle = |counts: &Vec<u64>| {
+            let mut sorted = counts.clone();
+            sorted.sort_unstable();
+            sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+        };
+        self.counts.iter().filter_map(|(&event, counts)| Some((event, middle(counts)?))).collect()
+    }
+
     /// What the point is worth.
     pub fn state(&self, policy: &Policy) -> PointState {
         let d = &self.disturbances;
-        let spoiled = d.rejected.saturating_sub(d.sibling + d.clock);
+        let spoiled = d.rejected.saturating_sub(d.sibling + d.clock + d.interrupts);
         let most = MOST_REJECTED * f64::from(self.taken());
         if self.samples.len() < policy.want || spoiled as f64 > most {
             PointState::Noisy
@@ -177,7 +197,8 @@ pub(super) mod tests {
     pub(in crate::harness) fn reading(ns: f64, ghz: f64, delay: f64) -> Reading {
         let bracket = Bracket { ghz, delay };
         let usage = Usage::default();
-        Reading { ns, before: bracket, after: bracket, usage, migrated: false, stolen: 0 }
+        let (before, after, counts) = (bracket, bracket, Counts::new());
+        Reading { ns, before, after, usage, migrated: false, stolen: 0, counts }
     }
 
     const STRICT: Policy = Policy::structural(Duration::ZERO);
@@ -197,17 +218,18 @@ pub(super) mod tests {
 
     #[test]
     fn each_disturbance_is_counted_and_rejected() {
-        let clean = reading(50.0, 3.7, 0.0);
+        let clean = || reading(50.0, 3.7, 0.0);
         let slower = Bracket { ghz: 3.6, delay: 0.0 };
         let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
         type Count = fn(&Disturbances) -> u64;
-        let cases: [(Reading, Count); 7] = [
-            (Reading { usage: usage(1, 0, 0), ..clean }, |d| d.nvcsw),
-            (Reading { usage: usage(0, 1, 0), ..clean }, |d| d.nivcsw),
-            (Reading { usage: usage(0, 0, 1), ..clean }, |d| d.minflt),
-            (Reading { migrated: true, ..clean }, |d| d.migrated),
-            (Reading { stolen: 1, ..clean }, |d| d.steal),
-            (Reading { after: slower, ..clean }, |d| d.clock),
+        let cases: [(Reading, Count); 8] = [
+            (Reading { usage: usage(1, 0, 0), ..clean() }, |d| d.nvcsw),
+            (Reading { usage: usage(0, 1, 0), ..clean() }, |d| d.nivcsw),
+            (Reading { usage: usage(0, 0, 1), ..clean() }, |d| d.minflt),
+            (Reading { migrated: true, ..clean() }, |d| d.migrated),
+            (Reading { stolen: 1, ..clean() }, |d| d.steal),
+            (Reading { after: slower, ..clean() }, |d| d.clock),
+            (Reading { counts: [(Event::Interrupts, 1)].into(), ..clean() }, |d| d.interrupts),
             (reading(50.0, 3.7, 0.04), |d| d.sibling),
         ];
         for (spoiled, count) in cases {
@@ -217,6 +239,20 @@ pub(super) mod tests {
             assert_eq!(collector.disturbances.rejected, 1);
             assert!(collector.samples.is_empty());
         }
+    }
+
+    #[test]
+    fn the_middle_count_of_the_accepted_samples_stands_for_the_point() {
+        let mut collector = Collector::default();
+        for misses in [7, 5, 900, 6] {
+            let counts = [(Event::L1dMisses, misses)].into();
+            offer(&mut collector, &Reading { counts, ..reading(50.0, 3.7, 0.0) });
+        }
+        let counts = [(Event::L1dMisses, 1)].into();
+        offer(&mut collector, &Reading { counts, migrated: true, ..reading(50.0, 3.7, 0.0) });
+        // Events that another group counts have samples of their own.
+        offer(&mut collector, &reading(50.0, 3.7, 0.0));
+        assert_eq!(collector.middle_counts(), [(Event::L1dMisses, 6)].into());
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub fn mul(ops: u64) -> u64 {
     arch::chain::mul(ops.div_ceil(BLOCK).max(1))
 }
 
+/// Instructions of that many operations of either chain: a counter and a jump close each block.
+pub fn instructions(ops: u64) -> u64 {
+    ops.div_ceil(BLOCK).max(1) * (BLOCK + 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -143,6 +143,7 @@ pub const PROBE: Probe = Probe {
             REFILL_L2,
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -44,6 +44,7 @@ pub const PROBE: Probe = Probe {
         split_penalty("cache.split_load_penalty_cycles", Unit::Cycles),
         split_penalty("cache.split_load_penalty_ns", Unit::Ns),
     ],
+    proofs: &[],
     run,
 };
 

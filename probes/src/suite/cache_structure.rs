@@ -103,6 +103,7 @@ pub const PROBE: Probe = Probe {
             Derive::Quotient(Cow::Borrowed(OUTER)),
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -150,6 +150,7 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("chain", LOAD_QUIET), Estimator::LowerQuartile),
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -29,6 +29,7 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 0.2,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

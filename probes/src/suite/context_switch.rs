@@ -44,6 +44,7 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 1.8,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

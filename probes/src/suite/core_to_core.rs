@@ -80,6 +80,7 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("fairness", &[]), Estimator::Median),
         ),
     ],
+    proofs: &[],
     run,
 };
 
@@ -227,6 +228,7 @@ fn taken_over(
     let labels = params([("line", name.into())]);
     let point = Point {
         ops: LINES as u64,
+        counts: collector.middle_counts(),
         core_ghz: collector.core_ghz,
         disturbances: collector.disturbances,
         ..bench.point("fetch_add", labels, Unit::Ns, collector.samples, state)

@@ -62,6 +62,7 @@ pub const PROBE: Probe = Probe {
             Derive::Crossing(select(QUANTITY, VECTOR), ENTRIES, 0.5),
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -73,6 +73,7 @@ pub const PROBE: Probe = Probe {
             Derive::Product(Cow::Borrowed(PADDING)),
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -15,7 +15,7 @@ const fn fault(
     summary: &'static str,
     run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 ) -> Probe {
-    Probe { name, summary, needs: &[], uses: &[], seconds: 0.1, metrics: &[], run }
+    Probe { name, summary, needs: &[], uses: &[], seconds: 0.1, metrics: &[], proofs: &[], run }
 }
 
 /// Never comes back.

@@ -39,6 +39,7 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 1.2,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

@@ -74,6 +74,7 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("load", FLAT_OUT), Estimator::UpperQuartile),
         ),
     ],
+    proofs: &[],
     run,
 };
 
@@ -436,6 +437,7 @@ mod tests {
             usage: Usage::default(),
             migrated: false,
             stolen: 0,
+            counts: Default::default(),
         }
     }
 

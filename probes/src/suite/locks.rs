@@ -107,6 +107,7 @@ pub const PROBE: Probe = Probe {
             "from unlock to a spinning waiter that has it, on another CPU",
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -47,6 +47,7 @@ pub const PROBE: Probe = Probe {
     uses: levels::USES,
     seconds: 4.0,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

@@ -84,6 +84,7 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("read_1m", &[]), Estimator::LowerQuartile),
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -80,6 +80,7 @@ pub const PROBE: Probe = Probe {
             DRAM_STREAM,
         ),
     ],
+    proofs: &[],
     run,
 };
 

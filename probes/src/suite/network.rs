@@ -85,6 +85,7 @@ pub const PROBE: Probe = Probe {
             Estimator::Highest,
         ),
     ],
+    proofs: &[],
     run,
 };
 

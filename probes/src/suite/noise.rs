@@ -62,6 +62,7 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("steal", &[]), Estimator::Mean),
         ),
     ],
+    proofs: &[],
     run,
 };
 

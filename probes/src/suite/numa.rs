@@ -63,6 +63,7 @@ pub const PROBE: Probe = Probe {
             REMOTE_TIME,
         ),
     ],
+    proofs: &[],
     run,
 };
 

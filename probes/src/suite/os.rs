@@ -127,6 +127,7 @@ pub const PROBE: Probe = Probe {
             "how much later a sleep of 100 µs ends that allows no slack",
         ),
     ],
+    proofs: &[],
     run,
 };
 

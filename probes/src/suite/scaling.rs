@@ -38,6 +38,7 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 0.9,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

@@ -42,6 +42,7 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 2.4,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

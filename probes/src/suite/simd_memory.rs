@@ -39,6 +39,7 @@ pub const PROBE: Probe = Probe {
     uses: levels::USES,
     seconds: 2.0,
     metrics: METRICS,
+    proofs: &[],
     run,
 };
 

@@ -59,6 +59,7 @@ pub const PROBE: Probe = Probe {
             &[],
         ),
     ],
+    proofs: &[],
     run,
 };
 

@@ -44,6 +44,7 @@ pub const PROBE: Probe = Probe {
         alias("store_forward.alias_4k_cycles", Unit::Cycles),
         alias("store_forward.alias_4k_ns", Unit::Ns),
     ],
+    proofs: &[],
     run,
 };
 

@@ -63,6 +63,7 @@ pub const PROBE: Probe = Probe {
             Derive::Times(SMALL_PAGE as f64, Cow::Borrowed(HUGE_REACH)),
         ),
     ],
+    proofs: &[],
     run,
 };
 

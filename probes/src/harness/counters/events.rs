@@ -1,0 +1,289 @@
+//! What counters are asked, by purpose, and how the CPU at hand calls it.
+//!
+//! Events that every kernel knows by a name of its own are asked by that name. What they stand for
+//! differs between vendors beyond the first few (a "dTLB read miss" is a page walk on some), so the files in `probes/events/` say it for each
+//! design, with their source; a user can add one for a CPU that they do not know.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+
+/// A purpose: what is to be known, whatever a vendor calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Cycles of the core's own clock, not of a reference.
+    CoreCycles,
+    /// Instructions retired.
+    Instructions,
+    /// Branches retired.
+    Branches,
+    /// Branches retired that were mispredicted.
+    Mispredicts,
+    /// Loads that missed the first-level data cache.
+    L1dMisses,
+    /// Demand accesses that missed the second-level cache.
+    L2Misses,
+    /// Demand accesses that missed the last-level cache and went to memory.
+    LlcMisses,
+    /// Loads that missed the first-level data TLB.
+    DtlbMisses,
+    /// Page walks for data: misses of the last-level TLB.
+    DtlbWalks,
+    /// Loads that had to wait because a store could not be forwarded to them.
+    StoreForwardBlocks,
+    /// Fills from another core's cache, where the line may have been modified.
+    RemoteFills,
+    /// Interrupts taken.
+    Interrupts,
+    /// Dispatch slots whose operation retired (top-down level 1).
+    RetiredSlots,
+    /// Dispatch slots that the front end left empty.
+    FrontendSlots,
+    /// Dispatch slots that the back end had no room for.
+    BackendSlots,
+    /// Context switches of this thread.
+    ContextSwitches,
+    /// Moves of this thread to another CPU.
+    Migrations,
+    /// Page faults.
+    Faults,
+}
+
+impl Event {
+    /// All of them, the most wanted first.
+    pub const ALL: [Event; 18] = [
+        Event::CoreCycles,
+        Event::Instructions,
+        Event::Branches,
+        Event::Mispredicts,
+        Event::L1dMisses,
+        Event::L2Misses,
+        Event::LlcMisses,
+        Event::DtlbMisses,
+        Event::DtlbWalks,
+        Event::StoreForwardBlocks,
+        Event::RemoteFills,
+        Event::Interrupts,
+        Event::RetiredSlots,
+        Event::FrontendSlots,
+        Event::BackendSlots,
+        Event::ContextSwitches,
+        Event::Migrations,
+        Event::Faults,
+    ];
+
+    /// In words, for one of them.
+    pub fn title(self) -> &'static str {
+        match self {
+            Event::CoreCycles => "core cycles",
+            Event::Instructions => "instructions",
+            Event::Branches => "branches",
+            Event::Mispredicts => "mispredicts",
+            Event::L1dMisses => "L1D misses",
+            Event::L2Misses => "L2 misses",
+            Event::LlcMisses => "LLC misses",
+            Event::DtlbMisses => "L1 DTLB misses",
+            Event::DtlbWalks => "page walks",
+            Event::StoreForwardBlocks => "store-forward blocks",
+            Event::RemoteFills => "fills from another core",
+            Event::Interrupts => "interrupts",
+            Event::RetiredSlots => "slots retired",
+            Event::FrontendSlots => "slots lost in the front end",
+            Event::BackendSlots => "slots lost in the back end",
+            Event::ContextSwitches => "context switches",
+            Event::Migrations => "migrations",
+            Event::Faults => "page faults",
+        }
+    }
+
+    /// Counted by the kernel, not by the core.
+    pub fn is_software(self) -> bool {
+        matches!(self, Event::ContextSwitches | Event::Migrations | Event::Faults)
+    }
+
+    /// By the kernel's own name, where it means the same on every CPU.
+    fn generic(self) -> Option<Encoding> {
+        const HARDWARE: u32 = 0;
+        const SOFTWARE: u32 = 1;
+        const CACHE: u32 = 3;
+        const L1D_READ_MISS: u64 = 1 << 16;
+        let (kind, config) = match self {
+            Event::CoreCycles => (HARDWARE, 0),
+            Event::Instructions => (HARDWARE, 1),
+            Event::Branches => (HARDWARE, 4),
+            Event::Mispredicts => (HARDWARE, 5),
+            Event::L1dMisses => (CACHE, L1D_READ_MISS),
+            Event::ContextSwitches => (SOFTWARE, 3),
+            Event::Migrations => (SOFTWARE, 4),
+            Event::Faults => (SOFTWARE, 2),
+            _ => return None,
+        };
+        Some(Encoding { kind, config })
+    }
+}
+
+/// How the kernel is asked for an event: `type` and `config` of its `perf_event_attr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encoding {
+    /// Which of the kernel's devices.
+    pub kind: u32,
+    /// Which of its events.
+    pub config: u64,
+}
+
+impl Encoding {
+    const RAW: u32 = 4;
+
+    /// By the core's own number, as in `perf stat -e r01b7`.
+    const fn raw(config: u64) -> Encoding {
+        Encoding { kind: Encoding::RAW, config }
+    }
+}
+
+/// A purpose, and what the CPU at hand has for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The purpose.
+    pub event: Event,
+    /// The vendor's name of it, or the kernel's.
+    pub name: String,
+    /// How the kernel is asked.
+    pub encoding: Encoding,
+}
+
+/// A file that says how one or several designs call their events.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventFile {
+    /// The designs by the keys that `probecard doctor --json` prints (`microarchitecture.key`); a
+    /// file given on the command line holds for the machine at hand whatever it says here.
+    #[serde(default)]
+    pub designs: Vec<String>,
+    /// Where the numbers are from.
+    pub source: String,
+    /// Slots that a core can fill in a cycle, for the top-down shares.
+    pub slots_per_cycle: Option<u32>,
+    /// By purpose.
+    pub events: BTreeMap<Event, RawEvent>,
+}
+
+/// One event of a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawEvent {
+    /// Number as the kernel takes it: on x86 the unit mask above eight bits of event, on Arm the
+    /// event alone.
+    pub raw: u64,
+    /// The vendor's name.
+    pub name: String,
+}
+
+macro_rules! files {
+    ($($name:literal)+) => {
+        &[$(($name, include_str!(concat!("../../../events/", $name, ".toml")))),+]
+    };
+}
+
+/// The files that are built in.
+const BUILT_IN: &[(&str, &str)] = files! {
+    "ice-lake-sp"
+    "neoverse-n1"
+    "neoverse-n2"
+    "neoverse-v1"
+    "neoverse-v2"
+    "sapphire-rapids"
+    "skylake-sp"
+    "zen2"
+    "zen3"
+    "zen4"
+    "zen5"
+};
+
+impl EventFile {
+    /// A file of the user's.
+    pub fn read(path: &Path) -> anyhow::Result<EventFile> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the events in {}", path.display()))?;
+        toml::from_str(&text).with_context(|| {
+            format!("{} is no file of events; probes/events/ has examples", path.display())
+        })
+    }
+
+    /// The built-in file for a machine's design.
+    pub fn of(machine: &Machine) -> Option<EventFile> {
+        let key = &machine.cpu.microarchitecture.known()?.key;
+        built_in().map(|(_, file)| file).find(|file| file.designs.contains(key))
+    }
+}
+
+fn built_in() -> impl Iterator<Item = (&'static str, EventFile)> {
+    BUILT_IN.iter().filter_map(|(name, text)| Some((*name, toml::from_str(text).ok()?)))
+}
+
+/// What to ask for, in the order of [`Event::ALL`]: as the file says, else by the kernel's name.
+pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
+    let ask = |event: Event| {
+        let special = file.and_then(|file| file.events.get(&event));
+        match special {
+            Some(RawEvent { raw, name }) => {
+                Some(Wanted { event, name: name.clone(), encoding: Encoding::raw(*raw) })
+            }
+            None => {
+                let name = format!("the kernel's {}", event.title());
+                event.generic().map(|encoding| Wanted { event, name, encoding })
+            }
+        }
+    };
+    Event::ALL.into_iter().filter_map(ask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_built_in_file_is_sound_and_no_design_has_two() {
+        let mut seen = BTreeSet::new();
+        for (name, text) in BUILT_IN {
+            let file: EventFile = toml::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(file.source.contains("://"), "{name} names its source");
+            assert!(!file.designs.is_empty() && !file.events.is_empty(), "{name}");
+            for design in &file.designs {
+                assert!(seen.insert(design.clone()), "{design} twice");
+            }
+            let codes: BTreeSet<u64> = file.events.values().map(|e| e.raw).collect();
+            assert_eq!(codes.len(), file.events.len(), "{name}: one number for two purposes");
+            assert!(file.events.keys().all(|event| !event.is_software()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_overrules_the_kernels_names_and_adds_what_they_lack() {
+        let text = "source = \"https://example.com\"\nslots_per_cycle = 6\n[events]\n\
+                    llc_misses = { raw = 0x4843, name = \"fills from memory\" }\n\
+                    l1d_misses = { raw = 0x1ff43, name = \"fills\" }\n";
+        let file: EventFile = toml::from_str(text).unwrap();
+        let wanted = wanted(Some(&file));
+        let of = |event| wanted.iter().find(|w| w.event == event);
+        assert_eq!(of(Event::LlcMisses).unwrap().encoding, Encoding { kind: 4, config: 0x4843 });
+        assert_eq!(of(Event::L1dMisses).unwrap().name, "fills");
+        assert_eq!(of(Event::Instructions).unwrap().encoding, Encoding { kind: 0, config: 1 });
+        assert!(of(Event::RemoteFills).is_none());
+        assert!(toml::from_str::<EventFile>("source = \"x\"\n[events]\nmisses = 3\n").is_err());
+    }
+
+    #[test]
+    fn purposes_are_written_as_they_are_read() {
+        for event in Event::ALL {
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Hardware counters around timed work.
+//!
+//! Events are counted in pinned groups, which the kernel counts whole or not at all, of this thread
+//! in user space only. A sample is counted by one group, the next sample by the next group. Counts
+//! whose group did not run all the time it was enabled are thrown away, never scaled. Counters are
+//! read before the first and after the last stamp of a sample: from user space (`rdpmc`) where the
+//! kernel allows that and a trial has shown that it is right, else by read(2).
+
+mod events;
+mod survey;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use std::{fmt, io};
+
+use perf_event::events::Raw;
+use perf_event::{Builder, Counter, ReadFormat, Sampler, UserReadData};
+use serde::{Deserialize, Serialize};
+
+pub use events::{Encoding, Event, EventFile, RawEvent, Wanted, wanted};
+pub use survey::{Missing, Survey, Trial};
+
+/// How often each event happened during one sample.
+pub type Counts = BTreeMap<Event, u64>;
+
+/// Events that are counted for every probe, beside those that prove it.
+const USUAL: [Event; 8] = [
+    Event::CoreCycles,
+    Event::Instructions,
+    Event::Mispredicts,
+    Event::L1dMisses,
+    Event::LlcMisses,
+    Event::RetiredSlots,
+    Event::FrontendSlots,
+    Event::BackendSlots,
+];
+
+/// What a round is to count, as its parent found out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counting {
+    /// What can be counted.
+    pub events: Vec<Wanted>,
+    /// Whether counters can be read without a system call.
+    pub direct: bool,
+}
+
+impl Counting {
+    /// The part of it that is of use to a probe which these events prove.
+    pub fn proving(&self, proofs: impl Fn(Event) -> bool) -> Counting {
+        let of_use = |w: &&Wanted| {
+            USUAL.contains(&w.event) || w.event == Event::Interrupts || proofs(w.event)
+        };
+        Counting {
+            events: self.events.iter().filter(of_use).cloned().collect(),
+            direct: self.direct,
+        }
+    }
+}
+
+/// Groups of counters that take turns.
+#[derive(Debug, Default)]
+pub struct Session {
+    groups: Vec<Group>,
+    turn: usize,
+    before: Option<Snapshot>,
+}
+
+impl Session {
+    /// Opens as many groups as the events need; those that nothing can be done for are left out.
+    pub fn open(counting: &Counting) -> Session {
+        let software = |w: &&Wanted| w.event.is_software();
+        let mut groups = Vec::new();
+        let of_core: Vec<&Wanted> = counting.events.iter().filter(|w| !software(w)).collect();
+        // A sample with an interrupt is a disturbed one, whatever else is counted.
+        let (always, mut rest): (Vec<&Wanted>, Vec<&Wanted>) =
+            of_core.into_iter().partition(|w| w.event == Event::Interrupts);
+        while !rest.is_empty() {
+            let together = [&always[..], &rest[..]].concat();
+            match Group::largest(&together, counting.direct) {
+                Some(group) if group.members.len() > always.len() => {
+                    rest.drain(..group.members.len() - always.len());
+                    groups.push(group);
+                }
+                // The first of them cannot be counted now: another program may hold its counter.
+                _ => drop(rest.remove(0)),
+            }
+        }
+        let of_kernel: Vec<&Wanted> = counting.events.iter().filter(software).collect();
+        groups.extend(Group::largest(&of_kernel, false));
+        Session { groups, turn: 0, before: None }
+    }
+
+    /// Whether all counters are read from user space.
+    fn is_direct(&self) -> bool {
+        !self.groups.is_empty() && self.groups.iter().all(|g| g.direct_snapshot().is_some())
+    }
+
+    /// Starts the group whose turn it is.
+    pub fn begin(&mut self) {
+        let Some(group) = self.groups.get_mut(self.turn) else { return };
+        self.before = group.leader().enable_group().and_then(|()| group.snapshot()).ok();
+    }
+
+    /// What it counted since; `None` if that is not worth anything.
+    pub fn end(&mut self) -> Option<Counts> {
+        let groups = self.groups.len();
+        let group = self.groups.get_mut(self.turn)?;
+        let after = group.snapshot();
+        self.turn = (self.turn + 1) % groups;
+        group.leader().disable_group().ok()?;
+        let counted = difference(&self.before.take()?, &after.ok()?)?;
+        Some(group.members.iter().map(|m| m.event).zip(counted).collect())
+    }
+}
+
+/// Values of a group's counters at one moment, in the order of its members.
+#[derive(Clone, Debug, PartialEq)]
+struct Snapshot {
+    /// Time for which the group was to count.
+    enabled: u64,
+    /// Time for which it did.
+    running: u64,
+    values: Vec<u64>,
+}
+
+/// What was counted between two moments; `None` unless the group ran all the time.
+fn difference(before: &Snapshot, after: &Snapshot) -> Option<Vec<u64>> {
+    let enabled = after.enabled.checked_sub(before.enabled)?;
+    let running = after.running.checked_sub(before.running)?;
+    if enabled == 0 || running != enabled {
+        return None;
+    }
+    before.values.iter().zip(&after.values).map(|(b, a)| a.checked_sub(*b)).collect()
+}
+
+/// Counters that the kernel counts together. The first is their leader.
+#[derive(Debug)]
+struct Group {
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    event: Event,
+    counter: Handle,
+}
+
+enum Handle {
+    Read(Counter),
+    Direct(Sampler),
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Handle::Read(_) => "Read",
+            Handle::Direct(_) => "Direct",
+        })
+    }
+}
+
+impl Handle {
+    fn counter(&mut self) -> &mut Counter {
+        match self {
+            Handle::Read(counter) => counter,
+            Handle::Direct(sampler) => sampler,
+        }
+    }
+}
+
+impl Group {
+    /// The longest beginning of the list that the PMU counts at once.
+    fn largest(wanted: &[&Wanted], direct: bool) -> Option<Group> {
+        (1..=wanted.len()).rev().find_map(|n| Group::open(&wanted[..n], direct).ok())
+    }
+
+    /// All of them, or an error; a short trial shows whether the kernel finds room for them.
+    fn open(wanted: &[&Wanted], direct: bool) -> io::Result<Group> {
+        let mut members: Vec<Member> = Vec::with_capacity(wanted.len());
+        for w in wanted {
+            let mut request = Builder::new(Raw::new(w.encoding.config));
+            request.attrs_mut().type_ = w.encoding.kind;
+            request
+                .read_format(
+                    ReadFormat::GROUP
+                        | ReadFormat::TOTAL_TIME_ENABLED
+                        | ReadFormat::TOTAL_TIME_RUNNING,
+                )
+                // The kernel's own events happen in the kernel.
+                .exclude_kernel(!matches!(w.event, Event::ContextSwitches | Event::Migrations))
+                .exclude_hv(true);
+            let counter = match members.first_mut() {
+                None => request.pinned(true).build()?,
+                Some(leader) => request.build_with_group(leader.counter.counter())?,
+            };
+            // The page that tells where the counter is; there are no samples.
+            let counter =
+                if direct { Handle::Direct(counter.sampled(0)?) } else { Handle::Read(counter) };
+            members.push(Member { event: w.event, counter });
+        }
+        let mut group = Group { members };
+        group.leader().enable_group()?;
+        let before = group.snapshot()?;
+        std::hint::black_box(crate::kernel::chain::add(10_000));
+        let after = group.snapshot()?;
+        group.leader().disable_group()?;
+        match difference(&before, &after) {
+            Some(_) => Ok(group),
+            None => Err(io::Error::other("the group is not counted all the time")),
+        }
+    }
+
+    fn leader(&mut self) -> &mut Counter {
+        self.members[0].counter.counter()
+    }
+
+    fn snapshot(&mut self) -> io::Result<Snapshot> {
+        if let Some(now) = self.direct_snapshot() {
+            return Ok(now);
+        }
+        let data = self.leader().read_group()?;
+        let value = |member: &mut Member| {
+            let entry = data.get(member.counter.counter());
+            entry.map(|entry| entry.value()).ok_or(io::ErrorKind::UnexpectedEof.into())
+        };
+        Ok(Snapshot {
+            enabled: data.time_enabled().map_or(0, nanos),
+            running: data.time_running().map_or(0, nanos),
+            values: self.members.iter_mut().map(value).collect::<io::Result<_>>()?,
+        })
+    }
+
+    /// Without a system call, if every counter of the group can be read like that now.
+    fn direct_snapshot(&self) -> Option<Snapshot> {
+        let read = |member: &Member| match &member.counter {
+            Handle::Direct(sampler) => Some(sampler.read_user()),
+            Handle::Read(_) => None,
+        };
+        let all: Vec<UserReadData> = self.members.iter().map(read).collect::<Option<_>>()?;
+        Some(Snapshot {
+            enabled: nanos(all[0].time_enabled()),
+            running: nanos(all[0].time_running()),
+            values: all.iter().map(UserReadData::count).collect::<Option<_>>()?,
+        })
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+
+    fn at(enabled: u64, running: u64, values: &[u64]) -> Snapshot {
+        Snapshot { enabled, running, values: values.to_vec() }
+    }
+
+    #[test]
+    fn only_what_ran_all_the_time_counts() {
+        let before = at(1000, 900, &[7, 70]);
+        assert_eq!(difference(&before, &at(1500, 1400, &[17, 90])), Some(vec![10, 20]));
+        // Taken off the PMU in between, or never on it.
+        assert_eq!(difference(&before, &at(1500, 1399, &[17, 90])), None);
+        assert_eq!(difference(&before, &at(1500, 900, &[7, 70])), None);
+        assert_eq!(difference(&before, &at(1000, 900, &[7, 70])), None);
+        // Set back by somebody else.
+        assert_eq!(difference(&before, &at(1500, 1400, &[6, 90])), None);
+    }
+
+    /// The kernel's own events are there without a PMU, and show that groups are read rightly.
+    #[test]
+    fn page_faults_are_counted_one_by_one_and_by_name() {
+        let of = |event| wanted(None).into_iter().find(|w| w.event == event);
+        let events = [Event::ContextSwitches, Event::Faults, Event::Migrations];
+        let counting =
+            Counting { events: events.into_iter().filter_map(of).collect(), direct: false };
+        let mut session = Session::open(&counting);
+        if session.groups.is_empty() {
+            return eprintln!("perf_event_open is not permitted here: nothing counted");
+        }
+        for pages in [1_u64, 10, 100] {
+            let bytes = usize::try_from(pages).unwrap() * SMALL_PAGE;
+            let buffer = Buffer::untouched(bytes, Pages::Small).unwrap();
+            session.begin();
+            (0..bytes).step_by(SMALL_PAGE).for_each(|at| crate::kernel::line::touch(&buffer, at));
+            let counts = session.end().unwrap();
+            let faults = counts[&Event::Faults];
+            assert!((pages..pages + 3).contains(&faults), "{faults} faults of {pages} pages");
+            assert!(counts.get(&Event::ContextSwitches).is_none_or(|&n| n < faults.max(3)));
+        }
+    }
+}
