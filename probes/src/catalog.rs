@@ -78,6 +78,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_probe_proves_is_its_own_and_can_fail() {
+        for probe in ALL {
+            for proof in probe.proofs {
+                for id in &*proof.metrics {
+                    assert!(probe.metrics.iter().any(|m| m.id == *id), "{}: {id}", probe.name);
+                }
+                assert!(!proof.metrics.is_empty(), "{}", probe.name);
+                let (least, most) = (proof.least.unwrap_or(0.0), proof.most.unwrap_or(f64::MAX));
+                assert!(least < most && (least > 0.0 || most < f64::MAX), "{}", probe.name);
+            }
+        }
+    }
+
+    #[test]
     fn every_id_ends_in_its_unit() {
         use crate::probe::Unit;
         for metric in ALL.iter().flat_map(|p| p.metrics) {

@@ -406,6 +406,8 @@ pub enum Derive {
     /// The first curve where the second one reaches this share of its highest value; both are over
     /// the same parameter.
     AtShare(Select, Select, Text, f64),
+    /// How often that event happened in one operation of the selected points, where it was counted.
+    Count(Select, Event),
     /// A share of what is published for the metric of that id on this microarchitecture.
     OfPublished(Cow<'static, [Derive]>, Text),
 }

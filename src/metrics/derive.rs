@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use probecard_probes::harness::counters::{Event, Missing};
 use probecard_probes::machine::human_bytes;
 use probecard_probes::probe::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
 use probecard_probes::record::{Param, Params, Point, PointState};
@@ -18,6 +19,8 @@ pub(super) struct Rounds<'a> {
     by_number: BTreeMap<u32, Vec<&'a Point>>,
     last_cache: Option<u64>,
     arch: Option<&'a str>,
+    /// Events that could not be counted.
+    missing: &'a [Missing],
 }
 
 /// What one round says.
@@ -48,7 +51,8 @@ impl<'a> Rounds<'a> {
         }
         let machine = &card.header.machine;
         let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
-        Rounds { by_number: rounds, last_cache: machine.last_cache_bytes(), arch }
+        let missing = &card.header.counters.missing;
+        Rounds { by_number: rounds, last_cache: machine.last_cache_bytes(), arch, missing }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
@@ -147,6 +151,7 @@ impl<'a> Context<'a> {
                 let [of] = &of[..] else { return Err(malformed()) };
                 stats::power_of_two(self.derive(of)?)
             }
+            Derive::Count(select, event) => self.count(select, *event),
             Derive::OfPublished(part, id) => {
                 let [part] = &part[..] else { return Err(malformed()) };
                 let limit = self.all.arch.and_then(|key| reference::published(key, id));
@@ -191,6 +196,16 @@ impl<'a> Context<'a> {
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
         let samples = self.samples(select)?;
         estimate(&samples, estimator).ok_or_else(infinite)
+    }
+
+    fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
+        let chosen = self.points.iter().filter(|p| matches(select, p));
+        let counted: Vec<f64> = chosen.filter_map(|p| p.count(event)).collect();
+        median(&counted).ok_or_else(|| {
+            let missing = self.all.missing.iter().find(|m| m.event == event);
+            let reason = missing.map_or("not in this run", |m| m.reason.as_str());
+            format!("{} are not counted: {reason}", event.title())
+        })
     }
 
     /// The selected points that are clean, or the noisy ones if none is.

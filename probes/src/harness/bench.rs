@@ -324,6 +324,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::counters::Event;
     use super::super::sampling::tests::reading;
     use super::*;
     use crate::quantile::quantile;
@@ -347,6 +348,9 @@ pub(crate) mod tests {
         }
         fn elapsed(&self) -> Duration {
             self.now
+        }
+        fn counts(&self, _: Event) -> bool {
+            false
         }
         fn pause(&mut self, time: Duration) {
             self.pauses += 1;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{self, Bracket, Timer};
-use super::counters::{Counts, Session};
+use super::counters::{Counts, Event, Session};
 use crate::sys::thread::{self, Usage};
 
 /// What one batch took, and what went on around it.
@@ -35,6 +35,8 @@ pub trait Meter {
     fn pause(&mut self, time: Duration);
     /// Ticks that the hypervisor took from this CPU since boot; always 0 where it does not tell.
     fn steal_ticks(&self) -> u64;
+    /// Whether some readings say how often that happened.
+    fn counts(&self, event: Event) -> bool;
 }
 
 /// The real thing.
@@ -94,7 +96,7 @@ impl Meter for Hardware {
         let start = self.timer.stamp();
         work(ops);
         let end = self.timer.stamp();
-        let counts = self.counters.end().unwrap_or_default();
+        let counts = self.counters.end();
         let now = thread::usage();
         let migrated = thread::current_cpu() != cpu;
         let after = clock::bracket(&self.timer);
@@ -124,6 +126,10 @@ impl Meter for Hardware {
         while Instant::now() < until {
             std::hint::black_box(crate::kernel::chain::add(crate::kernel::chain::BLOCK));
         }
+    }
+
+    fn counts(&self, event: Event) -> bool {
+        self.counters.counts(event)
     }
 
     fn steal_ticks(&self) -> u64 {

@@ -100,7 +100,9 @@ impl Collector {
         d.nvcsw += reading.usage.nvcsw;
         d.nivcsw += reading.usage.nivcsw;
         d.minflt += reading.usage.faults;
-        d.migrated += u64::from(reading.migrated);
+        // A move there and back is seen only by the kernel.
+        let moved = reading.counts.get(&Event::Migrations).is_some_and(|&n| n > 0);
+        d.migrated += u64::from(reading.migrated || moved);
         d.steal += reading.stolen;
         let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
         if policy.core_bound && reading.counts.get(&Event::Interrupts).is_some_and(|&n| n > 0) {
@@ -116,7 +118,8 @@ impl Collector {
         }
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
-            for (&event, &count) in &reading.counts {
+            let of_card = reading.counts.iter().filter(|(e, _)| **e != Event::Migrations);
+            for (&event, &count) in of_card {
                 self.counts.entry(event).or_default().push(count);
             }
             if policy.core_bound {
@@ -222,11 +225,12 @@ pub(super) mod tests {
         let slower = Bracket { ghz: 3.6, delay: 0.0 };
         let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
         type Count = fn(&Disturbances) -> u64;
-        let cases: [(Reading, Count); 8] = [
+        let cases: [(Reading, Count); 9] = [
             (Reading { usage: usage(1, 0, 0), ..clean() }, |d| d.nvcsw),
             (Reading { usage: usage(0, 1, 0), ..clean() }, |d| d.nivcsw),
             (Reading { usage: usage(0, 0, 1), ..clean() }, |d| d.minflt),
             (Reading { migrated: true, ..clean() }, |d| d.migrated),
+            (Reading { counts: [(Event::Migrations, 2)].into(), ..clean() }, |d| d.migrated),
             (Reading { stolen: 1, ..clean() }, |d| d.steal),
             (Reading { after: slower, ..clean() }, |d| d.clock),
             (Reading { counts: [(Event::Interrupts, 1)].into(), ..clean() }, |d| d.interrupts),

@@ -19,10 +19,12 @@ use std::io;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::code;
+use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::branch;
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Mode, Probe, Select, Text, Tier, Unit, metric, select, text,
+    Better, Derive, Estimator, Metric, Mode, Probe, Proof, Select, Text, Tier, Unit, metric,
+    select, text,
 };
 
 mod history;
@@ -143,7 +145,18 @@ pub const PROBE: Probe = Probe {
             REFILL_L2,
         ),
     ],
-    proofs: &[],
+    // Half of the random branches fail, and none of those that alternate.
+    proofs: &[
+        Proof::between(EFFECTIVE_IDS, PARALLEL_RANDOM, Event::Mispredicts, 0.48, 0.52),
+        Proof::at_most(EFFECTIVE_IDS, PARALLEL_ORDER, None, Event::Mispredicts, 0.01),
+        Proof::between(FIT_IDS, DELAYED_RANDOM, Event::Mispredicts, 0.48, 0.52),
+        Proof::at_most(FIT_IDS, DELAYED_ORDER, None, Event::Mispredicts, 0.01),
+        Proof::between(SERIAL_IDS, SERIAL_RANDOM, Event::Mispredicts, 0.48, 0.52),
+        Proof::at_most(SERIAL_IDS, SERIAL_ORDER, None, Event::Mispredicts, 0.01),
+        // Of 16 targets one is right by chance.
+        Proof::between(INDIRECT_IDS, INDIRECT_RANDOM, Event::Mispredicts, 0.9, 0.97),
+        Proof::at_most(INDIRECT_IDS, INDIRECT_ORDER, None, Event::Mispredicts, 0.01),
+    ],
     run,
 };
 
@@ -177,6 +190,24 @@ const fn refilled(id: &'static str, summary: &'static str, from: &'static [Deriv
     branch_metric(id, summary, Unit::Cycles, Derive::Times(2.0, Cow::Borrowed(from)))
 }
 
+const EFFECTIVE_IDS: &[Text] = &[
+    text("branch.mispredict_cycles"),
+    text("branch.mispredict_ns"),
+    text("branch.predicted_cycles"),
+];
+const FIT_IDS: &[Text] =
+    &[text("branch.mispredict_pipeline_cycles"), text("branch.mispredict_fit_slope_ratio")];
+const SERIAL_IDS: &[Text] =
+    &[text("branch.mispredict_serial_cycles"), text("branch.mispredict_serial_slow_cycles")];
+const INDIRECT_IDS: &[Text] =
+    &[text("branch.indirect_mispredict_cycles"), text("branch.indirect_mispredict_ns")];
+const PARALLEL_RANDOM: Select = select("parallel", RANDOM_ONLY);
+const PARALLEL_ORDER: Select = select("parallel", ALTERNATING_ONLY);
+const DELAYED_RANDOM: Select = select("delayed", RANDOM_ONLY);
+const DELAYED_ORDER: Select = select("delayed", ALTERNATING_ONLY);
+const SERIAL_ORDER: Select = select("serial", ALTERNATING_ONLY);
+const INDIRECT_RANDOM: Select = select("indirect", RANDOM_TARGET);
+const INDIRECT_ORDER: Select = select("indirect", CONSTANT_TARGET);
 const SPACED: &[(Text, Text)] = &[(text("spacing"), text("16"))];
 const ONE_BRANCH: &[(Text, Text)] = &[(text("branches"), text("1"))];
 const RANDOM_TARGET: &[(Text, Text)] = &[(text("target"), text("random"))];

@@ -11,14 +11,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::bench::{Bench, params};
+use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Source, Timer};
+use crate::harness::counters::Event;
 use crate::harness::gang::Gang;
+use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
 use crate::probe::{
-    Better, Derive, Estimator, Probe, Select, Text, Tier, Unit, metric, select, text,
+    Better, Derive, Estimator, Probe, Proof, Select, Text, Tier, Unit, metric, select, text,
 };
 use crate::quantile::median;
 use crate::sys::memory::Pages;
@@ -149,11 +151,39 @@ pub const PROBE: Probe = Probe {
             "alu",
             Derive::Value(select("chain", LOAD_QUIET), Estimator::LowerQuartile),
         ),
+        metric(
+            "clock.counted_add_cycles",
+            "one dependent addition by the counter of core cycles; must be 1",
+            Unit::Cycles,
+            Better::Same,
+            Tier::T1,
+            "alu",
+            Derive::Count(COUNTED_ADD, Event::CoreCycles),
+        ),
+        metric(
+            "clock.counted_mul_cycles",
+            "one dependent multiplication by the counter of core cycles; must be 3",
+            Unit::Cycles,
+            Better::Same,
+            Tier::T1,
+            "alu",
+            Derive::Count(COUNTED_MUL, Event::CoreCycles),
+        ),
     ],
-    proofs: &[],
+    // Both chains are what they are called, and so is the clock that they make.
+    proofs: &[
+        Proof::between(CLOCK, COUNTED_ADD, Event::CoreCycles, 0.97, 1.03),
+        Proof::between(CLOCK, COUNTED_ADD, Event::Instructions, 1.0, 1.02),
+        Proof::between(CLOCK, COUNTED_MUL, Event::Instructions, 1.0, 1.02),
+    ],
     run,
 };
 
+const CLOCK: &[Text] = &[text("clock.core_ghz"), text("clock.add_cycles"), text("clock.add_ns")];
+const OP_ADD: &[(Text, Text)] = &[(text("op"), text("add"))];
+const OP_MUL: &[(Text, Text)] = &[(text("op"), text("mul"))];
+const COUNTED_ADD: Select = select("counted", OP_ADD);
+const COUNTED_MUL: Select = select("counted", OP_MUL);
 const QUIET: (Text, Text) = (text("sibling"), text("quiet"));
 const AVX: &[(Text, Text)] = &[(text("width"), text("avx"))];
 const AVX512: &[(Text, Text)] = &[(text("width"), text("avx512"))];
@@ -164,6 +194,7 @@ const ADD: Select = select("chain", ADD_QUIET);
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     timer(bench)?;
     chains(bench)?;
+    counted(bench)?;
     after_idle(bench)?;
     under_vector_load(bench)?;
     all_cores(bench)
@@ -256,6 +287,22 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Both chains once more, for the counters: the time of the core's clock is not for them to prove.
+fn counted(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    if !bench.meter.counts(Event::Instructions) {
+        return Ok(());
+    }
+    let arm = |op: &'static str, work: fn(u64) -> u64| {
+        let setting = params([("op", op.into())]);
+        let work = move |ops| {
+            std::hint::black_box(work(ops));
+        };
+        Arm::new("counted", setting, work).in_blocks_of(chain::BLOCK)
+    };
+    let arms = vec![arm("add", chain::add), arm("mul", chain::mul)];
+    bench.interleave(arms, &Policy { most: 9, ..Policy::structural(bench.share(0.05)) })
 }
 
 /// At most `most` values, evenly chosen.

@@ -30,9 +30,10 @@ mod user;
 use std::borrow::Cow;
 
 use crate::harness::bench::Bench;
+use crate::harness::counters::Event;
 use crate::harness::placement;
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
+    Better, Derive, Estimator, Metric, Probe, Proof, Text, Tier, Unit, Unmet, metric, select, text,
 };
 use crate::record::Params;
 
@@ -44,13 +45,27 @@ pub const PROBE: Probe = Probe {
     uses: &[],
     seconds: 1.8,
     metrics: METRICS,
-    proofs: &[],
+    // The kernel has no part in them.
+    proofs: &[Proof::at_most(
+        USER_IDS,
+        select("user_switch", &[]),
+        None,
+        Event::ContextSwitches,
+        0.001,
+    )],
     run,
 };
 
 const FAMILY: &str = "context-switch";
 
 /// Parameters of a selection: constant, so that it needs a name of its own.
+const USER_IDS: &[Text] = &[
+    text("context_switch.user_ns"),
+    text("context_switch.user_return_ns"),
+    text("context_switch.coroutine_ns"),
+    text("context_switch.async_ns"),
+];
+
 macro_rules! at {
     ($($name:literal: $value:expr),*) => {{
         const AT: &[(Text, Text)] = &[$((text($name), text($value))),*];

@@ -18,6 +18,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::counters::Event;
 use crate::harness::crew::{self, Hand, Window};
 use crate::harness::gang::Gang;
 use crate::harness::ping_pong::{self, Effort, Visit};
@@ -27,7 +28,8 @@ use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::add_atomically;
 use crate::machine::{Machine, Relation};
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
+    Better, Derive, Estimator, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric, select,
+    text,
 };
 use crate::record::{Disturbances, Point, PointState};
 use crate::sys::memory::{Pages, SharedWords};
@@ -80,11 +82,20 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("fairness", &[]), Estimator::Median),
         ),
     ],
-    proofs: &[],
+    // Where the other core is decides what the vendor calls it: a line of its own, a core's own
+    // caches do not hold.
+    proofs: &[
+        Proof::at_most(OWNED_IDS, select("fetch_add", OWNED), None, Event::L1dMisses, 0.01),
+        Proof::at_least(REMOTE_IDS, select("fetch_add", REMOTE), None, Event::L1dMisses, 0.9),
+    ],
     run,
 };
 
 const FAMILY: &str = "core-to-core";
+const OWNED_IDS: &[Text] =
+    &[text("atomics.fetch_add_owned_cycles"), text("atomics.fetch_add_owned_ns")];
+const REMOTE_IDS: &[Text] =
+    &[text("atomics.fetch_add_remote_cycles"), text("atomics.fetch_add_remote_ns")];
 const CAS: &[(Text, Text)] = &[(text("method"), text("cas"))];
 const OWNED: &[(Text, Text)] = &[(text("line"), text("owned"))];
 const REMOTE: &[(Text, Text)] = &[(text("line"), text("remote"))];

@@ -22,20 +22,26 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::bench::{Bench, params};
+use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::Timer;
+use crate::harness::counters::Event;
 use crate::harness::crew::{self, Hand, Window};
+use crate::harness::gang::Gang;
 use crate::harness::ping_pong::SIBLINGS_NS;
 use crate::harness::placement;
+use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
 use crate::machine::{Relation, human_bytes};
 use crate::probe::{
-    Better, Derive, Estimator, Need, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
+    Better, Derive, Estimator, Need, Probe, Proof, Select, Text, Tier, Unit, Unmet, metric, select,
+    text,
 };
 use crate::quantile::median;
 use crate::record::{Disturbances, Params, Point, PointState};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+
+use super::core_to_core::few_threads;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -73,7 +79,12 @@ pub const PROBE: Probe = Probe {
             Derive::Product(Cow::Borrowed(PADDING)),
         ),
     ],
-    proofs: &[],
+    // A line that another core has changed is no longer in one's own L1; whose cache it comes from, no
+    // two vendors tell alike.
+    proofs: &[
+        Proof::at_least(SLOWDOWN_IDS, select("counted", NEAR), None, Event::L1dMisses, 0.05),
+        Proof::at_most(SLOWDOWN_IDS, select("counted", FAR), None, Event::L1dMisses, 0.01),
+    ],
     run,
 };
 
@@ -81,6 +92,7 @@ pub const PROBE: Probe = Probe {
 const PAIRS: &str = "prefetch.adjacent_line_ratio";
 const L2: &str = "cache.l2_bytes";
 
+const SLOWDOWN_IDS: &[Text] = &[text("false_sharing.slowdown_ratio")];
 const ATOMIC: &[(Text, Text)] = &[(text("kernel"), text("atomic"))];
 const STEP: Derive = Derive::StepDown(select("time_per_op", ATOMIC), text("offset"));
 const NEAR: &[(Text, Text)] = &[(text("kernel"), text("atomic")), (text("offset"), text("8"))];
@@ -183,6 +195,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let point = point(bench, "time_per_op", row, None, note.clone());
         bench.emit(point)?;
     }
+    counted(bench, partner)?;
     pairs(bench, partner)?;
     for (relation, partner) in partners {
         let settings = COARSEST.map(|offset| Setting { kernel: Kernel::Atomic, offset });
@@ -190,6 +203,33 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         for row in rows {
             let point = point(bench, "other_pair", row, Some(relation), siblings(state));
             bench.emit(point)?;
+        }
+    }
+    Ok(())
+}
+
+/// Near and far once more, for the counters of this CPU: how many of its additions missed.
+fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
+    if !bench.meter.counts(Event::L1dMisses) {
+        return Ok(());
+    }
+    let policy = Policy { most: 9, quiet: false, ..Policy::structural(bench.share(0.02)) };
+    for offset in [GRID, UNRELATED] {
+        let words = SharedWords::new(SMALL_PAGE, Pages::Small)?;
+        let [own, other] = [0, offset / WORD].map(|at| &words.words()[at]);
+        let follow = |gang: &Gang, _| {
+            while !gang.stopped() {
+                add_atomically(other, SLICE);
+            }
+        };
+        let labels = params([("kernel", "atomic".into()), ("offset", (offset as u64).into())]);
+        let cpu = bench.cpu;
+        let lead = |_: &Gang| {
+            bench.sample(Arm::new("counted", labels, |ops| add_atomically(own, ops)), &policy)
+        };
+        match Gang::run(cpu, &[partner], follow, lead) {
+            Ok(sampled) => sampled?,
+            Err(e) => return bench.skip(few_threads(2, &e.to_string())),
         }
     }
     Ok(())

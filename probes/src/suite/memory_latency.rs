@@ -21,13 +21,14 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::machine::human_bytes;
 use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Need, Probe, Select, Text, Tier, Unit, Unmet, metric,
-    select, text,
+    Better, Derive, Edge, Estimator, Level, Metric, Need, Probe, Proof, Select, Text, Tier, Unit,
+    Unmet, metric, select, text,
 };
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
 
@@ -84,10 +85,26 @@ pub const PROBE: Probe = Probe {
             Derive::Value(select("read_1m", &[]), Estimator::LowerQuartile),
         ),
     ],
-    proofs: &[],
+    proofs: &[
+        Proof::at_most(L1, CURVE, LEAST, Event::L1dMisses, 0.01),
+        Proof::at_least(DRAM, CURVE, MOST, Event::LlcMisses, 0.95),
+        Proof::at_least(DRAM_4K, select("latency", RANDOM_4K), MOST, Event::LlcMisses, 0.95),
+        // A load after the other, and a sixty-fourth of a loop.
+        Proof::between(L1, CURVE, Event::Instructions, 1.0, 1.15),
+        // Half of the walks is what twice the difference rests on.
+        Proof::between(WALK_IDS, select("visit", SMALL_ONE), Event::DtlbWalks, 0.9, 1.1),
+        Proof::between(WALK_IDS, select("visit", SMALL_TWO), Event::DtlbWalks, 0.45, 0.6),
+    ],
     run,
 };
 
+const L1: &[Text] = &[text("memory.latency.l1_cycles"), text("memory.latency.l1_ns")];
+const DRAM: &[Text] = &[text("memory.latency.dram_cycles"), text("memory.latency.dram_ns")];
+const DRAM_4K: &[Text] =
+    &[text("memory.latency.dram_4k_cycles"), text("memory.latency.dram_4k_ns")];
+const WALK_IDS: &[Text] = &[text("tlb.walk_cycles"), text("tlb.walk_ns")];
+const LEAST: Option<(Text, Edge)> = Some((text("working_set"), Edge::Least));
+const MOST: Option<(Text, Edge)> = Some((text("working_set"), Edge::Most));
 const RANDOM_2M: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
 const RANDOM_4K: &[(Text, Text)] = &[(text("variant"), text("random_4k"))];
 const CURVE: Select = select("latency", RANDOM_2M);

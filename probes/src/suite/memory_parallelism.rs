@@ -24,13 +24,14 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::counters::Event;
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::parallel::{AHEAD, CHASES, Gather, LINE, Lines, STREAMS, Way};
 use crate::machine::human_bytes;
 use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select,
-    text,
+    Better, Derive, Estimator, Level, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric,
+    select, text,
 };
 use crate::record::Params;
 use crate::sys::memory::Pages;
@@ -80,7 +81,7 @@ pub const PROBE: Probe = Probe {
             DRAM_STREAM,
         ),
     ],
-    proofs: &[],
+    proofs: &[Proof::at_least(DRAM_IDS, select(TIME, DRAM_ONE), None, Event::LlcMisses, 0.95)],
     run,
 };
 
@@ -104,6 +105,7 @@ const fn rate(id: &'static str, summary: &'static str, time: &'static [Derive]) 
     metric(id, summary, Unit::Gbs, Better::Higher, Tier::T3, "dram-bandwidth", from)
 }
 
+const DRAM_IDS: &[Text] = &[text("memory.parallelism.dram_misses")];
 const TIME: &str = "time_per_load";
 
 const fn level(level: Level) -> (Text, Text) {

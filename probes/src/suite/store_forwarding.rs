@@ -21,11 +21,13 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::forward::{self, Bystander, Chain, Shape, Wide};
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
+    Better, Derive, Estimator, Metric, Probe, Proof, Select, Text, Tier, Unit, Unmet, metric,
+    select, text,
 };
 use crate::sys::memory::{Buffer, Pages};
 
@@ -44,13 +46,19 @@ pub const PROBE: Probe = Probe {
         alias("store_forward.alias_4k_cycles", Unit::Cycles),
         alias("store_forward.alias_4k_ns", Unit::Ns),
     ],
-    proofs: &[],
+    proofs: &[
+        Proof::at_least(REFUSED, select("forward_case", OVERLAP), None, BLOCKS, 0.9),
+        Proof::at_most(FORWARDED, select("forward_case", SAME), None, BLOCKS, 0.01),
+    ],
     run,
 };
 
 const OK_SUMMARY: &str = "from a store of 8 bytes to a load of the same 8 bytes";
 const FAIL_SUMMARY: &str = "from a store of 8 bytes to a load of 8 bytes that begins 4 later";
 
+const BLOCKS: Event = Event::StoreForwardBlocks;
+const REFUSED: &[Text] = &[text("store_forward.fail_cycles"), text("store_forward.fail_ns")];
+const FORWARDED: &[Text] = &[text("store_forward.ok_cycles"), text("store_forward.ok_ns")];
 const SAME: &[(Text, Text)] = &[(text("case"), text("same_and_multiply"))];
 const OVERLAP: &[(Text, Text)] = &[(text("case"), text("load_4_later_and_multiply"))];
 const MULTIPLY: &[(Text, Text)] = &[(text("case"), text("multiply"))];

@@ -17,10 +17,12 @@ use std::time::Duration;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
 use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Select, Text, Tier, Unit, metric, select, text,
+    Better, Derive, Edge, Estimator, Metric, Need, Probe, Proof, Select, Text, Tier, Unit, metric,
+    select, text,
 };
 use crate::record::Params;
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
@@ -63,7 +65,13 @@ pub const PROBE: Probe = Probe {
             Derive::Times(SMALL_PAGE as f64, Cow::Borrowed(HUGE_REACH)),
         ),
     ],
-    proofs: &[],
+    proofs: &[
+        Proof::at_most(FIRST, FEW_SMALL, FEWEST, Event::DtlbMisses, 0.02),
+        Proof::at_least(FIRST, FEW_SMALL, MOST, Event::DtlbMisses, 0.9),
+        Proof::at_least(SECOND, MANY_SMALL, MOST, Event::DtlbWalks, 0.5),
+        Proof::at_least(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbMisses, 0.9),
+        Proof::at_most(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbWalks, 0.02),
+    ],
     run,
 };
 
@@ -76,6 +84,11 @@ const fn cost(id: &'static str, summary: &'static str, unit: Unit, from: Derive)
     metric(id, summary, unit, Better::Lower, Tier::T2, "tlb", from)
 }
 
+const FIRST: &[Text] = &[text("tlb.l1_entries")];
+const SECOND: &[Text] = &[text("tlb.l2_entries")];
+const MISSES: &[Text] = &[text("tlb.l1_miss_cycles"), text("tlb.l1_miss_ns")];
+const FEWEST: Option<(Text, Edge)> = Some((text("pages"), Edge::Least));
+const MOST: Option<(Text, Edge)> = Some((text("pages"), Edge::Most));
 const FEW_SMALL: Select = select("latency", FEW_SMALL_PARAMS);
 const FEW_IN_ORDER: Select = select("latency", FEW_IN_ORDER_PARAMS);
 const FEW_HUGE: Select = select("latency", FEW_HUGE_PARAMS);

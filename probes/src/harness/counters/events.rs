@@ -154,6 +154,10 @@ pub struct Wanted {
     pub name: String,
     /// How the kernel is asked.
     pub encoding: Encoding,
+    /// What happens in the kernel counts as well: it is where its own events happen, and some
+    /// counters cannot tell.
+    #[serde(default)]
+    pub in_kernel: bool,
 }
 
 /// A file that says how one or several designs call their events.
@@ -231,15 +235,32 @@ pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
         let special = file.and_then(|file| file.events.get(&event));
         match special {
             Some(RawEvent { raw, name }) => {
-                Some(Wanted { event, name: name.clone(), encoding: Encoding::raw(*raw) })
+                let (name, encoding) = (name.clone(), Encoding::raw(*raw));
+                Some(Wanted { event, name, encoding, in_kernel: false })
             }
             None => {
                 let name = format!("the kernel's {}", event.title());
-                event.generic().map(|encoding| Wanted { event, name, encoding })
+                let in_kernel = matches!(event, Event::ContextSwitches | Event::Migrations);
+                event.generic().map(|encoding| Wanted { event, name, encoding, in_kernel })
             }
         }
     };
     Event::ALL.into_iter().filter_map(ask).collect()
+}
+
+/// Core cycles by the register that hypervisors sometimes offer without a PMU, from this folder of
+/// sysfs.
+pub(super) fn aperf(device: &Path) -> Option<Wanted> {
+    let read = |name: &str| std::fs::read_to_string(device.join(name)).ok();
+    let kind = read("type")?.trim().parse().ok()?;
+    let event = read("events/aperf")?;
+    let config = u64::from_str_radix(event.trim().strip_prefix("event=0x")?, 16).ok()?;
+    Some(Wanted {
+        event: Event::CoreCycles,
+        name: "msr/aperf/".into(),
+        encoding: Encoding { kind, config },
+        in_kernel: true,
+    })
 }
 
 #[cfg(test)]
@@ -277,6 +298,21 @@ mod tests {
         assert_eq!(of(Event::Instructions).unwrap().encoding, Encoding { kind: 0, config: 1 });
         assert!(of(Event::RemoteFills).is_none());
         assert!(toml::from_str::<EventFile>("source = \"x\"\n[events]\nmisses = 3\n").is_err());
+    }
+
+    #[test]
+    fn the_register_without_a_pmu_is_found_by_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text| std::fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(aperf(dir.path()), None);
+        std::fs::create_dir(dir.path().join("events")).unwrap();
+        put("type", "9\n");
+        put("events/tsc", "event=0x00\n");
+        assert_eq!(aperf(dir.path()), None);
+        put("events/aperf", "event=0x01\n");
+        let found = aperf(dir.path()).unwrap();
+        assert_eq!(found.encoding, Encoding { kind: 9, config: 1 });
+        assert!(found.in_kernel);
     }
 
     #[test]

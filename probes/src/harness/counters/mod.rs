@@ -48,7 +48,8 @@ impl Counting {
     /// The part of it that is of use to a probe which these events prove.
     pub fn proving(&self, proofs: impl Fn(Event) -> bool) -> Counting {
         let of_use = |w: &&Wanted| {
-            USUAL.contains(&w.event) || w.event == Event::Interrupts || proofs(w.event)
+            let disturbs = matches!(w.event, Event::Interrupts | Event::Migrations);
+            disturbs || USUAL.contains(&w.event) || proofs(w.event)
         };
         Counting {
             events: self.events.iter().filter(of_use).cloned().collect(),
@@ -62,18 +63,20 @@ impl Counting {
 pub struct Session {
     groups: Vec<Group>,
     turn: usize,
-    before: Option<Snapshot>,
+    /// Counts whatever the turn: what disturbs a sample.
+    watch: Option<Group>,
 }
 
 impl Session {
     /// Opens as many groups as the events need; those that nothing can be done for are left out.
     pub fn open(counting: &Counting) -> Session {
-        let software = |w: &&Wanted| w.event.is_software();
-        let mut groups = Vec::new();
-        let of_core: Vec<&Wanted> = counting.events.iter().filter(|w| !software(w)).collect();
+        let those = |of: fn(Event) -> bool| -> Vec<&Wanted> {
+            counting.events.iter().filter(|w| of(w.event)).collect()
+        };
+        let mut rest = those(|event| !event.is_software() && event != Event::Interrupts);
         // A sample with an interrupt is a disturbed one, whatever else is counted.
-        let (always, mut rest): (Vec<&Wanted>, Vec<&Wanted>) =
-            of_core.into_iter().partition(|w| w.event == Event::Interrupts);
+        let always = those(|event| event == Event::Interrupts);
+        let mut groups = Vec::new();
         while !rest.is_empty() {
             let together = [&always[..], &rest[..]].concat();
             match Group::largest(&together, counting.direct) {
@@ -85,31 +88,43 @@ impl Session {
                 _ => drop(rest.remove(0)),
             }
         }
-        let of_kernel: Vec<&Wanted> = counting.events.iter().filter(software).collect();
+        let of_kernel = those(|event| event.is_software() && event != Event::Migrations);
         groups.extend(Group::largest(&of_kernel, false));
-        Session { groups, turn: 0, before: None }
+        let watch = Group::largest(&those(|event| event == Event::Migrations), false);
+        Session { groups, turn: 0, watch }
     }
 
-    /// Whether all counters are read from user space.
+    /// Whether it counts that event in some samples.
+    pub fn counts(&self, event: Event) -> bool {
+        self.groups.iter().any(|group| group.members.iter().any(|m| m.event == event))
+    }
+
+    /// Whether all counters of the core are read from user space.
     fn is_direct(&self) -> bool {
         !self.groups.is_empty() && self.groups.iter().all(|g| g.direct_snapshot().is_some())
     }
 
     /// Starts the group whose turn it is.
     pub fn begin(&mut self) {
-        let Some(group) = self.groups.get_mut(self.turn) else { return };
-        self.before = group.leader().enable_group().and_then(|()| group.snapshot()).ok();
+        if let Some(watch) = &mut self.watch {
+            watch.start();
+        }
+        if let Some(group) = self.groups.get_mut(self.turn) {
+            group.start();
+        }
     }
 
-    /// What it counted since; `None` if that is not worth anything.
-    pub fn end(&mut self) -> Option<Counts> {
-        let groups = self.groups.len();
-        let group = self.groups.get_mut(self.turn)?;
-        let after = group.snapshot();
-        self.turn = (self.turn + 1) % groups;
-        group.leader().disable_group().ok()?;
-        let counted = difference(&self.before.take()?, &after.ok()?)?;
-        Some(group.members.iter().map(|m| m.event).zip(counted).collect())
+    /// What it counted since, as far as that is worth anything.
+    pub fn end(&mut self) -> Counts {
+        let mut counts = Counts::new();
+        if let Some(group) = self.groups.get_mut(self.turn) {
+            counts.extend(group.stop().into_iter().flatten());
+            self.turn = (self.turn + 1) % self.groups.len();
+        }
+        if let Some(watch) = &mut self.watch {
+            counts.extend(watch.stop().into_iter().flatten());
+        }
+        counts
     }
 }
 
@@ -137,6 +152,7 @@ fn difference(before: &Snapshot, after: &Snapshot) -> Option<Vec<u64>> {
 #[derive(Debug)]
 struct Group {
     members: Vec<Member>,
+    before: Option<Snapshot>,
 }
 
 #[derive(Debug)]
@@ -186,9 +202,8 @@ impl Group {
                         | ReadFormat::TOTAL_TIME_ENABLED
                         | ReadFormat::TOTAL_TIME_RUNNING,
                 )
-                // The kernel's own events happen in the kernel.
-                .exclude_kernel(!matches!(w.event, Event::ContextSwitches | Event::Migrations))
-                .exclude_hv(true);
+                .exclude_kernel(!w.in_kernel)
+                .exclude_hv(!w.in_kernel);
             let counter = match members.first_mut() {
                 None => request.pinned(true).build()?,
                 Some(leader) => request.build_with_group(leader.counter.counter())?,
@@ -198,16 +213,25 @@ impl Group {
                 if direct { Handle::Direct(counter.sampled(0)?) } else { Handle::Read(counter) };
             members.push(Member { event: w.event, counter });
         }
-        let mut group = Group { members };
-        group.leader().enable_group()?;
-        let before = group.snapshot()?;
+        let mut group = Group { members, before: None };
+        group.start();
         std::hint::black_box(crate::kernel::chain::add(10_000));
-        let after = group.snapshot()?;
-        group.leader().disable_group()?;
-        match difference(&before, &after) {
+        match group.stop() {
             Some(_) => Ok(group),
             None => Err(io::Error::other("the group is not counted all the time")),
         }
+    }
+
+    fn start(&mut self) {
+        self.before = self.leader().enable_group().and_then(|()| self.snapshot()).ok();
+    }
+
+    /// What was counted since the start; `None` unless all of it was.
+    fn stop(&mut self) -> Option<Vec<(Event, u64)>> {
+        let after = self.snapshot().ok();
+        self.leader().disable_group().ok()?;
+        let counted = difference(&self.before.take()?, &after?)?;
+        Some(self.members.iter().map(|m| m.event).zip(counted).collect())
     }
 
     fn leader(&mut self) -> &mut Counter {
@@ -286,7 +310,7 @@ mod tests {
             let buffer = Buffer::untouched(bytes, Pages::Small).unwrap();
             session.begin();
             (0..bytes).step_by(SMALL_PAGE).for_each(|at| crate::kernel::line::touch(&buffer, at));
-            let counts = session.end().unwrap();
+            let counts = session.end();
             let faults = counts[&Event::Faults];
             assert!((pages..pages + 3).contains(&faults), "{faults} faults of {pages} pages");
             assert!(counts.get(&Event::ContextSwitches).is_none_or(|&n| n < faults.max(3)));

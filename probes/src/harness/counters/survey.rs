@@ -1,10 +1,12 @@
 //! Which events can be counted here, tried one by one: a counter that opens may still stand still.
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::events::aperf;
 use super::{Counting, Counts, Event, EventFile, Session, Wanted, wanted};
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::{branch, chain, forward, line};
@@ -79,25 +81,33 @@ impl Survey {
             source: file.map(|f| f.source.clone()),
             ..Survey::default()
         };
-        let asked = wanted(file);
-        for event in Event::ALL {
-            if !asked.iter().any(|w| w.event == event) {
-                let design = machine.cpu.microarchitecture.known();
-                let name = design.map_or("this CPU", |design| design.name.as_str());
-                survey.leave_out(
-                    event,
-                    format!("no event of {name} is known for it"),
-                    "write a file of events for it (probes/events/ has examples) and give it with \
-                     --events",
-                );
-            }
+        let mut asked = wanted(file);
+        if machine.counters.core_pmus.known().is_none() {
+            // The cycles of the core, kernel and all, where at least they are offered.
+            let instead = aperf(Path::new("/sys/bus/event_source/devices/msr"));
+            asked.extend(instead);
         }
-        for w in asked {
-            match try_out(&w) {
-                Ok(()) => survey.counting.events.push(w),
-                Err(e) => {
-                    let (reason, remedy) = obstacle(&e, &w, machine);
-                    survey.leave_out(w.event, reason, remedy);
+        for event in Event::ALL {
+            let mut ways = asked.iter().filter(|w| w.event == event).map(|w| (w, try_out(w)));
+            let first = ways.next();
+            match first {
+                Some((w, Ok(()))) => survey.counting.events.push(w.clone()),
+                Some((w, Err(e))) => match ways.find(|(_, tried)| tried.is_ok()) {
+                    Some((other, _)) => survey.counting.events.push(other.clone()),
+                    None => {
+                        let (reason, remedy) = obstacle(&e, w, machine);
+                        survey.leave_out(event, reason, remedy);
+                    }
+                },
+                None => {
+                    let design = machine.cpu.microarchitecture.known();
+                    let name = design.map_or("this CPU", |design| design.name.as_str());
+                    survey.leave_out(
+                        event,
+                        format!("no event of {name} is known for it"),
+                        "write a file of events for it (probes/events/ has examples) and give it \
+                         with --events",
+                    );
                 }
             }
         }
@@ -240,7 +250,7 @@ fn three_times(session: &mut Session, work: &mut dyn FnMut()) -> Vec<Counts> {
         work();
         session.end()
     };
-    (0..3).filter_map(|_| trial()).collect()
+    (0..3).map(|_| trial()).filter(|counts| !counts.is_empty()).collect()
 }
 
 /// Opens the event alone, as it will be opened.
