@@ -64,8 +64,8 @@ const MOST_OFF: f64 = 0.02;
 /// Cycles also hold what other work on the same core and an interrupt's cold caches cost.
 const MOST_OFF_CYCLES: f64 = 0.03;
 
-/// Events, and what makes all of them happen.
-type Provocation = (&'static [Event], &'static str, Box<dyn FnMut()>);
+/// What makes an event happen.
+type Work = Box<dyn FnMut()>;
 
 /// More pages than any TLB has entries.
 const PAGES: usize = 8192;
@@ -163,68 +163,65 @@ impl Survey {
 
     /// Lets every event happen that can be made to, and leaves out what counts none of it.
     fn drop_what_stands_still(&mut self) {
-        let mut provoked: Vec<Provocation> = Vec::new();
-        let mut rng = fastrand::Rng::with_seed(1);
-        let words: Vec<u64> = (0..1000).map(|_| rng.u64(..)).collect();
-        provoked.push((
-            &[Event::Branches, Event::Mispredicts, Event::FrontendSlots, Event::RetiredSlots],
-            "64000 random branches",
-            Box::new(move || {
+        let of_branches =
+            [Event::Branches, Event::Mispredicts, Event::FrontendSlots, Event::RetiredSlots];
+        self.provoke(&of_branches, "64000 random branches", || {
+            let mut rng = fastrand::Rng::with_seed(1);
+            let words: Vec<u64> = (0..1000).map(|_| rng.u64(..)).collect();
+            Some(Box::new(move || {
                 std::hint::black_box(branch::parallel(&words));
-            }),
-        ));
-        if let Ok(mut ring) = Ring::with_capacity(PAGES * SMALL_PAGE, Pages::Small) {
+            }))
+        });
+        let beyond = [
+            Event::L1dMisses,
+            Event::L2Misses,
+            Event::LlcMisses,
+            Event::DtlbMisses,
+            Event::DtlbWalks,
+            Event::BackendSlots,
+        ];
+        // Without a flush the lines may lie in any cache but the first.
+        let missed = if line::can_flush() { &beyond[..] } else { &beyond[..1] };
+        self.provoke(missed, "8192 dependent loads from as many pages of main memory", || {
+            let mut ring = Ring::with_capacity(PAGES * SMALL_PAGE, Pages::Small).ok()?;
+            let mut rng = fastrand::Rng::with_seed(1);
             ring.lay(PAGES * SMALL_PAGE, SMALL_PAGE, Order::Random, &mut rng);
-            const MISSES: &[Event] = &[
-                Event::L1dMisses,
-                Event::L2Misses,
-                Event::LlcMisses,
-                Event::DtlbMisses,
-                Event::DtlbWalks,
-                Event::BackendSlots,
-            ];
-            provoked.push((
-                if line::can_flush() { MISSES } else { &MISSES[..1] },
-                "8192 dependent loads from as many pages of main memory",
-                Box::new(move || {
-                    for page in 0..PAGES {
-                        line::flush(ring.buffer(), page * SMALL_PAGE);
-                    }
-                    ring.walk(PAGES as u64);
-                }),
-            ));
-        }
-        if let Ok(buffer) = Buffer::new(SMALL_PAGE, Pages::Small) {
+            Some(Box::new(move || {
+                for page in 0..PAGES {
+                    line::flush(ring.buffer(), page * SMALL_PAGE);
+                }
+                ring.walk(PAGES as u64);
+            }))
+        });
+        let refused = "10000 loads that are wider than the store before them";
+        self.provoke(&[Event::StoreForwardBlocks], refused, || {
+            let buffer = Buffer::new(SMALL_PAGE, Pages::Small).ok()?;
             let mut chain = forward::Chain::new(buffer, forward::Shape::EightOfFour, 0, 0);
-            provoked.push((
-                &[Event::StoreForwardBlocks],
-                "loads that are wider than the store before them",
-                Box::new(move || chain.run(10_000)),
-            ));
-        }
-        provoked.push((
-            &[Event::Faults],
-            "the first touch of a page",
-            Box::new(|| {
+            Some(Box::new(move || chain.run(10_000)))
+        });
+        self.provoke(&[Event::Faults], "the first touch of a page", || {
+            Some(Box::new(|| {
                 if let Ok(buffer) = Buffer::untouched(SMALL_PAGE, Pages::Small) {
                     line::touch(&buffer, 0);
                 }
-            }),
-        ));
-        provoked.push((
-            &[Event::ContextSwitches],
-            "a sleep",
-            Box::new(|| std::thread::sleep(Duration::from_micros(100))),
-        ));
-        for (events, what, mut provoke) in provoked {
-            for &event in events {
-                let mut session = self.session(&[event], false);
-                let trials = three_times(&mut session, &mut *provoke);
-                let stands = |counts: &Counts| counts.get(&event) == Some(&0);
-                if !trials.is_empty() && trials.iter().all(stands) {
-                    let reason = format!("the counter opens but stays 0 during {what}");
-                    self.leave_out(event, reason, "none: the hypervisor does not count it");
-                }
+            }))
+        });
+        self.provoke(&[Event::ContextSwitches], "a sleep", || {
+            Some(Box::new(|| std::thread::sleep(Duration::from_micros(100))))
+        });
+    }
+
+    /// Leaves out those of the events that are counted but not while this makes them happen.
+    fn provoke(&mut self, events: &[Event], what: &str, make: impl FnOnce() -> Option<Work>) {
+        let mut counted = self.counting.events.clone();
+        counted.retain(|w| events.contains(&w.event));
+        let Some(mut work) = (!counted.is_empty()).then(make).flatten() else { return };
+        for Wanted { event, .. } in counted {
+            let trials = three_times(&mut self.session(&[event], false), &mut *work);
+            let stands = |counts: &Counts| counts.get(&event) == Some(&0);
+            if !trials.is_empty() && trials.iter().all(stands) {
+                let reason = format!("the counter opens but stays 0 during {what}");
+                self.leave_out(event, reason, "none: the hypervisor does not count it");
             }
         }
     }
