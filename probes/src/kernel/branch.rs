@@ -5,9 +5,9 @@ use super::arch;
 /// Branches per word of outcomes, and per block of the fixed kernels.
 pub const BLOCK: u64 = 64;
 
-/// Cycles by which [`serial`] can hold back the branch condition: multiplications of three. Fewer
-/// than the carried chain takes, so that the delay is hidden unless the branch was mispredicted.
-pub const DELAYS: [u32; 6] = [0, 3, 6, 9, 12, 15];
+/// Multiplications by which [`serial`] can hold back the branch condition. Fewer than the carried
+/// chain has, so that the delay is hidden unless the branch was mispredicted.
+pub const DELAYS: [u32; 6] = [0, 1, 2, 3, 4, 5];
 
 /// One branch per bit. Its condition waits for a chain of multiplications that goes through every
 /// branch before it, and for one of [`DELAYS`] on top.
@@ -16,15 +16,15 @@ pub const DELAYS: [u32; 6] = [0, 3, 6, 9, 12, 15];
 /// With a delay that is not one of them.
 #[inline]
 pub fn serial(words: &[u64], delay: u32) -> u64 {
-    const CHAIN: usize = 7;
+    use arch::branch::{CHAIN, serial};
     match delay {
-        0 => arch::branch::serial::<CHAIN, 0>(words),
-        3 => arch::branch::serial::<CHAIN, 1>(words),
-        6 => arch::branch::serial::<CHAIN, 2>(words),
-        9 => arch::branch::serial::<CHAIN, 3>(words),
-        12 => arch::branch::serial::<CHAIN, 4>(words),
-        15 => arch::branch::serial::<CHAIN, 5>(words),
-        _ => panic!("no kernel holds the condition back by {delay} cycles"),
+        0 => serial::<CHAIN, 0>(words),
+        1 => serial::<CHAIN, 1>(words),
+        2 => serial::<CHAIN, 2>(words),
+        3 => serial::<CHAIN, 3>(words),
+        4 => serial::<CHAIN, 4>(words),
+        5 => serial::<CHAIN, 5>(words),
+        _ => panic!("no kernel holds the condition back by {delay} multiplications"),
     }
 }
 

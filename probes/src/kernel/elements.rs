@@ -8,8 +8,6 @@ use std::io;
 
 use super::arch;
 use super::arch::bandwidth::Walk;
-use super::arch::elements::Bytes512;
-use super::arch::vector::{Avx, Avx512};
 use super::bandwidth::{APART, BLOCK, Lanes, ahead, visits};
 use crate::sys::memory::{Buffer, Pages};
 
@@ -73,14 +71,7 @@ pub struct Way(arch::elements::Way);
 impl Way {
     /// Those of this CPU: naive, scalar, then wider and wider.
     pub fn detect() -> Vec<Way> {
-        Way::proven(Avx::detect(), Avx512::detect())
-    }
-
-    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Way> {
-        use arch::elements::Way as W;
-        let wide = [avx.map(W::Avx), avx512.map(|token| W::Avx512(token, Bytes512::detect()))];
-        let all = [W::Naive, W::Scalar, W::Sse].into_iter().chain(wide.into_iter().flatten());
-        all.map(Way).collect()
+        arch::elements::Way::detect().into_iter().map(Way).collect()
     }
 
     /// The name in parameters and ids.
@@ -475,18 +466,6 @@ mod tests {
             assert!(arrays.second >= arrays.len && arrays.second.is_multiple_of(64));
             assert!(arrays.second + arrays.len <= arrays.buffer.len());
             assert!(!arrays.second.is_power_of_two());
-        }
-    }
-
-    #[test]
-    fn without_proof_there_is_nothing_wider_than_the_baseline() {
-        let names: Vec<&str> = Way::proven(None, None).into_iter().map(Way::name).collect();
-        assert_eq!(names, ["naive", "scalar", "sse"]);
-        assert!(Way::proven(None, None).iter().all(|way| way.can(Kernel::Search)));
-        // 512 bits without instructions on bytes, as the first of them had.
-        if let Some(token) = Avx512::detect() {
-            let way = Way(arch::elements::Way::Avx512(token, None));
-            assert!(!way.can(Kernel::Search) && way.can(Kernel::Sum));
         }
     }
 }

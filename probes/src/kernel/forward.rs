@@ -2,7 +2,6 @@
 //! to concern a load costs it.
 
 use super::arch;
-use super::arch::vector::Avx;
 use crate::sys::memory::Buffer;
 
 /// Steps per unrolled block; counts are rounded up to whole blocks.
@@ -34,12 +33,12 @@ pub enum Shape {
 
 /// Proof that 32-byte vectors can be used here.
 #[derive(Clone, Copy, Debug)]
-pub struct Wide(Avx);
+pub struct Wide(arch::forward::Wide);
 
 impl Wide {
     /// `None` where the CPU or the kernel does not let them run.
     pub fn detect() -> Option<Wide> {
-        Avx::detect().map(Wide)
+        arch::forward::Wide::detect().map(Wide)
     }
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::arch::parallel::{self as kernel, LIST, MOST_SLOTS, STEPS};
-use super::arch::vector::{Avx, Avx512};
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes between the words that are loaded: the line of every x86_64 and most other CPUs.
@@ -18,6 +17,9 @@ fn word_of(line: usize) -> usize {
 
 /// Numbers of chains that [`Way::Chase`] has kernels for.
 pub const CHASES: [usize; 11] = [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24];
+
+/// Up to so many chains take one instruction a load.
+pub const IN_REGISTERS: usize = kernel::IN_REGISTERS;
 
 /// Distances that [`Way::Prefetch`] has kernels for.
 pub const AHEAD: [usize; 4] = [16, 32, 64, 128];
@@ -51,13 +53,7 @@ pub enum Way {
 
 /// A gather of 64-bit words that this CPU can run.
 #[derive(Clone, Copy, Debug)]
-pub struct Gather(Token);
-
-#[derive(Clone, Copy, Debug)]
-enum Token {
-    Avx(Avx),
-    Avx512(Avx512),
-}
+pub struct Gather(kernel::Gather);
 
 impl PartialEq for Gather {
     fn eq(&self, other: &Gather) -> bool {
@@ -68,55 +64,17 @@ impl PartialEq for Gather {
 impl Gather {
     /// The widest one, if there is any.
     pub fn detect() -> Option<Gather> {
-        let avx512 = Avx512::detect().map(|token| Gather(Token::Avx512(token)));
-        avx512.or_else(|| Avx::detect().map(|token| Gather(Token::Avx(token))))
+        kernel::Gather::detect().map(Gather)
     }
 
     /// Loads in one gather.
     pub fn lanes(self) -> usize {
-        match self.0 {
-            Token::Avx(_) => Avx::LANES,
-            Token::Avx512(_) => Avx512::LANES,
-        }
+        self.0.lanes()
     }
 
     /// Numbers of vectors that there are kernels for.
     pub fn vectors(self) -> &'static [usize] {
-        match self.0 {
-            Token::Avx(_) => &[4, 8, 12],
-            Token::Avx512(_) => &[2, 4, 8, 16],
-        }
-    }
-
-    /// `steps` gathers with each of so many vectors.
-    ///
-    /// # Safety
-    /// From each slot that so many vectors have on, every value loaded must be the address of 8
-    /// readable bytes, for ever; `steps` is not 0.
-    unsafe fn run(self, vectors: usize, slots: &mut [u64; MOST_SLOTS], steps: u64) {
-        match self.0 {
-            Token::Avx(token) => {
-                let kernel = match vectors {
-                    4 => Avx::gather::<4>,
-                    8 => Avx::gather::<8>,
-                    12 => Avx::gather::<12>,
-                    _ => panic!("no kernel for {vectors} vectors"),
-                };
-                // SAFETY: the caller's promise.
-                unsafe { kernel(token, slots, steps) };
-            }
-            Token::Avx512(token) => {
-                let kernel = match vectors {
-                    2 => Avx512::gather::<2>,
-                    4 => Avx512::gather::<4>,
-                    8 => Avx512::gather::<8>,
-                    16 => Avx512::gather::<16>,
-                    _ => panic!("no kernel for {vectors} vectors"),
-                };
-                // SAFETY: the caller's promise.
-                unsafe { kernel(token, slots, steps) };
-            }
-        }
+        self.0.vectors()
     }
 }
 
@@ -261,7 +219,7 @@ impl Lines {
             // SAFETY: each slot is the address of a line of the ring, and each of those holds the
             // address of another; steps come in whole blocks, and not none.
             Way::Gather(gather, vectors) => unsafe {
-                gather.run(vectors, &mut self.slots, steps as u64);
+                gather.0.run(vectors, &mut self.slots, steps as u64);
             },
             // SAFETY: as above.
             _ => unsafe { chase(chains)(&mut self.slots, steps as u64) },

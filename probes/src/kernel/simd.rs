@@ -5,8 +5,7 @@
 //! and is known beforehand from a scalar twin that takes the same steps one by one.
 
 use super::arch;
-use super::arch::simd::Loop;
-use super::arch::vector::{Avx, Avx512};
+use super::arch::simd::{Assist, Loop};
 
 /// Instructions in a block.
 const BLOCK: u64 = 240;
@@ -54,7 +53,7 @@ pub enum Op {
     Add,
     /// Doubling, then halving.
     Mul,
-    /// x·c + d, which settles at 1.
+    /// x·c + d, which settles at 1; where the instruction adds to its target, x + c·d, then x − c·d.
     Fma,
     /// Lanes in reverse order within 128 bits.
     Shuffle,
@@ -86,33 +85,22 @@ impl Op {
 
 /// A width of registers that this CPU has, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Width {
-    width: arch::simd::Width,
-    avx: Option<Avx>,
-}
+pub struct Width(arch::simd::Width);
 
 impl Width {
     /// Those of this CPU, narrow first.
     pub fn detect() -> Vec<Width> {
-        Width::proven(Avx::detect(), Avx512::detect())
-    }
-
-    /// Those that there is proof of.
-    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Width> {
-        use arch::simd::Width as W;
-        let wide = [avx.map(W::Avx), avx512.map(W::Avx512)];
-        let all = [W::Scalar, W::Sse].into_iter().chain(wide.into_iter().flatten());
-        all.map(|width| Width { width, avx }).collect()
+        arch::simd::Width::detect().into_iter().map(Width).collect()
     }
 
     /// The name in parameters and ids.
     pub fn name(self) -> &'static str {
-        self.width.name()
+        self.0.name()
     }
 
     /// Numbers of that type in a register.
     pub fn lanes(self, of: Type) -> usize {
-        self.width.bytes().map_or(1, |bytes| bytes / of.bytes())
+        self.0.bytes().map_or(1, |bytes| bytes / of.bytes())
     }
 }
 
@@ -131,6 +119,8 @@ enum Step {
     Settle,
     /// x·d + d.
     SettleByOne,
+    /// x + c·d, then x − c·d.
+    Accumulate,
     /// x + c in integers.
     Count,
     /// Reversal of four lanes.
@@ -169,7 +159,7 @@ impl Chains {
     /// So many chains, or as many as the instructions are made for. `None` where the CPU has no
     /// such instruction at this width, or there is no loop for so many chains.
     pub fn new(width: Width, op: Op, of: Type, chains: u64) -> Option<Chains> {
-        let run = width.width.chains(op, of, chains, width.avx)?;
+        let run = width.0.chains(op, of, chains)?;
         let steps = steps(width, op, of, chains);
         let begin = begin(op, of);
         Some(Chains { op, of, width, run, steps, state: begin.clone(), begin, blocks: 0 })
@@ -200,9 +190,9 @@ impl Chains {
     pub fn run(&mut self, blocks: u64) {
         self.blocks = blocks.max(1);
         self.state.chains = self.begin.chains;
-        // SAFETY: the width was detected (its token), and so were fused multiply-adds where the
-        // width does not imply them (`chains` gives no loop without the token); every index in
-        // the table and in the chains of a gather is below the table's length (`begin`).
+        // SAFETY: the width was detected (its token), and so was what the width does not imply
+        // (there is no loop without its proof); every index in the table and in the chains of a
+        // gather is below the table's length (`begin`).
         unsafe { (self.run)(&mut self.state, self.blocks) };
     }
 
@@ -237,12 +227,14 @@ fn steps(width: Width, op: Op, of: Type, chains: u64) -> Vec<(Step, u64)> {
         Op::Add if of == Type::I32 => alone(Step::Count),
         Op::Add => alone(Step::AddSub),
         Op::Mul => alone(Step::Scale),
+        Op::Fma if arch::simd::ACCUMULATES => alone(Step::Accumulate),
         Op::Fma => alone(Step::Settle),
         Op::Shuffle => alone(Step::Reverse),
-        Op::Gather if width.width.bytes().is_none() && chains > 1 => alone(Step::LookUp),
+        Op::Gather if width.0.bytes().is_none() && chains > 1 => alone(Step::LookUp),
         Op::Gather => alone(Step::Follow),
-        Op::FmaAdd if width.width.bytes() == Some(LANES) => {
-            [all(Step::SettleByOne, 12, 10), all(Step::Reflect, 12, 10)].concat()
+        Op::FmaAdd if width.0.registers() == 32 => {
+            let fma = if arch::simd::ACCUMULATES { Step::Accumulate } else { Step::SettleByOne };
+            [all(fma, 12, 10), all(Step::Reflect, 12, 10)].concat()
         }
         Op::FmaAdd => [all(Step::SettleByOne, 8, 14), all(Step::Reflect, 7, 16)].concat(),
         Op::MulAdd => [all(Step::Negate, 6, 20), all(Step::AddSub, 6, 20)].concat(),
@@ -350,6 +342,7 @@ macro_rules! twin {
                 Step::Reflect if odd => d - x,
                 Step::Scale if odd => x * c,
                 Step::Negate if odd => -x,
+                Step::Accumulate if odd => c.mul_add(d, x),
                 Step::Settle => settle(c),
                 Step::SettleByOne => settle(d),
                 _ => x,
@@ -421,7 +414,7 @@ pub(super) struct Operands(pub(super) [[f32; 4]; 3]);
 pub struct Assists {
     what: Assisted,
     flush: bool,
-    avx: Option<Avx>,
+    run: Assist,
     operands: Operands,
     result: [f32; 4],
     ran: bool,
@@ -434,10 +427,7 @@ impl Assists {
     /// With subnormal numbers there, which are taken for zero if so asked. `None` where there is
     /// no such instruction.
     pub fn new(what: Assisted, tiny: Tiny, flush: bool) -> Option<Assists> {
-        let avx = Avx::detect();
-        if what == Assisted::Fma && avx.is_none() {
-            return None;
-        }
+        let run = Assist::detect(what)?;
         let (smallest, small) = (f32::MIN_POSITIVE, 2_f32.powi(-70));
         let operands = match (what, tiny) {
             (_, Tiny::Nowhere) => [1.5, 1.25, 1.0],
@@ -448,17 +438,14 @@ impl Assists {
             (Assisted::Fma, Tiny::Result) => [small, -2_f32.powi(-57), smallest],
         };
         let operands = Operands(operands.map(|x| [x; 4]));
-        Some(Assists { what, flush, avx, operands, result: [0.0; 4], ran: false })
+        Some(Assists { what, flush, run, operands, result: [0.0; 4], ran: false })
     }
 
     /// Runs so many blocks.
     #[inline]
     pub fn run(&mut self, blocks: u64) {
-        let (what, blocks) = (self.what, blocks.max(1));
-        let result = arch::simd::assisted(what, &self.operands, blocks, self.flush, self.avx);
-        if let Some(result) = result {
-            (self.result, self.ran) = (result, true);
-        }
+        self.result = self.run.blocks(&self.operands, blocks.max(1), self.flush);
+        self.ran = true;
     }
 
     /// Whether the last run gave what scalar arithmetic gives.
@@ -532,7 +519,7 @@ mod tests {
             // Steps that undo each other hide whole blocks; multiply-adds settle.
             let hides = matches!(chains.op, Op::Mul | Op::Shuffle | Op::FmaAdd | Op::MulAdd);
             let hides = hides || (chains.op == Op::Add && chains.of != Type::I32);
-            let looked_up = chains.op == Op::Gather && chains.width.width.bytes().is_none();
+            let looked_up = chains.op == Op::Gather && chains.width.0.bytes().is_none();
             chains.run(1);
             chains.blocks = 2;
             let settled = chains.op == Op::Fma;
@@ -564,19 +551,6 @@ mod tests {
             let all: u64 = chains.steps.iter().map(|s| s.1).sum();
             assert_eq!(all, chains.block(), "{:?} {count}", chains.op);
         });
-    }
-
-    #[test]
-    fn without_proof_there_is_nothing_wider_than_the_baseline() {
-        let names: Vec<&str> = Width::proven(None, None).into_iter().map(Width::name).collect();
-        assert_eq!(names, ["scalar", "sse"]);
-        for width in Width::proven(None, None) {
-            for of in [Type::F32, Type::F64] {
-                assert!(Chains::new(width, Op::Fma, of, 1).is_none());
-                assert!(Chains::new(width, Op::FmaAdd, of, Op::OWN_CHAINS).is_none());
-                assert!(Chains::new(width, Op::Add, of, 1).is_some());
-            }
-        }
     }
 
     #[test]

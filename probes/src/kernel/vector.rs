@@ -1,44 +1,55 @@
 //! Vector work of a given width, proven possible by holding its token.
 
-use super::arch::vector::{Avx, Avx512};
+use super::arch;
+use crate::probe::Unmet;
 
 /// Multiply-adds per block; counts are rounded up to whole blocks.
 const BLOCK: u64 = 12;
 
 /// A vector width this CPU and kernel can run.
 #[derive(Clone, Copy, Debug)]
-pub struct Width {
-    name: &'static str,
-    token: Token,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Token {
-    Avx(Avx),
-    Avx512(Avx512),
-}
+pub struct Width(arch::vector::Width);
 
 impl Width {
-    /// The widths beyond the baseline that can run here, narrow first.
+    /// Those whose load may move the clock, narrow first: beyond the baseline on x86, all on Arm.
     pub fn detect() -> Vec<Width> {
-        let avx = Avx::detect().map(|t| Width { name: "avx", token: Token::Avx(t) });
-        let avx512 = Avx512::detect().map(|t| Width { name: "avx512", token: Token::Avx512(t) });
-        avx.into_iter().chain(avx512).collect()
+        arch::vector::Width::detect().into_iter().map(Width).collect()
     }
 
     /// The name in metric ids.
     pub fn name(self) -> &'static str {
-        self.name
+        self.0.name()
     }
 
     /// Runs independent fused multiply-adds over all registers.
     pub fn multiply_add(self, ops: u64) {
-        let blocks = ops.div_ceil(BLOCK).max(1);
-        match self.token {
-            Token::Avx(t) => t.multiply_add(blocks),
-            Token::Avx512(t) => t.multiply_add(blocks),
-        }
+        self.0.multiply_add(ops.div_ceil(BLOCK).max(1));
     }
+}
+
+/// A width that metrics are declared for, or that this CPU has, and that nothing is measured of.
+#[derive(Clone, Copy, Debug)]
+pub struct Absent {
+    /// The name in metric ids.
+    pub width: &'static str,
+    /// What it needs.
+    pub what: &'static str,
+    /// Whether there are no fused multiply-adds of any width without it.
+    pub takes_fused: bool,
+    pub(super) reason: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+impl Absent {
+    /// The row that says so of these metrics.
+    pub fn unmet(self, need: String) -> Unmet {
+        Unmet { need, reason: self.reason.into(), remedy: self.remedy.into() }
+    }
+}
+
+/// All of them.
+pub fn absent() -> Vec<Absent> {
+    arch::vector::absent()
 }
 
 #[cfg(test)]

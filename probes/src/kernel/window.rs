@@ -40,7 +40,7 @@ impl Filler {
         }
     }
 
-    fn code(self) -> &'static [&'static [u8]] {
+    fn code(self) -> &'static [kernel::Instruction] {
         match self {
             Filler::Nop => kernel::NOP,
             Filler::Integer => kernel::INTEGER,

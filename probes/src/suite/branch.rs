@@ -21,7 +21,7 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::code;
 use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
-use crate::kernel::branch;
+use crate::kernel::{branch, chain};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Mode, Probe, Proof, Select, Text, Tier, Unit, metric,
     select, text,
@@ -383,7 +383,7 @@ fn delayed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     compare(bench, "delayed", &branch::DELAYS, &policy)
 }
 
-/// Random against alternating outcomes at each delay, interleaved.
+/// Random against alternating outcomes at each delay in multiplications, interleaved.
 fn compare(
     bench: &mut Bench<'_>,
     quantity: &'static str,
@@ -400,8 +400,8 @@ fn compare(
         .iter()
         .map(|(delay, outcomes)| {
             let pattern = outcomes.borrow().pattern.name();
-            let setting =
-                params([("pattern", pattern.into()), ("delay", u64::from(*delay).into())]);
+            let cycles = (f64::from(*delay) * chain::mul_cycles()) as u64;
+            let setting = params([("pattern", pattern.into()), ("delay", cycles.into())]);
             let work = |_| {
                 let chain = branch::serial(&outcomes.borrow().words, *delay);
                 right.set(right.get() & (chain == 1));

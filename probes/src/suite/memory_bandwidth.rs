@@ -211,6 +211,14 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     let sets: Vec<(Level, u64)> = sets.into_iter().filter(|set| set.1 <= memory).collect();
+    for kernel in IN_MEMORY.into_iter().filter(|kernel| !kernel.is_here()) {
+        let name = kernel.name();
+        bench.skip(Unmet {
+            need: format!("an instruction that copies by itself: memory.bandwidth.{name}.*"),
+            reason: "x86 has it; those of other architectures have no kernel yet".into(),
+            remedy: "none; memcpy and copy say what a copy costs".into(),
+        })?;
+    }
     let widths = Width::detect();
     let dram = sets.iter().find(|set| set.0 == Level::Dram).map(|set| set.1);
     if let (Some(dram), Some(&widest)) = (dram, widths.last()) {
@@ -275,7 +283,8 @@ fn settings(
     let at = |&(level, bytes): &(Level, u64)| {
         let beyond_l2 = level > Level::L2;
         let (level, swept) = (Some(level), false);
-        IN_MEMORY.map(|kernel| Setting { kernel, bytes, level, swept, beyond_l2 })
+        let here = IN_MEMORY.into_iter().filter(|kernel| kernel.is_here());
+        here.map(move |kernel| Setting { kernel, bytes, level, swept, beyond_l2 })
     };
     let (large, mut all): (Vec<Setting>, Vec<Setting>) =
         sets.iter().flat_map(at).partition(|setting| setting.bytes > LARGE);

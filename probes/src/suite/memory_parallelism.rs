@@ -27,7 +27,7 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::counters::Event;
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
-use crate::kernel::parallel::{AHEAD, CHASES, Gather, LINE, Lines, STREAMS, Way};
+use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, LINE, Lines, STREAMS, Way};
 use crate::machine::human_bytes;
 use crate::probe::{
     Better, Derive, Estimator, Level, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric,
@@ -243,9 +243,6 @@ fn measure(
     let right = right.get() && lines.borrow().is_right() && lines.borrow().is_whole();
     bench.check(right, || format!("loads from a ring in {} went astray", level.name()))
 }
-
-/// Chains that a load alone advances; see [`Way::Chase`].
-const IN_REGISTERS: usize = 10;
 
 /// What is compared at a level.
 fn settings(level: Level) -> Vec<(Way, Params)> {

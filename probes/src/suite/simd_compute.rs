@@ -1,7 +1,8 @@
 //! What vector instructions cost in registers, and how many of them a core does at once.
 //!
 //! Method: chains of one instruction, 240 per taken branch. One chain gives the latency, twelve
-//! independent ones the rate, and fused multiply-adds are swept over the number of chains. Numbers stay normal and near 1. The peak is the best of all widths, of multiply-adds
+//! independent ones the rate (24 on Arm), and fused multiply-adds are swept over the number of
+//! chains. Numbers stay normal and near 1. The peak is the best of all widths, of multiply-adds
 //! alone and one for one with additions, for which some cores have ports of their own. Gathers
 //! read a table of 4 KiB; subnormal numbers are made with and without the flags that flush them to
 //! zero, within one block of assembly. The upper lanes' first use comes after a millisecond of
@@ -11,7 +12,8 @@
 //! Blind spots: an addition is timed in turn with the subtraction that undoes it, a multiplication
 //! by 2 with one by ½; a core that forwards an addition's result faster to another addition shows
 //! that and nothing else. Shuffles within 128 bits are the cheapest kind. Scalar gathers are plain
-//! loads at indices in registers. One clock that stays reduced between the widths would be missed.
+//! loads at indices in registers. Arm's vector multiply-adds add to their target, so that their latency
+//! there is that of the sum, which some cores forward early. One clock that stays reduced between the widths would be missed.
 //! Expect: additions and multiplications 3 or 4 cycles, multiply-adds 4 (Zen 2: 5); two
 //! multiply-adds a cycle of 256 bits on Zen 2 to 4, of 512 on Zen 5 and large Xeons; subnormal
 //! numbers nearly free on AMD, 100 cycles and more on Intel. On Zen 4 a multiplication with a
@@ -28,6 +30,7 @@ use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
+use crate::kernel::{vector, widths};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
 };
@@ -179,9 +182,9 @@ macro_rules! peak {
 }
 
 macro_rules! warm_up {
-    ($id:literal, $width:literal) => {
+    ($width:literal) => {
         metric(
-            $id,
+            concat!("simd.warm_up.", $width, "_ns"),
             concat!("until ", $width, " work is at its pace after a millisecond without vectors"),
             Unit::Ns,
             Better::Lower,
@@ -193,10 +196,14 @@ macro_rules! warm_up {
 }
 
 macro_rules! clock {
-    ($id:literal, $summary:literal, $width:literal) => {
+    ($width:literal $bits:literal) => {
         metric(
-            $id,
-            $summary,
+            concat!("simd.clock.", $width, "_all_core_ratio"),
+            concat!(
+                "core clock with all CPUs at ",
+                $bits,
+                " multiply-adds ÷ this one alone at scalar work"
+            ),
             Unit::Ratio,
             Better::Higher,
             Tier::T2,
@@ -211,163 +218,109 @@ const FMA_PEAK: &str = "simd.peak.f32_fma_flops_per_cycle";
 const FMA_RATE: &[Derive] =
     &[of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))];
 
-const METRICS: &[Metric] = &[
-    peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
-        "flop" "type" = "f32"),
-    peak!("simd.peak.f64_gflops", "f64 arithmetic, one core, best width and mix", Gflops,
-        "flop" "type" = "f64"),
-    peak!("simd.peak.f32_all_threads_gflops", "f32 arithmetic, all CPUs together, widest mix",
-        Gflops, "flop_together" "type" = "f32"),
-    peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
-        Gflops, "flop_together" "type" = "f64"),
-    alu!(
-        "simd.peak.f32_fma_flops_per_cycle",
-        "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
-        PerCycle,
-        Higher,
-        of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))
-    ),
-    alu!(
-        "simd.peak_ratio",
-        "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
-        Ratio,
-        Higher,
-        Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))
-    ),
-    flops!("fma" "fused multiply-add" "f32" "scalar"),
-    flops!("fma" "fused multiply-add" "f32" "sse"),
-    flops!("fma" "fused multiply-add" "f32" "avx"),
-    flops!("fma" "fused multiply-add" "f32" "avx512"),
-    flops!("fma" "fused multiply-add" "f64" "scalar"),
-    flops!("fma" "fused multiply-add" "f64" "sse"),
-    flops!("fma" "fused multiply-add" "f64" "avx"),
-    flops!("fma" "fused multiply-add" "f64" "avx512"),
-    flops!("fma_add" "multiply-adds and additions" "f32" "scalar"),
-    flops!("fma_add" "multiply-adds and additions" "f32" "sse"),
-    flops!("fma_add" "multiply-adds and additions" "f32" "avx"),
-    flops!("fma_add" "multiply-adds and additions" "f32" "avx512"),
-    flops!("fma_add" "multiply-adds and additions" "f64" "scalar"),
-    flops!("fma_add" "multiply-adds and additions" "f64" "sse"),
-    flops!("fma_add" "multiply-adds and additions" "f64" "avx"),
-    flops!("fma_add" "multiply-adds and additions" "f64" "avx512"),
-    flops!("mul_add" "multiplications and additions" "f32" "sse"),
-    flops!("mul_add" "multiplications and additions" "f64" "sse"),
-    fma!("f32" "scalar" 2.0),
-    fma!("f32" "sse" 8.0),
-    fma!("f32" "avx" 16.0),
-    fma!("f32" "avx512" 32.0),
-    fma!("f64" "scalar" 2.0),
-    fma!("f64" "sse" 4.0),
-    fma!("f64" "avx" 8.0),
-    fma!("f64" "avx512" 16.0),
-    latency!("add" "addition" "f32" "scalar"),
-    latency!("add" "addition" "f32" "sse"),
-    latency!("add" "addition" "f32" "avx"),
-    latency!("add" "addition" "f32" "avx512"),
-    latency!("add" "addition" "f64" "scalar"),
-    latency!("add" "addition" "f64" "sse"),
-    latency!("add" "addition" "f64" "avx"),
-    latency!("add" "addition" "f64" "avx512"),
-    latency!("add" "addition" "i32" "scalar"),
-    latency!("add" "addition" "i32" "sse"),
-    latency!("add" "addition" "i32" "avx"),
-    latency!("add" "addition" "i32" "avx512"),
-    latency!("mul" "multiplication" "f32" "scalar"),
-    latency!("mul" "multiplication" "f32" "sse"),
-    latency!("mul" "multiplication" "f32" "avx"),
-    latency!("mul" "multiplication" "f32" "avx512"),
-    latency!("mul" "multiplication" "f64" "scalar"),
-    latency!("mul" "multiplication" "f64" "sse"),
-    latency!("mul" "multiplication" "f64" "avx"),
-    latency!("mul" "multiplication" "f64" "avx512"),
-    latency!("shuffle" "shuffle within 128 bits" "i32" "sse"),
-    latency!("shuffle" "shuffle within 128 bits" "i32" "avx"),
-    latency!("shuffle" "shuffle within 128 bits" "i32" "avx512"),
-    latency!("gather" "gather from L1" "i32" "scalar"),
-    latency!("gather" "gather from L1" "i32" "avx"),
-    latency!("gather" "gather from L1" "i32" "avx512"),
-    rate!("add" "addition" "f32" "scalar"),
-    rate!("add" "addition" "f32" "sse"),
-    rate!("add" "addition" "f32" "avx"),
-    rate!("add" "addition" "f32" "avx512"),
-    rate!("add" "addition" "f64" "scalar"),
-    rate!("add" "addition" "f64" "sse"),
-    rate!("add" "addition" "f64" "avx"),
-    rate!("add" "addition" "f64" "avx512"),
-    rate!("add" "addition" "i32" "scalar"),
-    rate!("add" "addition" "i32" "sse"),
-    rate!("add" "addition" "i32" "avx"),
-    rate!("add" "addition" "i32" "avx512"),
-    rate!("mul" "multiplication" "f32" "scalar"),
-    rate!("mul" "multiplication" "f32" "sse"),
-    rate!("mul" "multiplication" "f32" "avx"),
-    rate!("mul" "multiplication" "f32" "avx512"),
-    rate!("mul" "multiplication" "f64" "scalar"),
-    rate!("mul" "multiplication" "f64" "sse"),
-    rate!("mul" "multiplication" "f64" "avx"),
-    rate!("mul" "multiplication" "f64" "avx512"),
-    rate!("shuffle" "shuffle within 128 bits" "i32" "sse"),
-    rate!("shuffle" "shuffle within 128 bits" "i32" "avx"),
-    rate!("shuffle" "shuffle within 128 bits" "i32" "avx512"),
-    gather!("scalar" 1.0 "8"),
-    gather!("avx" 0.125 "8"),
-    gather!("avx512" 0.0625 "8"),
-    subnormal!(
-        "simd.denormal_ratio",
-        "multiplications with a subnormal result ÷ normal",
-        "mul",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.add_ratio",
-        "additions with a subnormal result ÷ normal",
-        "add",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.fma_ratio",
-        "multiply-adds with a subnormal result ÷ normal",
-        "fma",
-        "output",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.operand_ratio",
-        "multiplications of a subnormal number ÷ normal",
-        "mul",
-        "input",
-        "off"
-    ),
-    subnormal!(
-        "simd.denormal.flushed_ratio",
-        "multiplications with a subnormal result flushed to zero ÷ normal",
-        "mul",
-        "output",
-        "on"
-    ),
-    warm_up!("simd.warm_up.sse_ns", "sse"),
-    warm_up!("simd.warm_up.avx_ns", "avx"),
-    warm_up!("simd.warm_up.avx512_ns", "avx512"),
-    clock!(
-        "simd.clock.avx_all_core_ratio",
-        "core clock with all CPUs at 256-bit multiply-adds ÷ this one alone at scalar work",
-        "avx"
-    ),
-    clock!(
-        "simd.clock.avx512_all_core_ratio",
-        "core clock with all CPUs at 512-bit multiply-adds ÷ this one alone at scalar work",
-        "avx512"
-    ),
-];
+/// The metrics of the widths that this architecture has.
+macro_rules! metrics {
+    (
+        all: $([$width:literal $f32:literal $f64:literal])+;
+        vectors: $([$vector:literal $bits:literal])+;
+        wide: $([$wide:literal $wide_bits:literal])+;
+        gathers: $([$gather:literal $share:literal])+;
+        unfused: $([$unfused:literal])*;
+    ) => {
+        &[
+            peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
+                "flop" "type" = "f32"),
+            peak!("simd.peak.f64_gflops", "f64 arithmetic, one core, best width and mix", Gflops,
+                "flop" "type" = "f64"),
+            peak!("simd.peak.f32_all_threads_gflops", "f32 arithmetic, all CPUs together, widest mix",
+                Gflops, "flop_together" "type" = "f32"),
+            peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
+                Gflops, "flop_together" "type" = "f64"),
+            alu!(
+                "simd.peak.f32_fma_flops_per_cycle",
+                "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
+                PerCycle,
+                Higher,
+                of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))
+            ),
+            alu!(
+                "simd.peak_ratio",
+                "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
+                Ratio,
+                Higher,
+                Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))
+            ),
+            $(flops!("fma" "fused multiply-add" "f32" $width),)+
+            $(flops!("fma" "fused multiply-add" "f64" $width),)+
+            $(flops!("fma_add" "multiply-adds and additions" "f32" $width),)+
+            $(flops!("fma_add" "multiply-adds and additions" "f64" $width),)+
+            $(flops!("mul_add" "multiplications and additions" "f32" $unfused),)*
+            $(flops!("mul_add" "multiplications and additions" "f64" $unfused),)*
+            $(fma!("f32" $width $f32),)+
+            $(fma!("f64" $width $f64),)+
+            $(latency!("add" "addition" "f32" $width),)+
+            $(latency!("add" "addition" "f64" $width),)+
+            $(latency!("add" "addition" "i32" $width),)+
+            $(latency!("mul" "multiplication" "f32" $width),)+
+            $(latency!("mul" "multiplication" "f64" $width),)+
+            $(latency!("shuffle" "shuffle within 128 bits" "i32" $vector),)+
+            $(latency!("gather" "gather from L1" "i32" $gather),)+
+            $(rate!("add" "addition" "f32" $width),)+
+            $(rate!("add" "addition" "f64" $width),)+
+            $(rate!("add" "addition" "i32" $width),)+
+            $(rate!("mul" "multiplication" "f32" $width),)+
+            $(rate!("mul" "multiplication" "f64" $width),)+
+            $(rate!("shuffle" "shuffle within 128 bits" "i32" $vector),)+
+            $(gather!($gather $share "8"),)+
+            subnormal!(
+                "simd.denormal_ratio",
+                "multiplications with a subnormal result ÷ normal",
+                "mul",
+                "output",
+                "off"
+            ),
+            subnormal!(
+                "simd.denormal.add_ratio",
+                "additions with a subnormal result ÷ normal",
+                "add",
+                "output",
+                "off"
+            ),
+            subnormal!(
+                "simd.denormal.fma_ratio",
+                "multiply-adds with a subnormal result ÷ normal",
+                "fma",
+                "output",
+                "off"
+            ),
+            subnormal!(
+                "simd.denormal.operand_ratio",
+                "multiplications of a subnormal number ÷ normal",
+                "mul",
+                "input",
+                "off"
+            ),
+            subnormal!(
+                "simd.denormal.flushed_ratio",
+                "multiplications with a subnormal result flushed to zero ÷ normal",
+                "mul",
+                "output",
+                "on"
+            ),
+            $(warm_up!($vector),)+
+            $(clock!($wide $wide_bits),)+
+        ]
+    };
+}
+
+const METRICS: &[Metric] = widths!(metrics);
 
 /// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
 const CURVE: [u64; 6] = [1, 2, 4, 8, 12, 24];
 /// One chain for the latency, and more than two ports at five cycles can use, or four at one cycle
-/// in general registers.
-const USUAL: [u64; 3] = [1, 8, 12];
-const DOUBLE: [u64; 2] = [1, 12];
+/// in general registers; 24 where the architecture has 32 registers and may have four ports.
+const USUAL: [u64; 4] = [1, 8, 12, 24];
+const DOUBLE: [u64; 3] = [1, 12, 24];
 const MIXED: [u64; 1] = [Op::OWN_CHAINS];
 const GATHERS: [u64; 2] = [1, 8];
 
@@ -398,7 +351,7 @@ const WARM_UP_SHARE: f64 = 0.04;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let widths = Width::detect();
-    missing(bench, &widths)?;
+    missing(bench)?;
     warm_up(bench, &widths)?;
     together(bench, &widths)?;
     clock_together(bench, &widths)?;
@@ -417,20 +370,13 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// What this CPU does not have, with the metrics that it leaves empty.
-fn missing(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
-    let has = |name| widths.iter().any(|width| width.name() == name);
-    let mut lack = |need: &str| {
-        bench.skip(Unmet {
-            need: need.into(),
-            reason: "the processor, the hypervisor or the kernel does not offer it".into(),
-            remedy: "none on this processor; in a guest, pass the host's CPU through".into(),
-        })
-    };
-    if !has("avx") {
-        lack("AVX2 and FMA: simd.*avx.* simd.*avx_* simd.fma* simd.peak*fma* simd.peak_ratio")?;
-    }
-    if !has("avx512") {
-        lack("AVX-512: simd.*avx512*")?;
+fn missing(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    for absent in vector::absent() {
+        let fused =
+            if absent.takes_fused { " simd.fma* simd.peak*fma* simd.peak_ratio" } else { "" };
+        let what = absent.what;
+        let width = absent.width;
+        bench.skip(absent.unmet(format!("{what}: simd.*.{width}.* simd.*{width}_*{fused}")))?;
     }
     Ok(())
 }
@@ -655,8 +601,9 @@ fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()>
     if others.is_empty() {
         return Ok(());
     }
-    let wide = widths.iter().filter(|width| width.name().starts_with("avx"));
-    let wide: Vec<Width> = wide.copied().collect();
+    let moving = vector::Width::detect();
+    let moves = |width: &&Width| moving.iter().any(|wide| wide.name() == width.name());
+    let wide: Vec<Width> = widths.iter().filter(moves).copied().collect();
     let time = bench.share(CLOCK_SHARE) / (wide.len() as u32 + 1);
     let alone = clock_under(&timer, time, || {
         std::hint::black_box(chain::add(20_000));

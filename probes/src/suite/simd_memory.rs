@@ -24,6 +24,7 @@ use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::elements::{Arrays, Kernel, Way};
+use crate::kernel::{vector, widths};
 use crate::machine::human_bytes;
 use crate::probe::{
     Better, Derive, Estimator, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select,
@@ -72,43 +73,60 @@ macro_rules! ratio {
     }};
 }
 
+/// The ratio of a kernel at a width in a level.
+macro_rules! at {
+    ($kernel:literal $width:literal $level:literal $tier:ident $family:literal) => {
+        ratio!(
+            concat!("simd.", $kernel, ".", $width, ".", $level, "_ratio"),
+            $kernel $width $level $tier $family
+        )
+    };
+}
+
+/// The metrics of the widths that this architecture has.
 macro_rules! metrics {
-    ($($kernel:literal $width:literal $([$level:literal $tier:ident $family:literal])+;)+) => {
+    (
+        all: $([$($all:tt)*])+;
+        vectors: $([$width:literal $bits:literal])+;
+        $($rest:tt)*
+    ) => {
         &[
-            ratio!("simd.speedup.sse_ratio", "sum" "sse" "l1" T1 "alu"),
-            ratio!("simd.speedup.avx_ratio", "sum" "avx" "l1" T1 "alu"),
-            ratio!("simd.speedup.avx512_ratio", "sum" "avx512" "l1" T1 "alu"),
-            $($(
-                ratio!(
-                    concat!("simd.", $kernel, ".", $width, ".", $level, "_ratio"),
-                    $kernel $width $level $tier $family
-                ),
-            )+)+
+            $(ratio!(concat!("simd.speedup.", $width, "_ratio"), "sum" $width "l1" T1 "alu"),)+
+            at!("sum" "naive" "l1" T1 "alu"),
+            at!("sum" "naive" "dram" T3 "dram-bandwidth"),
+            $(
+                at!("sum" $width "l1" T1 "alu"),
+                at!("sum" $width "l2" T1 "l1-l2"),
+                at!("sum" $width "l3" T2 "l3"),
+                at!("sum" $width "dram" T3 "dram-bandwidth"),
+            )+
+            at!("dot" "naive" "l1" T1 "alu"),
+            at!("dot" "naive" "dram" T3 "dram-bandwidth"),
+            $(
+                at!("dot" $width "l1" T1 "alu"),
+                at!("dot" $width "l2" T1 "l1-l2"),
+                at!("dot" $width "l3" T2 "l3"),
+                at!("dot" $width "dram" T3 "dram-bandwidth"),
+            )+
+            $(
+                at!("saxpy" $width "l1" T1 "alu"),
+                at!("saxpy" $width "l2" T1 "l1-l2"),
+                at!("saxpy" $width "l3" T2 "l3"),
+                at!("saxpy" $width "dram" T3 "dram-bandwidth"),
+            )+
+            at!("bytesearch" "naive" "l1" T1 "alu"),
+            at!("bytesearch" "naive" "dram" T3 "dram-bandwidth"),
+            $(
+                at!("bytesearch" $width "l1" T1 "alu"),
+                at!("bytesearch" $width "l2" T1 "l1-l2"),
+                at!("bytesearch" $width "l3" T2 "l3"),
+                at!("bytesearch" $width "dram" T3 "dram-bandwidth"),
+            )+
         ]
     };
 }
 
-const METRICS: &[Metric] = metrics![
-    "sum" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
-    "sum" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "sum" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "sum" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "dot" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
-    "dot" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "dot" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "dot" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "saxpy" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "saxpy" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"] ["dram" T3 "dram-bandwidth"];
-    "saxpy" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
-        ["dram" T3 "dram-bandwidth"];
-    "bytesearch" "naive" ["l1" T1 "alu"] ["dram" T3 "dram-bandwidth"];
-    "bytesearch" "sse" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
-        ["dram" T3 "dram-bandwidth"];
-    "bytesearch" "avx" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
-        ["dram" T3 "dram-bandwidth"];
-    "bytesearch" "avx512" ["l1" T1 "alu"] ["l2" T1 "l1-l2"] ["l3" T2 "l3"]
-        ["dram" T3 "dram-bandwidth"];
-];
+const METRICS: &[Metric] = widths!(metrics);
 
 /// A run is whole laps of a small working set, or so many bytes of a large one: enough that the
 /// calibration needs two or three trials.
@@ -134,14 +152,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     let ways = Way::detect();
-    for (width, what) in [("avx", "AVX2 and FMA"), ("avx512", "AVX-512")] {
-        if !ways.iter().any(|way| way.name() == width) {
-            bench.skip(Unmet {
-                need: format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio"),
-                reason: "the processor, the hypervisor or the kernel does not offer it".into(),
-                remedy: "none on this processor; in a guest, pass the host's CPU through".into(),
-            })?;
-        }
+    for absent in vector::absent() {
+        let (what, width) = (absent.what, absent.width);
+        let need = format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio");
+        bench.skip(absent.unmet(need))?;
     }
     let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
     let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
@@ -242,7 +256,12 @@ mod tests {
 
     #[test]
     fn every_metric_speaks_of_a_kernel_and_a_width() {
-        let names = ["naive", "scalar", "sse", "avx", "avx512"];
+        macro_rules! names {
+            (all: $([$width:literal $($rest:literal)*])+; $($others:tt)*) => {
+                ["naive", $($width),+]
+            };
+        }
+        let names = widths!(names);
         for metric in METRICS.iter().filter(|m| !m.id.starts_with("simd.speedup.")) {
             let parts: Vec<&str> = metric.id.split('.').collect();
             assert!(Kernel::ALL.iter().any(|k| k.name() == parts[1]), "{}", metric.id);

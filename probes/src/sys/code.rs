@@ -8,6 +8,37 @@ use super::memory::{Buffer, HUGE_PAGE, Pages};
 /// From this size on small pages would cost misses of the instruction TLB that are not the question.
 const LARGE: usize = 64 << 10;
 
+/// Lets instruction fetches see what was stored: on x86_64 they always do.
+#[cfg(target_arch = "x86_64")]
+fn publish(_: &[u8]) {}
+
+/// Lets instruction fetches see what was stored: out of the data caches, then away with what the
+/// instruction caches had instead. The lines are as long as CTR_EL0 says.
+#[cfg(target_arch = "aarch64")]
+fn publish(code: &[u8]) {
+    use core::arch::asm;
+    let ctr: u64;
+    // SAFETY: the register tells line sizes, and Linux lets programs read it.
+    unsafe { asm!("mrs {}, ctr_el0", out(reg) ctr, options(nomem, nostack, preserves_flags)) };
+    let range = code.as_ptr().addr()..code.as_ptr().addr() + code.len();
+    let lines = |log: u64| {
+        let line = 4_usize << (log & 15);
+        (range.start / line * line..range.end).step_by(line)
+    };
+    for line in lines(ctr >> 16) {
+        // SAFETY: the address is inside our mapping, and cleaning changes no contents.
+        unsafe { asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
+    for line in lines(ctr) {
+        // SAFETY: as above.
+        unsafe { asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags)) };
+    }
+    // SAFETY: barriers.
+    unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
 /// Machine code in memory of its own that can be executed and no longer be written.
 #[derive(Debug)]
 pub struct Code {
@@ -22,6 +53,7 @@ impl Code {
         // Whole pages, so that none is split by the change of rights.
         let mut buffer = Buffer::new(bytes.len().max(1).next_multiple_of(unit), pages)?;
         buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        publish(&buffer.bytes()[..bytes.len()]);
         let (start, rights) = (buffer.base().cast(), libc::PROT_READ | libc::PROT_EXEC);
         // SAFETY: the range is our own mapping, whole pages of it; no reference into it is alive,
         // and `Code` hands none out that can be written through.

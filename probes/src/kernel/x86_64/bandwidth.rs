@@ -303,19 +303,30 @@ one!(update_avx512 "0"
     ["vpaddq zmm\\i, zmm15, [{at} + \\h + 64*\\i]" "vmovdqa64 [{at} + \\h + 64*\\i], zmm\\i"]
     ["vzeroupper"]);
 
-/// Copies with `rep movsb`.
-///
-/// # Safety
-/// `len` bytes must be readable at `from` and writable at `to`, apart from each other.
-pub(in crate::kernel) unsafe fn movsb(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: both ranges are the caller's; the direction flag is clear by the ABI.
-    unsafe {
-        asm!(
-            "rep movsb",
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            inout("rcx") len => _,
-            options(nostack, preserves_flags),
-        );
+/// The instruction that copies by itself.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct Movsb(());
+
+impl Movsb {
+    /// Every CPU has it.
+    pub(in crate::kernel) fn detect() -> Option<Movsb> {
+        Some(Movsb(()))
+    }
+
+    /// Copies with `rep movsb`.
+    ///
+    /// # Safety
+    /// `len` bytes must be readable at `from` and writable at `to`, apart from each other.
+    pub(in crate::kernel) unsafe fn copy(self, to: *mut u8, from: *const u8, len: usize) {
+        // SAFETY: both ranges are the caller's; the direction flag is clear by the ABI.
+        unsafe {
+            asm!(
+                "rep movsb",
+                inout("rdi") to => _,
+                inout("rsi") from => _,
+                inout("rcx") len => _,
+                options(nostack, preserves_flags),
+            );
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! Conditional branches whose outcomes are the bits of a word.
 use core::arch::asm;
 
+/// Multiplications from one branch of [`serial`] to the next.
+pub(in crate::kernel) const CHAIN: usize = 7;
+
 /// For each bit of each word: a branch on it whose condition waits for a chain of `K`
 /// multiplications and then `D` more beside it. Returns the end of the chain, which must be 1.
 ///

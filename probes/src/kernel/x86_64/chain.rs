@@ -1,6 +1,9 @@
 //! Dependent integer chains.
 use core::arch::asm;
 
+/// Cycles of a multiplication, since Nehalem and Zen.
+pub(in crate::kernel) const MUL_CYCLES: Option<f64> = Some(3.0);
+
 /// `blocks` times 256 dependent register adds. A register operand, because newer cores fold
 /// additions of small constants at rename and would read several times too fast.
 pub(in crate::kernel) fn add(blocks: u64) -> u64 {

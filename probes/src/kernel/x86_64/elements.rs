@@ -31,6 +31,17 @@ pub(in crate::kernel) enum Way {
 }
 
 impl Way {
+    /// Those of this CPU: naive, scalar, then wider and wider.
+    pub(in crate::kernel) fn detect() -> Vec<Way> {
+        Way::proven(Avx::detect(), Avx512::detect())
+    }
+
+    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Way> {
+        let wide = [avx.map(Way::Avx), avx512.map(|token| Way::Avx512(token, Bytes512::detect()))];
+        let all = [Way::Naive, Way::Scalar, Way::Sse].into_iter();
+        all.chain(wide.into_iter().flatten()).collect()
+    }
+
     /// The name in parameters and ids.
     pub(in crate::kernel) fn name(self) -> &'static str {
         match self {
@@ -223,3 +234,21 @@ search!(search_avx512 "0, 256"
     []
     ["vzeroupper"]
     [out("k1") _,]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_proof_there_is_nothing_wider_than_the_baseline() {
+        let names: Vec<&str> = Way::proven(None, None).into_iter().map(Way::name).collect();
+        assert_eq!(names, ["naive", "scalar", "sse"]);
+        let can = |way: Way, kernel| way.stream(kernel).is_some();
+        assert!(Way::proven(None, None).iter().all(|way| can(*way, Kernel::Search)));
+        // 512 bits without instructions on bytes, as the first of them had.
+        if let Some(token) = Avx512::detect() {
+            let way = Way::Avx512(token, None);
+            assert!(!can(way, Kernel::Search) && can(way, Kernel::Sum));
+        }
+    }
+}

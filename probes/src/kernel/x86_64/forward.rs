@@ -5,7 +5,8 @@
 //! asking the memory pipeline.
 use core::arch::asm;
 
-use super::vector::Avx;
+/// Proof that 32 bytes can be stored and loaded at once.
+pub(in crate::kernel) use super::vector::Avx as Wide;
 
 /// One scalar chain: `blocks` times 64 steps through the value `v`, storing at `s`, loading at `l`,
 /// with a register that holds 1 for those that name it. A loop holds so many steps.
@@ -88,7 +89,7 @@ pub(in crate::kernel) unsafe fn vector_16(
 /// # Safety
 /// 32 bytes must be writable at `store` and readable at `load`.
 pub(in crate::kernel) unsafe fn vector_32(
-    _: Avx,
+    _: Wide,
     store: *mut u8,
     load: *const u8,
     value: &mut [u64; 4],

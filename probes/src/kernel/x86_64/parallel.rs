@@ -3,6 +3,9 @@ use core::arch::asm;
 
 use super::vector::{Avx, Avx512};
 
+/// Chains that live in general registers; from there on each address takes a move more.
+pub(in crate::kernel) const IN_REGISTERS: usize = 10;
+
 /// `steps` loads in each of the first `CHAINS` chains, at most 24; in each chain the
 /// value loaded is the address of the next load. Ten chains live in general registers, the others
 /// in vector registers, from where each address takes a move more.
@@ -90,20 +93,79 @@ pub(in crate::kernel) const MOST_SLOTS: usize = 128;
 /// Steps of each chain in one unrolled block.
 pub(in crate::kernel) const STEPS: u64 = 16;
 
-impl Avx {
-    /// Addresses in one vector.
-    pub(in crate::kernel) const LANES: usize = 4;
+/// A gather of 64-bit words, proven possible.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) enum Gather {
+    Avx(Avx),
+    Avx512(Avx512),
+}
 
+impl Gather {
+    /// The widest one, if there is any.
+    pub(in crate::kernel) fn detect() -> Option<Gather> {
+        Avx512::detect().map(Gather::Avx512).or_else(|| Avx::detect().map(Gather::Avx))
+    }
+
+    /// Addresses in one vector.
+    pub(in crate::kernel) fn lanes(self) -> usize {
+        match self {
+            Gather::Avx(_) => 4,
+            Gather::Avx512(_) => 8,
+        }
+    }
+
+    /// Numbers of vectors that there are kernels for.
+    pub(in crate::kernel) fn vectors(self) -> &'static [usize] {
+        match self {
+            Gather::Avx(_) => &[4, 8, 12],
+            Gather::Avx512(_) => &[2, 4, 8, 16],
+        }
+    }
+
+    /// `steps` gathers with each of so many vectors.
+    ///
+    /// # Safety
+    /// From each slot that so many vectors have on, every value loaded must be the address of 8
+    /// readable bytes, for ever; `steps` is not 0.
+    pub(in crate::kernel) unsafe fn run(
+        self,
+        vectors: usize,
+        slots: &mut [u64; MOST_SLOTS],
+        steps: u64,
+    ) {
+        match self {
+            Gather::Avx(token) => {
+                let kernel = match vectors {
+                    4 => Avx::gather::<4>,
+                    8 => Avx::gather::<8>,
+                    12 => Avx::gather::<12>,
+                    _ => panic!("no kernel for {vectors} vectors"),
+                };
+                // SAFETY: the caller's promise.
+                unsafe { kernel(token, slots, steps) };
+            }
+            Gather::Avx512(token) => {
+                let kernel = match vectors {
+                    2 => Avx512::gather::<2>,
+                    4 => Avx512::gather::<4>,
+                    8 => Avx512::gather::<8>,
+                    16 => Avx512::gather::<16>,
+                    _ => panic!("no kernel for {vectors} vectors"),
+                };
+                // SAFETY: the caller's promise.
+                unsafe { kernel(token, slots, steps) };
+            }
+        }
+    }
+}
+
+impl Avx {
     /// `steps` gathers with each of `VECTORS` vectors of four addresses, 12 at most; each gather
     /// loads the addresses for its next one.
     ///
     /// # Safety
     /// As for [`chase`], for the first 4 × `VECTORS` slots; `steps` is not 0.
-    pub(in crate::kernel) unsafe fn gather<const VECTORS: usize>(
-        self,
-        slots: &mut [u64; MOST_SLOTS],
-        steps: u64,
-    ) {
+    unsafe fn gather<const VECTORS: usize>(self, slots: &mut [u64; MOST_SLOTS], steps: u64) {
         const { assert!(VECTORS > 0 && VECTORS <= 12) };
         // SAFETY: as for `chase`; AVX2 was detected (the token); there are slots enough.
         unsafe {
@@ -155,19 +217,12 @@ impl Avx {
 }
 
 impl Avx512 {
-    /// Addresses in one vector.
-    pub(in crate::kernel) const LANES: usize = 8;
-
     /// `steps` gathers with each of `VECTORS` vectors of eight addresses, 16 at most; each gather
     /// loads the addresses for its next one.
     ///
     /// # Safety
     /// As for [`chase`], for the first 8 × `VECTORS` slots; `steps` is not 0.
-    pub(in crate::kernel) unsafe fn gather<const VECTORS: usize>(
-        self,
-        slots: &mut [u64; MOST_SLOTS],
-        steps: u64,
-    ) {
+    unsafe fn gather<const VECTORS: usize>(self, slots: &mut [u64; MOST_SLOTS], steps: u64) {
         const { assert!(VECTORS > 0 && VECTORS <= 16) };
         // SAFETY: as for `chase`; AVX-512F was detected (the token); there are slots enough.
         unsafe {

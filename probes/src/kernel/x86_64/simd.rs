@@ -9,11 +9,15 @@ use core::arch::asm;
 use super::super::simd::{Assisted, Op, Operands, State, Type};
 use super::vector::{Avx, Avx512};
 
-/// Width of the registers, proven possible.
+/// A multiply-add overwrites a factor: x·c + d in place of x.
+pub(in crate::kernel) const ACCUMULATES: bool = false;
+
+/// Width of the registers, proven possible; where it is the baseline, with the proof of fused
+/// multiply-adds, which came with AVX2.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) enum Width {
-    Scalar,
-    Sse,
+    Scalar(Option<Avx>),
+    Sse(Option<Avx>),
     Avx(#[allow(dead_code, reason = "a proof, not a value")] Avx),
     Avx512(#[allow(dead_code, reason = "a proof, not a value")] Avx512),
 }
@@ -29,11 +33,23 @@ pub(in crate::kernel) type Loop = unsafe fn(&mut State, u64);
 type Chains = fn(u64) -> Option<Loop>;
 
 impl Width {
+    /// Those of this CPU, narrow first.
+    pub(in crate::kernel) fn detect() -> Vec<Width> {
+        Width::proven(Avx::detect(), Avx512::detect())
+    }
+
+    /// Those that there is proof of.
+    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Width> {
+        let wide = [avx.map(Width::Avx), avx512.map(Width::Avx512)];
+        let all = [Width::Scalar(avx), Width::Sse(avx)].into_iter();
+        all.chain(wide.into_iter().flatten()).collect()
+    }
+
     /// The name in parameters.
     pub(in crate::kernel) fn name(self) -> &'static str {
         match self {
-            Width::Scalar => "scalar",
-            Width::Sse => "sse",
+            Width::Scalar(_) => "scalar",
+            Width::Sse(_) => "sse",
             Width::Avx(_) => "avx",
             Width::Avx512(_) => "avx512",
         }
@@ -42,22 +58,21 @@ impl Width {
     /// Bytes of a vector; none of a single number.
     pub(in crate::kernel) fn bytes(self) -> Option<usize> {
         match self {
-            Width::Scalar => None,
-            Width::Sse => Some(16),
+            Width::Scalar(_) => None,
+            Width::Sse(_) => Some(16),
             Width::Avx(_) => Some(32),
             Width::Avx512(_) => Some(64),
         }
     }
 
+    /// Registers of that width.
+    pub(in crate::kernel) fn registers(self) -> usize {
+        if matches!(self, Width::Avx512(_)) { 32 } else { 16 }
+    }
+
     /// The loop of an instruction on so many chains; none where there is no such instruction, or
-    /// its proof is missing: narrow fused multiply-adds came with AVX2.
-    pub(in crate::kernel) fn chains(
-        self,
-        op: Op,
-        of: Type,
-        chains: u64,
-        avx: Option<Avx>,
-    ) -> Option<Loop> {
+    /// its proof is missing.
+    pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
         let [scalar, sse, avx256, avx512]: [Chains; 4] = match (op, of) {
             (Op::Fma, Type::F32) => [fma_f32_scalar, fma_f32_sse, fma_f32_avx, fma_f32_avx512],
             (Op::Fma, Type::F64) => [fma_f64_scalar, fma_f64_sse, fma_f64_avx, fma_f64_avx512],
@@ -80,9 +95,9 @@ impl Width {
         };
         let fused = matches!(op, Op::Fma | Op::FmaAdd);
         match self {
-            Width::Scalar | Width::Sse if fused && avx.is_none() => None,
-            Width::Scalar => scalar(chains),
-            Width::Sse => sse(chains),
+            Width::Scalar(None) | Width::Sse(None) if fused => None,
+            Width::Scalar(_) => scalar(chains),
+            Width::Sse(_) => sse(chains),
             Width::Avx(_) => avx256(chains),
             Width::Avx512(_) => avx512(chains),
         }
@@ -480,22 +495,48 @@ assisted!(add_assisted ["movaps xmm\\r, xmm13" "addps xmm\\r, xmm14"]);
 assisted!(mul_assisted ["movaps xmm\\r, xmm13" "mulps xmm\\r, xmm14"]);
 assisted!(fma_assisted ["vmovaps xmm\\r, xmm13" "vfmadd213ps xmm\\r, xmm14, xmm15"]);
 
-/// Runs `blocks` of 64 instructions on the operands, with or without flushing what is subnormal to
-/// zero, and returns the last result. `None` without that instruction.
-pub(in crate::kernel) fn assisted(
-    what: Assisted,
-    operands: &Operands,
-    blocks: u64,
-    flush: bool,
-    avx: Option<Avx>,
-) -> Option<[f32; 4]> {
-    let run: unsafe fn(&Operands, u64, u32) -> [f32; 4] = match what {
-        Assisted::Add => add_assisted,
-        Assisted::Mul => mul_assisted,
-        Assisted::Fma if avx.is_some() => fma_assisted,
-        Assisted::Fma => return None,
-    };
-    let mode = if flush { MXCSR | FLUSH } else { MXCSR };
-    // SAFETY: SSE is baseline, and fused multiply-adds are proven by the token above.
-    Some(unsafe { run(operands, blocks, mode) })
+/// A loop of one of these instructions, proven possible.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct Assist(unsafe fn(&Operands, u64, u32) -> [f32; 4]);
+
+impl Assist {
+    /// `None` without that instruction.
+    pub(in crate::kernel) fn detect(what: Assisted) -> Option<Assist> {
+        match what {
+            Assisted::Add => Some(Assist(add_assisted)),
+            Assisted::Mul => Some(Assist(mul_assisted)),
+            Assisted::Fma => Avx::detect().map(|_| Assist(fma_assisted)),
+        }
+    }
+
+    /// Runs `blocks` of 64 instructions on the operands, with or without flushing what is subnormal
+    /// to zero, and returns the last result.
+    pub(in crate::kernel) fn blocks(
+        self,
+        operands: &Operands,
+        blocks: u64,
+        flush: bool,
+    ) -> [f32; 4] {
+        let mode = if flush { MXCSR | FLUSH } else { MXCSR };
+        // SAFETY: SSE is baseline, and `detect` asked for fused multiply-adds.
+        unsafe { self.0(operands, blocks, mode) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_proof_there_is_nothing_wider_than_the_baseline() {
+        let widths = Width::proven(None, None);
+        assert_eq!(widths.iter().map(|width| width.name()).collect::<Vec<_>>(), ["scalar", "sse"]);
+        for width in widths {
+            for of in [Type::F32, Type::F64] {
+                assert!(width.chains(Op::Fma, of, 1).is_none());
+                assert!(width.chains(Op::FmaAdd, of, Op::OWN_CHAINS).is_none());
+                assert!(width.chains(Op::Add, of, 1).is_some());
+            }
+        }
+    }
 }

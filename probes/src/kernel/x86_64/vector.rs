@@ -1,6 +1,8 @@
 //! Vector work that draws power, to see what it does to the clock.
 use core::arch::asm;
 
+use super::super::vector::Absent;
+
 /// Each lane its own number below a half, so that x·l + l settles at l/(1 − l), which is normal and
 /// finite, and bits toggle as they do in real work.
 static LANES: [f32; 16] = [
@@ -15,6 +17,51 @@ pub(in crate::kernel) struct Avx(());
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) struct Avx512(());
 
+/// A width beyond the baseline, proven possible.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) enum Width {
+    Avx(Avx),
+    Avx512(Avx512),
+}
+
+impl Width {
+    /// Those of this CPU, narrow first.
+    pub(in crate::kernel) fn detect() -> Vec<Width> {
+        let both = [Avx::detect().map(Width::Avx), Avx512::detect().map(Width::Avx512)];
+        both.into_iter().flatten().collect()
+    }
+
+    /// The name in metric ids.
+    pub(in crate::kernel) fn name(self) -> &'static str {
+        match self {
+            Width::Avx(_) => "avx",
+            Width::Avx512(_) => "avx512",
+        }
+    }
+
+    /// `blocks` times 12 independent fused multiply-adds.
+    pub(in crate::kernel) fn multiply_add(self, blocks: u64) {
+        match self {
+            Width::Avx(token) => token.multiply_add(blocks),
+            Width::Avx512(token) => token.multiply_add(blocks),
+        }
+    }
+}
+
+/// The widths that are not here.
+pub(in crate::kernel) fn absent() -> Vec<Absent> {
+    let absent = |width, what, takes_fused| Absent {
+        width,
+        what,
+        takes_fused,
+        reason: "the processor, the hypervisor or the kernel does not offer it",
+        remedy: "none on this processor; in a guest, pass the host's CPU through",
+    };
+    let avx = Avx::detect().is_none().then(|| absent("avx", "AVX2 and FMA", true));
+    let avx512 = Avx512::detect().is_none().then(|| absent("avx512", "AVX-512", false));
+    avx.into_iter().chain(avx512).collect()
+}
+
 impl Avx {
     pub(in crate::kernel) fn detect() -> Option<Avx> {
         // The macro also asks XGETBV whether the kernel saves the registers.
@@ -22,7 +69,7 @@ impl Avx {
     }
 
     /// `blocks` times 12 independent fused multiply-adds of 256 bits.
-    pub(in crate::kernel) fn multiply_add(self, blocks: u64) {
+    fn multiply_add(self, blocks: u64) {
         // SAFETY: AVX2 and FMA were detected (the token); LANES holds the 64 bytes read, only
         // clobbered registers change, and vzeroupper leaves the upper halves clean for SSE code.
         unsafe {
@@ -56,7 +103,7 @@ impl Avx512 {
     }
 
     /// `blocks` times 12 independent fused multiply-adds of 512 bits.
-    pub(in crate::kernel) fn multiply_add(self, blocks: u64) {
+    fn multiply_add(self, blocks: u64) {
         // SAFETY: AVX-512F was detected (the token); otherwise as for 256 bits.
         unsafe {
             asm!(

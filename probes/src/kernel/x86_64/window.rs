@@ -10,14 +10,17 @@ use super::emit::{Emit, Routine};
 #[repr(align(64))]
 struct Line([u64; 8]);
 
+/// An instruction as it is emitted.
+pub(in crate::kernel) type Instruction = &'static [u8];
+
 // What stands between the chains: encodings that are used in turn, so that each writes to another
 // register and none waits for another. Only what every x86_64 CPU has.
 
 /// The longest no-operation: shorter ones are taken together, several as one entry of the window.
-pub(in crate::kernel) const NOP: &[&[u8]] = &[&[0x0F, 0x1F, 0x84, 0, 0, 0, 0, 0]];
+pub(in crate::kernel) const NOP: &[Instruction] = &[&[0x0F, 0x1F, 0x84, 0, 0, 0, 0, 0]];
 
 /// lea r, [rdx + rcx] into rax, r8, r9, r10, r11.
-pub(in crate::kernel) const INTEGER: &[&[u8]] = &[
+pub(in crate::kernel) const INTEGER: &[Instruction] = &[
     &[0x48, 0x8D, 0x04, 0x0A],
     &[0x4C, 0x8D, 0x04, 0x0A],
     &[0x4C, 0x8D, 0x0C, 0x0A],
@@ -26,7 +29,7 @@ pub(in crate::kernel) const INTEGER: &[&[u8]] = &[
 ];
 
 /// pshufd xmm, xmm15, 0 into xmm2 to xmm7.
-pub(in crate::kernel) const VECTOR: &[&[u8]] = &[
+pub(in crate::kernel) const VECTOR: &[Instruction] = &[
     &[0x66, 0x41, 0x0F, 0x70, 0xD7, 0x00],
     &[0x66, 0x41, 0x0F, 0x70, 0xDF, 0x00],
     &[0x66, 0x41, 0x0F, 0x70, 0xE7, 0x00],
@@ -37,7 +40,7 @@ pub(in crate::kernel) const VECTOR: &[&[u8]] = &[
 
 /// Three `mov r, [rsi]` and two `movsd xmm, [rsi]` in turn: registers of both kinds last longer than
 /// those of one, so that the queue has a chance to end before they do.
-pub(in crate::kernel) const LOAD: &[&[u8]] = &[
+pub(in crate::kernel) const LOAD: &[Instruction] = &[
     &[0x48, 0x8B, 0x06],
     &[0xF2, 0x0F, 0x10, 0x16],
     &[0x4C, 0x8B, 0x06],
@@ -46,7 +49,7 @@ pub(in crate::kernel) const LOAD: &[&[u8]] = &[
 ];
 
 /// mov [rsi], rcx.
-pub(in crate::kernel) const STORE: &[&[u8]] = &[&[0x48, 0x89, 0x0E]];
+pub(in crate::kernel) const STORE: &[Instruction] = &[&[0x48, 0x89, 0x0E]];
 
 /// Square roots of 1, each of which waits for the one before; fillers; as many square roots of
 /// another chain; and what waits for both chains, before it begins again.
@@ -55,7 +58,7 @@ pub(in crate::kernel) struct Window(Routine);
 
 impl Window {
     pub(in crate::kernel) fn new(
-        filler: &[&[u8]],
+        filler: &[Instruction],
         fillers: usize,
         roots: usize,
     ) -> io::Result<Window> {

@@ -1,0 +1,249 @@
+//! Streams through memory at each width: loads, stores and their mixtures.
+//!
+//! All loops have one frame. It takes 512 bytes of each array per taken branch, because one taken
+//! branch a cycle or less is what limits a rolled loop in L1; addresses are one pointer and a
+//! displacement; and the pointer wraps at the end of the array by a conditional select, so that no
+//! lap ends in a mispredicted branch. Stores past the caches are STNP, which is a hint: cores may
+//! treat it as any other store, and many do.
+use core::arch::asm;
+
+use super::super::bandwidth::{Kernel, Lanes};
+
+/// Width of the registers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) enum Width {
+    Scalar,
+    Neon,
+}
+
+impl Width {
+    /// Those of this CPU, narrow first.
+    pub(in crate::kernel) fn detect() -> Vec<Width> {
+        vec![Width::Scalar, Width::Neon]
+    }
+
+    /// The name in parameters.
+    pub(in crate::kernel) fn name(self) -> &'static str {
+        match self {
+            Width::Scalar => "scalar",
+            Width::Neon => "neon",
+        }
+    }
+
+    /// 64-bit words in a register.
+    pub(in crate::kernel) fn words(self) -> usize {
+        match self {
+            Width::Scalar => 1,
+            Width::Neon => 2,
+        }
+    }
+
+    /// The loop of a kernel; none for those that know no width.
+    pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
+        let [scalar, neon]: [Stream; 2] = match kernel {
+            Kernel::Read => [read_scalar, read_neon],
+            Kernel::ReadSum => [sum_scalar, sum_neon],
+            Kernel::Write => [write_scalar, write_neon],
+            Kernel::WriteNt => [write_nt_scalar, write_nt_neon],
+            Kernel::Copy => [copy_scalar, copy_neon],
+            Kernel::CopyNt => [copy_nt_scalar, copy_nt_neon],
+            Kernel::Triad => [triad_scalar, triad_neon],
+            Kernel::Update => [update_scalar, update_neon],
+            Kernel::Movsb | Kernel::Memcpy => return None,
+        };
+        Some(match self {
+            Width::Scalar => scalar,
+            Width::Neon => neon,
+        })
+    }
+}
+
+/// A loop over whole blocks; returns where it stopped.
+///
+/// # Safety
+/// `at` must lie in `base..end`, whole blocks of 512 bytes from either; `blocks` > 0. What the
+/// kernel reads and writes at the distances must be memory of the caller, 64-byte aligned, for the
+/// whole of `base..end`.
+pub(in crate::kernel) type Stream = unsafe fn(&Walk, &mut Lanes) -> *mut u8;
+
+/// Where a loop goes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct Walk {
+    pub(in crate::kernel) at: *mut u8,
+    pub(in crate::kernel) base: *mut u8,
+    pub(in crate::kernel) end: *mut u8,
+    pub(in crate::kernel) blocks: u64,
+    /// From the array that `at` is in to the second and the third one.
+    pub(in crate::kernel) second: isize,
+    pub(in crate::kernel) third: isize,
+}
+
+/// The frame of all loops: `$each` for the registers `$regs` (\i) of every part (\h) of a block of
+/// 512 bytes.
+macro_rules! frame {
+    ($name:ident $walk:ident $lanes:ident $parts:literal $regs:literal [$($before:literal)*]
+     [$($point:literal)*] [$($each:literal)*] [$($after:literal)*] [$($operands:tt)*]) => {
+        unsafe fn $name($walk: &Walk, $lanes: &mut Lanes) -> *mut u8 {
+            let stopped;
+            // SAFETY: the caller owns the memory that is read and written; the rest is registers
+            // and the lanes.
+            unsafe {
+                asm!(
+                    $($before,)*
+                    ".p2align 6",
+                    "2:",
+                    $($point,)*
+                    concat!(".irp h, ", $parts),
+                    concat!(".irp i, ", $regs),
+                    $($each,)*
+                    ".endr",
+                    ".endr",
+                    "add {at}, {at}, #512",
+                    "cmp {at}, {end}",
+                    "csel {at}, {base}, {at}, eq",
+                    "subs {blocks}, {blocks}, #1",
+                    "b.ne 2b",
+                    $($after,)*
+                    at = inout(reg) $walk.at => stopped,
+                    base = in(reg) $walk.base,
+                    end = in(reg) $walk.end,
+                    blocks = inout(reg) $walk.blocks => _,
+                    $($operands)*
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+                    out("v6") _, out("v7") _, out("v16") _, out("v17") _, out("v31") _,
+                    options(nostack),
+                );
+            }
+            stopped
+        }
+    };
+}
+
+pub(super) use frame;
+
+/// A loop over one array, with the lanes.
+macro_rules! one {
+    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]
+     $([$($operands:tt)*])?) => {
+        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*] [] [$($each)*]
+            [$($after)*] [lanes = in(reg) lanes.0.as_mut_ptr(), $($($operands)*)?]);
+    };
+}
+
+/// A loop from the array at `at` to the one at `to`.
+macro_rules! two {
+    ($name:ident $parts:literal [$($each:literal)*] [$($after:literal)*]
+     $([$($operands:tt)*])?) => {
+        frame!($name walk _lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [] ["add {to}, {at}, {second}"]
+            [$($each)*] [$($after)*]
+            [second = in(reg) walk.second, to = out(reg) _, $($($operands)*)?]);
+    };
+}
+
+/// A loop from the arrays at `at` and `and` to the one at `to`, with the lanes.
+macro_rules! three {
+    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*]) => {
+        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
+            ["add {and}, {at}, {second}" "add {to}, {at}, {third}"] [$($each)*] []
+            [second = in(reg) walk.second, third = in(reg) walk.third, and = out(reg) _,
+             to = out(reg) _, lanes = in(reg) lanes.0.as_mut_ptr(),]);
+    };
+}
+
+one!(read_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    []
+    ["ldr {t}, [{at}, #(\\h + 8*\\i)]"]
+    ["str {t}, [{lanes}]"]
+    [t = out(reg) _,]);
+one!(read_neon "0, 128, 256, 384"
+    []
+    ["ldr q\\i, [{at}, #(\\h + 16*\\i)]"]
+    ["str q7, [{lanes}]"]);
+
+frame!(sum_scalar walk lanes "0, 64, 128, 192, 256, 320, 384, 448" "8, 9, 10, 11, 12, 13, 14, 15"
+    [".irp i, 8, 9, 10, 11, 12, 13, 14, 15" "mov x\\i, xzr" ".endr"]
+    []
+    ["ldr {t}, [{at}, #(\\h + 8*\\i - 64)]" "add x\\i, x\\i, {t}"]
+    [".irp i, 8, 9, 10, 11, 12, 13, 14, 15" "str x\\i, [{lanes}, #(8*\\i - 64)]" ".endr"]
+    [lanes = in(reg) lanes.0.as_mut_ptr(), t = out(reg) _,
+     out("x8") _, out("x9") _, out("x10") _, out("x11") _,
+     out("x12") _, out("x13") _, out("x14") _, out("x15") _,]);
+one!(sum_neon "0, 128, 256, 384"
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
+    ["ldr q16, [{at}, #(\\h + 16*\\i)]" "add.2d v\\i, v\\i, v16"]
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
+
+one!(write_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    ["ldr {t}, [{lanes}]"]
+    ["str {t}, [{at}, #(\\h + 8*\\i)]"]
+    []
+    [t = out(reg) _,]);
+one!(write_neon "0, 128, 256, 384"
+    ["ldr q31, [{lanes}]"]
+    ["str q31, [{at}, #(\\h + 16*\\i)]"]
+    []);
+
+one!(write_nt_scalar "0, 128, 256, 384"
+    ["ldr {t}, [{lanes}]"]
+    ["stnp {t}, {t}, [{at}, #(\\h + 16*\\i)]"]
+    ["dmb ishst"]
+    [t = out(reg) _,]);
+one!(write_nt_neon "0, 256"
+    ["ldr q31, [{lanes}]"]
+    ["stnp q31, q31, [{at}, #(\\h + 32*\\i)]"]
+    ["dmb ishst"]);
+
+two!(copy_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    ["ldr {t}, [{at}, #(\\h + 8*\\i)]" "str {t}, [{to}, #(\\h + 8*\\i)]"]
+    []
+    [t = out(reg) _,]);
+two!(copy_neon "0, 128, 256, 384"
+    ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "str q\\i, [{to}, #(\\h + 16*\\i)]"]
+    []);
+
+two!(copy_nt_scalar "0, 128, 256, 384"
+    ["ldp {t}, {u}, [{at}, #(\\h + 16*\\i)]" "stnp {t}, {u}, [{to}, #(\\h + 16*\\i)]"]
+    ["dmb ishst"]
+    [t = out(reg) _, u = out(reg) _,]);
+two!(copy_nt_neon "0, 256"
+    ["ldp q16, q17, [{at}, #(\\h + 32*\\i)]" "stnp q16, q17, [{to}, #(\\h + 32*\\i)]"]
+    ["dmb ishst"]);
+
+three!(triad_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    ["ldr d31, [{lanes}]"]
+    ["ldr d\\i, [{at}, #(\\h + 8*\\i)]" "ldr d16, [{and}, #(\\h + 8*\\i)]"
+     "fmadd d\\i, d16, d31, d\\i" "str d\\i, [{to}, #(\\h + 8*\\i)]"]);
+three!(triad_neon "0, 128, 256, 384"
+    ["ldr q31, [{lanes}]"]
+    ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "ldr q16, [{and}, #(\\h + 16*\\i)]"
+     "fmla.2d v\\i, v16, v31" "str q\\i, [{to}, #(\\h + 16*\\i)]"]);
+
+one!(update_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    ["ldr {t}, [{lanes}]"]
+    ["ldr {u}, [{at}, #(\\h + 8*\\i)]" "add {u}, {u}, {t}" "str {u}, [{at}, #(\\h + 8*\\i)]"]
+    []
+    [t = out(reg) _, u = out(reg) _,]);
+one!(update_neon "0, 128, 256, 384"
+    ["ldr q31, [{lanes}]"]
+    ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "add.2d v\\i, v\\i, v31"
+     "str q\\i, [{at}, #(\\h + 16*\\i)]"]
+    []);
+
+/// The instruction that copies by itself. There is none: those of FEAT_MOPS have no kernel here
+/// yet.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) enum Movsb {}
+
+impl Movsb {
+    pub(in crate::kernel) fn detect() -> Option<Movsb> {
+        None
+    }
+
+    /// Nobody can call it.
+    ///
+    /// # Safety
+    /// There is no proof to call it with.
+    pub(in crate::kernel) unsafe fn copy(self, _: *mut u8, _: *const u8, _: usize) {
+        match self {}
+    }
+}

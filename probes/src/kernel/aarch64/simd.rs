@@ -1,0 +1,422 @@
+//! Chains of one instruction at each width, in registers alone.
+//!
+//! All loops have one frame: 240 instructions, which every number of chains divides, per taken
+//! branch. Chains live in the first of 32 registers and constants in the last two. NEON's fused
+//! multiply-adds add to their target, and the scalar ones are used in the same way: what is
+//! measured is the way through the sum, which some cores forward earlier than a product's factors.
+use core::arch::asm;
+
+use super::super::simd::{Assisted, Op, Operands, State, Type};
+
+/// A multiply-add adds to its target: x + c·d in place of x.
+pub(in crate::kernel) const ACCUMULATES: bool = true;
+
+/// Width of the registers.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) enum Width {
+    Scalar,
+    Neon,
+}
+
+/// A loop that runs so many blocks over the chains of a state.
+///
+/// # Safety
+/// Blocks > 0. A gather reads the table of the state at the indices in the chains and in the table,
+/// which must all lie in it.
+pub(in crate::kernel) type Loop = unsafe fn(&mut State, u64);
+
+/// The loop for so many chains, if it is made for them.
+type Chains = fn(u64) -> Option<Loop>;
+
+impl Width {
+    /// Those of this CPU, narrow first.
+    pub(in crate::kernel) fn detect() -> Vec<Width> {
+        vec![Width::Scalar, Width::Neon]
+    }
+
+    /// The name in parameters.
+    pub(in crate::kernel) fn name(self) -> &'static str {
+        match self {
+            Width::Scalar => "scalar",
+            Width::Neon => "neon",
+        }
+    }
+
+    /// Bytes of a vector; none of a single number.
+    pub(in crate::kernel) fn bytes(self) -> Option<usize> {
+        match self {
+            Width::Scalar => None,
+            Width::Neon => Some(16),
+        }
+    }
+
+    /// Registers of that width.
+    pub(in crate::kernel) fn registers(self) -> usize {
+        32
+    }
+
+    /// The loop of an instruction on so many chains; none where there is no such instruction.
+    pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
+        let [scalar, neon]: [Chains; 2] = match (op, of) {
+            (Op::Fma, Type::F32) => [fma_f32_scalar, fma_f32_neon],
+            (Op::Fma, Type::F64) => [fma_f64_scalar, fma_f64_neon],
+            (Op::FmaAdd, Type::F32) => [both_f32_scalar, both_f32_neon],
+            (Op::FmaAdd, Type::F64) => [both_f64_scalar, both_f64_neon],
+            (Op::Add, Type::F32) => [add_f32_scalar, add_f32_neon],
+            (Op::Add, Type::F64) => [add_f64_scalar, add_f64_neon],
+            (Op::Mul, Type::F32) => [mul_f32_scalar, mul_f32_neon],
+            (Op::Mul, Type::F64) => [mul_f64_scalar, mul_f64_neon],
+            (Op::Add, Type::I32) => [add_i32_scalar, add_i32_neon],
+            (Op::Shuffle, Type::I32) => [none, shuffle_neon],
+            (Op::Gather, Type::I32) => [gather_scalar, none],
+            _ => return None,
+        };
+        match self {
+            Width::Scalar => scalar(chains),
+            Width::Neon => neon(chains),
+        }
+    }
+}
+
+/// Where there is no such instruction.
+fn none(_: u64) -> Option<Loop> {
+    None
+}
+
+/// The frame of all loops: what is before, the block, and what is after.
+macro_rules! frame {
+    ($state:ident $blocks:ident [$($before:expr,)*] [$($block:expr,)*] [$($after:expr,)*]
+     $($operands:tt)*) => {
+        // SAFETY: memory is read and written in the state alone; the rest is registers that are
+        // named.
+        unsafe {
+            asm!(
+                $($before,)*
+                ".p2align 6",
+                "2:",
+                $($block,)*
+                "subs {n}, {n}, #1",
+                "b.ne 2b",
+                $($after,)*
+                state = in(reg) std::ptr::from_mut($state),
+                n = inout(reg) $blocks => _,
+                $($operands)*
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+                out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+                out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _,
+                out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+                out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _,
+                out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+                options(nostack),
+            );
+        }
+    };
+}
+
+/// `$line` for each of the registers in the list, \r.
+macro_rules! each {
+    ($list:literal $line:expr) => {
+        concat!(".irp r, ", $list, "\n", $line, "\n.endr")
+    };
+}
+
+/// The loop on the registers in `$list`, `$count` of them.
+macro_rules! looped {
+    (($reg:literal $first:literal $second:literal) $count:literal $list:literal) => {{
+        unsafe fn run(state: &mut State, blocks: u64) {
+            frame!(
+                state blocks
+                [
+                    concat!("ldr ", $reg, "30, [{state}, #1536]"),
+                    concat!("ldr ", $reg, "31, [{state}, #1600]"),
+                    each!($list concat!("ldr ", $reg, "\\r, [{state}, #(64*\\r)]")),
+                ]
+                [concat!(".rept 120 / ", $count), each!($list $first), each!($list $second), ".endr",]
+                [each!($list concat!("str ", $reg, "\\r, [{state}, #(64*\\r)]")),]
+            )
+        }
+        run
+    }};
+}
+
+/// The loop for a number of chains that is known only when it runs.
+macro_rules! counted {
+    ($chains:ident $loop:ident $what:tt $($count:literal $list:literal)+) => {
+        match $chains {
+            $($count => Some($loop!($what $count $list)),)+
+            _ => None,
+        }
+    };
+}
+
+/// One chain, and twelve: more than two ports at five cycles can use; 24 for four ports.
+macro_rules! ends {
+    ($what:tt $chains:ident) => {
+        counted!($chains looped $what 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11"
+            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
+    };
+}
+
+/// Some more for a curve.
+macro_rules! curve {
+    ($what:tt $chains:ident) => {
+        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
+            12 "0,1,2,3,4,5,6,7,8,9,10,11"
+            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
+    };
+}
+
+/// Chains of `$first` and `$second` in turn on registers `$reg`, with the constants in the last two.
+macro_rules! chains {
+    ($counts:ident $reg:literal $($name:ident $first:literal $second:literal;)+) => {$(
+        fn $name(chains: u64) -> Option<Loop> {
+            $counts!(($reg $first $second) chains)
+        }
+    )+};
+}
+
+chains!(ends "s"
+    add_f32_scalar "fadd s\\r, s\\r, s31" "fsub s\\r, s\\r, s31";
+    mul_f32_scalar "fmul s\\r, s\\r, s30" "fmul s\\r, s\\r, s31";
+);
+chains!(ends "d"
+    add_f64_scalar "fadd d\\r, d\\r, d31" "fsub d\\r, d\\r, d31";
+    mul_f64_scalar "fmul d\\r, d\\r, d30" "fmul d\\r, d\\r, d31";
+    fma_f64_scalar "fmadd d\\r, d30, d31, d\\r" "fmsub d\\r, d30, d31, d\\r";
+);
+chains!(ends "q"
+    add_f32_neon "fadd.4s v\\r, v\\r, v31" "fsub.4s v\\r, v\\r, v31";
+    add_f64_neon "fadd.2d v\\r, v\\r, v31" "fsub.2d v\\r, v\\r, v31";
+    add_i32_neon "add.4s v\\r, v\\r, v30" "add.4s v\\r, v\\r, v30";
+    mul_f32_neon "fmul.4s v\\r, v\\r, v30" "fmul.4s v\\r, v\\r, v31";
+    mul_f64_neon "fmul.2d v\\r, v\\r, v30" "fmul.2d v\\r, v\\r, v31";
+    fma_f64_neon "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31";
+);
+chains!(curve "s"
+    fma_f32_scalar "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r";
+);
+chains!(curve "q"
+    fma_f32_neon "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31";
+);
+
+/// Additions in the general registers of the list.
+macro_rules! general {
+    (() $count:literal $list:literal) => {{
+        unsafe fn run(state: &mut State, blocks: u64) {
+            frame!(
+                state blocks
+                [
+                    "ldr {c:w}, [{state}, #1536]",
+                    each!($list "ldr w\\r, [{state}, #(64*\\r - 512)]"),
+                ]
+                [
+                    concat!(".rept 240 / ", $count),
+                    each!($list "add w\\r, w\\r, {c:w}"),
+                    ".endr",
+                ]
+                [each!($list "str w\\r, [{state}, #(64*\\r - 512)]"),]
+                c = out(reg) _,
+                out("x8") _, out("x9") _, out("x10") _, out("x11") _,
+                out("x12") _, out("x13") _, out("x14") _, out("x15") _,
+            )
+        }
+        run
+    }};
+}
+
+fn add_i32_scalar(chains: u64) -> Option<Loop> {
+    counted!(chains general () 1 "8" 8 "8,9,10,11,12,13,14,15")
+}
+
+/// Shuffles by an index in a register, which puts the last lane first.
+macro_rules! shuffled {
+    (() $count:literal $list:literal) => {{
+        unsafe fn run(state: &mut State, blocks: u64) {
+            frame!(
+                state blocks
+                [
+                    "movz {index}, #0x0d0c",
+                    "movk {index}, #0x0f0e, lsl #16",
+                    "movk {index}, #0x0908, lsl #32",
+                    "movk {index}, #0x0b0a, lsl #48",
+                    "fmov d31, {index}",
+                    "movz {index}, #0x0504",
+                    "movk {index}, #0x0706, lsl #16",
+                    "movk {index}, #0x0100, lsl #32",
+                    "movk {index}, #0x0302, lsl #48",
+                    "mov v31.d[1], {index}",
+                    each!($list "ldr q\\r, [{state}, #(64*\\r)]"),
+                ]
+                [
+                    concat!(".rept 240 / ", $count),
+                    each!($list "tbl.16b v\\r, {{ v\\r }}, v31"),
+                    ".endr",
+                ]
+                [each!($list "str q\\r, [{state}, #(64*\\r)]"),]
+                index = out(reg) _,
+            )
+        }
+        run
+    }};
+}
+
+fn shuffle_neon(chains: u64) -> Option<Loop> {
+    counted!(chains shuffled () 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+}
+
+/// Twelve chains of multiply-adds and twelve of subtractions, one for one.
+macro_rules! both {
+    ($name:ident $reg:literal $fma:literal $fms:literal $sub:literal) => {
+        fn $name(chains: u64) -> Option<Loop> {
+            unsafe fn run(state: &mut State, blocks: u64) {
+                frame!(
+                    state blocks
+                    [
+                        concat!("ldr ", $reg, "30, [{state}, #1536]"),
+                        concat!("ldr ", $reg, "31, [{state}, #1600]"),
+                        ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
+                        concat!("ldr ", $reg, "\\r, [{state}, #(64*\\r)]"),
+                        ".endr",
+                    ]
+                    [
+                        ".rept 5",
+                        each!("0,1,2,3,4,5,6,7,8,9,10,11" $fma),
+                        each!("12,13,14,15,16,17,18,19,20,21,22,23" $sub),
+                        each!("0,1,2,3,4,5,6,7,8,9,10,11" $fms),
+                        each!("12,13,14,15,16,17,18,19,20,21,22,23" $sub),
+                        ".endr",
+                    ]
+                    [
+                        ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
+                        concat!("str ", $reg, "\\r, [{state}, #(64*\\r)]"),
+                        ".endr",
+                    ]
+                )
+            }
+            (chains == Op::OWN_CHAINS).then_some(run)
+        }
+    };
+}
+
+both!(both_f32_scalar "s" "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r"
+    "fsub s\\r, s31, s\\r");
+both!(both_f64_scalar "d" "fmadd d\\r, d30, d31, d\\r" "fmsub d\\r, d30, d31, d\\r"
+    "fsub d\\r, d31, d\\r");
+both!(both_f32_neon "q" "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31"
+    "fsub.4s v\\r, v31, v\\r");
+both!(both_f64_neon "q" "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31"
+    "fsub.2d v\\r, v31, v\\r");
+
+/// Loads at computed indices: one chain of them, or eight that do not wait for each other.
+fn gather_scalar(chains: u64) -> Option<Loop> {
+    unsafe fn one(state: &mut State, blocks: u64) {
+        frame!(
+            state blocks
+            ["add {table}, {state}, #1664", "ldr w8, [{state}]",]
+            [".rept 240", "ldr w8, [{table}, w8, uxtw #2]", ".endr",]
+            ["str w8, [{state}]",]
+            table = out(reg) _, out("x8") _,
+        )
+    }
+    unsafe fn eight(state: &mut State, blocks: u64) {
+        frame!(
+            state blocks
+            [
+                "add {table}, {state}, #1664",
+                each!("8,9,10,11,12,13,14,15" "ldr w\\r, [{state}, #(64*\\r - 512)]"),
+            ]
+            [
+                ".rept 30",
+                each!("8,9,10,11,12,13,14,15" "ldr {t:w}, [{table}, w\\r, uxtw #2]"),
+                ".endr",
+            ]
+            // The last one alone says what was read; a chain says it of all.
+            ["str {t:w}, [{state}, #448]",]
+            table = out(reg) _, t = out(reg) _,
+            out("x8") _, out("x9") _, out("x10") _, out("x11") _,
+            out("x12") _, out("x13") _, out("x14") _, out("x15") _,
+        )
+    }
+    match chains {
+        1 => Some(one),
+        8 => Some(eight),
+        _ => None,
+    }
+}
+
+/// FPCR.FZ: results below the normal numbers become zero, and so do such operands. Threads begin
+/// with no bit of FPCR set.
+const FLUSH: u64 = 1 << 24;
+
+/// An instruction on four numbers over and over, 64 in a block, each time from the same operands;
+/// returns the last result.
+macro_rules! assisted {
+    ($name:ident [$($each:literal)+]) => {
+        unsafe fn $name(operands: &Operands, blocks: u64, mode: u64) -> [f32; 4] {
+            let mut out = Operands::default();
+            // SAFETY: FPCR is changed and put back within this block, where no compiled code can see
+            // it; memory is read and written through the two pointers alone, which are to live
+            // values.
+            unsafe {
+                asm!(
+                    "mrs {before}, fpcr",
+                    "msr fpcr, {mode}",
+                    "ldr q29, [{operands}]",
+                    "ldr q30, [{operands}, #16]",
+                    "ldr q31, [{operands}, #32]",
+                    ".p2align 6",
+                    "2:",
+                    ".rept 8",
+                    ".irp r, 0, 1, 2, 3, 4, 5, 6, 7",
+                    $($each,)+
+                    ".endr",
+                    ".endr",
+                    "subs {n}, {n}, #1",
+                    "b.ne 2b",
+                    "str q7, [{out}]",
+                    "msr fpcr, {before}",
+                    before = out(reg) _,
+                    mode = in(reg) mode,
+                    operands = in(reg) std::ptr::from_ref(operands),
+                    out = in(reg) &raw mut out,
+                    n = inout(reg) blocks => _,
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+                    out("v6") _, out("v7") _, out("v29") _, out("v30") _, out("v31") _,
+                    options(nostack),
+                );
+            }
+            out.0[0]
+        }
+    };
+}
+
+assisted!(add_assisted["fadd.4s v\\r, v29, v30"]);
+assisted!(mul_assisted["fmul.4s v\\r, v29, v30"]);
+assisted!(fma_assisted ["mov.16b v\\r, v31" "fmla.4s v\\r, v29, v30"]);
+
+/// A loop of one of these instructions.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct Assist(unsafe fn(&Operands, u64, u64) -> [f32; 4]);
+
+impl Assist {
+    /// Every CPU has all of them.
+    pub(in crate::kernel) fn detect(what: Assisted) -> Option<Assist> {
+        Some(Assist(match what {
+            Assisted::Add => add_assisted,
+            Assisted::Mul => mul_assisted,
+            Assisted::Fma => fma_assisted,
+        }))
+    }
+
+    /// Runs `blocks` of 64 instructions on the operands, with or without flushing what is subnormal
+    /// to zero, and returns the last result.
+    pub(in crate::kernel) fn blocks(
+        self,
+        operands: &Operands,
+        blocks: u64,
+        flush: bool,
+    ) -> [f32; 4] {
+        // SAFETY: NEON is baseline.
+        unsafe { self.0(operands, blocks, if flush { FLUSH } else { 0 }) }
+    }
+}
