@@ -80,7 +80,8 @@ pub struct Collector {
     pub samples: Vec<f64>,
     /// Core clock around each, if it matters.
     pub core_ghz: Vec<f64>,
-    /// What the counters said of each event, of the samples that it was counted in.
+    /// What the counters said of each event, of the samples that it was counted in and that nobody
+    /// interrupted.
     pub counts: BTreeMap<Event, Vec<u64>>,
     /// What spoiled the others.
     pub disturbances: Disturbances,
@@ -105,6 +106,11 @@ impl Collector {
         d.migrated += u64::from(reading.migrated || moved);
         d.steal += reading.stolen;
         let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
+        // A busy sibling and a wandering clock change times, not counts.
+        if clean {
+            let of_card = reading.counts.iter().filter(|(e, _)| **e != Event::Migrations);
+            of_card.for_each(|(&event, &n)| self.counts.entry(event).or_default().push(n));
+        }
         if policy.core_bound && reading.counts.get(&Event::Interrupts).is_some_and(|&n| n > 0) {
             d.interrupts += 1;
             clean = false;
@@ -118,10 +124,6 @@ impl Collector {
         }
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
-            let of_card = reading.counts.iter().filter(|(e, _)| **e != Event::Migrations);
-            for (&event, &count) in of_card {
-                self.counts.entry(event).or_default().push(count);
-            }
             if policy.core_bound {
                 self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
             }
@@ -145,7 +147,7 @@ impl Collector {
                 && relative_interval(&self.samples, rng) < TIGHT)
     }
 
-    /// How often each event happened in one sample: the middle one, as it was counted.
+    /// How often each event happened in one sample: the lower of the middle ones, as it was counted.
     pub fn middle_counts(&self) -> Counts {
         let middle = |counts: &Vec<u64>| {
             let mut sorted = counts.clone();

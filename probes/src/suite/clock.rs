@@ -312,7 +312,14 @@ fn counted(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Arm::new("counted", setting, work).in_blocks_of(chain::BLOCK)
     };
     let arms = vec![arm("add", chain::add), arm("mul", chain::mul)];
-    bench.interleave(arms, &Policy { most: 9, ..Policy::structural(bench.share(0.05)) })
+    // Whatever the clock does meanwhile.
+    let policy = Policy {
+        most: 9,
+        quiet: false,
+        core_bound: false,
+        ..Policy::structural(bench.share(0.05))
+    };
+    bench.interleave(arms, &policy)
 }
 
 /// At most `most` values, evenly chosen.

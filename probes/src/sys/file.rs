@@ -6,6 +6,25 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+/// Another handle of an open file.
+pub fn duplicate(file: &impl AsRawFd) -> io::Result<File> {
+    // SAFETY: takes no pointer; a number that is no open file is an error.
+    let fd = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us, and nobody else knows it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Reads as many whole words as there are, in one call.
+pub fn read_words(file: &File, words: &mut [u64]) -> io::Result<usize> {
+    let (start, bytes) = (words.as_mut_ptr().cast(), size_of_val(words));
+    // SAFETY: the kernel writes at most so many bytes to the words, which any bytes are valid for.
+    let read = unsafe { libc::read(file.as_raw_fd(), start, bytes) };
+    usize::try_from(read).map(|bytes| bytes / 8).map_err(|_| io::Error::last_os_error())
+}
+
 /// A file system by what it says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSystem {

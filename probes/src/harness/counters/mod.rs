@@ -10,12 +10,15 @@ mod events;
 mod survey;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::time::Duration;
 use std::{fmt, io};
 
 use perf_event::events::Raw;
 use perf_event::{Builder, Counter, ReadFormat, Sampler, UserReadData};
 use serde::{Deserialize, Serialize};
+
+use crate::sys::file;
 
 pub use events::{Encoding, Event, EventFile, RawEvent, Wanted, wanted};
 pub use survey::{Missing, Survey, Trial};
@@ -128,6 +131,36 @@ impl Session {
     }
 }
 
+/// What read(2) says of a group: how many counters, two times, and a value and a number for each.
+#[derive(Debug)]
+struct Words {
+    words: [u64; Words::MOST],
+    read: bool,
+}
+
+impl Words {
+    /// More counters than any core has.
+    const MOST: usize = 3 + 2 * 32;
+
+    fn nothing() -> Words {
+        Words { words: [0; Words::MOST], read: false }
+    }
+
+    /// Nothing but the system call: what else is done here would be counted.
+    fn take(&mut self, group: &mut File) {
+        self.read = file::read_words(group, &mut self.words).is_ok_and(|words| words > 3);
+    }
+
+    /// In the order of these numbers, which the kernel gave the counters.
+    fn of(&self, ids: impl Iterator<Item = u64>) -> Option<Snapshot> {
+        let [counters, enabled, running, pairs @ ..] = &self.words;
+        let pairs = pairs.chunks_exact(2).take(usize::try_from(*counters).ok()?);
+        let value = |id| pairs.clone().find(|pair| pair[1] == id).map(|pair| pair[0]);
+        let values = ids.map(value).collect::<Option<_>>()?;
+        self.read.then_some(Snapshot { enabled: *enabled, running: *running, values })
+    }
+}
+
 /// Values of a group's counters at one moment, in the order of its members.
 #[derive(Clone, Debug, PartialEq)]
 struct Snapshot {
@@ -152,7 +185,12 @@ fn difference(before: &Snapshot, after: &Snapshot) -> Option<Vec<u64>> {
 #[derive(Debug)]
 struct Group {
     members: Vec<Member>,
-    before: Option<Snapshot>,
+    /// The leader's file, which all of them are read from.
+    file: File,
+    before: Words,
+    after: Words,
+    /// Where the counters can be read without a system call.
+    directly: Option<Snapshot>,
 }
 
 #[derive(Debug)]
@@ -213,7 +251,12 @@ impl Group {
                 if direct { Handle::Direct(counter.sampled(0)?) } else { Handle::Read(counter) };
             members.push(Member { event: w.event, counter });
         }
-        let mut group = Group { members, before: None };
+        let file = match members.first_mut() {
+            Some(leader) => file::duplicate(leader.counter.counter())?,
+            None => return Err(io::Error::other("a group of no events")),
+        };
+        let (before, after) = (Words::nothing(), Words::nothing());
+        let mut group = Group { members, file, before, after, directly: None };
         group.start();
         std::hint::black_box(crate::kernel::chain::add(10_000));
         match group.stop() {
@@ -222,35 +265,37 @@ impl Group {
         }
     }
 
-    fn start(&mut self) {
-        self.before = self.leader().enable_group().and_then(|()| self.snapshot()).ok();
-    }
-
-    /// What was counted since the start; `None` unless all of it was.
-    fn stop(&mut self) -> Option<Vec<(Event, u64)>> {
-        let after = self.snapshot().ok();
-        self.leader().disable_group().ok()?;
-        let counted = difference(&self.before.take()?, &after?)?;
-        Some(self.members.iter().map(|m| m.event).zip(counted).collect())
-    }
-
     fn leader(&mut self) -> &mut Counter {
         self.members[0].counter.counter()
     }
 
-    fn snapshot(&mut self) -> io::Result<Snapshot> {
-        if let Some(now) = self.direct_snapshot() {
-            return Ok(now);
+    fn start(&mut self) {
+        let enabled = self.leader().enable_group().is_ok();
+        self.directly = self.direct_snapshot();
+        self.before.read = false;
+        if enabled && self.directly.is_none() {
+            self.before.take(&mut self.file);
         }
-        let data = self.leader().read_group()?;
-        let value = |member: &mut Member| {
-            let entry = data.get(member.counter.counter());
-            entry.map(|entry| entry.value()).ok_or(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// What was counted since the start; `None` unless all of it was.
+    fn stop(&mut self) -> Option<Vec<(Event, u64)>> {
+        let (before, after) = match self.directly.take() {
+            Some(before) => (Some(before), self.direct_snapshot()),
+            None => {
+                self.after.take(&mut self.file);
+                (self.before.of(self.ids()), self.after.of(self.ids()))
+            }
         };
-        Ok(Snapshot {
-            enabled: data.time_enabled().map_or(0, nanos),
-            running: data.time_running().map_or(0, nanos),
-            values: self.members.iter_mut().map(value).collect::<io::Result<_>>()?,
+        self.leader().disable_group().ok()?;
+        let counted = difference(&before?, &after?)?;
+        Some(self.members.iter().map(|m| m.event).zip(counted).collect())
+    }
+
+    fn ids(&self) -> impl Iterator<Item = u64> {
+        self.members.iter().map(|member| match &member.counter {
+            Handle::Read(counter) => counter.id(),
+            Handle::Direct(sampler) => sampler.id(),
         })
     }
 
@@ -280,6 +325,21 @@ mod tests {
 
     fn at(enabled: u64, running: u64, values: &[u64]) -> Snapshot {
         Snapshot { enabled, running, values: values.to_vec() }
+    }
+
+    #[test]
+    fn values_are_found_by_the_number_of_their_counter() {
+        let mut reading = Words::nothing();
+        reading.words[..7].copy_from_slice(&[2, 500, 400, 1111, 71, 2222, 72]);
+        assert_eq!(reading.of([71].into_iter()), None, "nothing was read yet");
+        reading.read = true;
+        let of = |ids: &[u64]| reading.of(ids.iter().copied());
+        assert_eq!(of(&[71, 72]), Some(at(500, 400, &[1111, 2222])));
+        assert_eq!(of(&[72, 71]), Some(at(500, 400, &[2222, 1111])));
+        assert_eq!(of(&[71, 73]), None);
+        // What lies beyond the counters that were read is old.
+        reading.words[7..9].copy_from_slice(&[3333, 73]);
+        assert_eq!(reading.of([73].into_iter()), None);
     }
 
     #[test]
