@@ -43,9 +43,9 @@ pub struct Cpu {
     pub features: Fact<Vec<String>>,
     /// Line size of CLFLUSH.
     pub clflush_line_bytes: Fact<u64>,
-    /// Whether the TSC runs at one rate in all power states.
+    /// Whether the time counter (TSC; CNTVCT on aarch64) runs at one rate in all power states.
     pub invariant_tsc: Fact<bool>,
-    /// What is claimed of the rate of the TSC, the best source first.
+    /// What is claimed of the rate of the time counter, the best source first.
     pub tsc: Fact<Vec<TscClaim>>,
     /// Claimed base clock.
     pub base_hz: Fact<u64>,
@@ -128,7 +128,9 @@ impl Cpu {
         };
         match cpuid {
             Fact::Known(cpuid) => common.with_cpuid(cpuid, info, cpu),
-            Fact::Unknown { unknown } => common.with_midr(midr(files, info, cpu), unknown),
+            Fact::Unknown { unknown } => {
+                common.with_midr(midr(files, info, cpu), unknown, info, cpu)
+            }
         }
     }
 
@@ -151,7 +153,7 @@ impl Cpu {
         }
     }
 
-    fn with_midr(self, midr: Found<Midr>, no_cpuid: &str) -> Self {
+    fn with_midr(self, midr: Found<Midr>, no_cpuid: &str, info: &CpuInfo, cpu: usize) -> Self {
         let from = |get: fn(Midr) -> u32| -> Fact<u32> { midr.clone().map(get).into() };
         Cpu {
             vendor: midr.clone().and_then(Midr::vendor).into(),
@@ -162,8 +164,9 @@ impl Cpu {
             microarchitecture: midr.clone().and_then(Midr::design).into(),
             microcode: Fact::unknown(format!("{no_cpuid}, so no microcode revision")),
             clflush_line_bytes: Fact::unknown(no_cpuid),
-            invariant_tsc: Fact::unknown(format!("{no_cpuid}, so no TSC")),
-            tsc: Fact::unknown(format!("{no_cpuid}, so no TSC")),
+            // The architecture promises one rate for its system counter.
+            invariant_tsc: midr.clone().map(|_| true).into(),
+            tsc: bogomips(info, cpu).map(|claim| vec![claim]).into(),
             base_hz: Fact::unknown(format!("{no_cpuid}, which would claim it")),
             ..self
         }
@@ -217,18 +220,21 @@ fn tsc(cpuid: &CpuidFacts, info: &CpuInfo, cpu: usize) -> Found<Vec<TscClaim>> {
     let mut claims = Vec::new();
     claims.extend(cpuid.tsc_hz.map(|hz| claim(hz, "CPUID 15h")));
     claims.extend(cpuid.hypervisor_tsc_khz.map(|khz| claim(khz * 1000, "CPUID 40000010h")));
-    let bogomips = info.get(cpu, "bogomips").and_then(|text| {
-        text.parse::<f64>().map_err(|_| format!("/proc/cpuinfo has bogomips {text:?}"))
-    });
-    match bogomips {
-        // The kernel's loop counts two for each tick.
-        Ok(value) => claims.push(claim((value * 0.5e6).round() as u64, "BogoMIPS / 2")),
+    match bogomips(info, cpu) {
+        Ok(rate) => claims.push(rate),
         Err(reason) if claims.is_empty() => {
             return Err(format!("no rate in CPUID 15h or 40000010h, and {reason}"));
         }
         Err(_) => {}
     }
     Ok(claims)
+}
+
+/// The kernel's delay loop counts two for each tick of the time counter, where it waits by that.
+fn bogomips(info: &CpuInfo, cpu: usize) -> Found<TscClaim> {
+    let text = info.get(cpu, "bogomips").or_else(|_| info.get(cpu, "BogoMIPS"))?;
+    let value: f64 = text.parse().map_err(|_| format!("/proc/cpuinfo has bogomips {text:?}"))?;
+    Ok(TscClaim { hz: (value * 0.5e6).round() as u64, source: "BogoMIPS / 2".into() })
 }
 
 /// Leaf 16h, else the figure that Intel used to print into the brand string.
@@ -329,7 +335,7 @@ mod tests {
         assert_eq!(cpu.max_hz, Fact::Known(3_800_000_000));
     }
 
-    const N1: &str = "processor: 0\nFeatures: fp asimd atomics lrcpc\nCPU implementer: 0x41\n\
+    const N1: &str = "processor: 0\nBogoMIPS: 50.00\nFeatures: fp asimd atomics lrcpc\nCPU implementer: 0x41\n\
                       CPU architecture: 8\nCPU variant: 0x3\nCPU part: 0xd0c\nCPU revision: 1\n";
 
     #[test]
@@ -340,6 +346,8 @@ mod tests {
         assert_eq!((cpu.model, cpu.stepping), (Fact::Known(0xd0c), Fact::Known(0x31)));
         assert!(cpu.family.reason().is_some_and(|r| r.contains("no family")));
         assert_eq!(cpu.features.known().map(Vec::len), Some(4));
+        assert_eq!(cpu.invariant_tsc, Fact::Known(true));
+        assert_eq!(cpu.tsc.known().map(|claims| claims[0].hz), Some(25_000_000));
     }
 
     #[test]
@@ -353,6 +361,7 @@ mod tests {
     fn nothing_is_known() {
         let cpu = Tree::new().machine().cpu;
         assert_eq!(cpu.vendor.reason(), Some("/proc does not exist"));
+        assert_eq!(cpu.invariant_tsc.reason(), Some("/proc does not exist"));
         assert_eq!(cpu.features.reason(), Some("/proc does not exist"));
     }
 }

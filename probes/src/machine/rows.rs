@@ -169,17 +169,19 @@ impl Machine {
     }
 
     fn clock_row(&self) -> Result<String, String> {
+        let counter = if self.cpu.architecture == "aarch64" { "CNTVCT" } else { "TSC" };
         let mut parts = vec![self.kernel.clock_source.as_result()?.clone()];
-        parts.extend(self.cpu.invariant_tsc.known().map(|&invariant| {
-            if invariant { "invariant TSC" } else { "TSC not claimed invariant" }.to_owned()
+        parts.extend(self.cpu.invariant_tsc.known().map(|&invariant| match invariant {
+            true => format!("invariant {counter}"),
+            false => format!("{counter} not claimed invariant"),
         }));
-        parts.extend(
-            self.cpu
-                .tsc
-                .known()
-                .and_then(|claims| claims.first())
-                .map(|claim| format!("TSC {:.3} GHz ({})", claim.hz as f64 / 1e9, claim.source)),
-        );
+        parts.extend(self.cpu.tsc.known().and_then(|claims| claims.first()).map(|claim| {
+            let rate = match claim.hz {
+                hz if hz < 1_000_000_000 => format!("{} MHz", hz as f64 / 1e6),
+                hz => format!("{:.3} GHz", hz as f64 / 1e9),
+            };
+            format!("{counter} {rate} ({})", claim.source)
+        }));
         Ok(join(parts))
     }
 
@@ -368,9 +370,14 @@ mod tests {
 
     #[test]
     fn an_arm_server() {
-        let info = "processor: 0\nCPU implementer: 0x41\nCPU variant: 0x3\nCPU part: 0xd0c\n\
-                    CPU revision: 1\n";
-        let machine = Tree::new().file("/proc/cpuinfo", info).machine();
+        let info = "processor: 0\nBogoMIPS: 62.50\nCPU implementer: 0x41\nCPU variant: 0x3\n\
+                    CPU part: 0xd0c\nCPU revision: 1\n";
+        let source = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+        let tree = Tree::new().file("/proc/cpuinfo", info).file(source, "arch_sys_counter\n");
+        let mut machine = tree.machine();
+        machine.cpu.architecture = "aarch64".into();
+        let clock = "arch_sys_counter · invariant CNTVCT · CNTVCT 31.25 MHz (BogoMIPS / 2)";
+        assert_eq!(value(&machine, "Clock source").0, clock);
         assert_eq!(machine.title(), "Arm (Neoverse N1), 1 CPU");
         assert_eq!(value(&machine, "CPU").0, "Arm (Neoverse N1) · part d0ch r3p1");
     }
