@@ -7,14 +7,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
 
-use probecard::card::Card;
+use probecard::card::{Card, EndState};
 use probecard::metrics::{self, Metrics};
 use probecard::stats::median;
 use probecard_probes::record::{Param, Point};
 
+/// What runs a machine's instructions.
+struct Architecture {
+    /// Folder of the kernel and the file system.
+    folder: &'static str,
+    qemu: &'static [&'static str],
+    console: &'static str,
+}
+
+const X86_64: Architecture = Architecture {
+    folder: "x86_64",
+    qemu: &["qemu-system-x86_64", "-accel", "tcg"],
+    console: "ttyS0",
+};
+
+const AARCH64: Architecture = Architecture {
+    folder: "aarch64",
+    qemu: &["qemu-system-aarch64", "-accel", "tcg", "-M", "virt"],
+    console: "ttyAMA0",
+};
+
 /// A machine to boot.
 struct Machine {
     name: &'static str,
+    architecture: Architecture,
     /// What QEMU is told of the hardware.
     hardware: &'static str,
     /// What the kernel is told.
@@ -27,6 +48,7 @@ const NUMA: &str = "run --only numa --tier quick --budget 15s";
 
 const TWO_NODES: Machine = Machine {
     name: "two nodes",
+    architecture: X86_64,
     hardware: "-cpu max -smp 4,sockets=2 -m 1024 \
                -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3,memdev=m1 \
@@ -37,6 +59,7 @@ const TWO_NODES: Machine = Machine {
 
 const NODE_WITHOUT_CPUS: Machine = Machine {
     name: "a node without CPUs",
+    architecture: X86_64,
     hardware: "-cpu max -smp 2 -m 1024 \
                -object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,memdev=m1 \
@@ -47,6 +70,7 @@ const NODE_WITHOUT_CPUS: Machine = Machine {
 
 const NODE_WITHOUT_MEMORY: Machine = Machine {
     name: "a node without memory",
+    architecture: X86_64,
     hardware: "-cpu max -smp 4,sockets=2 -m 512 \
                -object memory-backend-ram,id=m0,size=512M \
                -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,cpus=2-3 \
@@ -59,28 +83,50 @@ const NODE_WITHOUT_MEMORY: Machine = Machine {
 /// asked for otherwise.
 const BARE: Machine = Machine {
     name: "no L3",
+    architecture: X86_64,
     hardware: "-cpu qemu64,l3-cache=off -smp 1 -m 768",
     kernel: "transparent_hugepage=always",
     arguments: "run --tier quick --budget 60s --only memory-* --only cache-structure --only tlb \
                 --only loaded-latency",
 };
 
-/// A machine boots, measures and powers off in a quarter of a minute; much more is a hang.
-const TIME_LIMIT: &str = "150";
+/// One core of another architecture, without a claimed cache and with too little memory for the
+/// sizes that this asks for.
+const NEOVERSE: Machine = Machine {
+    name: "Neoverse N1",
+    architecture: AARCH64,
+    hardware: "-cpu neoverse-n1 -smp 1 -m 320",
+    kernel: "",
+    arguments: "first-round run --tier quick --budget 60s",
+};
 
-/// Boots a machine and returns the card that the program wrote there.
+/// Four of them with caches, so that there are levels to measure and to go beyond.
+const NEOVERSE_WITH_CACHES: Machine = Machine {
+    name: "four Neoverse N1 with caches",
+    architecture: AARCH64,
+    hardware: "-cpu neoverse-n1 -smp 4 -m 512 -dtb caches.dtb",
+    kernel: "",
+    arguments: "first-round run --tier quick --budget 100s",
+};
+
+/// A machine boots, measures and powers off in a quarter of a minute, or in two with all probes;
+/// much more is a hang.
+const TIME_LIMIT: &str = "400";
+
+/// Boots a machine and returns the card that the program wrote there. Every round that was begun
+/// came to its end.
 fn boot(machine: &Machine) -> Card {
     let folder = std::env::var_os("PROBECARD_EMULATED").expect("set by tests/emulated/run.sh");
-    let folder = PathBuf::from(folder);
+    let Architecture { folder: name, qemu, console } = &machine.architecture;
+    let folder = PathBuf::from(folder).join(name);
     let (kernel, arguments) = (machine.kernel, machine.arguments);
-    let append = format!("console=ttyS0 quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
+    let append = format!("console={console} quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
     let output = Command::new("timeout")
-        .args([TIME_LIMIT, "qemu-system-x86_64", "-accel", "tcg", "-nographic", "-no-reboot"])
+        .arg(TIME_LIMIT)
+        .args(*qemu)
+        .current_dir(folder)
+        .args(["-nographic", "-no-reboot", "-kernel", "kernel", "-initrd", "initramfs"])
         .args(machine.hardware.split_whitespace())
-        .arg("-kernel")
-        .arg(folder.join("kernel"))
-        .arg("-initrd")
-        .arg(folder.join("initramfs"))
         .args(["-append", &append])
         .output()
         .unwrap();
@@ -93,7 +139,11 @@ fn boot(machine: &Machine) -> Card {
     let path = dir.path().join("emulated.card.jsonl");
     std::fs::write(&path, card).unwrap();
     let card = Card::read(&path).unwrap();
-    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
+    // A wrong answer is a failure too.
+    assert!(card.fails.is_empty(), "{:?}", card.fails);
+    let first_round_only = arguments.starts_with("first-round");
+    let end = if first_round_only { EndState::Interrupted } else { EndState::Complete };
+    assert_eq!(card.end.as_ref().map(|end| end.state), Some(end));
     card
 }
 
@@ -209,4 +259,104 @@ fn without_a_claimed_l3_nothing_is_made_of_it() {
     for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
         assert_eq!(point.note, None, "{point:?}");
     }
+}
+
+/// What holds of every card from the emulated Neoverse N1.
+fn is_neoverse(card: &Card) {
+    let machine = &card.header.machine;
+    assert_eq!(machine.cpu.architecture, "aarch64");
+    assert_eq!(machine.cpu.vendor.known().map(String::as_str), Some("Arm"));
+    assert_eq!(machine.cpu.model.known(), Some(&0xd0c));
+    let design = machine.cpu.microarchitecture.known();
+    assert_eq!(design.map(|d| d.key.as_str()), Some("neoverse-n1"));
+    assert!(machine.has_feature("atomics") && machine.has_feature("asimd"));
+    assert!(!machine.has_feature("sve"));
+
+    // The counter that samples are timed with runs at the rate that is claimed.
+    let claimed = machine.claimed_tsc_hz().expect("the kernel's loop waits by the counter");
+    let metrics = metrics::evaluate(card);
+    let measured = metrics.number("clock.tsc_ghz").expect("samples are timed by the counter");
+    assert!((measured * 1e9 / claimed as f64 - 1.0).abs() < 0.01, "{measured} GHz, {claimed} Hz");
+
+    // Every metric has a value or says why not, and none is of a width of x86.
+    for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
+        let value = metrics.get(&metric.id).expect("a declared metric");
+        assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
+        assert!(!metric.id.contains("avx") && !metric.id.contains(".sse"), "{}", metric.id);
+    }
+    let widths: BTreeSet<_> =
+        card.points.iter().filter_map(|p| p.params.get("width").map(ToString::to_string)).collect();
+    assert_eq!(widths, ["naive", "neon", "scalar"].map(str::to_owned).into());
+}
+
+/// Probes with a point at least, in print as well as what was left out. Where the clock of the core
+/// cannot be told, as under emulation, a point of what the core does by itself has no sample that
+/// counts: its kernel ran, and its answer was checked.
+fn measured_probes(machine: &Machine, card: &Card) -> BTreeSet<String> {
+    let probes: BTreeSet<String> = card.points.iter().map(|point| point.probe.clone()).collect();
+    println!("{}: measured {probes:?}", machine.name);
+    let skips: BTreeSet<String> =
+        card.skips.iter().map(|s| format!("{}: {}: {}", s.probe, s.need, s.reason)).collect();
+    for skip in skips {
+        println!("{}: left out: {skip}", machine.name);
+    }
+    probes
+}
+
+/// Whether a probe says that it needs this, for a reason with these words.
+fn left_out(card: &Card, probe: &str, need: &str, reason: &str) {
+    let found = card
+        .skips
+        .iter()
+        .any(|s| s.probe == probe && s.need.contains(need) && s.reason.contains(reason));
+    assert!(found, "{probe}: {need}: {reason}: {:?}", card.skips);
+}
+
+/// Probes without a point, each of which says why.
+fn unmeasured(machine: &Machine, card: &Card) -> Vec<String> {
+    let measured = measured_probes(machine, card);
+    let planned = card.header.declarations.iter().map(|d| d.probe.to_string());
+    let without: Vec<String> = planned.filter(|probe| !measured.contains(probe)).collect();
+    for probe in &without {
+        assert!(card.skips.iter().any(|s| s.probe == *probe), "{probe} does not say why not");
+    }
+    without
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn one_arm_core_runs_every_probe_or_says_why_not() {
+    let card = boot(&NEOVERSE);
+    is_neoverse(&card);
+    // The device tree names no cache, and there is nothing like CPUID to ask instead.
+    let reason = card.header.machine.caches.reason().expect("caches without a claim");
+    assert!(reason.contains("/cache/index0/size does not exist"), "{reason}");
+
+    let unmeasured = unmeasured(&NEOVERSE, &card);
+    for probe in ["loaded-latency", "false-sharing", "core-to-core"] {
+        assert!(unmeasured.iter().any(|p| p == probe), "{probe} needs two CPUs");
+        left_out(&card, probe, "2 CPUs", "allows 1");
+    }
+    left_out(&card, "memory-latency", "256 MiB for the largest working set", "MemAvailable");
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
+    let card = boot(&NEOVERSE_WITH_CACHES);
+    is_neoverse(&card);
+    let machine = &card.header.machine;
+    assert_eq!(machine.allowed_cpus(), [0, 1, 2, 3]);
+    let sizes = [1, 2, 3].map(|level| machine.claimed_cache(level, true).map(|cache| cache.bytes));
+    assert_eq!(sizes, [Some(64 << 10), Some(1 << 20), Some(4 << 20)]);
+    assert_eq!(machine.l3_groups(), [[0, 1, 2, 3]]);
+
+    assert_eq!(unmeasured(&NEOVERSE_WITH_CACHES, &card), ["storage"]);
+    left_out(&card, "storage", "a directory on a disk", "tmpfs");
+    left_out(&card, "network", "--peer", "no other machine");
+    left_out(&card, "context-switch", "a hyperthread sibling", "claims none");
+    left_out(&card, "memory-bandwidth", "memory.bandwidth.movsb.*", "x86 has it");
+    let levels: BTreeSet<_> =
+        card.points.iter().filter_map(|p| p.params.get("level").map(ToString::to_string)).collect();
+    assert_eq!(levels, ["dram", "l1", "l2", "l3"].map(str::to_owned).into());
 }
