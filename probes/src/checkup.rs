@@ -1,13 +1,12 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::harness::clock::{Source, Timer};
-use crate::harness::counters::{Event, Missing, Survey, Trial};
+use crate::harness::counters::{Event, Obstacle, Survey, Trial};
 use crate::harness::placement::{self, Look};
 use crate::harness::scratch::Scratch;
 use crate::machine::{Disk, Machine, human_bytes};
@@ -129,38 +128,30 @@ fn network() -> Check {
 
 /// What is counted, and what is not: a line for each reason.
 fn counting(survey: &Survey) -> Vec<Check> {
-    let list =
-        |events: Vec<Event>| events.into_iter().map(Event::title).collect::<Vec<_>>().join(", ");
     let counted: Vec<Event> = survey.counting.events.iter().map(|w| w.event).collect();
-    let of_core = counted.iter().any(|event| !event.is_software());
     let mut checks = Vec::new();
-    if !counted.is_empty() {
-        let way = match survey.counting.direct {
-            true => "from user space",
-            false => "by system calls",
-        };
-        let mut found = format!("counts {}, read {way}", list(counted));
-        if let Some(Trial { instructions, instructions_counted: Some(counted), .. }) = survey.trial
-        {
-            found += &format!("; in a trial {counted} instructions of {instructions} known ones");
+    if survey.counts_core() {
+        let way = if survey.counting.direct { "from user space" } else { "by system calls" };
+        let mut found = format!("{} events, read {way}: {}", counted.len(), titles(&counted));
+        if let Some(Trial { instructions, instructions_counted: Some(n), .. }) = survey.trial {
+            found += &format!("; of {instructions} known instructions they counted {n}");
         }
         checks.push(check("counters", true, found, ""));
     }
-    let mut reasons: BTreeMap<(&str, &str), Vec<Event>> = BTreeMap::new();
-    for Missing { event, reason, remedy } in &survey.missing {
-        // Without a PMU it does not matter that a design has no name for something.
-        reasons.entry((reason, remedy)).or_default().push(*event);
-    }
-    for ((reason, remedy), events) in reasons {
-        // What this CPU has no event for is no fault of its setting.
-        let good =
-            of_core && reason.contains("no such event") || reason.contains("is known for it");
-        checks.push(Check {
-            what: "counters",
-            good,
-            found: format!("does not count {}: {reason}", list(events)),
-            remedy: Some(remedy.to_owned()),
-        });
+    for (at, Obstacle { why, events }) in survey.obstacles().into_iter().enumerate() {
+        let found = if survey.counts_core() || at > 0 || events.iter().all(|e| e.is_software()) {
+            format!("not counted: {}: {}", titles(&events), why.reason)
+        } else if counted.is_empty() {
+            format!("nothing can be counted: {}", why.reason)
+        } else {
+            format!("nothing but {} can be counted: {}", titles(&counted), why.reason)
+        };
+        let remedy = Some(why.remedy.clone());
+        checks.push(Check { what: "counters", good: why.inherent, found, remedy });
     }
     checks
+}
+
+fn titles(events: &[Event]) -> String {
+    events.iter().map(|event| event.title()).collect::<Vec<_>>().join(", ")
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::sys::file;
 
 pub use events::{Encoding, Event, EventFile, RawEvent, Wanted, wanted};
-pub use survey::{Missing, Survey, Trial};
+pub use survey::{Missing, Obstacle, Survey, Trial};
 
 /// How often each event happened during one sample.
 pub type Counts = BTreeMap<Event, u64>;

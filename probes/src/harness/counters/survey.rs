@@ -41,6 +41,24 @@ pub struct Missing {
     pub reason: String,
     /// What would help.
     pub remedy: String,
+    /// No setting is to blame: this CPU has no such event, or none is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inherent: bool,
+}
+
+impl Missing {
+    fn new(event: Event, reason: String, remedy: &str) -> Missing {
+        Missing { event, reason, remedy: remedy.to_owned(), inherent: false }
+    }
+}
+
+/// Events that are not counted for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle<'a> {
+    /// The first of them, with the reason of all.
+    pub why: &'a Missing,
+    /// All of them.
+    pub events: Vec<Event>,
 }
 
 /// A run of dependent additions, whose instructions and cycles are known.
@@ -89,25 +107,20 @@ impl Survey {
         }
         for event in Event::ALL {
             let mut ways = asked.iter().filter(|w| w.event == event).map(|w| (w, try_out(w)));
-            let first = ways.next();
-            match first {
+            match ways.next() {
                 Some((w, Ok(()))) => survey.counting.events.push(w.clone()),
                 Some((w, Err(e))) => match ways.find(|(_, tried)| tried.is_ok()) {
                     Some((other, _)) => survey.counting.events.push(other.clone()),
-                    None => {
-                        let (reason, remedy) = obstacle(&e, w, machine);
-                        survey.leave_out(event, reason, remedy);
-                    }
+                    None => survey.leave_out(obstacle(&e, w, machine)),
                 },
                 None => {
                     let design = machine.cpu.microarchitecture.known();
                     let name = design.map_or("this CPU", |design| design.name.as_str());
-                    survey.leave_out(
-                        event,
-                        format!("no event of {name} is known for it"),
-                        "write a file of events for it (probes/events/ has examples) and give it \
-                         with --events",
-                    );
+                    let reason = format!("no event of {name} is known");
+                    let remedy =
+                        "a file of events, given with --events; probes/events/ has examples";
+                    let missing = Missing::new(event, reason, remedy);
+                    survey.leave_out(Missing { inherent: true, ..missing });
                 }
             }
         }
@@ -117,9 +130,35 @@ impl Survey {
         survey
     }
 
-    fn leave_out(&mut self, event: Event, reason: String, remedy: &str) {
-        self.counting.events.retain(|w| w.event != event);
-        self.missing.push(Missing { event, reason, remedy: remedy.to_owned() });
+    /// Whether anything that the core does is counted, not only what the kernel does.
+    pub fn counts_core(&self) -> bool {
+        self.counting.events.iter().any(|w| !w.event.is_software())
+    }
+
+    /// Why events are not counted, what matters most first. Where nothing of the core can be
+    /// counted it does not matter which of its events nobody knows.
+    pub fn obstacles(&self) -> Vec<Obstacle<'_>> {
+        let mut all: Vec<Obstacle<'_>> = Vec::new();
+        for why in &self.missing {
+            let same = |o: &&mut Obstacle<'_>| {
+                (&o.why.reason, &o.why.remedy) == (&why.reason, &why.remedy)
+            };
+            match all.iter_mut().find(same) {
+                Some(obstacle) => obstacle.events.push(why.event),
+                None => all.push(Obstacle { why, events: vec![why.event] }),
+            }
+        }
+        let of_core = |o: &Obstacle<'_>| o.events.iter().any(|event| !event.is_software());
+        if !self.counts_core() && all.iter().any(|o| of_core(o) && !o.why.inherent) {
+            all.retain(|o| !o.why.inherent);
+        }
+        all.sort_by_key(|o| (o.why.inherent, !of_core(o)));
+        all
+    }
+
+    fn leave_out(&mut self, missing: Missing) {
+        self.counting.events.retain(|w| w.event != missing.event);
+        self.missing.push(missing);
     }
 
     /// The events of that list that are counted here, in a session of their own.
@@ -155,7 +194,8 @@ impl Survey {
                     "the counter opens but says {counted} {} where {known} are known to happen",
                     event.title()
                 );
-                self.leave_out(event, reason, "tell the provider of the VM; it is not used");
+                let remedy = "none here: it is not used; tell the provider of the VM";
+                self.leave_out(Missing::new(event, reason, remedy));
             }
         }
         Some(trial)
@@ -221,7 +261,8 @@ impl Survey {
             let stands = |counts: &Counts| counts.get(&event) == Some(&0);
             if !trials.is_empty() && trials.iter().all(stands) {
                 let reason = format!("the counter opens but stays 0 during {what}");
-                self.leave_out(event, reason, "none: the hypervisor does not count it");
+                let remedy = "none here: the hypervisor or the CPU does not count it";
+                self.leave_out(Missing::new(event, reason, remedy));
             }
         }
     }
@@ -255,56 +296,73 @@ fn try_out(wanted: &Wanted) -> io::Result<()> {
     super::Group::open(&[wanted], false).map(drop)
 }
 
+/// The level of `perf_event_paranoid` from which the kernel does not let everyone count what the
+/// core does in user space: an addition of Debian and Ubuntu.
+const ALL_FORBIDDEN: i64 = 3;
+
+/// The level from which it does not let everyone count what happens in the kernel.
+const KERNEL_FORBIDDEN: i64 = 2;
+
 /// Why an event cannot be opened, and what would help.
-fn obstacle(error: &io::Error, wanted: &Wanted, machine: &Machine) -> (String, &'static str) {
+fn obstacle(error: &io::Error, wanted: &Wanted, machine: &Machine) -> Missing {
     let counters = &machine.counters;
     let of_core = !wanted.event.is_software();
-    let (paranoid, privileged) = (counters.paranoid.known(), counters.privileged.known());
+    let say = |reason: String, remedy: &str| Missing::new(wanted.event, reason, remedy);
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV | libc::EINVAL)
             if of_core && counters.core_pmus.known().is_none() =>
         {
-            (
+            say(
                 counters.core_pmus.reason().unwrap_or("no core PMU").to_owned(),
-                "none needed for times and cycles; counts need bare metal or a VM with a virtual PMU \
-                 (KVM: -cpu host,pmu=on; clouds: the metal sizes, or those that fill a socket)",
+                "bare metal, or a VM with a virtual PMU (KVM: -cpu host,pmu=on; clouds: metal sizes \
+                 and those that fill a socket); times and cycles need none",
             )
         }
-        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => {
-            (format!("the PMU has no such event ({}: {error})", wanted.name), "none on this CPU")
+        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EINVAL) => Missing {
+            inherent: true,
+            ..say(format!("the PMU has no such event ({})", wanted.name), "none on this CPU")
+        },
+        Some(libc::EACCES) => {
+            let (from, enough) = match wanted.event {
+                Event::ContextSwitches | Event::Migrations => (KERNEL_FORBIDDEN, 1),
+                _ => (ALL_FORBIDDEN, 2),
+            };
+            let privileged = counters.privileged.known() == Some(&true);
+            let remedy = format!("sysctl -w kernel.perf_event_paranoid={enough}, or CAP_PERFMON");
+            match counters.paranoid.known() {
+                Some(level) if *level >= from && !privileged => say(
+                    format!("perf_event_paranoid is {level}, and there is no CAP_PERFMON"),
+                    &remedy,
+                ),
+                None => say(format!("perf_event_open is not permitted ({error})"), &remedy),
+                Some(_) => say(
+                    format!("a security module refuses perf_event_open ({error})"),
+                    "allow it in the policy (SELinux: perf_event; AppArmor: capability perfmon)",
+                ),
+            }
         }
-        Some(libc::EACCES) => (
-            format!(
-                "perf_event_paranoid is {}, and this process has no CAP_PERFMON",
-                paranoid.map_or_else(|| "unknown".to_owned(), i64::to_string)
-            ),
-            if of_core {
-                "sysctl kernel.perf_event_paranoid=2, or run with CAP_PERFMON"
-            } else {
-                "sysctl kernel.perf_event_paranoid=1, or run with CAP_PERFMON; getrusage counts it \
-                 meanwhile"
-            },
+        Some(libc::EPERM) => say(
+            format!("a filter on system calls (seccomp) refuses perf_event_open ({error})"),
+            "a seccomp profile that lists perf_event_open (docker: --security-opt seccomp=FILE; \
+             --cap-add PERFMON where the default profile goes by that)",
         ),
-        Some(libc::EPERM | libc::ENOSYS) => (
-            format!(
-                "perf_event_open is refused ({error}){}",
-                if privileged == Some(&true) { " although the process may count" } else { "" }
-            ),
-            "allow perf_event_open in the seccomp profile (docker: --cap-add PERFMON and a profile \
-             that lists it), or, without one, use a kernel with CONFIG_PERF_EVENTS",
+        Some(libc::ENOSYS) => say(
+            format!("the kernel does not know perf_event_open ({error})"),
+            "a kernel with CONFIG_PERF_EVENTS, outside of gVisor and the like, or a seccomp profile \
+             that lists perf_event_open",
         ),
         Some(libc::EMFILE | libc::ENFILE) => {
-            (error.to_string(), "raise the limit on open files (ulimit -n)")
+            say(error.to_string(), "raise the limit on open files (ulimit -n)")
         }
-        _ if error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error().is_none() => (
+        None => say(
             "it opens but is never counted: other programs hold the counters".to_owned(),
             if counters.nmi_watchdog.known() == Some(&true) {
-                "sysctl kernel.nmi_watchdog=0 frees one; or stop other perf sessions"
+                "sysctl -w kernel.nmi_watchdog=0, which holds one; or stop other perf sessions"
             } else {
                 "stop other perf sessions"
             },
         ),
-        _ => (error.to_string(), "see what the error says"),
+        Some(_) => say(error.to_string(), "see what the error says"),
     }
 }
 
@@ -323,13 +381,47 @@ mod tests {
         machine.counters.nmi_watchdog = crate::machine::Fact::Known(true);
         let say = |error: io::Error| obstacle(&error, &cycles(), &machine);
         let os = io::Error::from_raw_os_error;
-        let said = |(reason, remedy): (String, &str)| format!("{reason} -> {remedy}");
+        let said = |missing: Missing| format!("{} -> {}", missing.reason, missing.remedy);
         assert!(said(say(os(libc::EACCES))).contains("paranoid is 3"));
-        assert!(said(say(os(libc::EACCES))).contains("sysctl kernel.perf_event_paranoid=2"));
+        assert!(said(say(os(libc::EACCES))).contains("sysctl -w kernel.perf_event_paranoid=2"));
         assert!(said(say(os(libc::EPERM))).contains("seccomp"));
+        assert!(said(say(os(libc::ENOSYS))).contains("CONFIG_PERF_EVENTS"));
         assert!(said(say(os(libc::ENOENT))).contains("virtual PMU"));
         assert!(said(say(os(libc::EMFILE))).contains("ulimit -n"));
         assert!(said(say(io::ErrorKind::UnexpectedEof.into())).contains("nmi_watchdog=0"));
+        // A level that lets everyone count is not to blame.
+        let mut open = machine.clone();
+        open.counters.paranoid = crate::machine::Fact::Known(2);
+        let refused = obstacle(&os(libc::EACCES), &cycles(), &open);
+        assert!(said(refused).contains("a security module"));
+        let kernel = Wanted { event: Event::ContextSwitches, ..cycles() };
+        let refused = obstacle(&os(libc::EACCES), &kernel, &open);
+        assert!(said(refused).contains("perf_event_paranoid=1"));
+        // With a PMU, what it does not have is nobody's fault.
+        open.counters.core_pmus = crate::machine::Fact::Known(vec!["cpu".into()]);
+        assert!(obstacle(&os(libc::ENOENT), &cycles(), &open).inherent);
+        assert!(!say(os(libc::ENOENT)).inherent);
+    }
+
+    #[test]
+    fn obstacles_are_grouped_and_where_nothing_is_counted_names_do_not_matter() {
+        let unknown = |event| Missing { inherent: true, ..Missing::new(event, "?".into(), "!") };
+        let forbidden = |event| Missing::new(event, "forbidden".into(), "ask");
+        let mut survey = Survey {
+            missing: vec![
+                unknown(Event::L2Misses),
+                forbidden(Event::CoreCycles),
+                forbidden(Event::Instructions),
+            ],
+            ..Survey::default()
+        };
+        let reasons = |survey: &Survey| -> Vec<(String, usize)> {
+            let all = survey.obstacles();
+            all.iter().map(|o| (o.why.reason.clone(), o.events.len())).collect()
+        };
+        assert_eq!(reasons(&survey), [("forbidden".to_owned(), 2)]);
+        survey.counting.events.push(Wanted { event: Event::Branches, ..cycles() });
+        assert_eq!(reasons(&survey), [("forbidden".to_owned(), 2), ("?".to_owned(), 1)]);
     }
 
     /// Whatever this machine has: each event is either counted or has a reason.
