@@ -13,6 +13,7 @@ use crate::reference;
 mod advice;
 mod caches;
 mod coherence;
+mod counters;
 mod devices;
 mod execution;
 mod memory;
@@ -66,6 +67,7 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = failures(card);
     found.extend(placement(card));
     found.extend(clock(card, metrics));
+    found.extend(counters::find(card));
     found.extend(line_size(card, metrics));
     found.extend(caches::find(card, metrics));
     found.extend(page_size(card));

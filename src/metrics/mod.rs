@@ -1,6 +1,7 @@
 //! Points → metrics, when a card is read. Nothing here measures, and nothing here knows a probe:
 //! each declared metric says itself how it is derived.
 
+pub mod counters;
 mod derive;
 mod levels;
 pub mod pairs;

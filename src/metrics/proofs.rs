@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use probecard_probes::harness::counters::Event;
 use probecard_probes::probe::{Declaration, Edge, Proof};
 use probecard_probes::record::{Param, Point};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,45 @@ impl Verdict {
     pub fn holds(&self) -> bool {
         self.proof.least.is_none_or(|least| self.counted >= least)
             && self.proof.most.is_none_or(|most| self.counted <= most)
+    }
+
+    /// What it shows of the points, where it holds.
+    pub fn shows(&self) -> &'static str {
+        let Proof { event, least, most, .. } = &self.proof;
+        let rare = least.is_none();
+        match event {
+            Event::LlcMisses if rare => "it stayed within the caches",
+            Event::LlcMisses => "it really was main memory",
+            Event::L2Misses if rare => "it stayed within L2",
+            Event::L2Misses => "it really left L2",
+            Event::L1dMisses if rare => "it stayed within the L1D",
+            Event::L1dMisses => "it really left the L1D",
+            Event::DtlbMisses if rare => "the first-level TLB held it",
+            Event::DtlbMisses => "it really missed the first-level TLB",
+            Event::DtlbWalks if rare => "there are no page walks in it",
+            Event::DtlbWalks => "there really are page walks in it",
+            Event::Mispredicts if rare => "they were predicted",
+            Event::Mispredicts if most.is_some() => "the predictor could only guess",
+            Event::Mispredicts => "they really were mispredicted",
+            Event::StoreForwardBlocks if rare => "the store was forwarded",
+            Event::StoreForwardBlocks => "the store really was not forwarded",
+            Event::RemoteFills if rare => "no other core was asked for the line",
+            Event::RemoteFills => "the line really came from another core",
+            Event::ContextSwitches if rare => "no other thread came in between",
+            Event::ContextSwitches => "the kernel really switched threads",
+            Event::Migrations if rare => "the thread stayed on its CPU",
+            Event::Migrations => "the thread really moved",
+            Event::Faults if rare => "there are no page faults in it",
+            Event::Faults => "the pages really were new",
+            Event::Interrupts if rare => "nothing interrupted it",
+            Event::CoreCycles
+            | Event::Instructions
+            | Event::Branches
+            | Event::Interrupts
+            | Event::RetiredSlots
+            | Event::FrontendSlots
+            | Event::BackendSlots => "the code is what it is called",
+        }
     }
 
     /// In words: what was counted, and what was expected.
@@ -60,7 +100,11 @@ pub fn verdicts(card: &Card, declaration: &Declaration) -> Vec<Verdict> {
 }
 
 /// The points that a proof looks at, in all rounds.
-fn points<'a>(card: &'a Card, declaration: &Declaration, proof: &Proof) -> Vec<&'a Point> {
+pub(super) fn points<'a>(
+    card: &'a Card,
+    declaration: &Declaration,
+    proof: &Proof,
+) -> Vec<&'a Point> {
     let of_probe = card.points.iter().filter(|p| p.probe == declaration.probe);
     let selected: Vec<&Point> = of_probe.filter(|p| matches(&proof.at, p)).collect();
     let Some((name, edge)) = &proof.end else { return selected };
@@ -87,7 +131,6 @@ pub(super) fn refuted(verdicts: &[Verdict], metric: &str) -> Option<String> {
 mod tests {
     use std::borrow::Cow;
 
-    use probecard_probes::harness::counters::Event;
     use probecard_probes::probe::{Text, Unit, select, text};
 
     use super::*;

@@ -12,6 +12,7 @@ use crate::findings::{self, Finding};
 use crate::metrics::{self, Metrics};
 
 mod bandwidth;
+mod counters;
 pub mod format;
 pub mod page;
 pub mod plots;

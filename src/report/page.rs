@@ -8,6 +8,7 @@ use super::Summary;
 use super::plots::{self, Picture};
 
 mod context;
+mod counters;
 
 const PAGE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/report.html"));
@@ -95,8 +96,32 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_a_table_where_there_are_any_and_a_line_where_not() {
+        let html = |summary: &Summary| html(summary, &[]).unwrap();
+        let page = html(&fixture::counted());
+        for part in [
+            "by the add chain: 1.00",
+            "it really was main memory",
+            "not what it is called",
+            "<th scope=\"col\" class=\"number\" title=\"instructions per cycle\">IPC</th>",
+            "random 2m, 512 MiB",
+            "wrong speculation (or a busy sibling)",
+        ] {
+            assert!(page.contains(part), "{part} missing");
+        }
+        balanced(&page);
+        let page = html(&fixture::uncounted());
+        assert!(page.contains("no core PMU") && page.contains("-cpu host,pmu=on"));
+        assert!(!page.contains(">IPC<"), "a table of blanks");
+        assert!(!html(&fixture::memory()).contains("<h2>Counters</h2>"));
+    }
+
+    #[test]
     fn every_opened_element_is_closed() {
-        let page = full_page();
+        balanced(full_page());
+    }
+
+    fn balanced(page: &str) {
         for tag in ["section", "table", "tbody", "tr", "td", "th", "figure", "svg", "details"] {
             let open = page.matches(&format!("<{tag}>")).count()
                 + page.matches(&format!("<{tag} ")).count();

@@ -4,6 +4,7 @@ use probecard_probes::probe::Unit;
 use serde::Serialize;
 
 use super::Summary;
+use super::counters::Counters;
 use super::plots::{self, Picture};
 use crate::card::EndState;
 use crate::findings::{self, Finding, Severity};
@@ -29,6 +30,7 @@ pub(super) struct Page {
     memory: Vec<String>,
     bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
+    counters: Option<Counters>,
     machine: Vec<MachineRow>,
     skips: Vec<SkipView>,
     failures: Vec<FailView>,
@@ -199,6 +201,7 @@ impl Page {
             memory: findings::sentences(card, &summary.metrics),
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),
+            counters: Counters::of(card),
             machine: machine_view::rows(&header.machine)
                 .map(|(label, value, known)| MachineRow { label, value, known })
                 .collect(),

@@ -11,6 +11,7 @@ use crate::findings::Severity;
 use crate::metrics::{DIFFER, State, Value};
 use crate::reference;
 
+mod counters;
 mod memory;
 mod rungs;
 mod sheet;
@@ -31,6 +32,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     memory::draw(&mut sheet, summary);
     vectors::draw(&mut sheet, summary);
     metrics(&mut sheet, summary);
+    counters::draw(&mut sheet, summary);
     rest(&mut sheet, summary);
     sheet.finish()
 }
@@ -220,7 +222,9 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_asked_for() {
-        for summary in [fixture::summary(), fixture::hostile(), fixture::empty()] {
+        for summary in
+            [fixture::summary(), fixture::counted(), fixture::hostile(), fixture::empty()]
+        {
             for width in [60, 80, 100, 120, 200] {
                 let text = card(&summary, width, false);
                 for line in text.lines() {
