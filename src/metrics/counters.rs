@@ -166,6 +166,9 @@ impl Chooser<'_> {
             Derive::Value(select, _) | Derive::ModeValue(select, _) | Derive::SlowShare(select) => {
                 chosen.extend(self.extremes(|p| matches(select, p), |row| row.ns));
             }
+            Derive::Count(select, event) => {
+                chosen.extend(self.extremes(|p| matches(select, p), |row| row.count(*event)));
+            }
             Derive::Lowest(select) => {
                 chosen.extend(self.extremes(|p| matches(select, p), |row| row.ns).first());
             }
