@@ -71,7 +71,7 @@ impl Measurement for Cycles {
 
     fn end(&self, begun: Begun) -> f64 {
         let stamp = self.timer.stamp();
-        let counts = self.counter.borrow_mut().end().unwrap_or_default();
+        let counts = self.counter.borrow_mut().end();
         match counts.get(&Event::CoreCycles) {
             Some(&cycles) => cycles as f64,
             None => self.timer.ns_between(begun.stamp, stamp) * begun.ghz.midpoint(self.ghz()),
