@@ -36,7 +36,7 @@ pub fn all(machine: &Machine, counters: &Survey) -> Vec<Check> {
     checks.push(memory(machine));
     checks.push(scratch());
     checks.push(network());
-    checks.extend(counting(counters));
+    checks.extend(counting(machine, counters));
     checks
 }
 
@@ -127,31 +127,96 @@ fn network() -> Check {
 }
 
 /// What is counted, and what is not: a line for each reason.
-fn counting(survey: &Survey) -> Vec<Check> {
+fn counting(machine: &Machine, survey: &Survey) -> Vec<Check> {
     let counted: Vec<Event> = survey.counting.events.iter().map(|w| w.event).collect();
     let mut checks = Vec::new();
     if survey.counts_core() {
         let way = if survey.counting.direct { "from user space" } else { "by system calls" };
-        let mut found = format!("{} events, read {way}: {}", counted.len(), titles(&counted));
+        let mut found = format!("counts {}, read {way}", titles(&counted));
         if let Some(Trial { instructions, instructions_counted: Some(n), .. }) = survey.trial {
             found += &format!("; of {instructions} known instructions they counted {n}");
         }
         checks.push(check("counters", true, found, ""));
     }
-    for (at, Obstacle { why, events }) in survey.obstacles().into_iter().enumerate() {
-        let found = if survey.counts_core() || at > 0 || events.iter().all(|e| e.is_software()) {
-            format!("not counted: {}: {}", titles(&events), why.reason)
-        } else if counted.is_empty() {
-            format!("nothing can be counted: {}", why.reason)
-        } else {
-            format!("nothing but {} can be counted: {}", titles(&counted), why.reason)
-        };
-        let remedy = Some(why.remedy.clone());
-        checks.push(Check { what: "counters", good: why.inherent, found, remedy });
+    if let Some((reason, remedy)) = survey.nothing(machine) {
+        let but =
+            if counted.is_empty() { String::new() } else { format!(" but {}", titles(&counted)) };
+        checks.push(check("counters", false, format!("counts nothing{but}: {reason}"), remedy));
+    }
+    for Obstacle { why, events } in survey.obstacles() {
+        // What keeps the core's events from being counted was said.
+        if survey.counts_core() || events.iter().all(|event| event.is_software()) {
+            let found = format!("does not count {}: {}", titles(&events), why.reason);
+            let remedy = Some(why.remedy.clone());
+            checks.push(Check { what: "counters", good: why.inherent, found, remedy });
+        }
     }
     checks
 }
 
 fn titles(events: &[Event]) -> String {
     events.iter().map(|event| event.title()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::counters::{Missing, wanted};
+    use crate::machine::Fact;
+
+    /// What is said, remedies behind an arrow.
+    fn said(machine: &Machine, survey: &Survey) -> Vec<String> {
+        let text = |c: Check| {
+            let remedy = c.remedy.map(|r| format!(" → {r}")).unwrap_or_default();
+            format!("{} {}{remedy}", if c.good { "ok" } else { "!!" }, c.found)
+        };
+        counting(machine, survey).into_iter().map(text).collect()
+    }
+
+    fn missing(event: Event, reason: &str, inherent: bool) -> Missing {
+        Missing { event, reason: reason.into(), remedy: "ask".into(), inherent }
+    }
+
+    #[test]
+    fn a_full_pmu_is_a_line_and_what_it_does_not_have_is_no_fault() {
+        let mut survey = Survey::default();
+        survey.counting.events = wanted(None);
+        survey.missing = vec![missing(Event::L2Misses, "no event is known", true)];
+        survey.trial = Some(Trial {
+            additions: 10,
+            instructions: 12,
+            instructions_counted: Some(13),
+            cycles_counted: None,
+        });
+        let said = said(&Machine::default(), &survey);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("ok counts core cycles, instructions"), "{said:?}");
+        assert!(said[0].contains("of 12 known instructions they counted 13"), "{said:?}");
+        assert_eq!(said[1], "ok does not count L2 misses: no event is known → ask");
+        // A counter that stands still is one.
+        survey.missing[0].inherent = false;
+        assert!(self::said(&Machine::default(), &survey)[1].starts_with("!!"));
+    }
+
+    #[test]
+    fn where_nothing_can_be_counted_one_line_says_all_of_it() {
+        let mut machine = Machine::default();
+        machine.counters.core_pmus = Fact::Unknown { unknown: "no core PMU".into() };
+        let mut survey = Survey {
+            missing: vec![
+                missing(Event::L2Misses, "no event is known", true),
+                missing(Event::CoreCycles, "refused", false),
+                missing(Event::Faults, "refused", false),
+            ],
+            ..Survey::default()
+        };
+        let wanted = ["!! counts nothing: refused; besides, no core PMU → ask"];
+        assert_eq!(said(&machine, &survey), wanted);
+        survey.missing[1].reason = "no core PMU".into();
+        let wanted = [
+            "!! counts nothing: no core PMU → ask",
+            "!! does not count page faults: refused → ask",
+        ];
+        assert_eq!(said(&machine, &survey), wanted);
+    }
 }

@@ -1,7 +1,7 @@
 //! What hardware counters say of a card, for the terminal and the page: whether each number is what
 //! it is called, and what went on in the core meanwhile.
 
-use probecard_probes::harness::counters::{Event, Survey};
+use probecard_probes::harness::counters::{Event, Obstacle, Survey};
 use probecard_probes::machine::human_bytes;
 use probecard_probes::record::Param;
 
@@ -223,7 +223,7 @@ pub(super) fn decided(card: &Card) -> Vec<Decided> {
             text: if v.holds() {
                 format!("{}: {}", v.text(), v.shows())
             } else {
-                format!("{}: {} not what it is called", v.text(), v.proof.metrics.join(", "))
+                format!("{}: this refutes {}", v.text(), v.proof.metrics.join(", "))
             },
         })
     };
@@ -239,22 +239,20 @@ pub(super) fn clock(card: &Card) -> Option<String> {
     ))
 }
 
-/// What was not counted, why, and what would help: a sentence where nothing of the core was.
+/// What was not counted, why, and what would help: one sentence where nothing of the core was.
 pub(super) fn obstacles(card: &Card) -> Vec<String> {
     let survey = &card.header.counters;
-    let sentence = |o: probecard_probes::harness::counters::Obstacle<'_>| {
+    if let Some((reason, remedy)) = survey.nothing(&card.header.machine) {
+        return vec![format!("nothing that the core does was counted: {reason}. Remedy: {remedy}")];
+    }
+    let sentence = |o: Obstacle<'_>| {
         let titles: Vec<&str> = o.events.iter().map(|event| event.title()).collect();
-        let what = if survey.counts_core() {
-            format!("not counted: {}", titles.join(", "))
-        } else {
-            "no event of the core was counted".to_owned()
-        };
-        format!("{what}: {}. Remedy: {}", o.why.reason, o.why.remedy)
+        let (reason, remedy) = (&o.why.reason, &o.why.remedy);
+        format!("not counted: {}: {reason}. Remedy: {remedy}", titles.join(", "))
     };
     // What the kernel itself counts is not missed where it does not.
-    let of_core =
-        survey.obstacles().into_iter().filter(|o| o.events.iter().any(|e| !e.is_software()));
-    of_core.map(sentence).take(if survey.counts_core() { usize::MAX } else { 1 }).collect()
+    let of_core = |o: &Obstacle<'_>| o.events.iter().any(|event| !event.is_software());
+    survey.obstacles().into_iter().filter(of_core).map(sentence).collect()
 }
 
 /// What the tables are.

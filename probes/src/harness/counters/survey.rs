@@ -156,6 +156,15 @@ impl Survey {
         all
     }
 
+    /// Why nothing that the core does is counted, and what would help; `None` if something is.
+    pub fn nothing(&self, machine: &Machine) -> Option<(String, &str)> {
+        let why = self.obstacles().first().filter(|_| !self.counts_core())?.why;
+        // Who may count has still nothing to count with.
+        let no_pmu = machine.counters.core_pmus.reason().filter(|reason| *reason != why.reason);
+        let besides = no_pmu.map(|reason| format!("; besides, {reason}")).unwrap_or_default();
+        Some((format!("{}{besides}", why.reason), &why.remedy))
+    }
+
     fn leave_out(&mut self, missing: Missing) {
         self.counting.events.retain(|w| w.event != missing.event);
         self.missing.push(missing);
@@ -323,18 +332,22 @@ fn obstacle(error: &io::Error, wanted: &Wanted, machine: &Machine) -> Missing {
             ..say(format!("the PMU has no such event ({})", wanted.name), "none on this CPU")
         },
         Some(libc::EACCES) => {
-            let (from, enough) = match wanted.event {
-                Event::ContextSwitches | Event::Migrations => (KERNEL_FORBIDDEN, 1),
-                _ => (ALL_FORBIDDEN, 2),
-            };
+            let of_kernel = matches!(wanted.event, Event::ContextSwitches | Event::Migrations);
+            let from = if of_kernel { KERNEL_FORBIDDEN } else { ALL_FORBIDDEN };
             let privileged = counters.privileged.known() == Some(&true);
-            let remedy = format!("sysctl -w kernel.perf_event_paranoid={enough}, or CAP_PERFMON");
+            let all = "sysctl -w kernel.perf_event_paranoid=2 (1 for context switches too), or \
+                       CAP_PERFMON";
             match counters.paranoid.known() {
                 Some(level) if *level >= from && !privileged => say(
                     format!("perf_event_paranoid is {level}, and there is no CAP_PERFMON"),
-                    &remedy,
+                    if *level >= ALL_FORBIDDEN {
+                        all
+                    } else {
+                        "sysctl -w kernel.perf_event_paranoid=1, or CAP_PERFMON; samples that they \
+                         disturb are rejected all the same"
+                    },
                 ),
-                None => say(format!("perf_event_open is not permitted ({error})"), &remedy),
+                None => say(format!("perf_event_open is not permitted ({error})"), all),
                 Some(_) => say(
                     format!("a security module refuses perf_event_open ({error})"),
                     "allow it in the policy (SELinux: perf_event; AppArmor: capability perfmon)",
@@ -357,7 +370,7 @@ fn obstacle(error: &io::Error, wanted: &Wanted, machine: &Machine) -> Missing {
         None => say(
             "it opens but is never counted: other programs hold the counters".to_owned(),
             if counters.nmi_watchdog.known() == Some(&true) {
-                "sysctl -w kernel.nmi_watchdog=0, which holds one; or stop other perf sessions"
+                "sysctl -w kernel.nmi_watchdog=0 (it holds one), or stop other perf sessions"
             } else {
                 "stop other perf sessions"
             },
