@@ -76,8 +76,8 @@ impl Verdict {
             (None, None) => "anything".into(),
         };
         let end = match end {
-            Some((name, Edge::Least)) => format!(" at the least {name}"),
-            Some((name, Edge::Most)) => format!(" at the largest {name}"),
+            Some((name, Edge::Least)) => format!(" at the least {}", name.replace('_', " ")),
+            Some((name, Edge::Most)) => format!(" at the largest {}", name.replace('_', " ")),
             None => String::new(),
         };
         format!(

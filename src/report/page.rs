@@ -102,7 +102,7 @@ mod tests {
         for part in [
             "by the add chain: 1.00",
             "it really was main memory",
-            "not what it is called",
+            "this refutes branch.learnable_entries",
             "<th scope=\"col\" class=\"number\" title=\"instructions per cycle\">IPC</th>",
             "random 2m, 512 MiB",
             "wrong speculation (or a busy sibling)",

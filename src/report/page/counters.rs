@@ -34,7 +34,6 @@ struct HeadView {
 struct TableView {
     probe: String,
     rows: Vec<RowView>,
-    seldom: String,
 }
 
 #[derive(Serialize)]
@@ -76,6 +75,5 @@ fn table(card: &Card, table: &Table, columns: &[Column]) -> TableView {
     TableView {
         probe: table.probe.clone(),
         rows: table.first(usize::MAX).0.into_iter().map(row).collect(),
-        seldom: table.seldom.join(", "),
     }
 }
