@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod common;
+#[path = "common/filter.rs"]
+mod filter;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use common::{card_in, program};
+use filter::forbid;
 use probecard::card::Card;
 
 fn run(only: &str, out: &Path) -> (Output, Card) {
@@ -19,16 +21,6 @@ fn run(only: &str, out: &Path) -> (Output, Card) {
         .unwrap();
     let card = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
     (output, Card::read(&card).unwrap())
-}
-
-/// A filter that answers EPERM to one system call and lets all others pass.
-fn forbid(call: i64) {
-    use seccompiler::{SeccompAction, SeccompFilter};
-    let arch = std::env::consts::ARCH.try_into().unwrap();
-    let (allow, deny) = (SeccompAction::Allow, SeccompAction::Errno(1));
-    let filter = SeccompFilter::new(BTreeMap::from([(call, vec![])]), allow, deny, arch).unwrap();
-    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
-    seccompiler::apply_filter(&program).unwrap();
 }
 
 #[test]
