@@ -356,7 +356,11 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
     left_out(&card, "network", "--peer", "no other machine");
     left_out(&card, "context-switch", "a hyperthread sibling", "claims none");
     left_out(&card, "memory-bandwidth", "memory.bandwidth.movsb.*", "x86 has it");
-    let levels: BTreeSet<_> =
-        card.points.iter().filter_map(|p| p.params.get("level").map(ToString::to_string)).collect();
-    assert_eq!(levels, ["dram", "l1", "l2", "l3"].map(str::to_owned).into());
+    let settings = |name: &str| -> BTreeSet<String> {
+        card.points.iter().filter_map(|p| p.params.get(name).map(ToString::to_string)).collect()
+    };
+    assert_eq!(settings("level"), ["dram", "l1", "l2", "l3"].map(str::to_owned).into());
+    // Atomic additions as one instruction, and as a load and a store exclusive.
+    let lines = settings("line");
+    assert!(lines.contains("owned") && lines.contains("owned_exclusive"), "{lines:?}");
 }

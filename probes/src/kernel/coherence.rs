@@ -1,10 +1,13 @@
 //! Several CPUs at the same lines: words that are written side by side, lines that are taken over,
 //! and a word that two hand back and forth.
 //!
-//! These are plain atomics. What a line's way from core to core costs hides whatever the compiler
-//! does around it, and none of them may be merged or left out.
+//! These are plain loads and stores of atomics, and [`Form`]'s read-modify-writes. What a line's way
+//! from core to core costs hides whatever the compiler does around it, and none of them may be merged
+//! or left out.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::atomic::Form;
 
 /// Stores to a word and to another one on a line that nobody else touches, `ops` times each. A
 /// second line, or the store buffer would put stores to the same one together and hide what each
@@ -40,9 +43,10 @@ pub fn load_each(words: &[AtomicU32], at: &[u32]) -> u32 {
 /// them are under way at a time. The words must be below 2³¹.
 #[inline]
 pub fn add_in_turn(words: &[AtomicU32], at: &[u32]) {
+    let form = Form::usual();
     let mut beyond = 0;
     for &at in at {
-        beyond = words[(at + beyond) as usize].fetch_add(1, Ordering::Relaxed) >> 31;
+        beyond = form.add_one(&words[(at + beyond) as usize]) >> 31;
     }
 }
 
@@ -74,10 +78,9 @@ impl HandOver {
     pub fn pass(self, word: &AtomicU32, mine: u32, theirs: u32, times: u64) {
         match self {
             HandOver::Cas => {
+                let form = Form::usual();
                 for _ in 0..times {
-                    let swap =
-                        || word.compare_exchange(mine, theirs, Ordering::AcqRel, Ordering::Relaxed);
-                    while swap().is_err() {}
+                    while !form.replace(word, mine, theirs) {}
                 }
             }
             HandOver::StoreLoad => {

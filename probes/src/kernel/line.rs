@@ -1,9 +1,10 @@
 //! What shares a cache line with what: flushing and contended additions.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 
 use super::arch;
+use super::atomic::Form;
 use crate::sys::memory::Buffer;
 
 /// Whether single lines can be flushed here.
@@ -68,11 +69,17 @@ pub fn load_after(
     timed_load(buffer, target)
 }
 
-/// `ops` atomic additions (a locked read-modify-write each) to one counter.
+/// `ops` atomic additions to one counter.
 #[inline]
 pub fn add_atomically(counter: &AtomicU32, ops: u64) {
+    add_in_form(Form::usual(), counter, ops);
+}
+
+/// The same in a form that need not be the usual one.
+#[inline]
+pub fn add_in_form(form: Form, counter: &AtomicU32, ops: u64) {
     for _ in 0..ops {
-        counter.fetch_add(1, Ordering::Relaxed);
+        form.add_one(counter);
     }
 }
 

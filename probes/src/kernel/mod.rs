@@ -19,6 +19,7 @@ compile_error!("no kernels for this architecture yet: add a folder beside kernel
 
 pub(crate) use arch::widths;
 
+pub mod atomic;
 pub mod bandwidth;
 pub mod branch;
 pub mod chain;

@@ -4,7 +4,8 @@
 //! Method: two pinned threads hand a word back and forth, by compare-and-swap and by load and store,
 //! without a pause while they wait; half of a round trip is one way. 16 lines and more are in memory
 //! that the one touched first, as many in memory of the other; a line's time is the median of its
-//! bursts, the pair's the median of its lines. Additions: to a line of one's own; to lines that the
+//! bursts, the pair's the median of its lines. Additions: to a line of one's own, in each form that
+//! the CPU has (on aarch64 single instructions, and loads and stores exclusive); to lines that the
 //! other CPU has just changed; to lines that both have read; and all CPUs on one line for a fixed
 //! time. On large machines each round takes other rows of the matrix, and some pairs of each row.
 //! Blind spots: who has a line's home on the chip depends on its address; 32 lines are a sample of
@@ -24,8 +25,9 @@ use crate::harness::gang::Gang;
 use crate::harness::ping_pong::{self, Effort, Visit};
 use crate::harness::placement;
 use crate::harness::sampling::{Collector, Policy};
+use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
-use crate::kernel::line::add_atomically;
+use crate::kernel::line::{add_atomically, add_in_form};
 use crate::machine::{Machine, Relation};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric, select,
@@ -162,15 +164,19 @@ const LINES: usize = 256;
 /// Additions to a line of one's own, and to lines that another CPU has changed or read.
 fn additions(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     let policy = Policy { most: 9, ..Policy::structural(bench.share(0.08)) };
-    let counter = AtomicU32::new(0);
-    let mut added = 0_u64;
-    let arm = Arm::new("fetch_add", params([("line", "owned".into())]), |ops| {
-        add_atomically(&counter, ops);
-        added += ops;
-    });
-    bench.sample(arm, &policy)?;
-    let counted = counter.into_inner();
-    bench.check(counted == added as u32, || format!("{added} atomic additions gave {counted}"))?;
+    for (i, form) in Form::all().into_iter().enumerate() {
+        let line = if i == 0 { "owned".to_owned() } else { format!("owned_{}", form.name()) };
+        let counter = AtomicU32::new(0);
+        let mut added = 0_u64;
+        let arm = Arm::new("fetch_add", params([("line", line.as_str().into())]), |ops| {
+            add_in_form(form, &counter, ops);
+            added += ops;
+        });
+        bench.sample(arm, &policy)?;
+        let counted = counter.into_inner();
+        let right = counted == added as u32;
+        bench.check(right, || format!("{added} atomic additions gave {counted}"))?;
+    }
     // The other CPU waits while this one works: whether they are siblings shows in the time, and no
     // sample would ever be quiet.
     let policy = Policy { quiet: false, ..policy };

@@ -2,6 +2,7 @@
 //!
 //! Arrangements stand behind the instruction, as in `fadd.4s v\r`, where a register's number is a
 //! parameter: the assembler would read `v\r.4s` as a parameter of another name.
+pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
 pub(super) mod chain;

@@ -1,4 +1,5 @@
 //! x86_64 instructions behind the kernels.
+pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
 pub(super) mod chain;
