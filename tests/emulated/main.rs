@@ -3,6 +3,8 @@
 //! kernel and a static program for them and runs these tests.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod counting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
