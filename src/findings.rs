@@ -156,7 +156,11 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             &[TSC],
         ));
     }
-    for (id, what) in [("clock.avx_ratio", "256-bit"), ("clock.avx512_ratio", "512-bit")] {
+    for (id, what) in [
+        ("clock.neon_ratio", "128-bit"),
+        ("clock.avx_ratio", "256-bit"),
+        ("clock.avx512_ratio", "512-bit"),
+    ] {
         if let Some(ratio) = steady(id)
             && ratio < 0.97
         {

@@ -4,7 +4,8 @@ use super::{Finding, believed};
 use crate::metrics::{Metrics, State};
 
 /// The instruction sets that have speed-ups, widest first.
-const WIDTHS: [(&str, &str); 3] = [("avx512", "AVX-512"), ("avx", "AVX"), ("sse", "SSE")];
+const WIDTHS: [(&str, &str, u32); 4] =
+    [("avx512", "AVX-512", 512), ("avx", "AVX", 256), ("sse", "SSE", 128), ("neon", "NEON", 128)];
 const PEAK: &str = "simd.peak.f32_gflops";
 const PORTS: &str = "simd.peak_ratio";
 const ALONE: &str = "simd.peak.f32_fma_flops_per_cycle";
@@ -16,8 +17,8 @@ pub(super) fn find(metrics: &Metrics) -> Vec<Finding> {
             .into_iter()
             .flatten()
             .collect();
-    found.extend(WIDTHS.iter().filter_map(|(width, _)| clock(metrics, width)));
-    found.extend(WIDTHS.iter().filter_map(|(width, _)| warm_up(metrics, width)));
+    found.extend(WIDTHS.iter().filter_map(|(width, _, bits)| clock(metrics, width, *bits)));
+    found.extend(WIDTHS.iter().filter_map(|(width, _, bits)| warm_up(metrics, width, *bits)));
     found
 }
 
@@ -29,7 +30,7 @@ fn steady(metrics: &Metrics, id: &str) -> Option<f64> {
 /// "AVX-512 makes a sum 15.8 times as fast in L1 and 1.1 times in main memory."
 fn headline(metrics: &Metrics) -> Option<Finding> {
     let id = |width: &str, level: &str| format!("simd.sum.{width}.{level}_ratio");
-    let (width, name) = WIDTHS.iter().find(|w| believed(metrics, &id(w.0, "l1")).is_some())?;
+    let (width, name, _) = WIDTHS.iter().find(|w| believed(metrics, &id(w.0, "l1")).is_some())?;
     let (near, far) = (id(width, "l1"), id(width, "dram"));
     let (l1, dram) = (believed(metrics, &near)?, believed(metrics, &far)?);
     let naive = ["l1", "dram"].map(|level| believed(metrics, &id("naive", level)));
@@ -39,12 +40,13 @@ fn headline(metrics: &Metrics) -> Option<Finding> {
         }
         _ => String::new(),
     };
-    let narrower = WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name)| {
-        let (l1_too, dram_too) = (id(width, "l1"), id(width, "dram"));
-        let (l1_too, dram_too) = (believed(metrics, &l1_too)?, believed(metrics, &dram_too)?);
-        (l1_too > l1 / MORE)
-            .then(|| format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
-    });
+    let narrower =
+        WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name, _)| {
+            let (l1_too, dram_too) = (id(width, "l1"), id(width, "dram"));
+            let (l1_too, dram_too) = (believed(metrics, &l1_too)?, believed(metrics, &dram_too)?);
+            (l1_too > l1 / MORE)
+                .then(|| format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
+        });
     let text = format!(
         "{name} makes a sum {l1:.1}× as fast as honest scalar code in L1, and {dram:.1}× in main \
          memory{naive}{}",
@@ -72,7 +74,7 @@ fn no_wider(metrics: &Metrics) -> Option<Finding> {
 /// What one core can do, and whether additions come on top of multiply-adds.
 fn peak(metrics: &Metrics) -> Option<Finding> {
     let (gflops, alone) = (believed(metrics, PEAK)?, believed(metrics, ALONE)?);
-    let mixes = WIDTHS.iter().filter_map(|(width, _)| {
+    let mixes = WIDTHS.iter().filter_map(|(width, ..)| {
         let id = format!("simd.fma_add.f32.{width}.flops_per_cycle");
         Some((believed(metrics, &id)?, id))
     });
@@ -109,9 +111,12 @@ const MUCH_SLOWER: f64 = 10.0;
 fn subnormal(metrics: &Metrics) -> Option<Finding> {
     let value = metrics.get(SUBNORMAL).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
     let times = value.high.filter(|times| *times >= SLOWER)?;
+    // What the control register calls it: that of x86, or of aarch64.
+    let x86 = metrics.get("simd.add.f32.neon.latency_cycles").is_none();
+    let flag = if x86 { "FTZ, DAZ" } else { "FPCR.FZ" };
     let text = format!(
         "a multiplication whose result is too small to be a normal number takes up to {times:.1}× \
-         as long; flushing such results to zero (FTZ, DAZ) avoids it"
+         as long; flushing such results to zero ({flag}) avoids it"
     );
     Some(match times >= MUCH_SLOWER {
         true => Finding::warning(text, &[SUBNORMAL]),
@@ -119,10 +124,9 @@ fn subnormal(metrics: &Metrics) -> Option<Finding> {
     })
 }
 
-fn clock(metrics: &Metrics, width: &str) -> Option<Finding> {
+fn clock(metrics: &Metrics, width: &str, bits: u32) -> Option<Finding> {
     let id = format!("simd.clock.{width}_all_core_ratio");
     let ratio = steady(metrics, &id).filter(|ratio| *ratio < LEAST_SHARE)?;
-    let bits = if width == "avx512" { 512 } else { 256 };
     let text = format!(
         "with all CPUs at {bits}-bit multiply-adds the core clock is {:.0} % lower than alone at \
          scalar work",
@@ -134,11 +138,10 @@ fn clock(metrics: &Metrics, width: &str) -> Option<Finding> {
 /// Upper lanes that power up take ten microseconds and more.
 const POWERING_UP: f64 = 5000.0;
 
-fn warm_up(metrics: &Metrics, width: &str) -> Option<Finding> {
+fn warm_up(metrics: &Metrics, width: &str, bits: u32) -> Option<Finding> {
     let id = format!("simd.warm_up.{width}_ns");
     let extra = believed(metrics, &id)? - metrics.number("simd.warm_up.sse_ns")?;
     (extra > POWERING_UP).then(|| {
-        let bits = if width == "avx512" { 512 } else { 256 };
         let text = format!(
             "after a millisecond without them, {bits}-bit vectors need {:.0} µs to reach their \
              pace",
@@ -214,6 +217,21 @@ mod tests {
             ns("simd.warm_up.avx_ns", 1100.0),
         ];
         assert_eq!(said(quiet), [] as [String; 0]);
+    }
+
+    #[test]
+    fn arm_is_told_of_in_its_own_words() {
+        let text = said(vec![
+            ratio("simd.sum.neon.l1_ratio", 3.9),
+            ratio("simd.sum.neon.dram_ratio", 1.1),
+            ratio("simd.clock.neon_all_core_ratio", 0.9),
+            ratio(SUBNORMAL, 20.0),
+            value("simd.add.f32.neon.latency_cycles", Unit::Cycles, 2.0),
+        ])
+        .join("\n");
+        for part in ["NEON makes a sum 3.9×", "all CPUs at 128-bit", "(FPCR.FZ)"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

@@ -116,6 +116,27 @@ pub(crate) fn vectors() -> Summary {
     MADE.clone()
 }
 
+/// The same as far as a core with NEON has it.
+pub(crate) fn neon() -> Summary {
+    let mut card = vectors().card;
+    card.points.retain(|p| {
+        let width = p.params.get("width").map(ToString::to_string);
+        !width.is_some_and(|width| width.starts_with("avx"))
+    });
+    for width in card.points.iter_mut().filter_map(|p| p.params.get_mut("width")) {
+        if *width == Param::from("sse") {
+            *width = Param::from("neon");
+        }
+    }
+    for declaration in &mut card.header.declarations {
+        let metrics = declaration.metrics.to_mut();
+        metrics.retain(|m| !m.id.contains(".avx") && !m.id.contains(".mul_add."));
+        let text = serde_json::to_string(metrics).unwrap();
+        *metrics = serde_json::from_str(&text.replace("sse", "neon")).unwrap();
+    }
+    Summary::of(card)
+}
+
 /// A guest with the prices of its locks and of its kernel.
 pub(crate) fn prices() -> Summary {
     use probecard_probes::suite::{locks, os};

@@ -5,8 +5,10 @@ use super::vectors::WIDTHS;
 use crate::card::Card;
 use crate::metrics::{self, Metrics};
 
-/// Instructions of our search for eight bytes without vectors, and for each vector.
+/// Instructions of our search for eight bytes without vectors, which aarch64 has a better one for, and
+/// for each vector.
 const SCALAR_SEARCH: f64 = 5.0;
+const SCALAR_SEARCH_AARCH64: f64 = 4.0;
 const VECTOR_SEARCH: f64 = 2.0;
 
 /// Speed of a kernel at a width ÷ that of scalar code, by the model. `None` where something that
@@ -40,6 +42,12 @@ impl Model<'_> {
         self.metrics.number(id).filter(|v| v.is_finite() && *v > 0.0)
     }
 
+    /// The narrowest vectors of the card's architecture.
+    fn narrow(&self) -> &'static str {
+        let widths = super::vectors::widths(self.metrics);
+        if widths.iter().any(|&i| WIDTHS[i].0 == "neon") { "neon" } else { "sse" }
+    }
+
     /// Numbers of four bytes in a register.
     fn lanes(&self) -> f64 {
         let bytes = WIDTHS.iter().find(|w| w.0 == self.width).and_then(|w| w.2);
@@ -54,18 +62,20 @@ impl Model<'_> {
         Some(match kernel {
             "sum" => 1.0 / (self.rate("add", "f32")? * self.lanes()),
             "bytesearch" if self.width == "scalar" => {
-                SCALAR_SEARCH / (8.0 * self.rate("add", "i32")?)
+                let instructions = match self.narrow() {
+                    "neon" => SCALAR_SEARCH_AARCH64,
+                    _ => SCALAR_SEARCH,
+                };
+                instructions / (8.0 * self.rate("add", "i32")?)
             }
             "bytesearch" => VECTOR_SEARCH / (4.0 * self.lanes() * self.rate("add", "i32")?),
-            // Two operations an element: fused where the width has it.
-            _ => match self.width {
-                "avx" | "avx512" => {
-                    2.0 / self.number(&format!("simd.fma.f32.{}.flops_per_cycle", self.width))?
-                }
-                _ => {
+            // Two operations an element: fused where our kernels have it.
+            _ => match (self.narrow(), self.width) {
+                ("sse", "scalar" | "sse") => {
                     let four = self.number("simd.mul_add.f32.sse.flops_per_cycle")?;
                     2.0 / (four / 4.0 * self.lanes())
                 }
+                _ => 2.0 / self.number(&format!("simd.fma.f32.{}.flops_per_cycle", self.width))?,
             },
         })
     }
@@ -74,7 +84,8 @@ impl Model<'_> {
     /// narrow vector: both go to the vector registers, whose loads are fewer a cycle on some cores.
     fn loads(&self, kernel: &str) -> Option<f64> {
         let single = self.width == "scalar" && kernel != "bytesearch";
-        let (width, numbers) = if single { ("sse", 1.0) } else { (self.width, self.lanes()) };
+        let (width, numbers) =
+            if single { (self.narrow(), 1.0) } else { (self.width, self.lanes()) };
         let settings = metrics::settings(self.card, "memory-bandwidth", "time_per_byte");
         let here = settings
             .iter()
@@ -120,6 +131,17 @@ mod tests {
             assert!((model(kernel, "scalar", "l1") - 1.0).abs() < 1e-9);
         }
         assert!((model("sum", "avx", "l1") / 8.0 - 1.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn neon_has_a_model_too() {
+        let summary = fixture::neon();
+        // Four numbers at a time, and two instructions for 16 bytes instead of four for eight.
+        for kernel in ["sum", "dot", "saxpy", "bytesearch"] {
+            let near = speed_up(&summary.card, &summary.metrics, kernel, "neon", "l1").unwrap();
+            assert!((1.5..4.04).contains(&near), "{kernel}: {near}");
+            assert_eq!(speed_up(&summary.card, &summary.metrics, kernel, "sse", "l1"), None);
+        }
     }
 
     #[test]

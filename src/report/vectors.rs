@@ -5,12 +5,22 @@ use probecard_probes::probe::Unit;
 use crate::metrics::{Metrics, State, Value};
 
 /// Widths as in ids, their names, and bytes of a register; scalar code has one number in it.
-pub(super) const WIDTHS: [(&str, &str, Option<u32>); 4] = [
+pub(super) const WIDTHS: [(&str, &str, Option<u32>); 5] = [
     ("scalar", "scalar", None),
     ("sse", "128 bit", Some(16)),
+    ("neon", "128 bit", Some(16)),
     ("avx", "256 bit", Some(32)),
     ("avx512", "512 bit", Some(64)),
 ];
+
+/// The places in [`WIDTHS`] of those that the card's architecture has, measured or not.
+pub(super) fn widths(metrics: &Metrics) -> Vec<usize> {
+    let has = |width: &str| {
+        let id = format!("simd.add.f32.{width}.latency_cycles");
+        metrics.get(&id).is_some()
+    };
+    (0..WIDTHS.len()).filter(|&i| has(WIDTHS[i].0)).collect()
+}
 
 /// An instruction on a type: as in ids, and in words.
 pub(super) struct Instruction {
@@ -95,8 +105,13 @@ pub(super) const KERNELS: [(&str, &str); 4] =
     [("sum", "sum"), ("dot", "dot product"), ("saxpy", "y + a·x"), ("bytesearch", "byte search")];
 
 /// How a kernel goes: as in ids, and in words; all against honest scalar code.
-pub(super) const WAYS: [(&str, &str); 4] =
-    [("naive", "naive"), ("sse", "128 bit"), ("avx", "256 bit"), ("avx512", "512 bit")];
+pub(super) const WAYS: [(&str, &str); 5] = [
+    ("naive", "naive"),
+    ("sse", "128 bit"),
+    ("neon", "128 bit"),
+    ("avx", "256 bit"),
+    ("avx512", "512 bit"),
+];
 
 /// Speed against honest scalar code.
 pub(super) fn speed_up<'a>(
@@ -128,14 +143,15 @@ mod tests {
     #[test]
     fn operations_count_numbers_and_twice_for_multiply_adds() {
         let summary = fixture::vectors();
-        let operations = |name: &str, width| {
+        let operations = |name: &str, width: &str| {
             let instruction = INSTRUCTIONS.iter().find(|i| i.name == name).unwrap();
+            let width = WIDTHS.iter().position(|w| w.0 == width).unwrap();
             instruction.cost(&summary.metrics, width).operations().unwrap().round()
         };
-        assert_eq!(operations("add f32", 2), 16.0);
-        assert_eq!(operations("multiply-add f32", 2), 32.0);
-        assert_eq!(operations("multiply-add f64", 3), 16.0);
-        assert_eq!(operations("gather i32", 2), 1.0);
+        assert_eq!(operations("add f32", "avx"), 16.0);
+        assert_eq!(operations("multiply-add f32", "avx"), 32.0);
+        assert_eq!(operations("multiply-add f64", "avx512"), 16.0);
+        assert_eq!(operations("gather i32", "avx"), 1.0);
     }
 
     #[test]

@@ -61,11 +61,15 @@ impl Clock {
             let ghz = |ratio: Option<f64>| Some(ratio? * settled_ghz?);
             Load { name, one_ghz: ghz(one), all_ghz: ghz(metric(all)) }
         };
-        let loads = vec![
-            load("scalar", Some(1.0), "clock.all_core_ratio"),
-            load("256 bit", metric("clock.avx_ratio"), "simd.clock.avx_all_core_ratio"),
-            load("512 bit", metric("clock.avx512_ratio"), "simd.clock.avx512_all_core_ratio"),
-        ];
+        let mut loads = vec![load("scalar", Some(1.0), "clock.all_core_ratio")];
+        for (name, width) in [("128 bit", "neon"), ("256 bit", "avx"), ("512 bit", "avx512")] {
+            let one = format!("clock.{width}_ratio");
+            // Another architecture's width has no metric.
+            if summary.metrics.get(&one).is_some() {
+                let all = format!("simd.clock.{width}_all_core_ratio");
+                loads.push(load(name, metric(&one), &all));
+            }
+        }
         (points.len() > 1).then(|| Clock {
             points,
             settled_ghz,

@@ -13,7 +13,7 @@ use super::theme::{
 use super::{Picture, picture};
 use crate::metrics::State;
 use crate::reference;
-use crate::report::vectors::{INSTRUCTIONS, WIDTHS};
+use crate::report::vectors::{INSTRUCTIONS, WIDTHS, widths};
 use crate::report::{Summary, format, machine_view};
 
 const TITLE: &str = "Vector instructions: how long one takes, and how much a core does at once";
@@ -27,7 +27,7 @@ const LATENCY: (f64, f64) = (196.0, 400.0);
 const RATE: (f64, f64) = (486.0, 840.0);
 /// Latencies beyond this are cut: a gather takes longer than everything else together.
 const LONGEST: f64 = 8.0;
-const INKS: [Ink; 4] = [MUTED, GREEN, PURPLE, BLUE];
+const INKS: [Ink; 5] = [MUTED, GREEN, GREEN, PURPLE, BLUE];
 
 struct Bar {
     /// Which width.
@@ -46,6 +46,8 @@ struct Group {
 
 /// The data of the picture.
 pub(super) struct Vectors {
+    /// Places of the widths in their table.
+    widths: Vec<usize>,
     groups: Vec<Group>,
     machine: String,
 }
@@ -55,6 +57,7 @@ impl Vectors {
     pub(super) fn of(summary: &Summary) -> Option<Vectors> {
         let machine = &summary.card.header.machine;
         let limit = machine_view::arch_key(machine).and_then(|key| reference::published(key, PEAK));
+        let widths = widths(&summary.metrics);
         let groups = INSTRUCTIONS.iter().filter_map(|instruction| {
             let bar = |width| {
                 let cost = instruction.cost(&summary.metrics, width);
@@ -63,7 +66,7 @@ impl Vectors {
                 let bar = Bar { width, latency, rate: cost.operations(), steady: cost.steady() };
                 (bar.latency.is_some() || bar.rate.is_some()).then_some(bar)
             };
-            let bars: Vec<Bar> = (0..WIDTHS.len()).filter_map(bar).collect();
+            let bars: Vec<Bar> = widths.iter().copied().filter_map(bar).collect();
             // Half as many numbers of twice the size.
             let share = match instruction.name {
                 "multiply-add f32" => Some(1.0),
@@ -74,7 +77,7 @@ impl Vectors {
             (!bars.is_empty()).then_some(Group { name: instruction.name, bars, limit })
         });
         let groups: Vec<Group> = groups.collect();
-        (!groups.is_empty()).then(|| Vectors { groups, machine: machine.title() })
+        (!groups.is_empty()).then(|| Vectors { widths, groups, machine: machine.title() })
     }
 
     pub(super) fn picture(&self) -> Picture {
@@ -117,7 +120,7 @@ impl Drawing for Vectors {
 
     fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
         heading(c, TITLE, &self.machine);
-        legend(c, self.groups.iter().any(|g| g.limit.is_some()));
+        legend(c, &self.widths, self.groups.iter().any(|g| g.limit.is_some()));
         let (places, bottom) = self.places();
         let latencies = self.groups.iter().flat_map(|g| &g.bars).filter_map(|b| b.latency);
         let slowest = latencies.filter(|l| *l <= LONGEST).fold(1.0, f64::max);
@@ -157,10 +160,11 @@ impl Drawing for Vectors {
 }
 
 /// The widths and their colours at the right of the subtitle.
-fn legend<DB: DrawingBackend>(c: &Canvas<'_, DB>, limit: bool) {
+fn legend<DB: DrawingBackend>(c: &Canvas<'_, DB>, widths: &[usize], limit: bool) {
     let mut x = LEFT;
-    for ((_, name, _), ink) in WIDTHS.iter().zip(INKS) {
-        c.rect((x, 72.0), (x + 14.0, 82.0), ink);
+    for &width in widths {
+        let name = WIDTHS[width].1;
+        c.rect((x, 72.0), (x + 14.0, 82.0), INKS[width]);
         c.text((x + 20.0, 82.0), name, SMALL);
         x += 20.0 + text_width(name, SMALL) + 22.0;
     }
@@ -208,6 +212,12 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         assert!(vectors.picture().caption.contains("orange tick"));
+    }
+
+    #[test]
+    fn only_widths_of_the_architecture_are_in_the_legend() {
+        let svg = svg(&Vectors::of(&fixture::neon()).unwrap(), TITLE);
+        assert!(svg.contains("128 bit") && !svg.contains("256 bit"));
     }
 
     #[test]

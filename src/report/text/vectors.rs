@@ -5,7 +5,9 @@ use super::{Summary, mark};
 use crate::metrics::State;
 use crate::report::bandwidth::LEVELS;
 use crate::report::format;
-use crate::report::vectors::{Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up};
+use crate::report::vectors::{
+    Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up, widths,
+};
 
 const NAME: usize = 23;
 const NUMBER: usize = 7;
@@ -14,8 +16,9 @@ const WAY: usize = 9;
 const LEVEL: usize = 8;
 
 pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
-    let both = with_latency(sheet.width());
-    let costs = costs(summary, if both { Shown::Both } else { Shown::Rate });
+    let widths = widths(&summary.metrics);
+    let both = with_latency(sheet.width(), widths.len());
+    let costs = costs(summary, &widths, if both { Shown::Both } else { Shown::Rate });
     let gains = gains(summary);
     if costs.is_empty() && gains.is_empty() {
         return;
@@ -25,11 +28,11 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
         let rates = "perations completed in a core cycle; a multiply-add counts two";
         if both {
             let what = format!("Cycles from result to result, and o{rates}.");
-            table(sheet, &what, NUMBER * 2, &costs);
+            table(sheet, &what, &widths, NUMBER * 2, &costs);
         } else {
-            table(sheet, &format!("O{rates}:"), NUMBER, &costs);
-            let latencies = self::costs(summary, Shown::Latency);
-            table(sheet, "Cycles from result to result:", NUMBER, &latencies);
+            table(sheet, &format!("O{rates}:"), &widths, NUMBER, &costs);
+            let latencies = self::costs(summary, &widths, Shown::Latency);
+            table(sheet, "Cycles from result to result:", &widths, NUMBER, &latencies);
         }
     }
     if !gains.is_empty() {
@@ -42,16 +45,16 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     }
 }
 
-fn with_latency(width: usize) -> bool {
+fn with_latency(width: usize, columns: usize) -> bool {
     // A row has a blank between its cells.
-    width > NAME + WIDTHS.len() * 2 * (NUMBER + 1)
+    width > NAME + columns * 2 * (NUMBER + 1)
 }
 
 /// A table with a column for each width.
-fn table(sheet: &mut Sheet, what: &str, width: usize, rows: &[Vec<Cell>]) {
+fn table(sheet: &mut Sheet, what: &str, widths: &[usize], width: usize, rows: &[Vec<Cell>]) {
     sheet.wrapped("", what, Style::Dim);
     let mut head = vec![Cell::left("", NAME, Style::Dim)];
-    head.extend(WIDTHS.iter().map(|(_, name, _)| Cell::right(name, width, Style::Dim)));
+    head.extend(widths.iter().map(|&i| Cell::right(WIDTHS[i].1, width, Style::Dim)));
     sheet.row(&head);
     rows.iter().for_each(|row| sheet.row(row));
 }
@@ -65,9 +68,10 @@ enum Shown {
 }
 
 /// A line for each instruction that was measured.
-fn costs(summary: &Summary, shown: Shown) -> Vec<Vec<Cell>> {
+fn costs(summary: &Summary, widths: &[usize], shown: Shown) -> Vec<Vec<Cell>> {
     let line = |instruction: &Instruction| {
-        let costs = [0, 1, 2, 3].map(|width| instruction.cost(&summary.metrics, width));
+        let costs: Vec<Cost<'_>> =
+            widths.iter().map(|&width| instruction.cost(&summary.metrics, width)).collect();
         let has = |c: &Cost<'_>| {
             (shown != Shown::Latency && c.operations().is_some())
                 || (shown != Shown::Rate && c.latency.is_some())
@@ -127,6 +131,17 @@ fn gains(summary: &Summary) -> Vec<Vec<Cell>> {
 mod tests {
     use super::super::{card, sheet};
     use crate::report::fixture;
+
+    #[test]
+    fn an_arm_card_has_no_columns_of_x86() {
+        let text = card(&fixture::neon(), 100, false);
+        for part in ["128 bit", "multiply-add f32", "NEON makes a sum"] {
+            assert!(text.contains(part), "{part} missing in\n{text}");
+        }
+        for part in ["256 bit", "512 bit", "AVX", "SSE"] {
+            assert!(!text.contains(part), "{part} in\n{text}");
+        }
+    }
 
     #[test]
     fn instructions_and_kernels_are_tables_and_have_no_lines_of_their_own() {
