@@ -111,6 +111,15 @@ const NEOVERSE_WITH_CACHES: Machine = Machine {
     arguments: "first-round run --tier quick --budget 100s",
 };
 
+/// A core with all that QEMU knows, SVE among it.
+const WITH_SVE: Machine = Machine {
+    name: "a core with SVE",
+    architecture: AARCH64,
+    hardware: "-cpu max,pauth-impdef=on -smp 1 -m 320",
+    kernel: "",
+    arguments: "run --tier quick --budget 10s --only simd-compute",
+};
+
 /// A machine boots, measures and powers off in a quarter of a minute, or in two with all probes;
 /// much more is a hang.
 const TIME_LIMIT: &str = "400";
@@ -365,4 +374,13 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
     // Atomic additions as one instruction, and as a load and a store exclusive.
     let lines = settings("line");
     assert!(lines.contains("owned") && lines.contains("owned_exclusive"), "{lines:?}");
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn vectors_of_another_length_are_left_out_with_a_reason() {
+    let card = boot(&WITH_SVE);
+    assert!(card.header.machine.has_feature("sve"));
+    assert_eq!(unmeasured(&WITH_SVE, &card), [] as [String; 0]);
+    left_out(&card, "simd-compute", "SVE: simd.*.sve.*", "no kernels for it");
 }
