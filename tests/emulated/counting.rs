@@ -18,7 +18,7 @@ const EXACT: Machine = Machine {
     architecture: AARCH64,
     hardware: "-cpu neoverse-n1 -icount shift=0 -smp 1 -m 512",
     kernel: "",
-    arguments: "first-round run --only clock --only memory-latency --tier quick --budget 10s",
+    arguments: "first-round run --only clock --only cache-line --tier quick --budget 10s",
 };
 
 const HALVED: Machine = Machine {
@@ -118,14 +118,16 @@ fn counts_chains_exactly(card: &Card) {
 fn every_instruction_and_every_cycle_is_counted_once() {
     let card = boot(&EXACT);
     counts_chains_exactly(&card);
-    // A chase is a load for each operation, and what closes a block; whatever the size.
-    let chases = card.points.iter().filter(|p| p.quantity == "latency" && !p.counts.is_empty());
+    // A chase is a load for each operation, and what closes a block, across lines or not.
+    let counted = |p: &&Point| p.quantity == "split_load" && !p.counts.is_empty();
+    let chases: Vec<&Point> = card.points.iter().filter(counted).collect();
+    assert!(chases.len() > 50, "{} of them undisturbed", chases.len());
     around(chases, |loads| loads.div_ceil(chase::BLOCK) * (chase::BLOCK + 2));
 
     // What can be decided there is decided, and holds.
     let decided: Vec<proofs::Verdict> =
         card.header.declarations.iter().flat_map(|d| proofs::verdicts(&card, d)).collect();
-    assert!(decided.len() >= 4, "{decided:?}");
+    assert!(decided.len() >= 3, "{decided:?}");
     for verdict in decided {
         println!("{}", verdict.text());
         assert!(verdict.holds(), "{}", verdict.text());

@@ -92,6 +92,24 @@ const BARE: Machine = Machine {
                 --only loaded-latency",
 };
 
+/// One CPU without AVX that claims no cache at all, and the least memory of a small instance.
+const SMALL: Machine = Machine {
+    name: "256 MB and no cache directory",
+    architecture: X86_64,
+    hardware: "-cpu qemu64,xlevel=0x80000004 -smp 1 -m 256",
+    kernel: "",
+    arguments: "run --tier quick --budget 20s --only clock --only simd-compute --only memory-latency",
+};
+
+/// Two cores of two threads each, and a clock that is slow to read.
+const THREADS: Machine = Machine {
+    name: "hyperthreads and hpet",
+    architecture: X86_64,
+    hardware: "-cpu max -machine hpet=on -smp 4,sockets=1,cores=2,threads=2 -m 512",
+    kernel: "clocksource=hpet",
+    arguments: "run --tier quick --budget 10s --only clock --only core-to-core",
+};
+
 /// One core of another architecture, without a claimed cache and with too little memory for the
 /// sizes that this asks for.
 const NEOVERSE: Machine = Machine {
@@ -250,12 +268,7 @@ fn without_a_claimed_l3_nothing_is_made_of_it() {
     assert_eq!(machine.claimed_cache(3, true), None);
     assert_eq!(machine.allowed_cpus(), [0]);
 
-    // Every metric has a value or says why not.
-    let metrics = metrics::evaluate(&card);
-    for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
-        let value = metrics.get(&metric.id).expect("a declared metric");
-        assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
-    }
+    explained(&card);
     let setting = |point: &Point, name: &str| point.params.get(name).map(ToString::to_string);
     let level =
         |name: &str| card.points.iter().any(|p| setting(p, "level").as_deref() == Some(name));
@@ -270,6 +283,48 @@ fn without_a_claimed_l3_nothing_is_made_of_it() {
     for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
         assert_eq!(point.note, None, "{point:?}");
     }
+}
+
+/// Every metric of the card has a value or says why not.
+fn explained(card: &Card) {
+    let metrics = metrics::evaluate(card);
+    for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
+        let value = metrics.get(&metric.id).expect("a declared metric");
+        assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
+    }
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn a_small_machine_that_claims_no_cache_is_measured_up_to_its_memory() {
+    let card = boot(&SMALL);
+    let machine = &card.header.machine;
+    let reason = machine.caches.reason().expect("no cache is claimed");
+    assert!(reason.contains("/cpu0/cache does not exist"), "{reason}");
+    assert!(machine.buffer_limit() < 128 << 20);
+    explained(&card);
+    left_out(&card, "memory-latency", "256 MiB for the largest working set", "MemAvailable");
+    let widths: BTreeSet<_> =
+        card.points.iter().filter_map(|p| p.params.get("width").map(ToString::to_string)).collect();
+    assert!(widths.contains("sse") && !widths.iter().any(|w| w.contains("avx")), "{widths:?}");
+}
+
+#[test]
+#[ignore = "boots a machine: tests/emulated/run.sh"]
+fn hyperthreads_are_told_from_cores_and_a_slow_clock_is_named() {
+    let card = boot(&THREADS);
+    let machine = &card.header.machine;
+    assert_eq!(machine.allowed_cpus(), [0, 1, 2, 3]);
+    assert_eq!(machine.siblings_of(0), [0, 1]);
+    assert_eq!(machine.siblings_of(3), [2, 3]);
+    assert_eq!(machine.kernel.clock_source.known().map(String::as_str), Some("hpet"));
+    let places: BTreeSet<_> = card
+        .points
+        .iter()
+        .filter_map(|p| p.params.get("relation").map(ToString::to_string))
+        .collect();
+    println!("{}: {places:?}", THREADS.name);
+    explained(&card);
 }
 
 /// What holds of every card from the emulated Neoverse N1.
@@ -289,10 +344,9 @@ fn is_neoverse(card: &Card) {
     let measured = metrics.number("clock.tsc_ghz").expect("samples are timed by the counter");
     assert!((measured * 1e9 / claimed as f64 - 1.0).abs() < 0.01, "{measured} GHz, {claimed} Hz");
 
-    // Every metric has a value or says why not, and none is of a width of x86.
+    explained(card);
+    // No metric is of a width of x86.
     for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
-        let value = metrics.get(&metric.id).expect("a declared metric");
-        assert!(value.value.is_some() || value.reason.is_some(), "{}", metric.id);
         assert!(!metric.id.contains("avx") && !metric.id.contains(".sse"), "{}", metric.id);
     }
     let widths: BTreeSet<_> =

@@ -332,8 +332,7 @@ fn obstacle(error: &io::Error, wanted: &Wanted, machine: &Machine) -> Missing {
             ..say(format!("the PMU has no such event ({})", wanted.name), "none on this CPU")
         },
         Some(libc::EACCES) => {
-            let of_kernel = matches!(wanted.event, Event::ContextSwitches | Event::Migrations);
-            let from = if of_kernel { KERNEL_FORBIDDEN } else { ALL_FORBIDDEN };
+            let from = if wanted.in_kernel { KERNEL_FORBIDDEN } else { ALL_FORBIDDEN };
             let privileged = counters.privileged.known() == Some(&true);
             let all = "sysctl -w kernel.perf_event_paranoid=2 (1 for context switches too), or \
                        CAP_PERFMON";
@@ -407,7 +406,7 @@ mod tests {
         open.counters.paranoid = crate::machine::Fact::Known(2);
         let refused = obstacle(&os(libc::EACCES), &cycles(), &open);
         assert!(said(refused).contains("a security module"));
-        let kernel = Wanted { event: Event::ContextSwitches, ..cycles() };
+        let kernel = Wanted { in_kernel: true, ..cycles() };
         let refused = obstacle(&os(libc::EACCES), &kernel, &open);
         assert!(said(refused).contains("perf_event_paranoid=1"));
         // With a PMU, what it does not have is nobody's fault.
