@@ -6,8 +6,11 @@
 mod counting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use probecard::card::{Card, EndState};
 use probecard::metrics::{self, Metrics};
@@ -142,24 +145,63 @@ const WITH_SVE: Machine = Machine {
 /// much more is a hang.
 const TIME_LIMIT: &str = "400";
 
-/// Boots a machine and returns the card that the program wrote there. Every round that was begun
-/// came to its end.
-fn boot(machine: &Machine) -> Card {
+/// Under an emulator on a busy host, one kernel in many hangs before it has begun; its first process
+/// says when it has.
+const BEGINS: &str = "emulated-init begins";
+const LONGEST_BOOT: Duration = Duration::from_secs(90);
+const ATTEMPTS: usize = 3;
+
+/// What a machine prints from its start to its end; `None` if it never came to its first process.
+fn console(machine: &Machine) -> Option<String> {
     let folder = std::env::var_os("PROBECARD_EMULATED").expect("set by tests/emulated/run.sh");
     let Architecture { folder: name, qemu, console } = &machine.architecture;
     let folder = PathBuf::from(folder).join(name);
     let (kernel, arguments) = (machine.kernel, machine.arguments);
     let append = format!("console={console} quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
-    let output = Command::new("timeout")
+    let mut emulator = Command::new("timeout")
         .arg(TIME_LIMIT)
         .args(*qemu)
         .current_dir(folder)
         .args(["-nographic", "-no-reboot", "-kernel", "kernel", "-initrd", "initramfs"])
         .args(machine.hardware.split_whitespace())
         .args(["-append", &append])
-        .output()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
         .unwrap();
-    let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    let output = BufReader::new(emulator.stdout.take().unwrap());
+    let (say, said) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut all = String::new();
+        for line in output.split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).replace('\r', "");
+            if line.contains(BEGINS) {
+                // Nobody listens any more once it has begun.
+                let _ = say.send(());
+            }
+            all += &line;
+            all.push('\n');
+        }
+        all
+    });
+    let begun = said.recv_timeout(LONGEST_BOOT).is_ok();
+    if !begun {
+        // As `timeout` passes it on to what it runs.
+        let id = emulator.id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+    }
+    emulator.wait().unwrap();
+    let all = reader.join().unwrap();
+    if !begun {
+        println!("{}: did not come to its first process:\n{all}", machine.name);
+    }
+    begun.then_some(all)
+}
+
+/// Boots a machine and returns the card that the program wrote there. Every round that was begun
+/// came to its end.
+fn boot(machine: &Machine) -> Card {
+    let console = (0..ATTEMPTS).find_map(|_| console(machine)).expect("a kernel that boots");
     let card = console
         .split_once("-----BEGIN CARD-----\n")
         .and_then(|(_, rest)| rest.split_once("-----END CARD-----"));
@@ -170,7 +212,7 @@ fn boot(machine: &Machine) -> Card {
     let card = Card::read(&path).unwrap();
     // A wrong answer is a failure too.
     assert!(card.fails.is_empty(), "{:?}", card.fails);
-    let first_round_only = arguments.starts_with("first-round");
+    let first_round_only = machine.arguments.starts_with("first-round");
     let end = if first_round_only { EndState::Interrupted } else { EndState::Complete };
     assert_eq!(card.end.as_ref().map(|end| end.state), Some(end));
     card

@@ -37,6 +37,7 @@ fn measure() -> anyhow::Result<()> {
         mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&Path>)
             .with_context(|| format!("mounting {at}"))?;
     }
+    println!("emulated-init begins");
     let mut arguments = std::env::args().skip(1).peekable();
     let first_round_only = arguments.next_if_eq("first-round").is_some();
     let mut command = Command::new("/probecard");
