@@ -82,7 +82,9 @@ impl Session {
         let mut groups = Vec::new();
         while !rest.is_empty() {
             let together = [&always[..], &rest[..]].concat();
-            match Group::largest(&together, counting.direct) {
+            // Pages to read from user space are limited; what finds none is read by calls.
+            let direct = counting.direct.then(|| Group::largest(&together, true)).flatten();
+            match direct.or_else(|| Group::largest(&together, false)) {
                 Some(group) if group.members.len() > always.len() => {
                     rest.drain(..group.members.len() - always.len());
                     groups.push(group);
