@@ -1,11 +1,12 @@
 //! What Criterion measures here: cycles of the core.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter};
-use probecard_probes::harness::clock::{self, Timer};
+use probecard_probes::harness::clock::{self, Bracket, Timer};
 use probecard_probes::harness::counters::{Counting, Event, Session, Survey};
 use probecard_probes::harness::placement;
 use probecard_probes::machine::Machine;
@@ -16,17 +17,27 @@ use probecard_probes::quantile::median;
 pub(crate) struct Cycles {
     timer: Timer,
     counter: Rc<RefCell<Session>>,
+    /// Whether something else was at work on the core before or after the last measurement.
+    disturbed: Rc<Cell<bool>>,
+    /// Until when a bench waits for a core of its own.
+    patience: Rc<Cell<Instant>>,
 }
 
 /// The beginning of a measurement.
 pub(crate) struct Begun {
-    ghz: f64,
+    clock: Bracket,
     stamp: u64,
 }
 
 /// Readings of the clock on each side of a measurement, of which the median counts: an interrupt
 /// spoils one.
 const READINGS: usize = 5;
+
+/// How long a bench waits for a core of its own, its own time included.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at a busy core: it stays so for 0.3 s to seconds.
+const PAUSE: Duration = Duration::from_millis(10);
 
 impl Cycles {
     /// Goes to the quietest CPU, tries its counters, and says what cycles will come from.
@@ -43,7 +54,29 @@ impl Cycles {
         let Counting { mut events, direct } = survey.counting;
         events.retain(|wanted| wanted.event == Event::CoreCycles);
         let counter = Session::open(&Counting { events, direct });
-        Cycles { timer, counter: Rc::new(RefCell::new(counter)) }
+        Cycles {
+            timer,
+            counter: Rc::new(RefCell::new(counter)),
+            disturbed: Rc::default(),
+            patience: Rc::new(Cell::new(Instant::now())),
+        }
+    }
+
+    /// A bench begins.
+    pub(crate) fn be_patient(&self) {
+        self.patience.set(Instant::now() + PATIENCE);
+    }
+
+    /// Measures again while a hyperthread sibling is at work, or another guest in its place, and
+    /// patience lasts: Criterion turns no sample away.
+    pub(crate) fn alone(&self, mut measure: impl FnMut() -> f64) -> f64 {
+        loop {
+            let cycles = measure();
+            if !self.disturbed.get() || Instant::now() >= self.patience.get() {
+                return cycles;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Cycles that this work takes.
@@ -53,9 +86,12 @@ impl Cycles {
         self.end(begun)
     }
 
-    fn ghz(&self) -> f64 {
-        let readings = [(); READINGS].map(|()| clock::bracket(&self.timer).ghz);
-        median(&readings).unwrap_or(f64::NAN)
+    fn clock(&self) -> Bracket {
+        let readings = [(); READINGS].map(|()| clock::bracket(&self.timer));
+        let middle = |of: fn(&Bracket) -> f64| {
+            median(&readings.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)
+        };
+        Bracket { ghz: middle(|reading| reading.ghz), delay: middle(|reading| reading.delay) }
     }
 }
 
@@ -64,17 +100,19 @@ impl Measurement for Cycles {
     type Value = f64;
 
     fn start(&self) -> Begun {
-        let ghz = self.ghz();
+        let clock = self.clock();
         self.counter.borrow_mut().begin();
-        Begun { ghz, stamp: self.timer.stamp() }
+        Begun { clock, stamp: self.timer.stamp() }
     }
 
     fn end(&self, begun: Begun) -> f64 {
         let stamp = self.timer.stamp();
         let counts = self.counter.borrow_mut().end();
+        let clock = self.clock();
+        self.disturbed.set(begun.clock.is_busy() || clock.is_busy());
         match counts.get(&Event::CoreCycles) {
             Some(&cycles) => cycles as f64,
-            None => self.timer.ns_between(begun.stamp, stamp) * begun.ghz.midpoint(self.ghz()),
+            None => self.timer.ns_between(begun.stamp, stamp) * begun.clock.ghz.midpoint(clock.ghz),
         }
     }
 
