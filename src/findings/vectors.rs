@@ -3,9 +3,15 @@
 use super::{Finding, believed};
 use crate::metrics::{Metrics, State};
 
-/// The instruction sets that have speed-ups, widest first.
-const WIDTHS: [(&str, &str, u32); 4] =
-    [("avx512", "AVX-512", 512), ("avx", "AVX", 256), ("sse", "SSE", 128), ("neon", "NEON", 128)];
+/// The instruction sets that have speed-ups, widest first: as in ids, their names, and what to call
+/// their vectors.
+const WIDTHS: [(&str, &str, &str); 5] = [
+    ("avx512", "AVX-512", "512-bit"),
+    ("avx", "AVX", "256-bit"),
+    ("sse", "SSE", "128-bit"),
+    ("sve", "SVE", "SVE"),
+    ("neon", "NEON", "128-bit"),
+];
 const PEAK: &str = "simd.peak.f32_gflops";
 const PORTS: &str = "simd.peak_ratio";
 const ALONE: &str = "simd.peak.f32_fma_flops_per_cycle";
@@ -17,8 +23,8 @@ pub(super) fn find(metrics: &Metrics) -> Vec<Finding> {
             .into_iter()
             .flatten()
             .collect();
-    found.extend(WIDTHS.iter().filter_map(|(width, _, bits)| clock(metrics, width, *bits)));
-    found.extend(WIDTHS.iter().filter_map(|(width, _, bits)| warm_up(metrics, width, *bits)));
+    found.extend(WIDTHS.iter().filter_map(|(width, _, kind)| clock(metrics, width, kind)));
+    found.extend(WIDTHS.iter().filter_map(|(width, _, kind)| warm_up(metrics, width, kind)));
     found
 }
 
@@ -124,11 +130,11 @@ fn subnormal(metrics: &Metrics) -> Option<Finding> {
     })
 }
 
-fn clock(metrics: &Metrics, width: &str, bits: u32) -> Option<Finding> {
+fn clock(metrics: &Metrics, width: &str, kind: &str) -> Option<Finding> {
     let id = format!("simd.clock.{width}_all_core_ratio");
     let ratio = steady(metrics, &id).filter(|ratio| *ratio < LEAST_SHARE)?;
     let text = format!(
-        "with all CPUs at {bits}-bit multiply-adds the core clock is {:.0} % lower than alone at \
+        "with all CPUs at {kind} multiply-adds the core clock is {:.0} % lower than alone at \
          scalar work",
         100.0 * (1.0 - ratio)
     );
@@ -138,12 +144,13 @@ fn clock(metrics: &Metrics, width: &str, bits: u32) -> Option<Finding> {
 /// Upper lanes that power up take ten microseconds and more.
 const POWERING_UP: f64 = 5000.0;
 
-fn warm_up(metrics: &Metrics, width: &str, bits: u32) -> Option<Finding> {
+fn warm_up(metrics: &Metrics, width: &str, kind: &str) -> Option<Finding> {
     let id = format!("simd.warm_up.{width}_ns");
-    let extra = believed(metrics, &id)? - metrics.number("simd.warm_up.sse_ns")?;
+    let narrow = ["simd.warm_up.sse_ns", "simd.warm_up.neon_ns"].map(|id| metrics.number(id));
+    let extra = believed(metrics, &id)? - narrow.into_iter().flatten().next()?;
     (extra > POWERING_UP).then(|| {
         let text = format!(
-            "after a millisecond without them, {bits}-bit vectors need {:.0} µs to reach their \
+            "after a millisecond without them, {kind} vectors need {:.0} µs to reach their \
              pace",
             extra / 1000.0
         );

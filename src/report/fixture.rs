@@ -118,21 +118,49 @@ pub(crate) fn vectors() -> Summary {
 
 /// The same as far as a core with NEON has it.
 pub(crate) fn neon() -> Summary {
+    arm("avx")
+}
+
+/// The same for a core with vectors of 256 bits in SVE beside NEON.
+pub(crate) fn sve() -> Summary {
+    use probecard_probes::probe::{Derive, Estimator, metric, select};
+    let mut card = arm("avx512").card;
+    let compute = card.header.declarations.iter_mut().find(|d| d.probe == "simd-compute");
+    let declared = compute.unwrap().metrics.to_mut();
+    let bytes = Derive::Value(select("vector", &[]), Estimator::Median);
+    let id = "simd.sve_vector_bytes";
+    declared.push(metric(id, "", Unit::Bytes, Better::Higher, Tier::T1, "alu", bytes));
+    for round in 0..5 {
+        let point = Point {
+            unit: Unit::Bytes,
+            ..memory::timed("simd-compute", "vector", round, 32.0, &[])
+        };
+        card.points.push(point);
+    }
+    Summary::of(card)
+}
+
+/// The vectors of x86 under Arm's names, without those that begin like this.
+fn arm(without: &str) -> Summary {
     let mut card = vectors().card;
     card.points.retain(|p| {
         let width = p.params.get("width").map(ToString::to_string);
-        !width.is_some_and(|width| width.starts_with("avx"))
+        !width.is_some_and(|width| width.starts_with(without))
     });
     for width in card.points.iter_mut().filter_map(|p| p.params.get_mut("width")) {
-        if *width == Param::from("sse") {
-            *width = Param::from("neon");
-        }
+        *width = match width.to_string().as_str() {
+            "sse" => Param::from("neon"),
+            "avx" => Param::from("sve"),
+            _ => continue,
+        };
     }
+    let without = format!(".{without}");
     for declaration in &mut card.header.declarations {
         let metrics = declaration.metrics.to_mut();
-        metrics.retain(|m| !m.id.contains(".avx") && !m.id.contains(".mul_add."));
+        metrics.retain(|m| !m.id.contains(&without) && !m.id.contains(".mul_add."));
         let text = serde_json::to_string(metrics).unwrap();
-        *metrics = serde_json::from_str(&text.replace("sse", "neon")).unwrap();
+        let text = text.replace("sse", "neon").replace("avx", "sve");
+        *metrics = serde_json::from_str(&text).unwrap();
     }
     Summary::of(card)
 }

@@ -1,7 +1,7 @@
 //! What the arithmetic and the memory of this machine, as measured, let a kernel do: the time of
 //! an element is the longest of its arithmetic, its loads in L1, and its bytes in its level.
 
-use super::vectors::WIDTHS;
+use super::vectors::{WIDTHS, bytes};
 use crate::card::Card;
 use crate::metrics::{self, Metrics};
 
@@ -50,8 +50,7 @@ impl Model<'_> {
 
     /// Numbers of four bytes in a register.
     fn lanes(&self) -> f64 {
-        let bytes = WIDTHS.iter().find(|w| w.0 == self.width).and_then(|w| w.2);
-        bytes.map_or(1.0, |bytes| f64::from(bytes / 4))
+        bytes(self.metrics, self.width).map_or(1.0, |bytes| bytes / 4.0)
     }
 
     fn rate(&self, op: &str, of: &str) -> Option<f64> {

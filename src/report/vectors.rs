@@ -4,20 +4,33 @@ use probecard_probes::probe::Unit;
 
 use crate::metrics::{Metrics, State, Value};
 
-/// Widths as in ids, their names, and bytes of a register; scalar code has one number in it.
-pub(super) const WIDTHS: [(&str, &str, Option<u32>); 5] = [
+/// Widths as in ids, their names, and bytes of a register; scalar code has one number in it, and the
+/// length of SVE's is the processor's.
+pub(super) const WIDTHS: [(&str, &str, Option<u32>); 6] = [
     ("scalar", "scalar", None),
     ("sse", "128 bit", Some(16)),
     ("neon", "128 bit", Some(16)),
     ("avx", "256 bit", Some(32)),
     ("avx512", "512 bit", Some(64)),
+    ("sve", "SVE", None),
 ];
 
-/// The places in [`WIDTHS`] of those that the card's architecture has, measured or not.
+/// Bytes of a register; none of a single number, and where they are not known.
+pub(super) fn bytes(metrics: &Metrics, width: &str) -> Option<f64> {
+    match width {
+        "sve" => metrics.number(SVE_BYTES),
+        _ => WIDTHS.iter().find(|w| w.0 == width)?.2.map(f64::from),
+    }
+}
+
+const SVE_BYTES: &str = "simd.sve_vector_bytes";
+
+/// The places in [`WIDTHS`] of those that the card's architecture has, measured or not; SVE, which
+/// is not in every processor of its architecture, only where its length is known.
 pub(super) fn widths(metrics: &Metrics) -> Vec<usize> {
     let has = |width: &str| {
         let id = format!("simd.add.f32.{width}.latency_cycles");
-        metrics.get(&id).is_some()
+        metrics.get(&id).is_some() && (width != "sve" || bytes(metrics, width).is_some())
     };
     (0..WIDTHS.len()).filter(|&i| has(WIDTHS[i].0)).collect()
 }
@@ -85,10 +98,10 @@ impl Instruction {
     /// What it costs at a width.
     pub(super) fn cost<'a>(&self, metrics: &'a Metrics, width: usize) -> Cost<'a> {
         let Instruction { op, of, .. } = self;
-        let (width, _, bytes) = WIDTHS[width];
+        let (width, ..) = WIDTHS[width];
         let get = |id: String| metrics.get(&id).filter(|value| value.value.is_some());
-        let size = if *of == "f64" { 8 } else { 4 };
-        let lanes = f64::from(bytes.map_or(1, |bytes| bytes / size));
+        let size = if *of == "f64" { 8.0 } else { 4.0 };
+        let lanes = bytes(metrics, width).map_or(1.0, |bytes| bytes / size);
         let (rate, factor) = if *op == "gather" {
             (get(format!("simd.gather.{width}.cycles_per_element_cycles")), 1.0)
         } else if let Some(flops) = get(format!("simd.{op}.{of}.{width}.flops_per_cycle")) {
@@ -105,12 +118,13 @@ pub(super) const KERNELS: [(&str, &str); 4] =
     [("sum", "sum"), ("dot", "dot product"), ("saxpy", "y + a·x"), ("bytesearch", "byte search")];
 
 /// How a kernel goes: as in ids, and in words; all against honest scalar code.
-pub(super) const WAYS: [(&str, &str); 5] = [
+pub(super) const WAYS: [(&str, &str); 6] = [
     ("naive", "naive"),
     ("sse", "128 bit"),
     ("neon", "128 bit"),
     ("avx", "256 bit"),
     ("avx512", "512 bit"),
+    ("sve", "SVE"),
 ];
 
 /// Speed against honest scalar code.

@@ -133,13 +133,14 @@ const NEOVERSE_WITH_CACHES: Machine = Machine {
     arguments: "first-round run --tier quick --budget 100s",
 };
 
-/// A core with all that QEMU knows, SVE among it.
+/// A core with all that QEMU knows, SVE of 256 bits among it, as a Neoverse V1 has it.
 const WITH_SVE: Machine = Machine {
     name: "a core with SVE",
     architecture: AARCH64,
-    hardware: "-cpu max,pauth-impdef=on -smp 1 -m 320",
+    hardware: "-cpu max,pauth-impdef=on,sve256=on,sve512=off -smp 1 -m 320",
     kernel: "",
-    arguments: "run --tier quick --budget 10s --only simd-compute",
+    arguments: "first-round run --tier quick --budget 25s --only simd-* --only memory-bandwidth \
+                --only clock",
 };
 
 /// A machine boots, measures and powers off in a quarter of a minute, or in two with all probes;
@@ -457,6 +458,7 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
 
     assert_eq!(unmeasured(&NEOVERSE_WITH_CACHES, &card), ["storage"]);
     left_out(&card, "storage", "a directory on a disk", "tmpfs");
+    left_out(&card, "simd-compute", "SVE: simd.*.sve.*", "does not offer it");
     left_out(&card, "network", "--peer", "no other machine");
     left_out(&card, "context-switch", "a hyperthread sibling", "claims none");
     left_out(&card, "memory-bandwidth", "memory.bandwidth.movsb.*", "x86 has it");
@@ -471,9 +473,17 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
 
 #[test]
 #[ignore = "boots a machine: tests/emulated/run.sh"]
-fn vectors_of_another_length_are_left_out_with_a_reason() {
+fn vectors_of_the_processors_length_are_measured_beside_those_of_128_bits() {
     let card = boot(&WITH_SVE);
     assert!(card.header.machine.has_feature("sve"));
     assert_eq!(unmeasured(&WITH_SVE, &card), [] as [String; 0]);
-    left_out(&card, "simd-compute", "SVE: simd.*.sve.*", "no kernels for it");
+    assert!(card.skips.iter().all(|skip| !skip.need.contains("SVE")), "{:?}", card.skips);
+    let number = |id| metrics::evaluate(&card).number(id);
+    assert_eq!(number("simd.sve_vector_bytes"), Some(32.0));
+    for probe in ["simd-compute", "simd-memory", "memory-bandwidth", "clock"] {
+        let points = card.points.iter().filter(|p| p.probe == probe);
+        let widths: BTreeSet<String> =
+            points.filter_map(|p| p.params.get("width").map(ToString::to_string)).collect();
+        assert!(widths.contains("sve") && widths.contains("neon"), "{probe}: {widths:?}");
+    }
 }

@@ -125,12 +125,15 @@ fi
 caches
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 RUSTC=$compiler build aarch64 $target
-# Each kernel by itself, without a machine around it; its instructions are the same however little
-# the rest is optimised.
-RUSTC=$compiler CARGO_TARGET_DIR=$top/aarch64/built RUSTFLAGS="-C target-feature=+crt-static" \
-    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64-static \
-    cargo test --locked --quiet --profile emulated --target $target -p probecard-probes --lib \
-    --config 'profile.emulated.package.probecard-probes.opt-level=0' kernel
+# Each kernel by itself, without a machine around it, with each length of SVE's vectors that there are
+# kernels for; its instructions are the same however little the rest is optimised.
+for bytes in 16 32 64; do
+    QEMU_CPU=max,pauth-impdef=on,sve-default-vector-length=$bytes \
+        RUSTC=$compiler CARGO_TARGET_DIR=$top/aarch64/built RUSTFLAGS="-C target-feature=+crt-static" \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=qemu-aarch64-static \
+        cargo test --locked --quiet --profile emulated --target $target -p probecard-probes --lib \
+        --config 'profile.emulated.package.probecard-probes.opt-level=0' kernel
+done
 
 # One after the other: each has several CPUs to emulate.
 PROBECARD_EMULATED=$top cargo test --locked --test emulated -- --ignored --nocapture --test-threads 1

@@ -61,6 +61,15 @@ pub const PROBE: Probe = Probe {
         ),
         owned("atomics.fetch_add_owned_cycles", Unit::Cycles),
         owned("atomics.fetch_add_owned_ns", Unit::Ns),
+        // Where an addition is one instruction by itself, the older way is measured beside it.
+        #[cfg(target_arch = "aarch64")]
+        fetch_add(
+            "atomics.fetch_add_owned_exclusive_cycles",
+            "atomic addition to a line of one's own by a load and a store exclusive",
+            Unit::Cycles,
+            Tier::T1,
+            OWNED_EXCLUSIVE,
+        ),
         remote("atomics.fetch_add_remote_cycles", Unit::Cycles),
         remote("atomics.fetch_add_remote_ns", Unit::Ns),
         shared("atomics.fetch_add_shared_cycles", Unit::Cycles),
@@ -100,6 +109,8 @@ const REMOTE_IDS: &[Text] =
     &[text("atomics.fetch_add_remote_cycles"), text("atomics.fetch_add_remote_ns")];
 const CAS: &[(Text, Text)] = &[(text("method"), text("cas"))];
 const OWNED: &[(Text, Text)] = &[(text("line"), text("owned"))];
+#[cfg(target_arch = "aarch64")]
+const OWNED_EXCLUSIVE: &[(Text, Text)] = &[(text("line"), text("owned_exclusive"))];
 const REMOTE: &[(Text, Text)] = &[(text("line"), text("remote"))];
 const SHARED: &[(Text, Text)] = &[(text("line"), text("shared"))];
 const ALL_CPUS: &[(Text, Text)] = &[(text("cpus"), text("all"))];

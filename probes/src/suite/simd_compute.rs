@@ -118,35 +118,17 @@ macro_rules! flops {
     };
 }
 
-/// Fused multiply-adds with so many operations each.
-macro_rules! fma {
-    ($type:literal $width:literal $flops:literal) => {
-        alu!(
-            concat!("simd.fma.", $type, ".", $width, ".latency_cycles"),
-            concat!("fused multiply-add, ", $type, ", ", $width, ": result to result"),
-            Cycles,
-            Lower,
-            of!(Times $flops, Derive::Value(
-                selected!("flop"
-                    "op" = "fma", "type" = $type, "width" = $width, "chains" = "1"),
-                Estimator::LowerQuartile
-            ))
-        )
-    };
-}
-
 macro_rules! gather {
-    ($width:literal $each:literal $chains:literal) => {
+    ($width:literal) => {
         alu!(
             concat!("simd.gather.", $width, ".cycles_per_element_cycles"),
             concat!("gathering 32-bit numbers from L1, ", $width, ", for each of them"),
             Cycles,
             Lower,
-            of!(Times $each, Derive::Value(
-                selected!("instruction"
-                    "op" = "gather", "type" = "i32", "width" = $width, "chains" = $chains),
+            Derive::Value(
+                selected!("element" "op" = "gather", "type" = "i32", "width" = $width),
                 Estimator::LowerQuartile
-            ))
+            )
         )
     };
 }
@@ -221,11 +203,12 @@ const FMA_RATE: &[Derive] =
 /// The metrics of the widths that this architecture has.
 macro_rules! metrics {
     (
-        all: $([$width:literal $f32:literal $f64:literal])+;
+        all: $([$width:literal])+;
         vectors: $([$vector:literal $bits:literal])+;
         wide: $([$wide:literal $wide_bits:literal])+;
-        gathers: $([$gather:literal $share:literal])+;
+        gathers: $([$gather:literal])+;
         unfused: $([$unfused:literal])*;
+        scalable: $([$scalable:literal])*;
     ) => {
         &[
             peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
@@ -256,8 +239,8 @@ macro_rules! metrics {
             $(flops!("fma_add" "multiply-adds and additions" "f64" $width),)+
             $(flops!("mul_add" "multiplications and additions" "f32" $unfused),)*
             $(flops!("mul_add" "multiplications and additions" "f64" $unfused),)*
-            $(fma!("f32" $width $f32),)+
-            $(fma!("f64" $width $f64),)+
+            $(latency!("fma" "fused multiply-add" "f32" $width),)+
+            $(latency!("fma" "fused multiply-add" "f64" $width),)+
             $(latency!("add" "addition" "f32" $width),)+
             $(latency!("add" "addition" "f64" $width),)+
             $(latency!("add" "addition" "i32" $width),)+
@@ -271,7 +254,7 @@ macro_rules! metrics {
             $(rate!("mul" "multiplication" "f32" $width),)+
             $(rate!("mul" "multiplication" "f64" $width),)+
             $(rate!("shuffle" "shuffle within 128 bits" "i32" $vector),)+
-            $(gather!($gather $share "8"),)+
+            $(gather!($gather),)+
             subnormal!(
                 "simd.denormal_ratio",
                 "multiplications with a subnormal result ÷ normal",
@@ -309,6 +292,13 @@ macro_rules! metrics {
             ),
             $(warm_up!($vector),)+
             $(clock!($wide $wide_bits),)+
+            $(alu!(
+                concat!("simd.", $scalable, "_vector_bytes"),
+                "length of a vector, which is the processor's and the system's choice",
+                Bytes,
+                Higher,
+                Derive::Value(selected!("vector" "width" = $scalable), Estimator::Median)
+            ),)*
         ]
     };
 }
@@ -352,6 +342,15 @@ const WARM_UP_SHARE: f64 = 0.04;
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let widths = Width::detect();
     missing(bench)?;
+    for width in &widths {
+        let bytes = (width.lanes(Type::I32) * Type::I32.bytes()) as f64;
+        bench.record(
+            "vector",
+            params([("width", width.name().into())]),
+            Unit::Bytes,
+            vec![bytes],
+        )?;
+    }
     warm_up(bench, &widths)?;
     together(bench, &widths)?;
     clock_together(bench, &widths)?;
@@ -416,7 +415,8 @@ fn policy(time: Duration) -> Policy {
     Policy { want: 3, most: 4, sample: SAMPLE, ..Policy::structural(time) }
 }
 
-/// Arithmetic is counted in operations, everything else in instructions.
+/// One chain is counted in instructions, since it is there for their latency; more of them in what
+/// is got from them: operations, elements of a gather, else instructions.
 fn arm_of<'k>(
     (op, of): (Op, Type),
     width: Width,
@@ -424,10 +424,12 @@ fn arm_of<'k>(
     chains: &'k RefCell<Chains>,
     check: &'k impl Fn(&RefCell<Chains>),
 ) -> Arm<'k> {
-    let counts_flops = matches!(op, Op::Fma | Op::FmaAdd | Op::MulAdd);
-    let (quantity, block) = match counts_flops {
-        true => ("flop", chains.borrow().flops()),
-        false => ("instruction", chains.borrow().block()),
+    let instructions = chains.borrow().block();
+    let (quantity, block) = match op {
+        _ if count == 1 => ("instruction", instructions),
+        Op::Fma | Op::FmaAdd | Op::MulAdd => ("flop", chains.borrow().flops()),
+        Op::Gather => ("element", instructions * width.lanes(of) as u64),
+        _ => ("instruction", instructions),
     };
     let mut labels = params([
         ("op", op.name().into()),

@@ -62,10 +62,13 @@ impl Clock {
             Load { name, one_ghz: ghz(one), all_ghz: ghz(metric(all)) }
         };
         let mut loads = vec![load("scalar", Some(1.0), "clock.all_core_ratio")];
-        for (name, width) in [("128 bit", "neon"), ("256 bit", "avx"), ("512 bit", "avx512")] {
+        let widths =
+            [("128 bit", "neon"), ("SVE", "sve"), ("256 bit", "avx"), ("512 bit", "avx512")];
+        for (name, width) in widths {
             let one = format!("clock.{width}_ratio");
-            // Another architecture's width has no metric.
-            if summary.metrics.get(&one).is_some() {
+            // Another architecture's width has no metric, and SVE is not in every processor.
+            let here = summary.metrics.get(&one).is_some();
+            if here && (width != "sve" || metric(&one).is_some()) {
                 let all = format!("simd.clock.{width}_all_core_ratio");
                 loads.push(load(name, metric(&one), &all));
             }

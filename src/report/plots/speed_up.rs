@@ -24,7 +24,7 @@ const PANEL: f64 = 376.0;
 const FIRST: f64 = 58.0;
 /// Room at the right of a panel for the names of the lines.
 const GUTTER: f64 = 78.0;
-const INKS: [Ink; 5] = [MUTED, GREEN, GREEN, PURPLE, BLUE];
+const INKS: [Ink; WAYS.len()] = [MUTED, GREEN, GREEN, PURPLE, BLUE, BLUE];
 
 struct Line {
     name: &'static str,

@@ -27,7 +27,7 @@ const LATENCY: (f64, f64) = (196.0, 400.0);
 const RATE: (f64, f64) = (486.0, 840.0);
 /// Latencies beyond this are cut: a gather takes longer than everything else together.
 const LONGEST: f64 = 8.0;
-const INKS: [Ink; 5] = [MUTED, GREEN, GREEN, PURPLE, BLUE];
+const INKS: [Ink; WIDTHS.len()] = [MUTED, GREEN, GREEN, PURPLE, BLUE, BLUE];
 
 struct Bar {
     /// Which width.

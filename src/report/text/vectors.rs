@@ -138,9 +138,16 @@ mod tests {
         for part in ["128 bit", "multiply-add f32", "NEON makes a sum"] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
-        for part in ["256 bit", "512 bit", "AVX", "SSE"] {
+        for part in ["256 bit", "512 bit", "AVX", "SSE", "SVE"] {
             assert!(!text.contains(part), "{part} in\n{text}");
         }
+        let text = card(&fixture::sve(), 100, false);
+        for part in ["128 bit", "SVE makes a sum", "simd.sve_vector_bytes"] {
+            assert!(text.contains(part), "{part} missing in\n{text}");
+        }
+        // 32 bytes are eight numbers, and two additions of them a cycle.
+        let row = text.lines().find(|l| l.trim_start().starts_with("add f32")).unwrap();
+        assert!(row.trim_end().ends_with("16.0"), "{row}");
     }
 
     #[test]

@@ -8,18 +8,20 @@
 use core::arch::asm;
 
 use super::super::bandwidth::{Kernel, Lanes};
+use super::sve::Sve;
 
 /// Width of the registers.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) enum Width {
     Scalar,
     Neon,
+    Sve(Sve),
 }
 
 impl Width {
     /// Those of this CPU, narrow first.
     pub(in crate::kernel) fn detect() -> Vec<Width> {
-        vec![Width::Scalar, Width::Neon]
+        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
     }
 
     /// The name in parameters.
@@ -27,6 +29,7 @@ impl Width {
         match self {
             Width::Scalar => "scalar",
             Width::Neon => "neon",
+            Width::Sve(_) => "sve",
         }
     }
 
@@ -35,25 +38,27 @@ impl Width {
         match self {
             Width::Scalar => 1,
             Width::Neon => 2,
+            Width::Sve(sve) => sve.bytes() / 8,
         }
     }
 
     /// The loop of a kernel; none for those that know no width.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
-        let [scalar, neon]: [Stream; 2] = match kernel {
-            Kernel::Read => [read_scalar, read_neon],
-            Kernel::ReadSum => [sum_scalar, sum_neon],
-            Kernel::Write => [write_scalar, write_neon],
-            Kernel::WriteNt => [write_nt_scalar, write_nt_neon],
-            Kernel::Copy => [copy_scalar, copy_neon],
-            Kernel::CopyNt => [copy_nt_scalar, copy_nt_neon],
-            Kernel::Triad => [triad_scalar, triad_neon],
-            Kernel::Update => [update_scalar, update_neon],
+        let (scalar, neon, sve): (Stream, Stream, [Stream; 3]) = match kernel {
+            Kernel::Read => (read_scalar, read_neon, READ_SVE),
+            Kernel::ReadSum => (sum_scalar, sum_neon, SUM_SVE),
+            Kernel::Write => (write_scalar, write_neon, WRITE_SVE),
+            Kernel::WriteNt => (write_nt_scalar, write_nt_neon, WRITE_NT_SVE),
+            Kernel::Copy => (copy_scalar, copy_neon, COPY_SVE),
+            Kernel::CopyNt => (copy_nt_scalar, copy_nt_neon, COPY_NT_SVE),
+            Kernel::Triad => (triad_scalar, triad_neon, TRIAD_SVE),
+            Kernel::Update => (update_scalar, update_neon, UPDATE_SVE),
             Kernel::Movsb | Kernel::Memcpy => return None,
         };
         Some(match self {
             Width::Scalar => scalar,
             Width::Neon => neon,
+            Width::Sve(length) => length.of(sve),
         })
     }
 }
@@ -89,6 +94,7 @@ macro_rules! frame {
             // and the lanes.
             unsafe {
                 asm!(
+                    ".arch_extension sve",
                     $($before,)*
                     ".p2align 6",
                     "2:",
@@ -111,6 +117,7 @@ macro_rules! frame {
                     $($operands)*
                     out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
                     out("v6") _, out("v7") _, out("v16") _, out("v17") _, out("v31") _,
+                    out("p0") _,
                     options(nostack),
                 );
             }
@@ -132,9 +139,10 @@ macro_rules! one {
 
 /// A loop from the array at `at` to the one at `to`.
 macro_rules! two {
-    ($name:ident $parts:literal [$($each:literal)*] [$($after:literal)*]
+    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]
      $([$($operands:tt)*])?) => {
-        frame!($name walk _lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [] ["add {to}, {at}, {second}"]
+        frame!($name walk _lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
+            ["add {to}, {at}, {second}"]
             [$($each)*] [$($after)*]
             [second = in(reg) walk.second, to = out(reg) _, $($($operands)*)?]);
     };
@@ -150,6 +158,20 @@ macro_rules! three {
     };
 }
 
+/// A loop of SVE for each length of its vectors: eight registers are that part of a block.
+macro_rules! scalable {
+    ($form:ident $name:ident $($rest:tt)*) => {
+        const $name: [Stream; 3] = {
+            $form!(short "0, 8, 16, 24" $($rest)*);
+            $form!(middle "0, 8" $($rest)*);
+            $form!(long "0" $($rest)*);
+            [short, middle, long]
+        };
+    };
+}
+
+pub(super) use scalable;
+
 one!(read_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     []
     ["ldr {t}, [{at}, #(\\h + 8*\\i)]"]
@@ -159,6 +181,10 @@ one!(read_neon "0, 128, 256, 384"
     []
     ["ldr q\\i, [{at}, #(\\h + 16*\\i)]"]
     ["str q7, [{lanes}]"]);
+scalable!(one READ_SVE
+    []
+    ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]"]
+    ["str z7, [{lanes}]"]);
 
 frame!(sum_scalar walk lanes "0, 64, 128, 192, 256, 320, 384, 448" "8, 9, 10, 11, 12, 13, 14, 15"
     [".irp i, 8, 9, 10, 11, 12, 13, 14, 15" "mov x\\i, xzr" ".endr"]
@@ -172,6 +198,10 @@ one!(sum_neon "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "add.2d v\\i, v\\i, v16"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
+scalable!(one SUM_SVE
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
+    ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "add z\\i\\\\()().d, z\\i\\\\()().d, z16.d"]
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str z\\i, [{lanes}, #\\i, mul vl]" ".endr"]);
 
 one!(write_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     ["ldr {t}, [{lanes}]"]
@@ -181,6 +211,10 @@ one!(write_scalar "0, 64, 128, 192, 256, 320, 384, 448"
 one!(write_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["str q31, [{at}, #(\\h + 16*\\i)]"]
+    []);
+scalable!(one WRITE_SVE
+    ["ldr z31, [{lanes}]"]
+    ["str z31, [{at}, #(\\h + \\i), mul vl]"]
     []);
 
 one!(write_nt_scalar "0, 128, 256, 384"
@@ -192,22 +226,41 @@ one!(write_nt_neon "0, 256"
     ["ldr q31, [{lanes}]"]
     ["stnp q31, q31, [{at}, #(\\h + 32*\\i)]"]
     ["dmb ishst"]);
+scalable!(one WRITE_NT_SVE
+    ["ldr z31, [{lanes}]" "ptrue p0.b"]
+    ["addvl {t}, {at}, #\\h" "stnt1d {{ z31.d }}, p0, [{t}, #\\i, mul vl]"]
+    ["dmb ishst"]
+    [t = out(reg) _,]);
 
 two!(copy_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    []
     ["ldr {t}, [{at}, #(\\h + 8*\\i)]" "str {t}, [{to}, #(\\h + 8*\\i)]"]
     []
     [t = out(reg) _,]);
 two!(copy_neon "0, 128, 256, 384"
+    []
     ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "str q\\i, [{to}, #(\\h + 16*\\i)]"]
+    []);
+scalable!(two COPY_SVE
+    []
+    ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]" "str z\\i, [{to}, #(\\h + \\i), mul vl]"]
     []);
 
 two!(copy_nt_scalar "0, 128, 256, 384"
+    []
     ["ldp {t}, {u}, [{at}, #(\\h + 16*\\i)]" "stnp {t}, {u}, [{to}, #(\\h + 16*\\i)]"]
     ["dmb ishst"]
     [t = out(reg) _, u = out(reg) _,]);
 two!(copy_nt_neon "0, 256"
+    []
     ["ldp q16, q17, [{at}, #(\\h + 32*\\i)]" "stnp q16, q17, [{to}, #(\\h + 32*\\i)]"]
     ["dmb ishst"]);
+scalable!(two COPY_NT_SVE
+    ["ptrue p0.b"]
+    ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "addvl {t}, {to}, #\\h"
+     "stnt1d {{ z16.d }}, p0, [{t}, #\\i, mul vl]"]
+    ["dmb ishst"]
+    [t = out(reg) _,]);
 
 three!(triad_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     ["ldr d31, [{lanes}]"]
@@ -217,6 +270,10 @@ three!(triad_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "ldr q16, [{and}, #(\\h + 16*\\i)]"
      "fmla.2d v\\i, v16, v31" "str q\\i, [{to}, #(\\h + 16*\\i)]"]);
+scalable!(three TRIAD_SVE
+    ["ldr z31, [{lanes}]" "ptrue p0.b"]
+    ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]" "ldr z16, [{and}, #(\\h + \\i), mul vl]"
+     "fmla z\\i\\\\()().d, p0/m, z16.d, z31.d" "str z\\i, [{to}, #(\\h + \\i), mul vl]"]);
 
 one!(update_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     ["ldr {t}, [{lanes}]"]
@@ -227,6 +284,10 @@ one!(update_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "add.2d v\\i, v\\i, v31"
      "str q\\i, [{at}, #(\\h + 16*\\i)]"]
+    []);
+scalable!(one UPDATE_SVE
+    ["ldr z31, [{lanes}]"]
+    ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]" "add z\\i\\\\()().d, z\\i\\\\()().d, z31.d" "str z\\i, [{at}, #(\\h + \\i), mul vl]"]
     []);
 
 /// The instruction that copies by itself. There is none: those of FEAT_MOPS have no kernel here

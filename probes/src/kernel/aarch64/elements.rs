@@ -7,7 +7,8 @@ use core::arch::asm;
 
 use super::super::bandwidth::Lanes;
 use super::super::elements::Kernel;
-use super::bandwidth::{Stream, Walk, frame};
+use super::bandwidth::{Stream, Walk, frame, scalable};
+use super::sve::Sve;
 
 /// How a loop goes.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +16,14 @@ pub(in crate::kernel) enum Way {
     Naive,
     Scalar,
     Neon,
+    Sve(Sve),
 }
 
 impl Way {
     /// Those of this CPU: naive, scalar, then wider and wider.
     pub(in crate::kernel) fn detect() -> Vec<Way> {
-        vec![Way::Naive, Way::Scalar, Way::Neon]
+        let always = [Way::Naive, Way::Scalar, Way::Neon];
+        always.into_iter().chain(Sve::detect().map(Way::Sve)).collect()
     }
 
     /// The name in parameters and ids.
@@ -29,6 +32,7 @@ impl Way {
             Way::Naive => "naive",
             Way::Scalar => "scalar",
             Way::Neon => "neon",
+            Way::Sve(_) => "sve",
         }
     }
 
@@ -38,22 +42,25 @@ impl Way {
             Way::Naive => 1,
             Way::Scalar => 8,
             Way::Neon => 8 * 4,
+            Way::Sve(sve) => 8 * sve.bytes() / 4,
         }
     }
 
     /// The loop of a kernel, if there is one.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
-        let [naive, scalar, neon]: [Option<Stream>; 3] = match kernel {
-            Kernel::Sum => [Some(sum_naive), Some(sum_scalar), Some(sum_neon)],
-            Kernel::Dot => [Some(dot_naive), Some(dot_scalar), Some(dot_neon)],
+        type Streams = (Option<Stream>, Stream, Stream, [Stream; 3]);
+        let (naive, scalar, neon, sve): Streams = match kernel {
+            Kernel::Sum => (Some(sum_naive), sum_scalar, sum_neon, SUM_SVE),
+            Kernel::Dot => (Some(dot_naive), dot_scalar, dot_neon, DOT_SVE),
             // There is nothing to accumulate: the naive loop is the scalar one.
-            Kernel::Saxpy => [None, Some(saxpy_scalar), Some(saxpy_neon)],
-            Kernel::Search => [Some(search_naive), Some(search_scalar), Some(search_neon)],
+            Kernel::Saxpy => (None, saxpy_scalar, saxpy_neon, SAXPY_SVE),
+            Kernel::Search => (Some(search_naive), search_scalar, search_neon, SEARCH_SVE),
         };
         match self {
             Way::Naive => naive,
-            Way::Scalar => scalar,
-            Way::Neon => neon,
+            Way::Scalar => Some(scalar),
+            Way::Neon => Some(neon),
+            Way::Sve(length) => Some(length.of(sve)),
         }
     }
 }
@@ -88,6 +95,10 @@ sum!(sum_neon "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "fadd.4s v\\i, v\\i, v16"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
+scalable!(sum SUM_SVE
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
+    ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "fadd z\\i\\\\()().s, z\\i\\\\()().s, z16.s"]
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str z\\i, [{lanes}, #\\i, mul vl]" ".endr"]);
 
 two!(dot_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["movi d0, #0"]
@@ -104,6 +115,11 @@ two!(dot_neon "0, 128, 256, 384"
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "ldr q17, [{and}, #(\\h + 16*\\i)]"
      "fmla.4s v\\i, v16, v17"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
+scalable!(two DOT_SVE
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr" "ptrue p0.b"]
+    ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "ldr z17, [{and}, #(\\h + \\i), mul vl]"
+     "fmla z\\i\\\\()().s, p0/m, z16.s, z17.s"]
+    [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str z\\i, [{lanes}, #\\i, mul vl]" ".endr"]);
 
 two!(saxpy_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["ldr s31, [{lanes}]"]
@@ -114,6 +130,11 @@ two!(saxpy_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "ldr q\\i, [{and}, #(\\h + 16*\\i)]"
      "fmla.4s v\\i, v16, v31" "str q\\i, [{and}, #(\\h + 16*\\i)]"]
+    []);
+scalable!(two SAXPY_SVE
+    ["ldr z31, [{lanes}]" "ptrue p0.b"]
+    ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "ldr z\\i, [{and}, #(\\h + \\i), mul vl]"
+     "fmla z\\i\\\\()().s, p0/m, z16.s, z31.s" "str z\\i, [{and}, #(\\h + \\i), mul vl]"]
     []);
 
 /// A search for the byte in the lanes, which stops before the block that has it. The first word of
@@ -151,3 +172,24 @@ search!(search_neon "0, 64, 128, 192, 256, 320, 384, 448"
      "umaxp v0.4s, v0.4s, v0.4s" "fmov {t}, d0" "cbnz {t}, 3f"]
     []
     []);
+
+/// The same for a length of SVE's vectors, four of which are looked at together.
+macro_rules! search_scalable {
+    ($name:ident $parts:literal) => {
+        search!($name $parts
+            ["ldr z31, [{lanes}]" "ptrue p7.b"]
+            ["ldr z0, [{at}, #(\\h), mul vl]" "cmpeq p0.b, p7/z, z0.b, z31.b"
+             "ldr z1, [{at}, #(\\h + 1), mul vl]" "cmpeq p1.b, p7/z, z1.b, z31.b"
+             "ldr z2, [{at}, #(\\h + 2), mul vl]" "cmpeq p2.b, p7/z, z2.b, z31.b"
+             "ldr z3, [{at}, #(\\h + 3), mul vl]" "cmpeq p3.b, p7/z, z3.b, z31.b"
+             "orr p0.b, p7/z, p0.b, p1.b" "orr p2.b, p7/z, p2.b, p3.b"
+             "orrs p0.b, p7/z, p0.b, p2.b" "b.ne 3f"]
+            []
+            [out("p1") _, out("p2") _, out("p3") _, out("p7") _,]);
+    };
+}
+
+search_scalable!(search_short "0, 4, 8, 12, 16, 20, 24, 28");
+search_scalable!(search_middle "0, 4, 8, 12");
+search_scalable!(search_long "0, 4");
+const SEARCH_SVE: [Stream; 3] = [search_short, search_middle, search_long];

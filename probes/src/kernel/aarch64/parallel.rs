@@ -1,6 +1,8 @@
 //! Many loads at a time.
 use core::arch::asm;
 
+use super::sve::Sve;
+
 /// Chains that live in general registers.
 pub(in crate::kernel) const IN_REGISTERS: usize = 24;
 
@@ -60,37 +62,100 @@ pub(in crate::kernel) unsafe fn chase<const CHAINS: usize>(
     }
 }
 
-/// Chains for which there are registers.
-pub(in crate::kernel) const MOST_SLOTS: usize = IN_REGISTERS;
+/// Chains for which there are registers: in 16 of the longest vectors.
+pub(in crate::kernel) const MOST_SLOTS: usize = 128;
 
 /// Steps of each chain in one unrolled block.
 pub(in crate::kernel) const STEPS: u64 = 16;
 
-/// A gather of 64-bit words. There is none in NEON, and SVE has no kernels here yet.
+/// A gather of 64-bit words, proven possible. NEON has none.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Gather {}
+pub(in crate::kernel) struct Gather(Sve);
 
 impl Gather {
     pub(in crate::kernel) fn detect() -> Option<Gather> {
-        None
+        Sve::detect().map(Gather)
     }
 
     /// Addresses in one vector.
     pub(in crate::kernel) fn lanes(self) -> usize {
-        match self {}
+        self.0.bytes() / 8
     }
 
     /// Numbers of vectors that there are kernels for.
     pub(in crate::kernel) fn vectors(self) -> &'static [usize] {
-        match self {}
+        &[2, 4, 8, 16]
     }
 
-    /// Nobody can call it.
+    /// `steps` gathers with each of so many vectors.
     ///
     /// # Safety
-    /// There is no proof to call it with.
-    pub(in crate::kernel) unsafe fn run(self, _: usize, _: &mut [u64; MOST_SLOTS], _: u64) {
-        match self {}
+    /// From each slot that so many vectors have on, every value loaded must be the address of 8
+    /// readable bytes, for ever; `steps` is not 0.
+    pub(in crate::kernel) unsafe fn run(
+        self,
+        vectors: usize,
+        slots: &mut [u64; MOST_SLOTS],
+        steps: u64,
+    ) {
+        let kernel = match vectors {
+            2 => Self::gather::<2>,
+            4 => Self::gather::<4>,
+            8 => Self::gather::<8>,
+            16 => Self::gather::<16>,
+            _ => panic!("no kernel for {vectors} vectors"),
+        };
+        // SAFETY: the caller's promise.
+        unsafe { kernel(self, slots, steps) };
+    }
+
+    /// `steps` gathers with each of `VECTORS` vectors, 16 at most; each gather loads the addresses
+    /// for its next one.
+    ///
+    /// # Safety
+    /// As for [`chase`], for the slots of so many vectors; `steps` is not 0.
+    unsafe fn gather<const VECTORS: usize>(self, slots: &mut [u64; MOST_SLOTS], steps: u64) {
+        const { assert!(VECTORS > 0 && VECTORS <= 16) };
+        // SAFETY: as for `chase`; SVE was detected (the token); there are slots enough.
+        unsafe {
+            asm!(
+                ".arch_extension sve",
+                "ptrue p0.b",
+                ".set i, 0",
+                ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
+                ".if i < {vectors}",
+                "ldr z\\r, [{slots}, #i, mul vl]",
+                ".endif",
+                ".set i, i + 1",
+                ".endr",
+                ".p2align 6",
+                "2:",
+                ".set i, 0",
+                ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
+                ".if i < {vectors}",
+                "ld1d {{ z\\r\\().d }}, p0/z, [z\\r\\().d]",
+                ".endif",
+                ".set i, i + 1",
+                ".endr",
+                "subs {n}, {n}, #1",
+                "b.ne 2b",
+                ".set i, 0",
+                ".irp r, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
+                ".if i < {vectors}",
+                "str z\\r, [{slots}, #i, mul vl]",
+                ".endif",
+                ".set i, i + 1",
+                ".endr",
+                vectors = const VECTORS,
+                slots = in(reg) slots.as_mut_ptr(),
+                n = inout(reg) steps => _,
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+                out("v6") _, out("v7") _, out("v16") _, out("v17") _, out("v18") _,
+                out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+                out("p0") _,
+                options(nostack),
+            );
+        }
     }
 }
 

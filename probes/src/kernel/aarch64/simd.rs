@@ -1,12 +1,14 @@
 //! Chains of one instruction at each width, in registers alone.
 //!
 //! All loops have one frame: 240 instructions, which every number of chains divides, per taken
-//! branch. Chains live in the first of 32 registers and constants in the last two. NEON's fused
-//! multiply-adds add to their target, and the scalar ones are used in the same way: what is
-//! measured is the way through the sum, which some cores forward earlier than a product's factors.
+//! branch. Chains live in the first of 32 registers and constants in the last two. The fused
+//! multiply-adds of NEON and SVE add to their target, and the scalar ones are used in the same way:
+//! what is measured is the way through the sum, which some cores forward earlier than a product's
+//! factors. All lanes of SVE take part, by a predicate where an instruction takes one.
 use core::arch::asm;
 
 use super::super::simd::{Assisted, Op, Operands, State, Type};
+use super::sve::Sve;
 
 /// A multiply-add adds to its target: x + c·d in place of x.
 pub(in crate::kernel) const ACCUMULATES: bool = true;
@@ -16,6 +18,7 @@ pub(in crate::kernel) const ACCUMULATES: bool = true;
 pub(in crate::kernel) enum Width {
     Scalar,
     Neon,
+    Sve(Sve),
 }
 
 /// A loop that runs so many blocks over the chains of a state.
@@ -31,7 +34,7 @@ type Chains = fn(u64) -> Option<Loop>;
 impl Width {
     /// Those of this CPU, narrow first.
     pub(in crate::kernel) fn detect() -> Vec<Width> {
-        vec![Width::Scalar, Width::Neon]
+        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
     }
 
     /// The name in parameters.
@@ -39,6 +42,7 @@ impl Width {
         match self {
             Width::Scalar => "scalar",
             Width::Neon => "neon",
+            Width::Sve(_) => "sve",
         }
     }
 
@@ -47,6 +51,7 @@ impl Width {
         match self {
             Width::Scalar => None,
             Width::Neon => Some(16),
+            Width::Sve(sve) => Some(sve.bytes()),
         }
     }
 
@@ -57,23 +62,24 @@ impl Width {
 
     /// The loop of an instruction on so many chains; none where there is no such instruction.
     pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
-        let [scalar, neon]: [Chains; 2] = match (op, of) {
-            (Op::Fma, Type::F32) => [fma_f32_scalar, fma_f32_neon],
-            (Op::Fma, Type::F64) => [fma_f64_scalar, fma_f64_neon],
-            (Op::FmaAdd, Type::F32) => [both_f32_scalar, both_f32_neon],
-            (Op::FmaAdd, Type::F64) => [both_f64_scalar, both_f64_neon],
-            (Op::Add, Type::F32) => [add_f32_scalar, add_f32_neon],
-            (Op::Add, Type::F64) => [add_f64_scalar, add_f64_neon],
-            (Op::Mul, Type::F32) => [mul_f32_scalar, mul_f32_neon],
-            (Op::Mul, Type::F64) => [mul_f64_scalar, mul_f64_neon],
-            (Op::Add, Type::I32) => [add_i32_scalar, add_i32_neon],
-            (Op::Shuffle, Type::I32) => [none, shuffle_neon],
-            (Op::Gather, Type::I32) => [gather_scalar, none],
+        let [scalar, neon, sve]: [Chains; 3] = match (op, of) {
+            (Op::Fma, Type::F32) => [fma_f32_scalar, fma_f32_neon, fma_f32_sve],
+            (Op::Fma, Type::F64) => [fma_f64_scalar, fma_f64_neon, fma_f64_sve],
+            (Op::FmaAdd, Type::F32) => [both_f32_scalar, both_f32_neon, both_f32_sve],
+            (Op::FmaAdd, Type::F64) => [both_f64_scalar, both_f64_neon, both_f64_sve],
+            (Op::Add, Type::F32) => [add_f32_scalar, add_f32_neon, add_f32_sve],
+            (Op::Add, Type::F64) => [add_f64_scalar, add_f64_neon, add_f64_sve],
+            (Op::Mul, Type::F32) => [mul_f32_scalar, mul_f32_neon, mul_f32_sve],
+            (Op::Mul, Type::F64) => [mul_f64_scalar, mul_f64_neon, mul_f64_sve],
+            (Op::Add, Type::I32) => [add_i32_scalar, add_i32_neon, add_i32_sve],
+            (Op::Shuffle, Type::I32) => [none, shuffle_neon, shuffle_sve],
+            (Op::Gather, Type::I32) => [gather_scalar, none, gather_sve],
             _ => return None,
         };
         match self {
             Width::Scalar => scalar(chains),
             Width::Neon => neon(chains),
+            Width::Sve(_) => sve(chains),
         }
     }
 }
@@ -120,19 +126,44 @@ macro_rules! each {
     };
 }
 
+/// Loads the registers of a kind that are in the list from their places in the state.
+macro_rules! load {
+    ($list:literal $reg:literal) => {
+        each!($list concat!("add {t}, {state}, #(64*\\r)\nldr ", $reg, "\\r, [{t}]"))
+    };
+}
+
+/// Puts them back.
+macro_rules! store {
+    ($list:literal $reg:literal) => {
+        each!($list concat!("add {t}, {state}, #(64*\\r)\nstr ", $reg, "\\r, [{t}]"))
+    };
+}
+
+/// The same for the two constants.
+macro_rules! load_constants {
+    ($reg:literal) => {
+        concat!(
+            "add {t}, {state}, #1536\nldr ",
+            $reg,
+            "30, [{t}]\n",
+            "add {t}, {state}, #1600\nldr ",
+            $reg,
+            "31, [{t}]"
+        )
+    };
+}
+
 /// The loop on the registers in `$list`, `$count` of them.
 macro_rules! looped {
-    (($reg:literal $first:literal $second:literal) $count:literal $list:literal) => {{
+    (($begin:literal $reg:literal $first:literal $second:literal) $count:literal $list:literal) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
-                [
-                    concat!("ldr ", $reg, "30, [{state}, #1536]"),
-                    concat!("ldr ", $reg, "31, [{state}, #1600]"),
-                    each!($list concat!("ldr ", $reg, "\\r, [{state}, #(64*\\r)]")),
-                ]
+                [$begin, load_constants!($reg), load!($list $reg),]
                 [concat!(".rept 120 / ", $count), each!($list $first), each!($list $second), ".endr",]
-                [each!($list concat!("str ", $reg, "\\r, [{state}, #(64*\\r)]")),]
+                [store!($list $reg),]
+                t = out(reg) _, out("p0") _,
             )
         }
         run
@@ -168,9 +199,14 @@ macro_rules! curve {
 
 /// Chains of `$first` and `$second` in turn on registers `$reg`, with the constants in the last two.
 macro_rules! chains {
+    ($counts:ident "z" $($name:ident $first:literal $second:literal;)+) => {$(
+        fn $name(chains: u64) -> Option<Loop> {
+            $counts!((".arch_extension sve\nptrue p0.b" "z" $first $second) chains)
+        }
+    )+};
     ($counts:ident $reg:literal $($name:ident $first:literal $second:literal;)+) => {$(
         fn $name(chains: u64) -> Option<Loop> {
-            $counts!(($reg $first $second) chains)
+            $counts!(("" $reg $first $second) chains)
         }
     )+};
 }
@@ -192,11 +228,22 @@ chains!(ends "q"
     mul_f64_neon "fmul.2d v\\r, v\\r, v30" "fmul.2d v\\r, v\\r, v31";
     fma_f64_neon "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31";
 );
+chains!(ends "z"
+    add_f32_sve "fadd z\\r\\\\()().s, z\\r\\\\()().s, z31.s" "fsub z\\r\\\\()().s, z\\r\\\\()().s, z31.s";
+    add_f64_sve "fadd z\\r\\\\()().d, z\\r\\\\()().d, z31.d" "fsub z\\r\\\\()().d, z\\r\\\\()().d, z31.d";
+    add_i32_sve "add z\\r\\\\()().s, z\\r\\\\()().s, z30.s" "add z\\r\\\\()().s, z\\r\\\\()().s, z30.s";
+    mul_f32_sve "fmul z\\r\\\\()().s, z\\r\\\\()().s, z30.s" "fmul z\\r\\\\()().s, z\\r\\\\()().s, z31.s";
+    mul_f64_sve "fmul z\\r\\\\()().d, z\\r\\\\()().d, z30.d" "fmul z\\r\\\\()().d, z\\r\\\\()().d, z31.d";
+    fma_f64_sve "fmla z\\r\\\\()().d, p0/m, z30.d, z31.d" "fmls z\\r\\\\()().d, p0/m, z30.d, z31.d";
+);
 chains!(curve "s"
     fma_f32_scalar "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r";
 );
 chains!(curve "q"
     fma_f32_neon "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31";
+);
+chains!(curve "z"
+    fma_f32_sve "fmla z\\r\\\\()().s, p0/m, z30.s, z31.s" "fmls z\\r\\\\()().s, p0/m, z30.s, z31.s";
 );
 
 /// Additions in the general registers of the list.
@@ -264,19 +311,59 @@ fn shuffle_neon(chains: u64) -> Option<Loop> {
     counted!(chains shuffled () 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
 }
 
+/// One instruction on the chains in the list, in SVE.
+macro_rules! scalable {
+    ([$($begin:literal)*] $each:literal [$($out:tt)*] $count:literal $list:literal) => {{
+        unsafe fn run(state: &mut State, blocks: u64) {
+            frame!(
+                state blocks
+                [".arch_extension sve", "ptrue p0.b", $($begin,)* load!($list "z"),]
+                [concat!(".rept 240 / ", $count), each!($list $each), ".endr",]
+                [store!($list "z"),]
+                t = out(reg) _, out("p0") _, $($out)*
+            )
+        }
+        run
+    }};
+}
+
+/// The index is that of the lane with its lowest two bits turned.
+macro_rules! shuffled_sve {
+    (() $count:literal $list:literal) => {
+        scalable!(["index z31.s, #0, #1" "eor z31.s, z31.s, #3"]
+            "tbl z\\r\\\\()().s, {{ z\\r\\\\()().s }}, z31.s" [] $count $list)
+    };
+}
+
+fn shuffle_sve(chains: u64) -> Option<Loop> {
+    counted!(chains shuffled_sve () 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+}
+
+/// Each gather loads the indices of its next one.
+macro_rules! gathered {
+    (() $count:literal $list:literal) => {
+        scalable!(["add {table}, {state}, #1664"]
+            "ld1w {{ z\\r\\\\()().s }}, p0/z, [{table}, z\\r\\\\()().s, uxtw #2]" [table = out(reg) _,]
+            $count $list)
+    };
+}
+
+fn gather_sve(chains: u64) -> Option<Loop> {
+    counted!(chains gathered () 1 "0" 8 "0,1,2,3,4,5,6,7")
+}
+
 /// Twelve chains of multiply-adds and twelve of subtractions, one for one.
 macro_rules! both {
-    ($name:ident $reg:literal $fma:literal $fms:literal $sub:literal) => {
+    ($name:ident $begin:literal $reg:literal $fma:literal $fms:literal $sub:literal) => {
         fn $name(chains: u64) -> Option<Loop> {
             unsafe fn run(state: &mut State, blocks: u64) {
                 frame!(
                     state blocks
                     [
-                        concat!("ldr ", $reg, "30, [{state}, #1536]"),
-                        concat!("ldr ", $reg, "31, [{state}, #1600]"),
-                        ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
-                        concat!("ldr ", $reg, "\\r, [{state}, #(64*\\r)]"),
-                        ".endr",
+                        $begin,
+                        load_constants!($reg),
+                        load!("0,1,2,3,4,5,6,7,8,9,10,11" $reg),
+                        load!("12,13,14,15,16,17,18,19,20,21,22,23" $reg),
                     ]
                     [
                         ".rept 5",
@@ -287,10 +374,10 @@ macro_rules! both {
                         ".endr",
                     ]
                     [
-                        ".irp r, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23",
-                        concat!("str ", $reg, "\\r, [{state}, #(64*\\r)]"),
-                        ".endr",
+                        store!("0,1,2,3,4,5,6,7,8,9,10,11" $reg),
+                        store!("12,13,14,15,16,17,18,19,20,21,22,23" $reg),
                     ]
+                    t = out(reg) _, out("p0") _,
                 )
             }
             (chains == Op::OWN_CHAINS).then_some(run)
@@ -298,14 +385,18 @@ macro_rules! both {
     };
 }
 
-both!(both_f32_scalar "s" "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r"
+both!(both_f32_scalar "" "s" "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r"
     "fsub s\\r, s31, s\\r");
-both!(both_f64_scalar "d" "fmadd d\\r, d30, d31, d\\r" "fmsub d\\r, d30, d31, d\\r"
+both!(both_f64_scalar "" "d" "fmadd d\\r, d30, d31, d\\r" "fmsub d\\r, d30, d31, d\\r"
     "fsub d\\r, d31, d\\r");
-both!(both_f32_neon "q" "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31"
+both!(both_f32_neon "" "q" "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31"
     "fsub.4s v\\r, v31, v\\r");
-both!(both_f64_neon "q" "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31"
+both!(both_f64_neon "" "q" "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31"
     "fsub.2d v\\r, v31, v\\r");
+both!(both_f32_sve ".arch_extension sve\nptrue p0.b" "z" "fmla z\\r\\\\()().s, p0/m, z30.s, z31.s"
+    "fmls z\\r\\\\()().s, p0/m, z30.s, z31.s" "fsub z\\r\\\\()().s, z31.s, z\\r\\\\()().s");
+both!(both_f64_sve ".arch_extension sve\nptrue p0.b" "z" "fmla z\\r\\\\()().d, p0/m, z30.d, z31.d"
+    "fmls z\\r\\\\()().d, p0/m, z30.d, z31.d" "fsub z\\r\\\\()().d, z31.d, z\\r\\\\()().d");
 
 /// Loads at computed indices: one chain of them, or eight that do not wait for each other.
 fn gather_scalar(chains: u64) -> Option<Loop> {

@@ -2,69 +2,97 @@
 use core::arch::asm;
 
 use super::super::vector::Absent;
+use super::sve::{self, Sve};
 
-/// Each lane its own number, so that bits toggle as they do in real work.
-static LANES: [f32; 4] = [0.31, 0.47, 0.13, 0.29];
+/// Each lane its own number, so that bits toggle as they do in real work; as many as the longest
+/// vector that there are kernels for.
+static LANES: [f32; 16] = [
+    0.31, 0.47, 0.13, 0.29, 0.53, 0.71, 0.17, 0.83, 0.37, 0.11, 0.59, 0.67, 0.23, 0.41, 0.19, 0.61,
+];
 
-/// A width that there are kernels for. NEON has 128 bits and is in every aarch64 CPU that runs
-/// Linux; SVE has none here yet.
+/// A width that there are kernels for. NEON has 128 bits and is in every aarch64 CPU that runs Linux.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::kernel) enum Width {
     Neon,
+    Sve(Sve),
 }
 
 impl Width {
     /// Those of this CPU.
     pub(in crate::kernel) fn detect() -> Vec<Width> {
-        vec![Width::Neon]
+        std::iter::once(Width::Neon).chain(Sve::detect().map(Width::Sve)).collect()
     }
 
     /// The name in metric ids.
     pub(in crate::kernel) fn name(self) -> &'static str {
         match self {
             Width::Neon => "neon",
+            Width::Sve(_) => "sve",
         }
     }
 
-    /// `blocks` times 12 independent fused multiply-adds of 128 bits, whose sign changes from block
-    /// to block: NEON's add to their target, and sums of one sign would grow.
+    /// `blocks` times 12 independent fused multiply-adds, whose sign changes from block to block:
+    /// Arm's vector ones add to their target, and sums of one sign would grow.
     pub(in crate::kernel) fn multiply_add(self, blocks: u64) {
-        // SAFETY: NEON is baseline; LANES holds the 16 bytes read, and only clobbered registers
-        // change.
-        unsafe {
-            asm!(
-                "ldr q0, [{lanes}]",
-                "mov v1.16b, v0.16b",
-                ".irp r, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
-                "mov.16b v\\r, v0",
-                ".endr",
-                ".p2align 6",
-                "2:",
-                ".irp r, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
-                "fmla.4s v\\r, v0, v1",
-                ".endr",
-                "fneg v1.4s, v1.4s",
-                "subs {n}, {n}, #1",
-                "b.ne 2b",
-                lanes = in(reg) LANES.as_ptr(),
-                n = inout(reg) blocks => _,
-                out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-                out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
-                out("v21") _, out("v22") _, out("v23") _,
-                options(readonly, nostack),
-            );
+        match self {
+            Width::Neon => neon((), blocks),
+            Width::Sve(sve) => scalable(sve, blocks),
         }
     }
 }
 
-/// SVE, where the CPU has it, because there are no kernels for it yet.
+/// The loop of a width: copies of the lanes, a multiply-add of each, and the change of sign.
+macro_rules! multiply_add {
+    ($name:ident $proof:ty, [$($begin:literal)*] $copy:literal $fma:literal $negate:literal
+     [$($out:tt)*]) => {
+        fn $name(_: $proof, blocks: u64) {
+            // SAFETY: the width is there (NEON is baseline, SVE was detected: its token); LANES
+            // holds what is read, and only clobbered registers change.
+            unsafe {
+                asm!(
+                    $($begin,)*
+                    ".irp r, 1, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
+                    $copy,
+                    ".endr",
+                    ".p2align 6",
+                    "2:",
+                    ".irp r, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
+                    $fma,
+                    ".endr",
+                    $negate,
+                    "subs {n}, {n}, #1",
+                    "b.ne 2b",
+                    lanes = in(reg) LANES.as_ptr(),
+                    n = inout(reg) blocks => _,
+                    out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
+                    out("v21") _, out("v22") _, out("v23") _, $($out)*
+                    options(readonly, nostack),
+                );
+            }
+        }
+    };
+}
+
+multiply_add!(neon (), ["ldr q0, [{lanes}]"] "mov.16b v\\r, v0" "fmla.4s v\\r, v0, v1"
+    "fneg v1.4s, v1.4s" []);
+multiply_add!(scalable Sve, [".arch_extension sve" "ptrue p0.b" "ldr z0, [{lanes}]"] "mov z\\r\\().d, z0.d"
+    "fmla z\\r\\().s, p0/m, z0.s, z1.s" "fneg z1.s, p0/m, z1.s" [out("p0") _,]);
+
+/// SVE, where the CPU does not offer it, or of a length without kernels.
 pub(in crate::kernel) fn absent() -> Vec<Absent> {
-    let sve = std::arch::is_aarch64_feature_detected!("sve").then_some(Absent {
-        width: "sve",
-        what: "SVE",
-        takes_fused: false,
-        reason: "the processor offers it, and this version has no kernels for it",
-        remedy: "a later version; NEON is measured",
-    });
-    sve.into_iter().collect()
+    if Sve::detect().is_some() {
+        return Vec::new();
+    }
+    let (reason, remedy) = match sve::offered() {
+        None => (
+            "the processor, the hypervisor or the kernel does not offer it",
+            "none on this processor; in a guest, pass the host's CPU through",
+        ),
+        Some(_) => (
+            "there are kernels for vectors of 128, 256 and 512 bits, and these are of another length",
+            "sysctl abi.sve_default_vector_length=64, or 32, or 16",
+        ),
+    };
+    vec![Absent { width: "sve", what: "SVE", takes_fused: false, reason, remedy }]
 }

@@ -18,18 +18,18 @@ pub(super) mod timer;
 pub(super) mod vector;
 pub(super) mod window;
 
-/// Calls a macro with the widths that metrics are declared for: all of them with the numbers of 32
-/// and 64 bits that a multiply-add works on, twice; the vectors, with what to call them; those
-/// whose load may move the clock; those that gather, with the share of one element in it; and the
-/// one that has no fused multiply-add as baseline.
+/// Calls a macro with the widths that metrics are declared for: all of them; the vectors, with what
+/// to call them; those whose load may move the clock; those that gather; the one that has no
+/// fused multiply-add as baseline; and the one whose length is the processor's: here, none.
 macro_rules! widths {
     ($with:ident) => {
         $with! {
-            all: ["scalar" 2.0 2.0] ["sse" 8.0 4.0] ["avx" 16.0 8.0] ["avx512" 32.0 16.0];
+            all: ["scalar"] ["sse"] ["avx"] ["avx512"];
             vectors: ["sse" "128-bit"] ["avx" "256-bit"] ["avx512" "512-bit"];
             wide: ["avx" "256-bit"] ["avx512" "512-bit"];
-            gathers: ["scalar" 1.0] ["avx" 0.125] ["avx512" 0.0625];
+            gathers: ["scalar"] ["avx"] ["avx512"];
             unfused: ["sse"];
+            scalable:;
         }
     };
 }
