@@ -113,9 +113,7 @@ fn counts_chains_exactly(card: &Card) {
     }
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn every_instruction_and_every_cycle_is_counted_once() {
+pub(super) fn every_instruction_and_every_cycle_is_counted_once() {
     let card = boot(&EXACT);
     counts_chains_exactly(&card);
     // A chase is a load for each operation, and what closes a block, across lines or not.
@@ -141,9 +139,7 @@ fn every_instruction_and_every_cycle_is_counted_once() {
     }
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn cycles_that_are_not_those_of_the_chain_are_not_used() {
+pub(super) fn cycles_that_are_not_those_of_the_chain_are_not_used() {
     let card = boot(&HALVED);
     let trial = card.header.counters.trial.unwrap();
     let counted = trial.instructions_counted.unwrap();
@@ -155,26 +151,20 @@ fn cycles_that_are_not_those_of_the_chain_are_not_used() {
     around(points(&card, "counted", "op", "add"), chain::instructions);
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn four_cpus_count_as_one_does() {
+pub(super) fn four_cpus_count_as_one_does() {
     let card = boot(&FOUR);
     assert_eq!(card.header.machine.allowed_cpus(), [0, 1, 2, 3]);
     counts_chains_exactly(&card);
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn a_design_without_a_file_is_counted_by_the_kernels_names() {
+pub(super) fn a_design_without_a_file_is_counted_by_the_kernels_names() {
     let card = boot(&OLDER);
     counts_chains_exactly(&card);
     let missing = missing(&card, Event::BackendSlots);
     assert!(missing.inherent && missing.remedy.contains("--events"), "{missing:?}");
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn without_a_pmu_the_card_says_so_and_has_everything_else() {
+pub(super) fn without_a_pmu_the_card_says_so_and_has_everything_else() {
     let card = boot(&WITHOUT);
     let reason = &missing(&card, Event::Instructions).reason;
     assert!(reason.contains("no core PMU"), "{reason}");
@@ -183,9 +173,7 @@ fn without_a_pmu_the_card_says_so_and_has_everything_else() {
     assert!(card.points.iter().any(|p| p.params.get("op") == Some(&Param::from("add"))));
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
-fn a_plain_user_is_told_which_level_forbids_counting() {
+pub(super) fn a_plain_user_is_told_which_level_forbids_counting() {
     let card = boot(&FORBIDDEN);
     let missing = missing(&card, Event::Instructions);
     assert!(missing.reason.contains("perf_event_paranoid is 3"), "{missing:?}");

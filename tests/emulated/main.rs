@@ -8,14 +8,54 @@ mod counting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use libtest_mimic::{Arguments, Trial};
 use probecard::card::{Card, EndState};
 use probecard::metrics::{self, Metrics};
 use probecard::stats::median;
 use probecard_probes::record::{Param, Point};
+
+/// The folder that `run.sh` prepared.
+const PREPARED: &str = "PROBECARD_EMULATED";
+
+/// Tests with their names.
+macro_rules! tests {
+    ($($test:path,)+) => {
+        vec![$(Trial::test(stringify!($test), || {
+            $test();
+            Ok(())
+        }),)+]
+    };
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if std::env::var_os(PREPARED).is_none() {
+        println!("emulated machines: not booted; tests/emulated/run.sh prepares and boots them");
+        return ExitCode::SUCCESS;
+    }
+    let tests = tests![
+        two_nodes_give_a_matrix_of_two_by_two,
+        a_node_without_cpus_is_read_from_the_other,
+        a_node_without_memory_reads_the_other,
+        without_a_claimed_l3_nothing_is_made_of_it,
+        a_small_machine_that_claims_no_cache_is_measured_up_to_its_memory,
+        hyperthreads_are_told_from_cores_and_a_slow_clock_is_named,
+        one_arm_core_runs_every_probe_or_says_why_not,
+        four_arm_cores_run_every_probe_but_those_for_a_disk,
+        vectors_of_the_processors_length_are_measured_beside_those_of_128_bits,
+        counting::every_instruction_and_every_cycle_is_counted_once,
+        counting::cycles_that_are_not_those_of_the_chain_are_not_used,
+        counting::four_cpus_count_as_one_does,
+        counting::a_design_without_a_file_is_counted_by_the_kernels_names,
+        counting::without_a_pmu_the_card_says_so_and_has_everything_else,
+        counting::a_plain_user_is_told_which_level_forbids_counting,
+    ];
+    libtest_mimic::run(&arguments, tests).exit_code()
+}
 
 /// What runs a machine's instructions.
 struct Architecture {
@@ -155,7 +195,7 @@ const ATTEMPTS: usize = 3;
 
 /// What a machine prints from its start to its end; `None` if it never came to its first process.
 fn console(machine: &Machine) -> Option<String> {
-    let folder = std::env::var_os("PROBECARD_EMULATED").expect("set by tests/emulated/run.sh");
+    let folder = std::env::var_os(PREPARED).expect("a folder, or `main` ends");
     let Architecture { folder: name, qemu, console } = &machine.architecture;
     let folder = PathBuf::from(folder).join(name);
     let (kernel, arguments) = (machine.kernel, machine.arguments);
@@ -271,8 +311,6 @@ fn has(metrics: &Metrics, ids: &[&str]) {
 
 const ALL: [&str; 4] = ["numa.local_ns", "numa.remote_ns", "numa.local_gbs", "numa.remote_gbs"];
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn two_nodes_give_a_matrix_of_two_by_two() {
     let (card, metrics) = measured(&TWO_NODES, &[(0, 0), (0, 1), (1, 0), (1, 1)]);
     let nodes = card.header.machine.numa_nodes();
@@ -283,8 +321,6 @@ fn two_nodes_give_a_matrix_of_two_by_two() {
     assert!(card.skips.is_empty(), "{:?}", card.skips);
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn a_node_without_cpus_is_read_from_the_other() {
     let (card, metrics) = measured(&NODE_WITHOUT_CPUS, &[(0, 0), (0, 1)]);
     has(&metrics, &ALL);
@@ -295,8 +331,6 @@ fn a_node_without_cpus_is_read_from_the_other() {
     );
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn a_node_without_memory_reads_the_other() {
     let (card, metrics) = measured(&NODE_WITHOUT_MEMORY, &[(0, 0), (1, 0)]);
     has(&metrics, &ALL);
@@ -304,8 +338,6 @@ fn a_node_without_memory_reads_the_other() {
     assert!(skip.need.contains("memory on node 1") && skip.reason.contains("none"), "{skip:?}");
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn without_a_claimed_l3_nothing_is_made_of_it() {
     let card = boot(&BARE);
     let machine = &card.header.machine;
@@ -338,8 +370,6 @@ fn explained(card: &Card) {
     }
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn a_small_machine_that_claims_no_cache_is_measured_up_to_its_memory() {
     let card = boot(&SMALL);
     let machine = &card.header.machine;
@@ -353,8 +383,6 @@ fn a_small_machine_that_claims_no_cache_is_measured_up_to_its_memory() {
     assert!(widths.contains("sse") && !widths.iter().any(|w| w.contains("avx")), "{widths:?}");
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn hyperthreads_are_told_from_cores_and_a_slow_clock_is_named() {
     let card = boot(&THREADS);
     let machine = &card.header.machine;
@@ -428,8 +456,6 @@ fn unmeasured(machine: &Machine, card: &Card) -> Vec<String> {
     without
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn one_arm_core_runs_every_probe_or_says_why_not() {
     let card = boot(&NEOVERSE);
     is_neoverse(&card);
@@ -445,8 +471,6 @@ fn one_arm_core_runs_every_probe_or_says_why_not() {
     left_out(&card, "memory-latency", "256 MiB for the largest working set", "MemAvailable");
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
     let card = boot(&NEOVERSE_WITH_CACHES);
     is_neoverse(&card);
@@ -471,8 +495,6 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
     assert!(lines.contains("owned") && lines.contains("owned_exclusive"), "{lines:?}");
 }
 
-#[test]
-#[ignore = "boots a machine: tests/emulated/run.sh"]
 fn vectors_of_the_processors_length_are_measured_beside_those_of_128_bits() {
     let card = boot(&WITH_SVE);
     assert!(card.header.machine.has_feature("sve"));

@@ -136,4 +136,4 @@ for bytes in 16 32 64; do
 done
 
 # One after the other: each has several CPUs to emulate.
-PROBECARD_EMULATED=$top cargo test --locked --test emulated -- --ignored --nocapture --test-threads 1
+PROBECARD_EMULATED=$top cargo test --locked --test emulated -- --test-threads 1

@@ -44,9 +44,9 @@ impl Policy {
 const TIGHT: f64 = 0.01;
 
 /// Share of samples hit by the scheduler above which a point is unreliable. Samples set aside
-/// because the sibling was busy, the clock moved or an interrupt came do not count: waiting for quiet is the method,
-/// not a failure of it, and on a shared host most samples can go that way while those that are left
-/// agree to a thousandth.
+/// because the sibling was busy, the clock moved or an interrupt came do not count: waiting for
+/// quiet is the method, not a failure of it, and on a shared host most samples can go that way
+/// while those that are left agree to a thousandth.
 const MOST_REJECTED: f64 = 0.3;
 
 /// The clock readings of the last moments: slow drift of a shared turbo is followed, a single

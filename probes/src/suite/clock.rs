@@ -7,8 +7,9 @@
 //! Blind spots: a core on which a multiplication does not take the cycles it is taken for (three on
 //! x86; on Arm the whole number of additions that it takes when undisturbed) would be misread; the
 //! L1 chase, a whole number of cycles, shows it.
-//! Expect: multiplication ÷ addition 3.00 (Arm: 2, 3, 4 or 5), L1 chase 4.00 or 5.00 cycles, on server parts a settled
-//! clock within milliseconds, no drop under 256 bits, little or none under 512.
+//! Expect: multiplication ÷ addition 3.00 (Arm: 2, 3, 4 or 5), L1 chase 4.00 or 5.00 cycles, on
+//! server parts a settled clock within milliseconds, no drop under 256 bits, little or none under
+//! 512.
 
 use std::time::{Duration, Instant};
 

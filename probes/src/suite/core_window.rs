@@ -14,9 +14,10 @@
 //! chain ends, its roots leave one by one and let one of the second chain in, so that the time rises
 //! over as many K as a chain is long. In the middle, K, half of the first chain and the first root of
 //! the second have to fit: K + 7, which is what `entries` counts.
-//! Blind spots: a core that takes in six instructions at a time waits until there is room for all six,
-//! and reads up to five too few. Where the window ends before a queue does, as on cores whose loads
-//! leave their queue when they are done, the queue's number is the window's. While the sibling thread is at work, a core may give it half of everything.
+//! Blind spots: a core that takes in six instructions at a time waits until there is room for all
+//! six, and reads up to five too few. Where the window ends before a queue does, as on cores whose
+//! loads leave their queue when they are done, the queue's number is the window's. While the
+//! sibling thread is at work, a core may give it half of everything.
 //! Expect: 224 (Zen 2, Skylake) to 512 (Golden Cove) entries, 320 on Zen 4.
 
 use std::io;

@@ -1,15 +1,15 @@
 //! The operating system's price list: what a program pays for asking the kernel.
 //!
 //! Method: each service by the system call itself, on one CPU, many times in a row, and counted by
-//! whoever knows: faults by the kernel's own counter, signals by their handler, children by how they
-//! ended, answers by their value. Calls: an answer that needs no work (getppid), by the C library's
-//! function and by the instruction alone, a number that does not exist (entry and exit alone), the clock without and with a call, a signal to oneself, mapping
-//! and protecting a page (which splits its mapping and joins it again), writing a byte to a file in
-//! memory. Page faults: the first touch of pages that this process
-//! had before and gave back, small and huge; of pages of a file that is in memory, which come in
-//! bundles; of such pages that are written to and so copied; and of memory that the guest has not
-//! used before, if there is any left. Tasks: a thread, a fork, a program of two instructions. Timers:
-//! how much later than asked for a sleeper wakes up.
+//! whoever knows: faults by the kernel's own counter, signals by their handler, children by how
+//! they ended, answers by their value. Calls: an answer that needs no work (getppid), by the C
+//! library's function and by the instruction alone, a number that does not exist (entry and exit
+//! alone), the clock without and with a call, a signal to oneself, mapping and protecting a page
+//! (which splits its mapping and joins it again), writing a byte to a file in memory. Page faults:
+//! the first touch of pages that this process had before and gave back, small and huge; of pages of
+//! a file that is in memory, which come in bundles; of such pages that are written to and so
+//! copied; and of memory that the guest has not used before, if there is any left. Tasks: a thread,
+//! a fork, a program of two instructions. Timers: how much later than asked for a sleeper wakes up.
 //! Blind spots: a new thread or child runs on the CPU of its parent here, which spares it the wake-up
 //! of another one. Which memory a hypervisor has to find first cannot be asked for: only memory that
 //! is plainly slower to touch is taken for it. A filter of system calls is part of every number.

@@ -3,11 +3,11 @@
 //! Method: threads that the scheduler places as it likes do the same work as fast as they can, and
 //! what all of them have done is read now and then while they go on. Work of four kinds: (1)
 //! compute, in registers; (2) memory, each thread reading through a buffer beyond the caches; (3)
-//! lock, some 20 ns under one mutex and as much outside; (4) message, a ring of threads each of which hands what
-//! it receives to the next. A thread on its own sends to itself.
-//! Blind spots: the windows are some milliseconds long, and a scheduler may still be moving threads; under a
-//! quota of CPU time they last one of its periods. Where the host moves CPUs, as many threads may be
-//! worth one core or two: rounds differ then.
+//! lock, some 20 ns under one mutex and as much outside; (4) message, a ring of threads each of
+//! which hands what it receives to the next. A thread on its own sends to itself.
+//! Blind spots: the windows are some milliseconds long, and a scheduler may still be moving
+//! threads; under a quota of CPU time they last one of its periods. Where the host moves CPUs, as
+//! many threads may be worth one core or two: rounds differ then.
 //! Expect: compute in proportion to cores, and a quarter more for their second hyperthreads; memory
 //! until its bandwidth is used up, by 2 to 8 threads; less than one thread's work under a lock; more
 //! threads than CPUs gain nothing and, where they wait for each other, lose.

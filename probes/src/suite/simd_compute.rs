@@ -12,8 +12,9 @@
 //! Blind spots: an addition is timed in turn with the subtraction that undoes it, a multiplication
 //! by 2 with one by ½; a core that forwards an addition's result faster to another addition shows
 //! that and nothing else. Shuffles within 128 bits are the cheapest kind. Scalar gathers are plain
-//! loads at indices in registers. Arm's vector multiply-adds add to their target, so that their latency
-//! there is that of the sum, which some cores forward early. One clock that stays reduced between the widths would be missed.
+//! loads at indices in registers. Arm's vector multiply-adds add to their target, so that their
+//! latency there is that of the sum, which some cores forward early. One clock that stays reduced
+//! between the widths would be missed.
 //! Expect: additions and multiplications 3 or 4 cycles, multiply-adds 4 (Zen 2: 5); two
 //! multiply-adds a cycle of 256 bits on Zen 2 to 4, of 512 on Zen 5 and large Xeons; subnormal
 //! numbers nearly free on AMD, 100 cycles and more on Intel. On Zen 4 a multiplication with a

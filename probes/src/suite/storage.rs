@@ -4,9 +4,10 @@
 //! cache and synced. Then, a little of each in turn: 4 KiB reads at random places, one at a time;
 //! 1 MiB reads in order; 4 KiB writes, each followed by fsync or by fdatasync. All of them bypass the
 //! page cache (O_DIRECT), so that each reaches the device. Every block holds its own number.
-//! Blind spots: btrfs writes nothing when a file without a name is synced, so that it has no durable
-//! writes here; ZFS before 2.3 reads past no cache. A cache in the device, or the memory of the host of a virtual disk, may hold the
-//! file; it is far smaller than the disk, so that a rotating disk seeks over a short way only.
+//! Blind spots: btrfs writes nothing when a file without a name is synced, so that it has no
+//! durable writes here; ZFS before 2.3 reads past no cache. A cache in the device, or the memory of
+//! the host of a virtual disk, may hold the file; it is far smaller than the disk, so that a
+//! rotating disk seeks over a short way only.
 //! Expect: NVMe flash 60 to 100 µs for 4 KiB at random, 0.2 to 0.5 ms for 1 MiB; SATA flash 100 to
 //! 200 µs and 2 ms; rotating disks 4 to 12 ms and 5 to 10 ms; network disks of clouds 0.3 to 1 ms.
 

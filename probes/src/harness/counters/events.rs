@@ -1,8 +1,9 @@
 //! What counters are asked, by purpose, and how the CPU at hand calls it.
 //!
 //! Events that every kernel knows by a name of its own are asked by that name. What they stand for
-//! differs between vendors beyond the first few (a "dTLB read miss" is a page walk on some), so the files in `probes/events/` say it for each
-//! design, with their source; a user can add one for a CPU that they do not know.
+//! differs between vendors beyond the first few (a "dTLB read miss" is a page walk on some), so the
+//! files in `probes/events/` say it for each design, with their source; a user can add one for a
+//! CPU that they do not know.
 
 use std::collections::BTreeMap;
 use std::path::Path;
