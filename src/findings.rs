@@ -243,7 +243,10 @@ fn penalty(metrics: &Metrics) -> Vec<Finding> {
             &[SLOPE, PIPELINE],
         ));
     }
-    let states = metrics.number(FAST).zip(metrics.number(SLOW));
+    // What one round alone saw was a disturbance, not a state of the machine.
+    let rounds = |id| metrics.get(id).map_or(0, |value| value.rounds);
+    let lasts = rounds(SLOW) >= rounds(FAST).min(2);
+    let states = metrics.number(FAST).zip(metrics.number(SLOW)).filter(|_| lasts);
     if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
         found.push(Finding::note(
             format!(
@@ -377,8 +380,11 @@ pub(crate) mod tests {
             value(SLOW, Unit::Cycles, 21.5),
             value(SHARE, Unit::Ratio, 0.25),
         ];
-        let text = said(values).join("\n");
+        let text = said(values.clone()).join("\n");
         assert!(text.contains("14.2 cycles in 75 %") && text.contains("21.5 in 25 %"), "{text}");
+        let mut once = values;
+        once[1] = Value { rounds: 1, ..value(SLOW, Unit::Cycles, 87.9) };
+        assert_eq!(said(once), [] as [String; 0]);
         let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
         assert!(text.contains("0.60 cycles"), "{text}");
     }
