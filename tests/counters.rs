@@ -1,6 +1,9 @@
 //! Counters in the real program: what it says where it may not count, and files of events.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[expect(dead_code, reason = "no signals here")]
+#[path = "common/children.rs"]
+mod children;
 mod common;
 #[path = "common/filter.rs"]
 mod filter;
@@ -8,11 +11,13 @@ mod filter;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use common::{card_in, program};
 use filter::forbid;
 use probecard::card::Card;
+use probecard::metrics::proofs;
 use probecard_probes::harness::counters::{Event, EventFile, Survey};
 use probecard_probes::machine::Machine;
 use serde_json::Value;
@@ -136,6 +141,36 @@ fn behind_a_filter_the_doctor_names_it_and_a_run_completes() {
             assert_eq!(card.header.counters.missing, survey.missing);
         });
     });
+}
+
+#[test]
+fn what_the_kernel_does_is_timed_without_counters_and_counted_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = Command::new(program())
+        .args(["run", "--only", "context-switch", "--tier", "quick", "--out"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut seen = 0;
+    while run.try_wait().unwrap().is_none() {
+        if let Some(child) = children::child_of(run.id()) {
+            let Ok(files) = fs::read_dir(format!("/proc/{child}/fd")) else { continue };
+            let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+            assert!(links.into_iter().all(|link| !link.to_string_lossy().contains("perf_event")));
+            seen += 1;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(seen > 20, "{seen} looks at the children");
+
+    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+    let counted = card.points.iter().filter(|p| p.counts.contains_key(&Event::ContextSwitches));
+    assert!(counted.count() > 0);
+    let verdicts: Vec<_> =
+        card.header.declarations.iter().flat_map(|d| proofs::verdicts(&card, d)).collect();
+    assert!(!verdicts.is_empty() && verdicts.iter().all(proofs::Verdict::holds), "{verdicts:?}");
 }
 
 #[test]

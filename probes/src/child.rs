@@ -65,8 +65,11 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         .with_context(|| format!("no probe is called {}", assignment.probe))?;
     // Where pinning is not permitted, migrated samples are rejected instead.
     placement::pin(assignment.cpu);
-    let mut meter = Hardware::new(assignment.timer, assignment.cpu)
-        .counting(Session::open(&assignment.counting));
+    let meter = Hardware::new(assignment.timer, assignment.cpu);
+    let mut meter = match probe.in_kernel {
+        true => meter.counting_by_usage(),
+        false => meter.counting(Session::open(&assignment.counting)),
+    };
     meter.settle(SETTLE);
     let mut sink = |record: Record| {
         serde_json::to_writer(&mut output, &record)?;

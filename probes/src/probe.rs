@@ -32,6 +32,10 @@ pub struct Probe {
     pub metrics: &'static [Metric],
     /// What counters must say if those are what they are called.
     pub proofs: &'static [Proof],
+    /// Whether the kernel's own work is what it measures. Counters would be part of that work, since
+    /// the kernel takes them along at every switch (a fifth to a third of a switch on a Zen 4 guest):
+    /// there are none then, and switches and faults are those that the kernel counts anyway.
+    pub in_kernel: bool,
     /// Measures one round.
     pub run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 }

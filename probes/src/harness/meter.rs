@@ -48,6 +48,7 @@ pub struct Hardware {
     steal_is_reported: bool,
     last: Option<(Instant, Bracket)>,
     counters: Session,
+    by_usage: bool,
 }
 
 /// A bracket this old still speaks for the batch that follows it.
@@ -57,13 +58,25 @@ impl Hardware {
     /// A meter on the CPU that this thread is pinned to.
     pub fn new(timer: Timer, cpu: usize) -> Hardware {
         let steal_is_reported = thread::steal_ticks(cpu).is_some_and(|ticks| ticks > 0);
-        let counters = Session::default();
-        Hardware { timer, began: Instant::now(), cpu, steal_is_reported, last: None, counters }
+        Hardware {
+            timer,
+            began: Instant::now(),
+            cpu,
+            steal_is_reported,
+            last: None,
+            counters: Session::default(),
+            by_usage: false,
+        }
     }
 
     /// Counts events during each batch.
     pub fn counting(self, counters: Session) -> Hardware {
         Hardware { counters, ..self }
+    }
+
+    /// Counts switches and faults as the kernel does anyway, without opening a counter.
+    pub fn counting_by_usage(self) -> Hardware {
+        Hardware { by_usage: true, ..self }
     }
 
     /// Runs the core until its clock stands still: five readings in a row within 0.5 %, or the
@@ -96,8 +109,17 @@ impl Meter for Hardware {
         let start = self.timer.stamp();
         work(ops);
         let end = self.timer.stamp();
-        let counts = self.counters.end();
+        let mut counts = self.counters.end();
         let now = thread::usage();
+        let usage = Usage {
+            nvcsw: now.nvcsw - usage.nvcsw,
+            nivcsw: now.nivcsw - usage.nivcsw,
+            faults: now.faults - usage.faults,
+        };
+        if self.by_usage {
+            counts.insert(Event::ContextSwitches, usage.nvcsw + usage.nivcsw);
+            counts.insert(Event::Faults, usage.faults);
+        }
         let migrated = thread::current_cpu() != cpu;
         let after = clock::bracket(&self.timer);
         self.last = Some((Instant::now(), after));
@@ -105,11 +127,7 @@ impl Meter for Hardware {
             ns: self.timer.ns_between(start, end),
             before,
             after,
-            usage: Usage {
-                nvcsw: now.nvcsw - usage.nvcsw,
-                nivcsw: now.nivcsw - usage.nivcsw,
-                faults: now.faults - usage.faults,
-            },
+            usage,
             migrated,
             stolen: 0,
             counts,
@@ -129,7 +147,8 @@ impl Meter for Hardware {
     }
 
     fn counts(&self, event: Event) -> bool {
-        self.counters.counts(event)
+        let of_usage = matches!(event, Event::ContextSwitches | Event::Faults);
+        self.counters.counts(event) || (self.by_usage && of_usage)
     }
 
     fn steal_ticks(&self) -> u64 {

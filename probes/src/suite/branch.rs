@@ -157,6 +157,7 @@ pub const PROBE: Probe = Probe {
         Proof::between(INDIRECT_IDS, INDIRECT_RANDOM, Event::Mispredicts, 0.9, 0.97),
         Proof::at_most(INDIRECT_IDS, INDIRECT_ORDER, None, Event::Mispredicts, 0.01),
     ],
+    in_kernel: false,
     run,
 };
 

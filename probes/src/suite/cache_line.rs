@@ -45,6 +45,7 @@ pub const PROBE: Probe = Probe {
         split_penalty("cache.split_load_penalty_ns", Unit::Ns),
     ],
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

@@ -104,6 +104,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

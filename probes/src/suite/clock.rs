@@ -42,6 +42,7 @@ pub const PROBE: Probe = Probe {
         Proof::between(CLOCK, COUNTED_ADD, Event::Instructions, 1.0, 1.02),
         Proof::between(CLOCK, COUNTED_MUL, Event::Instructions, 1.0, 1.02),
     ],
+    in_kernel: false,
     run,
 };
 

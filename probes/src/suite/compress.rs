@@ -30,6 +30,7 @@ pub const PROBE: Probe = Probe {
     seconds: 0.2,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

@@ -53,6 +53,7 @@ pub const PROBE: Probe = Probe {
         Event::ContextSwitches,
         0.001,
     )],
+    in_kernel: true,
     run,
 };
 

@@ -99,6 +99,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(OWNED_IDS, select("fetch_add", OWNED), None, Event::L1dMisses, 0.01),
         Proof::at_least(REMOTE_IDS, select("fetch_add", REMOTE), None, Event::L1dMisses, 0.9),
     ],
+    in_kernel: false,
     run,
 };
 

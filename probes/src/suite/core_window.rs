@@ -64,6 +64,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

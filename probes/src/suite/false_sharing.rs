@@ -85,6 +85,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_least(SLOWDOWN_IDS, select("counted", NEAR), None, Event::L1dMisses, 0.05),
         Proof::at_most(SLOWDOWN_IDS, select("counted", FAR), None, Event::L1dMisses, 0.01),
     ],
+    in_kernel: false,
     run,
 };
 

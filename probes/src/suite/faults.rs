@@ -15,7 +15,8 @@ const fn fault(
     summary: &'static str,
     run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 ) -> Probe {
-    Probe { name, summary, needs: &[], uses: &[], seconds: 0.1, metrics: &[], proofs: &[], run }
+    let (needs, uses, metrics, proofs) = (&[], &[], &[], &[]);
+    Probe { name, summary, needs, uses, seconds: 0.1, metrics, proofs, in_kernel: false, run }
 }
 
 /// Never comes back.

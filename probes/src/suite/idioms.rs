@@ -40,6 +40,7 @@ pub const PROBE: Probe = Probe {
     seconds: 1.2,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: true,
     run,
 };
 

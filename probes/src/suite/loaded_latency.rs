@@ -75,6 +75,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

@@ -108,6 +108,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: true,
     run,
 };
 

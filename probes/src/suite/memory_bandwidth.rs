@@ -48,6 +48,7 @@ pub const PROBE: Probe = Probe {
     seconds: 4.0,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

@@ -95,6 +95,7 @@ pub const PROBE: Probe = Probe {
         Proof::between(WALK_IDS, select("visit", SMALL_ONE), Event::DtlbWalks, 0.9, 1.1),
         Proof::between(WALK_IDS, select("visit", SMALL_TWO), Event::DtlbWalks, 0.45, 0.6),
     ],
+    in_kernel: false,
     run,
 };
 

@@ -82,6 +82,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[Proof::at_least(DRAM_IDS, select(TIME, DRAM_ONE), None, Event::LlcMisses, 0.95)],
+    in_kernel: false,
     run,
 };
 

@@ -63,6 +63,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

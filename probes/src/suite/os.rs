@@ -128,6 +128,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: true,
     run,
 };
 

@@ -39,6 +39,7 @@ pub const PROBE: Probe = Probe {
     seconds: 0.9,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: true,
     run,
 };
 

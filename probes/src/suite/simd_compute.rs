@@ -47,6 +47,7 @@ pub const PROBE: Probe = Probe {
     seconds: 2.4,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

@@ -41,6 +41,7 @@ pub const PROBE: Probe = Probe {
     seconds: 2.0,
     metrics: METRICS,
     proofs: &[],
+    in_kernel: false,
     run,
 };
 

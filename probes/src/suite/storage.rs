@@ -61,6 +61,7 @@ pub const PROBE: Probe = Probe {
         ),
     ],
     proofs: &[],
+    in_kernel: true,
     run,
 };
 

@@ -50,6 +50,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_least(REFUSED, select("forward_case", OVERLAP), None, BLOCKS, 0.9),
         Proof::at_most(FORWARDED, select("forward_case", SAME), None, BLOCKS, 0.01),
     ],
+    in_kernel: false,
     run,
 };
 

@@ -72,6 +72,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_least(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbMisses, 0.9),
         Proof::at_most(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbWalks, 0.02),
     ],
+    in_kernel: false,
     run,
 };
 
