@@ -33,7 +33,7 @@ pub struct Probe {
     /// What counters must say if those are what they are called.
     pub proofs: &'static [Proof],
     /// Whether the kernel's own work is what it measures. Counters would be part of that work, since
-    /// the kernel takes them along at every switch (a fifth to a third of a switch on a Zen 4 guest):
+    /// the kernel takes them along at every switch (26 to 32 % of a switch on a Zen 4 guest):
     /// there are none then, and switches and faults are those that the kernel counts anyway.
     pub in_kernel: bool,
     /// Measures one round.
