@@ -21,16 +21,17 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Edge, Estimator, Level, Metric, Need, Probe, Proof, Select, Text, Tier, Unit,
-    Unmet, metric, select, text,
-};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Edge, Estimator, Level, Metric, Proof, Select, Text, Tier, Unit, metric,
+    select, text,
+};
+use card::machine::human_bytes;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
