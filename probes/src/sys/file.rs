@@ -4,17 +4,16 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Another handle of an open file.
-pub fn duplicate(file: &impl AsRawFd) -> io::Result<File> {
-    // SAFETY: takes no pointer; a number that is no open file is an error.
-    let fd = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made it for us, and nobody else knows it.
-    Ok(unsafe { File::from_raw_fd(fd) })
+use perf_event::Counter;
+
+/// Another handle of the open file that a counter is.
+pub fn of_counter(counter: &Counter) -> io::Result<File> {
+    // SAFETY: the descriptor is the counter's own, which lives and keeps it open for as long as this
+    // looks at it.
+    let file = unsafe { BorrowedFd::borrow_raw(counter.as_raw_fd()) };
+    file.try_clone_to_owned().map(File::from)
 }
 
 /// Reads as many whole words as there are, in one call.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -99,11 +99,12 @@ pub fn event() -> io::Result<File> {
 }
 
 /// From now on, reading returns at once where there is nothing to read.
-pub fn never_wait(file: &impl AsRawFd) -> io::Result<()> {
-    // SAFETY: takes numbers and touches no memory of ours.
-    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
-    // SAFETY: as above; the descriptor is open.
-    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+pub fn never_wait(file: &impl AsFd) -> io::Result<()> {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: takes numbers and touches no memory of ours; the descriptor is open.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: as above.
+    let done = unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) };
     if flags < 0 || done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
