@@ -4,10 +4,13 @@
 //! placement; `kernel/` the measured loops and `sys/` the system calls, which are the only places
 //! with `unsafe` code.
 
+#![deny(unsafe_code)]
+
 pub mod catalog;
 pub mod checkup;
 pub mod child;
 pub mod harness;
+#[allow(unsafe_code, reason = "instructions that no safe code has")]
 pub mod kernel;
 pub mod machine;
 pub mod peer;
@@ -15,4 +18,5 @@ pub mod probe;
 pub mod quantile;
 pub mod record;
 pub mod suite;
+#[allow(unsafe_code, reason = "system calls that no safe code has")]
 pub mod sys;
