@@ -127,11 +127,12 @@ mod tests {
         let page = CommonPage::new().unwrap();
         assert_eq!(page.words().len(), SMALL_PAGE / 4);
         let word = &page.words()[7];
-        let copy = Forked::new(|| {
+        let answer = || {
             word.store(3, Ordering::Release);
             Futex::Shared.wake(word);
-        });
-        let copy = copy.unwrap();
+        };
+        // SAFETY: a store and a system call.
+        let copy = unsafe { Forked::new(answer) }.unwrap();
         while word.load(Ordering::Acquire) == 0 {
             Futex::Shared.wait(word, 0);
         }

@@ -114,9 +114,7 @@ fn invalid<'a>(bench: &Bench<'_>) -> Row<'a> {
 }
 
 fn survives() -> io::Result<()> {
-    let lives = process::survives(|| {
-        call::invalid_each(1);
-    })?;
+    let lives = process::survives_invalid_call()?;
     let died = || io::Error::other("the seccomp filter kills who makes it");
     lives.then_some(()).ok_or_else(died)
 }
