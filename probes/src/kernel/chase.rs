@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::arch;
+use super::{arch, whole_blocks};
 use crate::sys::memory::{Buffer, Pages};
 
 /// Loads per unrolled block; counts are rounded up to whole blocks.
@@ -162,7 +162,7 @@ impl Ring {
         // SAFETY: every node of this ring holds the address of a node of it: `lay` leaves them no way
         // to overlap, and `link` looked. Nothing else writes to the buffer while the ring stands, and
         // `at` is one of its nodes.
-        self.at = unsafe { arch::chase::walk(self.at, loads.div_ceil(BLOCK).max(1)) };
+        self.at = unsafe { arch::chase::walk(self.at, whole_blocks(loads, BLOCK).get()) };
     }
 
     /// Loads the bytes at these offsets. In random, non-cyclic order this makes replacement state

@@ -1,7 +1,7 @@
 //! Loads behind stores: how a value gets from a store to a load, and what a store that only seems
 //! to concern a load costs it.
 
-use super::arch;
+use super::{arch, whole_blocks};
 use crate::sys::memory::Buffer;
 
 /// Steps per unrolled block; counts are rounded up to whole blocks.
@@ -101,7 +101,7 @@ impl Chain {
     /// Does at least so many steps (whole blocks).
     #[inline]
     pub fn run(&mut self, steps: u64) {
-        let blocks = steps.div_ceil(BLOCK).max(1);
+        let blocks = whole_blocks(steps, BLOCK).get();
         let store = self.buffer.base().wrapping_add(self.store);
         let load = self.buffer.base().wrapping_add(self.load).cast_const();
         let value = &mut self.value;
@@ -197,7 +197,7 @@ impl Bystander {
     #[inline]
     pub fn run(&mut self, steps: u64) -> bool {
         let store = self.buffer.base();
-        let blocks = steps.div_ceil(BLOCK).max(1);
+        let blocks = whole_blocks(steps, BLOCK).get();
         // SAFETY: the 8 bytes at `at` hold `at`, `new` checked that they are inside the buffer and
         // that the store at its beginning does not reach them.
         let end = unsafe { arch::forward::chase_past_store(store, self.at, blocks) };
@@ -285,7 +285,7 @@ mod tests {
     #[should_panic = "not inside the buffer"]
     fn no_more_is_copied_than_there_can_be() {
         let mut buffer = Buffer::new(4096, Pages::Small).unwrap();
-        copy(&mut buffer, 64, 0, usize::MAX - 63);
+        copy(&mut buffer, 64, 128, usize::MAX - 63);
     }
 
     #[test]

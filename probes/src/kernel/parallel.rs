@@ -3,6 +3,7 @@
 use std::io;
 
 use super::arch::parallel::{self as kernel, LIST, MOST_SLOTS, STEPS};
+use super::whole_blocks;
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes between the words that are loaded: the line of every x86_64 and most other CPUs.
@@ -196,7 +197,7 @@ impl Lines {
     #[inline]
     pub fn read(&mut self, way: Way, loads: u64) {
         let block = way.block();
-        let blocks = loads.div_ceil(block).max(1);
+        let blocks = whole_blocks(loads, block).get();
         assert!(blocks.checked_mul(block).is_some(), "{loads} loads in whole blocks are too many");
         // Linux has 64-bit addresses on both architectures.
         let blocks = blocks as usize;
