@@ -45,7 +45,7 @@ pub fn current_cpu() -> Option<usize> {
 
 /// Lets the calling thread, and those it starts from now on, run on all of these CPUs; `false`
 /// where that is not permitted.
-pub fn roam(cpus: &[usize]) -> bool {
+pub fn set_affinity(cpus: &[usize]) -> bool {
     let words = cpus.iter().max().map_or(1, |most| most / 64 + 1);
     let mut mask = vec![0_u64; words];
     for cpu in cpus {
@@ -122,9 +122,9 @@ mod tests {
     fn a_thread_goes_where_it_may_and_nowhere_else() {
         let cpus = crate::machine::Machine::detect().allowed_cpus().to_vec();
         let check = || {
-            assert!(roam(&cpus[..1]) && current_cpu() == cpus.first().copied());
-            assert!(roam(&cpus));
-            assert!(!roam(&[100_000]) && !roam(&[]), "there are no such CPUs");
+            assert!(set_affinity(&cpus[..1]) && current_cpu() == cpus.first().copied());
+            assert!(set_affinity(&cpus));
+            assert!(!set_affinity(&[100_000]) && !set_affinity(&[]), "there are no such CPUs");
         };
         std::thread::scope(|scope| scope.spawn(check).join().unwrap());
     }
