@@ -88,7 +88,7 @@ impl Futex {
 }
 
 /// A counter that is 0, on which a reader waits for a writer.
-pub fn event() -> io::Result<File> {
+pub fn eventfd() -> io::Result<File> {
     // SAFETY: takes numbers and touches no memory of ours.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
     if fd < 0 {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_counter_adds_up_and_is_read_once() {
-        let mut event = event().unwrap();
+        let mut event = eventfd().unwrap();
         event.write_all(&2_u64.to_ne_bytes()).unwrap();
         event.write_all(&3_u64.to_ne_bytes()).unwrap();
         let mut sum = [0; 8];

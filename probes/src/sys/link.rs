@@ -101,7 +101,7 @@ impl Channel {
             }
             Mechanism::Futex => Channel::Futex(word),
             Mechanism::Eventfd => {
-                let event = ipc::event()?;
+                let event = ipc::eventfd()?;
                 if waiting == Waiting::Awake {
                     ipc::never_wait(&event)?;
                 }
