@@ -99,7 +99,7 @@ pub fn eventfd() -> io::Result<File> {
 }
 
 /// From now on, reading returns at once where there is nothing to read.
-pub fn never_wait(file: &impl AsFd) -> io::Result<()> {
+pub fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: takes numbers and touches no memory of ours; the descriptor is open.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
@@ -154,7 +154,7 @@ mod tests {
         let mut sum = [0; 8];
         event.read_exact(&mut sum).unwrap();
         assert_eq!(u64::from_ne_bytes(sum), 5);
-        never_wait(&event).unwrap();
+        set_nonblocking(&event).unwrap();
         assert_eq!(event.read(&mut sum).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -95,7 +95,7 @@ impl Channel {
             Mechanism::Pipe => {
                 let (read, write) = io::pipe()?;
                 if waiting == Waiting::Awake {
-                    ipc::never_wait(&read)?;
+                    ipc::set_nonblocking(&read)?;
                 }
                 Channel::Pipe(read, write)
             }
@@ -103,7 +103,7 @@ impl Channel {
             Mechanism::Eventfd => {
                 let event = ipc::eventfd()?;
                 if waiting == Waiting::Awake {
-                    ipc::never_wait(&event)?;
+                    ipc::set_nonblocking(&event)?;
                 }
                 Channel::Eventfd(event)
             }
