@@ -10,16 +10,16 @@ use super::memory::SMALL_PAGE;
 
 /// A page of words that a forked process has in common with its parent, all 0 in the beginning.
 #[derive(Debug)]
-pub struct CommonPage(NonNull<AtomicU32>);
+pub struct SharedPage(NonNull<AtomicU32>);
 
 // SAFETY: the page is owned and never handed out; all access is through atomics.
-unsafe impl Send for CommonPage {}
+unsafe impl Send for SharedPage {}
 // SAFETY: as above.
-unsafe impl Sync for CommonPage {}
+unsafe impl Sync for SharedPage {}
 
-impl CommonPage {
+impl SharedPage {
     /// Maps a page.
-    pub fn new() -> io::Result<CommonPage> {
+    pub fn new() -> io::Result<SharedPage> {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
         let map = unsafe {
             libc::mmap(
@@ -34,7 +34,7 @@ impl CommonPage {
         if map == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        NonNull::new(map.cast()).map(CommonPage).ok_or(io::ErrorKind::OutOfMemory.into())
+        NonNull::new(map.cast()).map(SharedPage).ok_or(io::ErrorKind::OutOfMemory.into())
     }
 
     /// Its words.
@@ -45,7 +45,7 @@ impl CommonPage {
     }
 }
 
-impl Drop for CommonPage {
+impl Drop for SharedPage {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference into it can outlive self.
         unsafe { libc::munmap(self.0.as_ptr().cast(), SMALL_PAGE) };
@@ -123,8 +123,8 @@ mod tests {
     use crate::sys::process::Forked;
 
     #[test]
-    fn a_page_is_common_with_a_copy_of_the_process() {
-        let page = CommonPage::new().unwrap();
+    fn a_page_is_shared_with_a_copy_of_the_process() {
+        let page = SharedPage::new().unwrap();
         assert_eq!(page.words().len(), SMALL_PAGE / 4);
         let word = &page.words()[7];
         let answer = || {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::ipc::{self, CommonPage, Futex};
+use super::ipc::{self, SharedPage, Futex};
 use super::process::Forked;
 use super::thread::{current_cpu, usage};
 
@@ -48,7 +48,7 @@ pub enum Waiting {
 pub enum Channel {
     /// Both ends of a pipe.
     Pipe(PipeReader, PipeWriter),
-    /// Number of a word of the common page: 0 where there is no message.
+    /// Number of a word of the shared page: 0 where there is no message.
     Futex(usize),
     /// The counter.
     Eventfd(File),
@@ -63,7 +63,7 @@ pub const YIELD: u32 = 3;
 /// End.
 pub const STOP: u32 = 4;
 
-/// Word of the common page for messages to the partner.
+/// Word of the shared page for messages to the partner.
 const THERE: usize = 0;
 /// And for its answers, on a line of its own.
 pub const BACK: usize = 32;
@@ -83,7 +83,7 @@ pub struct Link {
     pub there: Channel,
     /// From it.
     pub back: Channel,
-    page: CommonPage,
+    page: SharedPage,
     /// How words are waited for.
     pub futex: Futex,
     waiting: Waiting,
@@ -117,13 +117,13 @@ impl Link {
         Ok(Link {
             there: Channel::new(mechanism, THERE, waiting)?,
             back: Channel::new(mechanism, BACK, waiting)?,
-            page: CommonPage::new()?,
+            page: SharedPage::new()?,
             futex,
             waiting,
         })
     }
 
-    /// A word of the common page.
+    /// A word of the shared page.
     pub fn word(&self, at: usize) -> &AtomicU32 {
         &self.page.words()[at]
     }
