@@ -88,7 +88,7 @@ pub fn largest_file() -> u64 {
 }
 
 /// A file in memory without a name: it ends with the process, whatever ends that.
-pub fn unnamed() -> io::Result<File> {
+pub fn memfd() -> io::Result<File> {
     // SAFETY: the name is a valid C string; the call touches no other memory of ours.
     let descriptor = unsafe { libc::memfd_create(c"probecard".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -131,12 +131,12 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        let mut file = unnamed().unwrap();
+        let mut file = memfd().unwrap();
         file.write_all(b"words").unwrap();
         file.rewind().unwrap();
         let mut read = String::new();
         file.read_to_string(&mut read).unwrap();
         assert_eq!(read, "words");
-        assert_ne!(file.metadata().unwrap().len(), unnamed().unwrap().metadata().unwrap().len());
+        assert_ne!(file.metadata().unwrap().len(), memfd().unwrap().metadata().unwrap().len());
     }
 }

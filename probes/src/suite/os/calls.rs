@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Seek, Write};
 use super::refused;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::sys::file::{largest_file, unnamed};
+use crate::sys::file::{largest_file, memfd};
 use crate::sys::map::Mapping;
 use crate::sys::memory::SMALL_PAGE;
 use crate::sys::signal::Counted;
@@ -178,7 +178,7 @@ fn in_memory() -> io::Result<File> {
     if largest_file() < FILE {
         return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
-    let mut file = unnamed()?;
+    let mut file = memfd()?;
     file.write_all(&[b' '; FILE as usize])?;
     Ok(file)
 }
