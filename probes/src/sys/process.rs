@@ -80,7 +80,7 @@ impl Drop for Forked {
 
 /// Keeps the C library's allocator to one heap. Another one for each thread reserves 64 MiB of
 /// address space, of which a small limit has none to spare.
-pub fn keep_one_heap() {
+pub fn limit_malloc_arenas() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number in the allocator and touches no memory of ours.
     unsafe {
