@@ -139,6 +139,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
     }
     let machine = Machine::detect();
     let assignment = Assignment {
+        parent: std::process::id(),
         probe: probe.into(),
         round: 0,
         seed: 1,

@@ -4,11 +4,15 @@
 //! `threads/` teams of them, `run/` the parent's side; `kernel/` the measured loops and `sys/` the system calls, which are the only places
 //! with `unsafe` code.
 
+#![deny(unsafe_code)]
+
 pub mod catalog;
 pub mod harness;
+#[allow(unsafe_code, reason = "instructions that no safe code has")]
 pub mod kernel;
 pub mod probe;
 pub mod run;
 pub mod suite;
+#[allow(unsafe_code, reason = "system calls that no safe code has")]
 pub mod sys;
 pub mod threads;

@@ -278,6 +278,7 @@ impl Run {
             let left_at_most = self.schedule.time_left(done, left, self.generosity());
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
             let assignment = Assignment {
+                parent: std::process::id(),
                 probe: item.probe.name.to_owned(),
                 round: item.round,
                 seed: item.seed,

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::arch::jumps as kernel;
+use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Chain {
 
     /// Jumps so often, rounded to whole laps.
     pub fn run(&mut self, ops: u64) {
-        let laps = ops.div_ceil(self.jumps).max(1);
+        let laps = whole_blocks(ops, self.jumps).get();
         self.right &= self.code.run(laps) == laps;
     }
 
@@ -67,7 +68,7 @@ impl Pattern {
 
     /// Runs so many branches, rounded to whole rows, from where it was left.
     pub fn run(&mut self, ops: u64) {
-        let rows = ops.div_ceil(self.branches as u64).max(1);
+        let rows = whole_blocks(ops, self.branches as u64).get();
         let counted = self.code.run(&self.outcomes, self.row, rows);
         let length = self.before.len() as u64 - 1;
         let end = self.row as u64 + rows;
@@ -99,7 +100,7 @@ impl Calls {
 
     /// So many calls with their returns, rounded to whole descents.
     pub fn run(&mut self, ops: u64) {
-        let times = ops.div_ceil(self.depth).max(1);
+        let times = whole_blocks(ops, self.depth).get();
         self.right &= self.code.run(times) == times;
     }
 

@@ -4,6 +4,7 @@
 use std::io;
 
 use super::arch::window as kernel;
+use super::whole_blocks;
 
 /// Square roots in each chain. Their 200 to 300 cycles are more than a core needs to take in all
 /// that its window holds, and few enough that both chains fit into the smallest window.
@@ -67,7 +68,7 @@ impl Window {
 
     /// Both chains, so many times.
     pub fn run(&mut self, times: u64) {
-        self.right &= self.code.run(times.max(1)) == 1.0;
+        self.right &= self.code.run(whole_blocks(times, 1)) == 1.0;
     }
 
     /// Whether the roots came out right.
@@ -85,6 +86,7 @@ mod tests {
         for filler in Filler::ALL {
             for fillers in [0, 1, 7, 1000] {
                 let mut window = Window::new(filler, fillers).unwrap();
+                window.run(0);
                 window.run(10);
                 assert!(window.is_right(), "{fillers} of {filler:?}");
             }

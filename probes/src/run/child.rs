@@ -28,6 +28,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// One round of one probe, as the parent decided it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Assignment {
+    /// Id of the process that waits for the round: it ends with that.
+    pub parent: u32,
     /// Id of the probe.
     pub probe: String,
     /// Number of the round.
@@ -58,10 +60,10 @@ pub struct Assignment {
 
 /// Runs the round described on `input` and writes its records to `output`, a line each.
 pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
-    process::die_with_parent();
     let mut text = String::new();
     input.read_to_string(&mut text).context("reading the assignment")?;
     let assignment: Assignment = serde_json::from_str(&text).context("reading the assignment")?;
+    process::die_with_parent(assignment.parent);
     let probe = catalog::find(&assignment.probe)
         .with_context(|| format!("no probe is called {}", assignment.probe))?;
     // Where pinning is not permitted, migrated samples are rejected instead.

@@ -105,7 +105,7 @@ const QUOTA_PERIOD: Duration = Duration::from_millis(100);
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let allowed = bench.machine.allowed_cpus().to_vec();
     // The threads inherit it. Where it is not permitted, this thread was never pinned.
-    thread::roam(&allowed);
+    thread::set_affinity(&allowed);
     let measured = kinds(bench);
     pinning::pin(bench.cpu);
     measured

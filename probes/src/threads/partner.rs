@@ -1,41 +1,18 @@
 //! A second task, a thread or a process, with which messages are exchanged one at a time.
 
-use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::pinning;
-use crate::sys::ipc::{self, CommonPage, Futex};
+use crate::sys::ipc::Futex;
+use crate::sys::link::{
+    BACK, Channel, ENOUGH, Link, PING, PLACE, REPORT, STOP, SWITCHES, YIELD, YIELDS,
+};
+pub use crate::sys::link::{Mechanism, Waiting};
 use crate::sys::process::Forked;
-use crate::sys::thread::{current_cpu, usage};
-
-/// What carries a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// Four bytes through a pipe.
-    Pipe,
-    /// A word of common memory, on which the receiver sleeps.
-    Futex,
-    /// A counter that the receiver reads.
-    Eventfd,
-}
-
-impl Mechanism {
-    /// All of them.
-    pub const ALL: [Mechanism; 3] = [Mechanism::Pipe, Mechanism::Futex, Mechanism::Eventfd];
-
-    /// As in parameters and ids.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Mechanism::Pipe => "pipe",
-            Mechanism::Futex => "futex",
-            Mechanism::Eventfd => "eventfd",
-        }
-    }
-}
 
 /// What the second task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,180 +34,11 @@ impl Kind {
             Kind::Process => "process",
         }
     }
-}
 
-/// How a task waits for a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    /// In the kernel, which gives its CPU to others.
-    Asleep,
-    /// By looking again and again.
-    Awake,
-}
-
-/// One direction.
-#[derive(Debug)]
-pub enum Channel {
-    /// Both ends of a pipe.
-    Pipe(PipeReader, PipeWriter),
-    /// Number of a word of the common page: 0 where there is no message.
-    Futex(usize),
-    /// The counter.
-    Eventfd(File),
-}
-
-/// Answer at once.
-const PING: u32 = 1;
-/// Say how often you were switched out, and answer.
-const REPORT: u32 = 2;
-/// Give your CPU away until told to stop, then answer.
-const YIELD: u32 = 3;
-/// End.
-const STOP: u32 = 4;
-
-/// Words of the common page: those of the two channels lie on lines of their own.
-const THERE: usize = 0;
-const BACK: usize = 32;
-/// What the partner says of itself when it begins: the CPU it is on, and 1 more.
-const PLACE: usize = 64;
-/// Its switches.
-const SWITCHES: usize = 65;
-/// Its calls that gave its CPU away, or tried to.
-const YIELDS: usize = 66;
-/// Not 0 when it shall no longer give its CPU away.
-const ENOUGH: usize = 96;
-
-/// What the two have in common.
-#[derive(Debug)]
-struct Link {
-    there: Channel,
-    back: Channel,
-    page: CommonPage,
-    futex: Futex,
-    waiting: Waiting,
-}
-
-impl Channel {
-    fn new(mechanism: Mechanism, word: usize, waiting: Waiting) -> io::Result<Channel> {
-        Ok(match mechanism {
-            Mechanism::Pipe => {
-                let (read, write) = io::pipe()?;
-                if waiting == Waiting::Awake {
-                    ipc::never_wait(&read)?;
-                }
-                Channel::Pipe(read, write)
-            }
-            Mechanism::Futex => Channel::Futex(word),
-            Mechanism::Eventfd => {
-                let event = ipc::event()?;
-                if waiting == Waiting::Awake {
-                    ipc::never_wait(&event)?;
-                }
-                Channel::Eventfd(event)
-            }
-        })
-    }
-}
-
-impl Link {
-    fn new(mechanism: Mechanism, kind: Kind, waiting: Waiting) -> io::Result<Link> {
-        Ok(Link {
-            there: Channel::new(mechanism, THERE, waiting)?,
-            back: Channel::new(mechanism, BACK, waiting)?,
-            page: CommonPage::new()?,
-            futex: if kind == Kind::Thread { Futex::Private } else { Futex::Shared },
-            waiting,
-        })
-    }
-
-    fn word(&self, at: usize) -> &AtomicU32 {
-        &self.page.words()[at]
-    }
-
-    fn send(&self, channel: &Channel, message: u32) -> io::Result<()> {
-        match channel {
-            Channel::Pipe(_, write) => (&*write).write_all(&message.to_ne_bytes()),
-            Channel::Futex(at) => {
-                self.word(*at).store(message, Ordering::Release);
-                self.futex.wake(self.word(*at));
-                Ok(())
-            }
-            Channel::Eventfd(event) => (&*event).write_all(&u64::from(message).to_ne_bytes()),
-        }
-    }
-
-    fn receive(&self, channel: &Channel) -> io::Result<u32> {
-        match channel {
-            Channel::Pipe(read, _) => {
-                let mut message = [0; 4];
-                read_message(&mut &*read, &mut message)?;
-                Ok(u32::from_ne_bytes(message))
-            }
-            Channel::Futex(at) => {
-                let word = self.word(*at);
-                loop {
-                    let message = word.load(Ordering::Acquire);
-                    if message != 0 {
-                        word.store(0, Ordering::Relaxed);
-                        return Ok(message);
-                    }
-                    match self.waiting {
-                        Waiting::Asleep => self.futex.wait(word, 0),
-                        Waiting::Awake => std::hint::spin_loop(),
-                    }
-                }
-            }
-            Channel::Eventfd(event) => {
-                let mut sum = [0; 8];
-                read_message(&mut &*event, &mut sum)?;
-                // One message at a time: the sum is the message.
-                Ok(u64::from_ne_bytes(sum) as u32)
-            }
-        }
-    }
-
-    /// The partner's life. In a forked process: it makes system calls and nothing else.
-    fn serve(&self) {
-        let here = current_cpu().and_then(|cpu| u32::try_from(cpu).ok()).unwrap_or(u32::MAX - 1);
-        self.word(PLACE).store(here + 1, Ordering::Release);
-        while let Ok(message) = self.receive(&self.there) {
-            match message {
-                PING => {}
-                REPORT => {
-                    let usage = usage();
-                    // Differences are taken: it may wrap.
-                    let switches = (usage.nvcsw + usage.nivcsw) as u32;
-                    self.word(SWITCHES).store(switches, Ordering::Release);
-                }
-                YIELD => {
-                    let (before, mut calls) = (usage(), 0_u32);
-                    while self.word(ENOUGH).load(Ordering::Relaxed) == 0 {
-                        ipc::yield_now();
-                        calls = calls.wrapping_add(1);
-                    }
-                    let after = usage();
-                    let all = (after.nvcsw + after.nivcsw) - (before.nvcsw + before.nivcsw);
-                    self.word(YIELDS).store(calls, Ordering::Release);
-                    self.word(SWITCHES).store(all as u32, Ordering::Release);
-                }
-                _ => return,
-            }
-            if self.send(&self.back, message).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// A message is read whole or not at all.
-fn read_message(from: &mut impl Read, message: &mut [u8]) -> io::Result<()> {
-    loop {
-        match from.read(message) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => return Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+    fn futex(self) -> Futex {
+        match self {
+            Kind::Thread => Futex::Private,
+            Kind::Process => Futex::Shared,
         }
     }
 }
@@ -265,14 +73,13 @@ const STACK: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Partner {
-    /// Starts one on a CPU. The calling thread, which goes on on `home`, must be the only one for a
-    /// process to be safe: see [`Forked::new`].
+    /// Starts one on a CPU. The calling thread goes on on `home`.
     pub fn start(
         (mechanism, kind, waiting): (Mechanism, Kind, Waiting),
         cpu: usize,
         home: usize,
     ) -> io::Result<Partner> {
-        let link = Arc::new(Link::new(mechanism, kind, waiting)?);
+        let link = Arc::new(Link::new(mechanism, kind.futex(), waiting)?);
         // It inherits the place.
         pinning::pin(cpu);
         let body = body(&link, kind);
@@ -349,7 +156,7 @@ fn body(link: &Arc<Link>, kind: Kind) -> io::Result<Body> {
             let serve = move || link.serve();
             Body::Thread(Some(std::thread::Builder::new().stack_size(STACK).spawn(serve)?))
         }
-        Kind::Process => Body::Process(Forked::new(|| link.serve())?),
+        Kind::Process => Body::Process(link.serve_in_copy()?),
     })
 }
 
@@ -371,7 +178,7 @@ pub struct Alone(Link);
 impl Alone {
     /// A channel to oneself.
     pub fn new(mechanism: Mechanism) -> io::Result<Alone> {
-        Link::new(mechanism, Kind::Thread, Waiting::Asleep).map(Alone)
+        Link::new(mechanism, Futex::Private, Waiting::Asleep).map(Alone)
     }
 
     /// Half of what one task does for a round trip: it sends a message, and receives one.
@@ -392,6 +199,8 @@ impl Alone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::ipc;
+    use crate::sys::thread::{current_cpu, usage};
 
     fn home() -> usize {
         let cpu = (0..1024).find(|&cpu| pinning::pin(cpu)).unwrap();

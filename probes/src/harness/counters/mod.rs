@@ -218,7 +218,7 @@ impl Group {
             members.push(Member { event: w.event, counter });
         }
         let file = match members.first_mut() {
-            Some(leader) => file::duplicate(leader.counter.counter())?,
+            Some(leader) => file::of_counter(leader.counter.counter())?,
             None => return Err(io::Error::other("a group of no events")),
         };
         let (before, after) = (Words::nothing(), Words::nothing());

@@ -1,5 +1,6 @@
 //! Conditional branches whose outcomes are the bits of a word.
 use core::arch::asm;
+use std::num::NonZeroU64;
 
 /// Multiplications from one branch of [`serial`] to the next: with the longest delay a block still
 /// fits into its line.
@@ -116,8 +117,8 @@ pub(in crate::kernel) fn branch_free(words: &[u64]) -> u64 {
 }
 
 /// `blocks` times 64 conditional branches, 16 bytes apart, that are always or never taken.
-pub(in crate::kernel) fn fixed<const TAKEN: bool>(blocks: u64) {
-    // SAFETY: no memory is touched; the counter is not zero (checked by the caller).
+pub(in crate::kernel) fn fixed<const TAKEN: bool>(blocks: NonZeroU64) {
+    // SAFETY: no memory is touched; the counter is not zero.
     unsafe {
         asm!(
             "2:",
@@ -130,7 +131,7 @@ pub(in crate::kernel) fn fixed<const TAKEN: bool>(blocks: u64) {
             ".endr",
             "subs {n}, {n}, #1",
             "b.ne 2b",
-            n = inout(reg) blocks => _,
+            n = inout(reg) blocks.get() => _,
             zero = in(reg) 0_u64,
             other = in(reg) u64::from(!TAKEN),
             options(nomem, nostack),

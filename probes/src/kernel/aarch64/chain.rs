@@ -1,14 +1,15 @@
 //! Dependent integer chains.
 use core::arch::asm;
+use std::num::NonZeroU64;
 
 /// Cycles of a multiplication: 2 to 5, by the design.
 pub(in crate::kernel) const MUL_CYCLES: Option<f64> = None;
 
 /// `blocks` times 256 dependent register adds. A register operand, because newer cores fold
 /// additions of small constants at rename and would read several times too fast.
-pub(in crate::kernel) fn add(blocks: u64) -> u64 {
+pub(in crate::kernel) fn add(blocks: NonZeroU64) -> u64 {
     let mut sum = 0_u64;
-    // SAFETY: only the named registers change; the counter is not zero (checked by the caller).
+    // SAFETY: only the named registers change; the counter is not zero.
     unsafe {
         asm!(
             ".p2align 6",
@@ -20,7 +21,7 @@ pub(in crate::kernel) fn add(blocks: u64) -> u64 {
             "b.ne 2b",
             sum = inout(reg) sum,
             one = in(reg) 1_u64,
-            n = inout(reg) blocks => _,
+            n = inout(reg) blocks.get() => _,
             options(nomem, nostack),
         );
     }
@@ -28,7 +29,7 @@ pub(in crate::kernel) fn add(blocks: u64) -> u64 {
 }
 
 /// `blocks` times 256 dependent multiplications by 3.
-pub(in crate::kernel) fn mul(blocks: u64) -> u64 {
+pub(in crate::kernel) fn mul(blocks: NonZeroU64) -> u64 {
     let mut product = 1_u64;
     // SAFETY: as above.
     unsafe {
@@ -42,7 +43,7 @@ pub(in crate::kernel) fn mul(blocks: u64) -> u64 {
             "b.ne 2b",
             product = inout(reg) product,
             three = in(reg) 3_u64,
-            n = inout(reg) blocks => _,
+            n = inout(reg) blocks.get() => _,
             options(nomem, nostack),
         );
     }

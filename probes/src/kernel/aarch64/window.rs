@@ -1,6 +1,7 @@
 //! Two slow chains with other work between them.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::ptr::{from_mut, null};
 
 use super::emit::{self, Emit, Routine};
@@ -65,13 +66,13 @@ impl Window {
     }
 
     /// So many times; returns what came of the roots, which is 1.
-    pub(in crate::kernel) fn run(&self, times: u64) -> f64 {
+    pub(in crate::kernel) fn run(&self, times: NonZeroU64) -> f64 {
         let mut line = Line::default();
         let data = from_mut(&mut line.0[0]).cast();
         // SAFETY: the function emitted by `new` touches no memory but the 8 bytes at `data`, which
         // are ours, and changes x0, x4, x8 to x11 and vector registers, which the calling
         // convention gives it.
-        let bits = unsafe { self.0.call(times, data, null(), null()) };
+        let bits = unsafe { self.0.call(times.get(), data, null(), null()) };
         f64::from_bits(bits)
     }
 }

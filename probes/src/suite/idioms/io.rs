@@ -20,7 +20,7 @@ const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let files = match (file::unnamed(), file::unnamed(), file::unnamed(), file::unnamed()) {
+    let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
             return bench.skip(Unmet {
