@@ -98,9 +98,12 @@ impl Emit {
     /// # Panics
     /// If it is too far.
     fn distance(&self, to: usize, bits: u32) -> u32 {
-        let words = (to.cast_signed() - self.here.cast_signed()) / WORD.cast_signed();
-        assert!((-1 << (bits - 1)..1 << (bits - 1)).contains(&words), "too far to jump");
-        (words as u32) & ((1 << bits) - 1)
+        let bytes = to.cast_signed() - self.here.cast_signed();
+        let words = i32::try_from(bytes / WORD.cast_signed());
+        let Some(words) = words.ok().filter(|words| words >> (bits - 1) == words >> 31) else {
+            panic!("{bytes} bytes are too far");
+        };
+        words.cast_unsigned() & ((1 << bits) - 1)
     }
 
     /// Makes it executable.

@@ -56,8 +56,10 @@ pub(in crate::kernel) struct Rows {
 impl Rows {
     /// So many branches a row, fewer than 4096, which displacements reach.
     pub(in crate::kernel) fn new(branches: usize) -> io::Result<Rows> {
-        assert!(branches < 4096, "{branches} bytes are too many for a displacement");
-        let displaced = |instruction: u32, branch: usize| instruction | (branch as u32) << 10;
+        let displaced = |instruction: u32, bytes: usize| match u32::try_from(bytes) {
+            Ok(bytes @ 0..4096) => instruction | bytes << 10,
+            _ => panic!("{bytes} bytes are too far"),
+        };
         let mut emit = Emit::default();
         emit.begin().align(LINE);
         let top = emit.here();

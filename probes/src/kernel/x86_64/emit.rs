@@ -41,9 +41,13 @@ impl Emit {
         self
     }
 
-    /// The lowest four bytes of a number: a distance or an operand.
-    pub(super) fn number(&mut self, value: usize) -> &mut Emit {
-        self.put(&(value as u32).to_le_bytes())
+    /// Four bytes, of which the highest bit is a sign: a distance or an operand.
+    ///
+    /// # Panics
+    /// If it takes more.
+    pub(super) fn number(&mut self, value: isize) -> &mut Emit {
+        let Ok(value) = i32::try_from(value) else { panic!("{value} bytes are too far") };
+        self.put(&value.to_le_bytes())
     }
 
     /// Fills up with the longest no-operations until `offset`.
@@ -86,7 +90,7 @@ impl Emit {
 
     /// Distances count from the end of the instruction, which is the end of the distance.
     fn distance(&mut self, to: usize) -> &mut Emit {
-        self.number(to.wrapping_sub(self.here() + 4))
+        self.number(to.cast_signed() - (self.here() + 4).cast_signed())
     }
 
     /// Makes it executable.
@@ -154,6 +158,12 @@ mod tests {
         assert_eq!(&emit.bytes()[32..], [0xE9, 0x10, 0, 0, 0]);
         emit.jump(37);
         assert_eq!(&emit.bytes()[37..], [0xE9, 0xFB, 0xFF, 0xFF, 0xFF]);
+    }
+
+    #[test]
+    #[should_panic = "2147483648 bytes are too far"]
+    fn a_jump_reaches_two_gibibytes() {
+        Emit::default().jump(JUMP + (1 << 31) - 1).jump(2 * JUMP + (1 << 31));
     }
 
     #[test]

@@ -63,11 +63,11 @@ impl Rows {
         let top = emit.here();
         for branch in 0..branches {
             // cmp byte ptr [rsi + branch], 0; je over: inc rax; nop
-            emit.put(&[0x80, 0xBE]).number(branch).put(&[0x00, 0x74, 0x03]);
+            emit.put(&[0x80, 0xBE]).number(branch.cast_signed()).put(&[0x00, 0x74, 0x03]);
             emit.put(&[0x48, 0xFF, 0xC0]).align(16);
         }
         // add rsi, branches; cmp rsi, rcx; cmovae rsi, rdx
-        emit.put(&[0x48, 0x81, 0xC6]).number(branches);
+        emit.put(&[0x48, 0x81, 0xC6]).number(branches.cast_signed());
         emit.put(&[0x48, 0x39, 0xCE]).put(&[0x48, 0x0F, 0x43, 0xF2]);
         emit.repeat(top).leave();
         Ok(Rows { routine: emit.finish()?, branches })
