@@ -5,7 +5,7 @@ pub(super) mod branch;
 pub(super) mod chain;
 pub(super) mod chase;
 pub(super) mod elements;
-mod emit;
+pub(super) mod emit;
 pub(super) mod forward;
 pub(super) mod jumps;
 pub(super) mod line;

@@ -1,0 +1,5 @@
+//! What kernels are on every architecture: loops and routines that lack nothing but instructions,
+//! which each architecture fills in.
+
+pub(super) mod emit;
+pub(super) mod routines;
