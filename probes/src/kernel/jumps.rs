@@ -4,19 +4,20 @@
 use std::io;
 
 use super::arch::jumps as kernel;
+use super::generic::routines;
 use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
 pub struct Chain {
-    code: kernel::Chain,
+    code: routines::Chain,
     jumps: u64,
     right: bool,
 }
 
 impl Chain {
     /// The smallest distance of two jumps, in bytes.
-    pub const LEAST_SPACING: usize = kernel::Chain::LEAST_SPACING;
+    pub const LEAST_SPACING: usize = routines::Chain::LEAST_SPACING;
 
     /// So many jumps, `spacing` bytes apart.
     ///
@@ -24,7 +25,7 @@ impl Chain {
     /// If two jumps do not fit side by side.
     pub fn new(jumps: usize, spacing: usize, rng: &mut fastrand::Rng) -> io::Result<Chain> {
         assert!(spacing >= Chain::LEAST_SPACING, "{spacing} bytes are too few for a jump");
-        let code = kernel::Chain::new(&shuffled(jumps, rng), spacing)?;
+        let code = routines::Chain::new(&shuffled(jumps, rng), spacing)?;
         Ok(Chain { code, jumps: jumps as u64, right: true })
     }
 
@@ -44,7 +45,7 @@ impl Chain {
 /// heart.
 #[derive(Debug)]
 pub struct Pattern {
-    code: kernel::Rows,
+    code: routines::Rows,
     outcomes: Vec<u8>,
     branches: usize,
     row: usize,
@@ -56,7 +57,7 @@ pub struct Pattern {
 impl Pattern {
     /// So many branches, each with `length` outcomes of its own.
     pub fn new(branches: usize, length: usize, rng: &mut fastrand::Rng) -> io::Result<Pattern> {
-        let code = kernel::Rows::new(branches)?;
+        let code = routines::Rows::new(branches)?;
         let outcomes: Vec<u8> = (0..branches * length).map(|_| rng.u8(..=1)).collect();
         let mut before = vec![0];
         for row in outcomes.chunks(branches) {
@@ -87,7 +88,7 @@ impl Pattern {
 /// Nested calls, each from a place of its own.
 #[derive(Debug)]
 pub struct Calls {
-    code: kernel::Calls,
+    code: routines::Calls,
     depth: u64,
     right: bool,
 }
@@ -95,7 +96,7 @@ pub struct Calls {
 impl Calls {
     /// Calls that go so deep.
     pub fn new(depth: usize) -> io::Result<Calls> {
-        Ok(Calls { code: kernel::Calls::new(depth)?, depth: depth as u64, right: true })
+        Ok(Calls { code: routines::Calls::new(depth)?, depth: depth as u64, right: true })
     }
 
     /// So many calls with their returns, rounded to whole descents.
@@ -117,7 +118,7 @@ pub const FORKS: u64 = 64;
 /// for each branch, its own and those that it goes to.
 #[derive(Debug)]
 pub struct Forks {
-    code: kernel::Forks,
+    code: routines::Forks,
     words: u64,
 }
 
@@ -125,7 +126,7 @@ impl Forks {
     /// A branch for each bit of so many words; if `full`, each line is full of other instructions.
     pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<Forks> {
         let order = shuffled((3 * FORKS * words) as usize, rng);
-        Ok(Forks { code: kernel::Forks::new(&order, full)?, words })
+        Ok(Forks { code: routines::Forks::new(&order, full)?, words })
     }
 
     /// One branch for each bit; counts the clear bits.
