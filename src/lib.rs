@@ -4,9 +4,12 @@
 //! Data flows one way: the `run` command writes a [`card`], and everything else (metrics,
 //! findings, text, page, pictures) is computed from cards alone.
 #![forbid(unsafe_code)]
+// These macros panic where the stream cannot be written to, and a measurement must not end with that.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod card;
 pub mod cmd;
+mod files;
 pub mod findings;
 mod glob;
 pub mod metrics;
