@@ -256,7 +256,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
             Err(reason) => return Err(CardError::BrokenLine { path: path(), line, reason }),
         }
     }
-    card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })
+    let mut card = card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })?;
+    legacy::quantities(&mut card);
+    Ok(card)
 }
 
 /// The version is looked at before anything else, since a newer header may have another shape.
