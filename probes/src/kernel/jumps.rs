@@ -110,22 +110,22 @@ impl Calls {
     }
 }
 
-/// Branches of [`Forks`] for each word of outcomes.
-pub const FORKS: u64 = 64;
+/// Branches of [`ScatteredBranches`] for each word of outcomes.
+pub const BRANCHES_PER_WORD: u64 = 64;
 
 /// Branches whose both ways lead to other lines at random places of a piece of code: three lines
 /// for each branch, its own and those that it goes to.
 #[derive(Debug)]
-pub struct Forks {
+pub struct ScatteredBranches {
     code: kernel::Forks,
     words: u64,
 }
 
-impl Forks {
+impl ScatteredBranches {
     /// A branch for each bit of so many words; if `full`, each line is full of other instructions.
-    pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<Forks> {
-        let order = shuffled((3 * FORKS * words) as usize, rng);
-        Ok(Forks { code: kernel::Forks::new(&order, full)?, words })
+    pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<ScatteredBranches> {
+        let order = shuffled((3 * BRANCHES_PER_WORD * words) as usize, rng);
+        Ok(ScatteredBranches { code: kernel::Forks::new(&order, full)?, words })
     }
 
     /// One branch for each bit; counts the clear bits.
@@ -138,7 +138,7 @@ impl Forks {
 
     /// Branches in one lap.
     pub fn lap(&self) -> u64 {
-        self.words * FORKS
+        self.words * BRANCHES_PER_WORD
     }
 }
 
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn forks_count_clear_bits() {
+    fn scattered_branches_count_clear_bits() {
         let mut rng = rng();
         for (words, full) in [(1, false), (7, true)] {
-            let forks = Forks::new(words, full, &mut rng).unwrap();
+            let branches = ScatteredBranches::new(words, full, &mut rng).unwrap();
             let words: Vec<u64> = (0..3 * words).map(|_| rng.u64(..)).collect();
             let clear: u64 = words.iter().map(|w| u64::from(w.count_zeros())).sum();
-            assert_eq!(forks.run(&words), clear);
-            assert_eq!(forks.run(&[]), 0);
+            assert_eq!(branches.run(&words), clear);
+            assert_eq!(branches.run(&[]), 0);
         }
     }
 
