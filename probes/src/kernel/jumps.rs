@@ -8,13 +8,13 @@ use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
-pub struct Chain {
+pub struct TakenBranchRing {
     code: kernel::Chain,
     jumps: u64,
     right: bool,
 }
 
-impl Chain {
+impl TakenBranchRing {
     /// The smallest distance of two jumps, in bytes.
     pub const LEAST_SPACING: usize = kernel::Chain::LEAST_SPACING;
 
@@ -22,10 +22,17 @@ impl Chain {
     ///
     /// # Panics
     /// If two jumps do not fit side by side.
-    pub fn new(jumps: usize, spacing: usize, rng: &mut fastrand::Rng) -> io::Result<Chain> {
-        assert!(spacing >= Chain::LEAST_SPACING, "{spacing} bytes are too few for a jump");
+    pub fn new(
+        jumps: usize,
+        spacing: usize,
+        rng: &mut fastrand::Rng,
+    ) -> io::Result<TakenBranchRing> {
+        assert!(
+            spacing >= TakenBranchRing::LEAST_SPACING,
+            "{spacing} bytes are too few for a jump"
+        );
         let code = kernel::Chain::new(&shuffled(jumps, rng), spacing)?;
-        Ok(Chain { code, jumps: jumps as u64, right: true })
+        Ok(TakenBranchRing { code, jumps: jumps as u64, right: true })
     }
 
     /// Jumps so often, rounded to whole laps.
@@ -170,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn chains_count_their_laps() {
+    fn rings_count_their_laps() {
         for (jumps, spacing) in [(1, 8), (100, 16), (9000, 32)] {
-            let mut chain = Chain::new(jumps, spacing, &mut rng()).unwrap();
-            chain.run(3 * jumps as u64);
-            chain.run(1);
-            assert!(chain.is_right());
+            let mut ring = TakenBranchRing::new(jumps, spacing, &mut rng()).unwrap();
+            ring.run(3 * jumps as u64);
+            ring.run(1);
+            assert!(ring.is_right());
         }
     }
 
