@@ -12,7 +12,7 @@ use std::time::Duration;
 use criterion::{Criterion, SamplingMode};
 use probecard_probes::kernel::bandwidth::{self, Field, Kernel};
 use probecard_probes::kernel::chase::{Order, Ring};
-use probecard_probes::kernel::forward::{Chain, Shape};
+use probecard_probes::kernel::forward::{Shape, StoreLoadChain};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
 use probecard_probes::kernel::{branch, chain, line};
 use probecard_probes::machine::Machine;
@@ -147,7 +147,7 @@ fn forwarding(benches: &mut Benches) {
     for (name, load) in [("same", INSIDE), ("overlap", INSIDE + 4)] {
         let make = || {
             let buffer = Buffer::new(SMALL_PAGE, Pages::Small).expect("a page");
-            let mut chain = Chain::new(buffer, Shape::EightAndMultiply, INSIDE, load);
+            let mut chain = StoreLoadChain::new(buffer, Shape::EightAndMultiply, INSIDE, load);
             let mut rng = fastrand::Rng::new();
             chain.start([(); 4].map(|()| rng.u64(..)), &mut rng);
             let expected = chain.expected();
