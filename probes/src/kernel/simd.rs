@@ -412,7 +412,7 @@ pub(super) struct Operands(pub(super) [[f32; 4]; 3]);
 
 /// One instruction on the same operands over and over, 128 bits wide.
 #[derive(Debug)]
-pub struct Assists {
+pub struct MicrocodeAssists {
     what: Assisted,
     flush: bool,
     run: Assist,
@@ -421,13 +421,13 @@ pub struct Assists {
     ran: bool,
 }
 
-impl Assists {
+impl MicrocodeAssists {
     /// Instructions in the smallest run.
     pub const BLOCK: u64 = 64;
 
     /// With subnormal numbers there, which are taken for zero if so asked. `None` where there is
     /// no such instruction.
-    pub fn new(what: Assisted, place: SubnormalAt, flush: bool) -> Option<Assists> {
+    pub fn new(what: Assisted, place: SubnormalAt, flush: bool) -> Option<MicrocodeAssists> {
         let run = Assist::detect(what)?;
         let (smallest, small) = (f32::MIN_POSITIVE, 2_f32.powi(-70));
         let operands = match (what, place) {
@@ -439,7 +439,7 @@ impl Assists {
             (Assisted::Fma, SubnormalAt::Result) => [small, -2_f32.powi(-57), smallest],
         };
         let operands = Operands(operands.map(|x| [x; 4]));
-        Some(Assists { what, flush, run, operands, result: [0.0; 4], ran: false })
+        Some(MicrocodeAssists { what, flush, run, operands, result: [0.0; 4], ran: false })
     }
 
     /// Runs so many blocks.
@@ -559,7 +559,9 @@ mod tests {
         for what in Assisted::ALL {
             for place in SubnormalAt::ALL {
                 for flush in [false, true] {
-                    let Some(mut assists) = Assists::new(what, place, flush) else { continue };
+                    let Some(mut assists) = MicrocodeAssists::new(what, place, flush) else {
+                        continue;
+                    };
                     assists.run(3);
                     assists.check().unwrap();
                     let operands = assists.operands.0.map(|x| x[0].is_subnormal());
@@ -580,7 +582,7 @@ mod tests {
 
     #[test]
     fn arithmetic_outside_is_not_flushed() {
-        let mut assists = Assists::new(Assisted::Add, SubnormalAt::Result, true).unwrap();
+        let mut assists = MicrocodeAssists::new(Assisted::Add, SubnormalAt::Result, true).unwrap();
         assists.run(10);
         let half = std::hint::black_box(f32::MIN_POSITIVE) / 2.0;
         assert!(half > 0.0);

@@ -30,7 +30,7 @@ use crate::harness::crew::{self, Hand, Window};
 use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
-use crate::kernel::simd::{Assisted, Assists, Chains, Op, SubnormalAt, Type, Width};
+use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::{vector, widths};
 use crate::probe::{
     Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
@@ -454,19 +454,19 @@ fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     let more =
         [(SubnormalAt::Operand, false), (SubnormalAt::Operand, true), (SubnormalAt::Result, true)];
     let all = results.chain(more.map(|(place, flush)| (Assisted::Mul, place, flush)));
-    let loops: Vec<(Params, RefCell<Assists>)> = all
+    let loops: Vec<(Params, RefCell<MicrocodeAssists>)> = all
         .filter_map(|(op, place, flush)| {
             let labels = params([
                 ("op", op.name().into()),
                 ("at", place.name().into()),
                 ("flush", if flush { "on" } else { "off" }.into()),
             ]);
-            Some((labels, RefCell::new(Assists::new(op, place, flush)?)))
+            Some((labels, RefCell::new(MicrocodeAssists::new(op, place, flush)?)))
         })
         .collect();
     let arms = loops.iter().map(|(labels, assists)| {
-        let work = |ops| assists.borrow_mut().run(ops / Assists::BLOCK);
-        Arm::new("subnormal", labels.clone(), work).in_blocks_of(Assists::BLOCK)
+        let work = |ops| assists.borrow_mut().run(ops / MicrocodeAssists::BLOCK);
+        Arm::new("subnormal", labels.clone(), work).in_blocks_of(MicrocodeAssists::BLOCK)
     });
     bench.interleave(arms.collect(), &policy(time))?;
     let wrong = loops.iter().find_map(|(_, assists)| assists.borrow().check().err());
