@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::ipc::{self, SharedPage, Futex};
+use super::ipc::{self, Futex, SharedPage};
 use super::process::Forked;
 use super::thread::{current_cpu, usage};
 
