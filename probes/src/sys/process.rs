@@ -3,10 +3,10 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::call;
+use super::{call, file};
 
 /// Ends the calling process when its parent ends, and now if it has ended already, so that no probe
 /// outlives a killed run; `false` where that is not permitted.
@@ -167,13 +167,7 @@ pub struct TinyProgram {
 impl TinyProgram {
     /// Writes it.
     pub fn new() -> io::Result<TinyProgram> {
-        // SAFETY: the name is a constant C string. It must survive the exec for no one.
-        let fd = unsafe { libc::memfd_create(c"tiny".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just made and belongs to no one else.
-        let mut file = unsafe { File::from_raw_fd(fd) };
+        let mut file = file::memfd()?;
         file.write_all(&tiny_elf())?;
         // A program that is open for writing cannot be started: the path is that of a second,
         // read-only description.
