@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
-use probecard_probes::kernel::bandwidth::{self, Field, Kernel};
+use probecard_probes::kernel::bandwidth::{self, Kernel, StreamBuffers};
 use probecard_probes::kernel::chase::{Order, Ring};
 use probecard_probes::kernel::forward::{Shape, StoreLoadChain};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
@@ -215,15 +215,16 @@ fn bandwidths(benches: &mut Benches, machine: &Machine) {
                 continue;
             }
             let make = || {
-                let mut field = Field::new(bytes, Pages::Huge, 1).expect("memory for a field");
-                field.lay(kernel, bytes);
-                field
+                let mut buffers =
+                    StreamBuffers::new(bytes, Pages::Huge, 1).expect("memory for streams");
+                buffers.lay(kernel, bytes);
+                buffers
             };
             let name = format!("{}_{}", kernel.name(), width.name());
-            benches.add(("memory-bandwidth", &name), make, |field, cycles, ops| {
-                field.prepare(ops * LINE);
-                let took = cycles.of(|| field.run(width, ops * LINE));
-                field.check().expect("the arrays hold what they should");
+            benches.add(("memory-bandwidth", &name), make, |buffers, cycles, ops| {
+                buffers.prepare(ops * LINE);
+                let took = cycles.of(|| buffers.run(width, ops * LINE));
+                buffers.check().expect("the arrays hold what they should");
                 took
             });
         }
