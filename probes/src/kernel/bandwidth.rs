@@ -214,6 +214,9 @@ pub struct StreamBuffers {
 
 impl StreamBuffers {
     /// Memory for working sets of up to `bytes`, first touched by this thread.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<StreamBuffers> {
         let buffer = Buffer::new(bytes.max(Kernel::ALL.len() * GAP), pages)?;
         let layout = Layout { kernel: Kernel::Read, len: BLOCK, arrays: [0; 3], at: 0 };
@@ -390,6 +393,9 @@ impl StreamBuffers {
     }
 
     /// Whether the runs since the last preparation did what they should; if not, what is wrong.
+    ///
+    /// # Errors
+    /// What is wrong: of which kernel at which width, what there is and what there should be.
     pub fn check(&mut self) -> Result<(), String> {
         let Some(done) = self.done.as_ref() else { return Ok(()) };
         let Some(width) = done.width else { return Ok(()) };

@@ -141,6 +141,9 @@ pub struct Arrays {
 
 impl Arrays {
     /// Room for working sets of up to `bytes`, first touched by this thread.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<Arrays> {
         let buffer = Buffer::new(bytes + 2 * 4096 + ARRAY_GAP_BYTES, pages)?;
         let (kernel, rng) = (Kernel::Sum, fastrand::Rng::with_seed(seed));
@@ -260,6 +263,9 @@ impl Arrays {
     }
 
     /// Whether the runs since the last preparation did what they should; if not, what is wrong.
+    ///
+    /// # Errors
+    /// What is wrong: of which kernel and variant, what there is and what there should be.
     pub fn check(&mut self) -> Result<(), String> {
         let Some(done) = self.done.take() else { return Ok(()) };
         let Some(variant) = done.variant else { return Ok(()) };

@@ -20,6 +20,9 @@ impl TakenBranchRing {
 
     /// So many jumps, `spacing` bytes apart.
     ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
+    ///
     /// # Panics
     /// If two jumps do not fit side by side.
     pub fn new(
@@ -62,6 +65,9 @@ pub struct Pattern {
 
 impl Pattern {
     /// So many branches, each with `length` outcomes of its own.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(branches: usize, length: usize, rng: &mut fastrand::Rng) -> io::Result<Pattern> {
         let code = kernel::Rows::new(branches)?;
         let outcomes: Vec<u8> = (0..branches * length).map(|_| rng.u8(..=1)).collect();
@@ -101,6 +107,9 @@ pub struct Calls {
 
 impl Calls {
     /// Calls that go so deep.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(depth: usize) -> io::Result<Calls> {
         Ok(Calls { code: kernel::Calls::new(depth)?, depth: depth as u64, right: true })
     }
@@ -130,6 +139,9 @@ pub struct ScatteredBranches {
 
 impl ScatteredBranches {
     /// A branch for each bit of so many words; if `full`, each line is full of other instructions.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<ScatteredBranches> {
         let order = shuffled((3 * BRANCHES_PER_WORD * words) as usize, rng);
         Ok(ScatteredBranches { code: kernel::Forks::new(&order, full)?, words })

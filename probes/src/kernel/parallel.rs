@@ -135,6 +135,9 @@ struct Done {
 
 impl Lines {
     /// Room for `bytes`; nothing is laid yet but the smallest ring.
+    ///
+    /// # Errors
+    /// If there is no memory, or `bytes` is more than places can be numbered.
     pub fn new(bytes: usize, pages: Pages) -> io::Result<Lines> {
         // Places are 32-bit numbers.
         if u32::try_from(bytes).is_err() {

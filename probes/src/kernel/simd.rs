@@ -197,6 +197,9 @@ impl Chains {
     }
 
     /// Whether the last run left in every lane what the scalar twin says.
+    ///
+    /// # Errors
+    /// What is wrong: what there is and what there should be.
     pub fn check(&self) -> Result<(), String> {
         if self.blocks == 0 {
             return Ok(());
@@ -450,6 +453,9 @@ impl MicrocodeAssists {
     }
 
     /// Whether the last run gave what scalar arithmetic gives.
+    ///
+    /// # Errors
+    /// What is wrong: what there is and what there should be.
     pub fn check(&self) -> Result<(), String> {
         let flushed = |x: f32| if self.flush && x.is_subnormal() { 0.0 } else { x };
         let [a, b, c] = self.operands.0.map(|x| flushed(x[0]));

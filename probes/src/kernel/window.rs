@@ -61,6 +61,9 @@ pub struct Window {
 
 impl Window {
     /// Makes the code.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(filler: Filler, fillers: u64) -> io::Result<Window> {
         let code = kernel::Window::new(filler.code(), fillers as usize, ROOTS as usize)?;
         Ok(Window { code, right: true })

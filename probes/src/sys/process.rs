@@ -104,6 +104,9 @@ fn end_after(work: impl FnOnce()) -> ! {
 
 /// Forks and waits for the child's end so many times. A child does nothing but end, so that none
 /// is left behind whatever becomes of this process.
+///
+/// # Errors
+/// If there may be no more processes, or a child ends otherwise.
 pub fn fork_each(times: u64) -> io::Result<()> {
     for _ in 0..times {
         // SAFETY: the child calls nothing but _exit, which is safe whatever other threads held.
@@ -119,6 +122,9 @@ pub fn fork_each(times: u64) -> io::Result<()> {
 
 /// Whether a child that makes a call that does not exist lives to tell: a filter of system calls may
 /// kill for that.
+///
+/// # Errors
+/// If there may be no more processes.
 pub fn survives_invalid_call() -> io::Result<bool> {
     // SAFETY: one system call.
     unsafe { survives(|| _ = call::invalid_each(1)) }
@@ -166,6 +172,9 @@ pub struct TinyProgram {
 
 impl TinyProgram {
     /// Writes it.
+    ///
+    /// # Errors
+    /// As for [`file::memfd`], or without /proc.
     pub fn new() -> io::Result<TinyProgram> {
         let mut file = file::memfd()?;
         file.write_all(&tiny_elf())?;
@@ -177,6 +186,9 @@ impl TinyProgram {
     }
 
     /// Starts it by posix_spawn and waits for its end so many times.
+    ///
+    /// # Errors
+    /// If it may not be started, or a child ends otherwise.
     pub fn spawn_each(&self, times: u64) -> io::Result<()> {
         let name = c"tiny".as_ptr().cast_mut();
         let arguments = [name, std::ptr::null_mut()];

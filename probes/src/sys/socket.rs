@@ -10,7 +10,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 /// A TCP socket for addresses like this one, not connected yet.
 ///
 /// # Errors
-/// What the kernel says: that it knows no such addresses, or that files are used up.
+/// If the kernel knows no such addresses, or this process may open no more files.
 pub fn tcp(like: &SocketAddr) -> io::Result<TcpStream> {
     Socket::new(Domain::for_address(*like), Type::STREAM, None).map(TcpStream::from)
 }
@@ -18,7 +18,7 @@ pub fn tcp(like: &SocketAddr) -> io::Result<TcpStream> {
 /// Connects it, and waits for the answer as long as the socket's write timeout says.
 ///
 /// # Errors
-/// That no one answered, see [`timed_out`], or that the other side or the network refused.
+/// If no one answered, see [`timed_out`], or the other side or the network refused.
 pub fn connect(socket: &TcpStream, to: &SocketAddr) -> io::Result<()> {
     SockRef::from(socket).connect(&(*to).into())
 }
@@ -32,7 +32,7 @@ pub fn timed_out(error: &io::Error) -> bool {
 /// TIME_WAIT.
 ///
 /// # Errors
-/// What the kernel says.
+/// If a filter of system calls refuses.
 pub fn reset_on_close(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
@@ -40,7 +40,7 @@ pub fn reset_on_close(socket: &TcpStream) -> io::Result<()> {
 /// Lets accepting wait no longer than so long: beyond, see [`timed_out`].
 ///
 /// # Errors
-/// What the kernel says.
+/// If a filter of system calls refuses.
 pub fn accept_within(listener: &TcpListener, time: Duration) -> io::Result<()> {
     SockRef::from(listener).set_read_timeout(Some(time))
 }
