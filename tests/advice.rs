@@ -13,16 +13,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use card::file::Card;
+use card::findings;
+use card::machine::Machine;
+use card::metrics::{self, Metrics};
+use card::record::{Param, Params, Record, Skip};
 use common::{card_in, program};
 use group::Group;
-use probecard::card::Card;
-use probecard::findings;
-use probecard::metrics::{self, Metrics};
-use probecard_probes::child::Assignment;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
-use probecard_probes::machine::Machine;
-use probecard_probes::record::{Param, Params, Record, Skip};
+use probecard_probes::run::child::Assignment;
 
 /// One run at a time: each wants all CPUs.
 static TURN: Mutex<()> = Mutex::new(());
@@ -149,7 +149,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         timer: Timer::CLOCK,
         machine,
         known: Default::default(),
-        unmet: Vec::new(),
+        skips: Vec::new(),
         scratch: dir.into(),
         peer: None,
         counting: Default::default(),

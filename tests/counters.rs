@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use card::counters::{CounterSupport, Event};
+use card::file::Card;
+use card::machine::Machine;
+use card::metrics::proofs;
 use common::{card_in, program};
 use filter::forbid;
-use probecard::card::Card;
-use probecard::metrics::proofs;
-use probecard_probes::harness::counters::{Event, EventFile, Survey};
-use probecard_probes::machine::Machine;
+use probecard_probes::harness::counters::EventFile;
 use serde_json::Value;
 
 /// What the program prints, and that all is well.
@@ -33,7 +34,7 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn doctor(command: &mut Command, more: &[&str]) -> (Survey, Machine, Vec<Value>) {
+fn doctor(command: &mut Command, more: &[&str]) -> (CounterSupport, Machine, Vec<Value>) {
     let text = printed(command.args(["doctor", "--json"]).args(more).output().unwrap());
     let said: Value = serde_json::from_str(&text).unwrap();
     let of = |key: &str| said[key].clone();
@@ -46,7 +47,7 @@ fn doctor(command: &mut Command, more: &[&str]) -> (Survey, Machine, Vec<Value>)
 }
 
 /// Each purpose is counted or has a reason, and whatever is not good has a remedy.
-fn complete(survey: &Survey, checks: &[Value]) {
+fn complete(survey: &CounterSupport, checks: &[Value]) {
     for event in Event::ALL {
         let counted = survey.counting.events.iter().any(|w| w.event == event);
         let missing = survey.missing.iter().any(|m| m.event == event);

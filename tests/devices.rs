@@ -15,11 +15,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use card::file::Card;
+use card::metrics::{self, State, Value};
+use card::record::{Point, Skip};
 use children::{child_of, signal};
 use common::{card_in, program};
-use probecard::card::Card;
-use probecard::metrics::{self, State, Value};
-use probecard_probes::record::{Point, Skip};
 use wait::wait_for;
 
 struct Run {

@@ -9,9 +9,9 @@ mod filter;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use card::file::Card;
 use common::{card_in, program};
 use filter::forbid;
-use probecard::card::Card;
 
 fn run(only: &str, out: &Path) -> (Output, Card) {
     let output = Command::new(program())

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
+use card::file::Card;
+use card::machine::Machine;
+use card::metrics::{self, Metrics, State};
+use card::record::{Param, Point};
 use common::{card_in, program};
-use probecard::card::Card;
-use probecard::metrics::{self, Metrics, State};
-use probecard_probes::machine::Machine;
-use probecard_probes::record::{Param, Point};
 
 struct Run {
     card: Card,

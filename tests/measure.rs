@@ -7,11 +7,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use card::file::Card;
+use card::metrics::{self, Metrics, State};
+use card::record::Param;
 use common::{card_in, program};
-use probecard::card::Card;
-use probecard::metrics::{self, Metrics, State};
 use probecard_probes::catalog;
-use probecard_probes::record::Param;
 
 fn quick_run() -> (Card, Metrics) {
     let dir = tempfile::tempdir().unwrap();

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use card::file::Card;
+use card::machine::Machine;
+use card::metrics;
+use card::record::Skip;
 use common::{card_in, program};
-use probecard::card::Card;
-use probecard::metrics;
-use probecard_probes::machine::Machine;
-use probecard_probes::record::Skip;
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };

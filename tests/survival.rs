@@ -12,9 +12,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use card::file::{Card, EndState};
 use children::{child_of, signal};
 use common::{card_in, program};
-use probecard::card::{Card, EndState};
 use wait::wait_for;
 
 fn start(args: &[&str], out: &Path) -> Child {
@@ -64,7 +64,7 @@ fn an_ended_run_leaves_a_valid_card_and_can_be_resumed() {
         let firsts = after.points.iter().filter(|p| {
             p.quantity == "split_load"
                 && p.round == 0
-                && p.params["offset"] == probecard_probes::record::Param::Int(0)
+                && p.params["offset"] == card::record::Param::Int(0)
         });
         assert_eq!(firsts.count(), 1);
         let again = Command::new(program()).arg("--resume").arg(&card).output().unwrap();

@@ -15,12 +15,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
+use card::file::Card;
+use card::machine::Machine;
+use card::metrics::{self, Metrics};
+use card::record::Skip;
 use common::{card_in, program};
 use group::Group;
-use probecard::card::Card;
-use probecard::metrics::{self, Metrics};
-use probecard_probes::machine::Machine;
-use probecard_probes::record::Skip;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule,

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
-use super::counters::Counts;
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
-use crate::machine::Machine;
-use crate::peer::Peer;
-use crate::probe::{Unit, Unmet};
-use crate::quantile::median;
-use crate::record::{Params, Point, PointState, Record, Skip};
+use card::counters::Counts;
+use card::declare::Unit;
+use card::estimate::median;
+use card::machine::Machine;
+use card::peer::Peer;
+use card::record::{Params, Point, PointState, Record, Skip};
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -89,7 +89,7 @@ impl<'k> Arm<'k> {
 }
 
 /// Parameters in one line: `params([("variant", "random".into())])`.
-pub fn params<const N: usize>(pairs: [(&str, crate::record::Param); N]) -> Params {
+pub fn params<const N: usize>(pairs: [(&str, card::record::Param); N]) -> Params {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -115,8 +115,8 @@ pub struct Bench<'a> {
     pub machine: &'a Machine,
     /// What other probes have measured so far, by metric.
     pub known: &'a BTreeMap<String, f64>,
-    /// What this run has given up on so far, by need; see [`Bench::gave_up`].
-    pub unmet: &'a [String],
+    /// What earlier rounds of this probe could not measure; see [`Bench::gave_up`].
+    pub skips: &'a [Skip],
     /// Where a probe may put files that vanish with it.
     pub scratch: &'a Path,
     /// Who may be asked over the network.
@@ -148,10 +148,10 @@ impl Bench<'_> {
         self.known.get(metric).copied()
     }
 
-    /// Whether an earlier round of this probe found that need unmet: what was waited for in vain
+    /// Whether an earlier round of this probe has skipped those metrics: what was waited for in vain
     /// once is not waited for in every round.
-    pub fn gave_up(&self, need: &str) -> bool {
-        self.unmet.iter().any(|unmet| unmet == need)
+    pub fn gave_up(&self, metrics: &[&str]) -> bool {
+        self.skips.iter().any(|skip| skip.metrics == metrics)
     }
 
     /// What is left of this round's time.
@@ -251,9 +251,9 @@ impl Bench<'_> {
     }
 
     /// Says that a part of this probe cannot be measured here.
-    pub fn skip(&mut self, unmet: Unmet) -> anyhow::Result<()> {
-        let Unmet { need, reason, remedy } = unmet;
-        (self.sink)(Record::Skip(Skip { probe: self.probe.to_owned(), need, reason, remedy }))
+    pub fn skip(&mut self, skip: Skip) -> anyhow::Result<()> {
+        let probe = self.probe.to_owned();
+        (self.sink)(Record::Skip(Skip { probe, ..skip }))
     }
 
     /// Ends the round with a `corruption` row unless a kernel's answer is right.
@@ -324,11 +324,11 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::counters::Event;
     use super::super::sampling::tests::reading;
     use super::*;
-    use crate::quantile::quantile;
     use crate::sys::thread::Usage;
+    use card::counters::Event;
+    use card::estimate::quantile;
 
     /// A machine without hardware: time passes only as the script says.
     struct Scripted<F> {
@@ -375,7 +375,7 @@ pub(crate) mod tests {
             tier: Tier::Quick,
             machine,
             known,
-            unmet: &[],
+            skips: &[],
             scratch: Path::new("."),
             peer: None,
             cpu: 0,

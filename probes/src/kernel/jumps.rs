@@ -4,19 +4,20 @@
 use std::io;
 
 use super::arch::jumps as kernel;
+use super::generic::routines;
 use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
 pub struct TakenBranchRing {
-    code: kernel::Chain,
+    code: routines::Chain,
     jumps: u64,
     right: bool,
 }
 
 impl TakenBranchRing {
     /// The smallest distance of two jumps, in bytes.
-    pub const LEAST_SPACING: usize = kernel::Chain::LEAST_SPACING;
+    pub const LEAST_SPACING: usize = routines::Chain::LEAST_SPACING;
 
     /// So many jumps, `spacing` bytes apart.
     ///
@@ -34,7 +35,7 @@ impl TakenBranchRing {
             spacing >= TakenBranchRing::LEAST_SPACING,
             "{spacing} bytes are too few for a jump"
         );
-        let code = kernel::Chain::new(&shuffled(jumps, rng), spacing)?;
+        let code = routines::Chain::new(&shuffled(jumps, rng), spacing)?;
         Ok(TakenBranchRing { code, jumps: jumps as u64, right: true })
     }
 
@@ -54,7 +55,7 @@ impl TakenBranchRing {
 /// heart.
 #[derive(Debug)]
 pub struct Pattern {
-    code: kernel::Rows,
+    code: routines::Rows,
     outcomes: Vec<u8>,
     branches: usize,
     row: usize,
@@ -69,7 +70,7 @@ impl Pattern {
     /// # Errors
     /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(branches: usize, length: usize, rng: &mut fastrand::Rng) -> io::Result<Pattern> {
-        let code = kernel::Rows::new(branches)?;
+        let code = routines::Rows::new(branches)?;
         let outcomes: Vec<u8> = (0..branches * length).map(|_| rng.u8(..=1)).collect();
         let mut before = vec![0];
         for row in outcomes.chunks(branches) {
@@ -100,7 +101,7 @@ impl Pattern {
 /// Nested calls, each from a place of its own.
 #[derive(Debug)]
 pub struct Calls {
-    code: kernel::Calls,
+    code: routines::Calls,
     depth: u64,
     right: bool,
 }
@@ -111,7 +112,7 @@ impl Calls {
     /// # Errors
     /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(depth: usize) -> io::Result<Calls> {
-        Ok(Calls { code: kernel::Calls::new(depth)?, depth: depth as u64, right: true })
+        Ok(Calls { code: routines::Calls::new(depth)?, depth: depth as u64, right: true })
     }
 
     /// So many calls with their returns, rounded to whole descents.
@@ -133,7 +134,7 @@ pub const BRANCHES_PER_WORD: u64 = 64;
 /// for each branch, its own and those that it goes to.
 #[derive(Debug)]
 pub struct ScatteredBranches {
-    code: kernel::Forks,
+    code: routines::Forks,
     words: u64,
 }
 
@@ -144,7 +145,7 @@ impl ScatteredBranches {
     /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<ScatteredBranches> {
         let order = shuffled((3 * BRANCHES_PER_WORD * words) as usize, rng);
-        Ok(ScatteredBranches { code: kernel::Forks::new(&order, full)?, words })
+        Ok(ScatteredBranches { code: routines::Forks::new(&order, full)?, words })
     }
 
     /// One branch for each bit; counts the clear bits.

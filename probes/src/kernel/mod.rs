@@ -17,6 +17,8 @@ mod arch;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("no kernels for this architecture yet: add a folder beside kernel/x86_64");
 
+mod generic;
+
 use std::num::NonZeroU64;
 
 pub(crate) use arch::widths;

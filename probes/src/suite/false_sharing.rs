@@ -24,22 +24,22 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::Timer;
-use crate::harness::counters::Event;
-use crate::harness::crew::{self, Hand, Window};
-use crate::harness::gang::Gang;
-use crate::harness::ping_pong::SIBLINGS_NS;
-use crate::harness::placement;
 use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
-use crate::machine::{Relation, human_bytes};
-use crate::probe::{
-    Better, Derive, Estimator, Need, Probe, Proof, Select, Text, Tier, Unit, Unmet, metric, select,
-    text,
-};
-use crate::quantile::median;
-use crate::record::{Disturbances, Params, Point, PointState};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::threads::crew::{self, Hand, Window};
+use crate::threads::gang::Gang;
+use crate::threads::pinning;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Proof, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::estimate::median;
+use card::machine::{Relation, human_bytes};
+use card::metrics::pairs::SIBLINGS_NS;
+use card::record::{Disturbances, Params, Point, PointState, Skip};
 
 use super::core_to_core::few_threads;
 
@@ -86,6 +86,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(SLOWDOWN_IDS, select("counted", FAR), None, Event::L1dMisses, 0.01),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -182,9 +183,9 @@ const CAME_ALONG: f64 = 0.7;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
-    placement::pin(bench.cpu);
+    pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(placement::unpinned());
+        return bench.skip(pinning::unpinned());
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -250,7 +251,7 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
     bench.rng.shuffle(&mut others);
     let with = |relation: Relation| {
         let is = |cpu: &&usize| bench.machine.relation(bench.cpu, **cpu) == relation;
-        let cpu = others.iter().filter(is).find(|&&cpu| placement::pin(cpu))?;
+        let cpu = others.iter().filter(is).find(|&&cpu| pinning::pin(cpu))?;
         Some((relation, *cpu))
     };
     ORDER.into_iter().filter_map(with).collect()
@@ -545,8 +546,8 @@ fn gather<H: Hand>(
         let windows = match crew::windows(team, &timer, (plan.count + 1, length), watched) {
             Ok(windows) => windows,
             Err(reason) => {
-                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory".into();
-                bench.skip(Unmet { need: "two threads".into(), reason, remedy })?;
+                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory";
+                bench.skip(Skip::new("two threads", reason, remedy))?;
                 return Ok(None);
             }
         };
@@ -713,11 +714,11 @@ fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     let l2 = bench.known(L2).or(claimed).filter(|b| *b > 0.0).unwrap_or(1048576.0) as usize;
     let lines = PairLines::new(l2.min(LARGEST_L2), &mut bench.rng);
     if lines.bytes as u64 > bench.machine.buffer_limit() {
-        return bench.skip(Unmet {
-            need: format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
-            reason: format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
-            remedy: "raise the memory limit".into(),
-        });
+        return bench.skip(Skip::new(
+            format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
+            format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
+            "raise the memory limit",
+        ));
     }
     let plan = Plan::new(2 * ARMS.len(), &mut bench.rng);
     let shared = SharedWords::new(lines.bytes, Pages::Huge)?;

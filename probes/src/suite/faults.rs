@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::probe::{Probe, Unit};
+use crate::probe::Probe;
+use card::declare::Unit;
 
 const fn fault(
     name: &'static str,
@@ -16,7 +17,18 @@ const fn fault(
     run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 ) -> Probe {
     let (needs, uses, metrics, proofs) = (&[], &[], &[], &[]);
-    Probe { name, summary, needs, uses, seconds: 0.1, metrics, proofs, in_kernel: false, run }
+    Probe {
+        name,
+        summary,
+        needs,
+        uses,
+        seconds: 0.1,
+        metrics,
+        proofs,
+        in_kernel: false,
+        declare: |_| (),
+        run,
+    }
 }
 
 /// Never comes back.

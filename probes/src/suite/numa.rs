@@ -17,17 +17,17 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::Levels;
-use crate::harness::placement;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
-use crate::machine::{Machine, NumaNode, human_bytes};
-use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric,
-    select, text,
-};
-use crate::record::Params;
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
+use crate::threads::pinning;
+use card::declare::{
+    Better, Derive, Estimator, Level, Metric, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::machine::{Machine, NumaNode, human_bytes};
+use card::record::{Params, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -65,6 +65,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -133,7 +134,7 @@ struct Store {
 struct Plan {
     readers: Vec<Reader>,
     stores: Vec<Store>,
-    gaps: Vec<Unmet>,
+    gaps: Vec<Skip>,
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -168,8 +169,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Unmet {
-    Unmet { need: need.into(), reason: reason.into(), remedy: remedy.into() }
+fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Skip {
+    Skip::new(need, reason, remedy)
 }
 
 impl Plan {
@@ -228,7 +229,7 @@ impl Plan {
 const NOTHING: &str = "nothing to be done";
 
 /// The chosen CPU or else the first of those that may be used.
-fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Unmet> {
+fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Skip> {
     let allowed = |cpu: &usize| machine.allowed_cpus().contains(cpu);
     let mut usable = node.cpus.iter().copied().filter(allowed);
     let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
@@ -243,7 +244,7 @@ fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize
     })
 }
 
-fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Unmet> {
+fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Skip> {
     let gap = |reason: String, remedy| {
         Err(unmet(format!("{} of memory on node {}", human_bytes(bytes), node.id), reason, remedy))
     };
@@ -310,7 +311,7 @@ fn column(
 
 /// Runs on another CPU from here on; `false` where that is not permitted.
 fn moved(bench: &mut Bench<'_>, cpu: usize) -> bool {
-    let moved = placement::pin(cpu);
+    let moved = pinning::pin(cpu);
     if moved {
         bench.cpu = cpu;
     }
@@ -336,7 +337,7 @@ fn policy(bench: &Bench<'_>, points: usize) -> Policy {
 }
 
 /// A buffer on a node, with what the reader must know of it; or why there is none.
-fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<String>), Unmet>> {
+fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<String>), Skip>> {
     let node = store.node;
     let cannot = || format!("cannot map {}", human_bytes(bytes as u64));
     let (buffer, refusal) = match Buffer::on_node(bytes, Pages::Huge, node) {
@@ -416,7 +417,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     const SIZE: u64 = 64 << 20;
 
@@ -516,7 +517,7 @@ mod tests {
         let cpu = machine.allowed_cpus()[0];
         let own = machine.numa_nodes().iter().find(|n| n.cpus.contains(&cpu));
         let store = Store { node: own.map_or(0, |n| n.id), cpu: Some(cpu) };
-        placement::pin(cpu);
+        pinning::pin(cpu);
         match place(store, 8 << 20).unwrap() {
             Ok((buffer, _)) => assert_eq!(buffer.len(), 8 << 20),
             Err(gap) => assert!(!gap.reason.is_empty()),

@@ -20,6 +20,16 @@ pub fn die_with_parent(parent: u32) -> bool {
     asked
 }
 
+/// Whether this process was told to ignore that signal, as `nohup` does it with a hang-up.
+pub fn ignores(signal: libc::c_int) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null action changes nothing; the pointer is to a whole structure.
+    unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid sigaction, so it is initialised in any case.
+    let action = unsafe { action.assume_init() };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
 /// Kills a process that leads a group of its own, and all of the group.
 pub fn kill_group(leader: u32) {
     // 0 and 1 would be this process's own group and every process there is.

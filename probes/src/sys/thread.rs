@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_thread_goes_where_it_may_and_nowhere_else() {
-        let cpus = crate::machine::Machine::detect().allowed_cpus().to_vec();
+        let cpus = card::machine::Machine::detect().allowed_cpus().to_vec();
         let check = || {
             assert!(set_affinity(&cpus[..1]) && current_cpu() == cpus.first().copied());
             assert!(set_affinity(&cpus));

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::kinds::{Lock, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::harness::gang::Gang;
-use crate::probe::{Unit, Unmet};
-use crate::record::{Disturbances, Point, PointState};
 use crate::suite::core_to_core::{few_threads, nearest};
 use crate::sys::thread::usage;
+use crate::threads::gang::Gang;
+use card::declare::Unit;
+use card::record::{Disturbances, Point, PointState};
 
 /// Times that the lock changes hands.
 const TRIALS: usize = 24;
@@ -46,9 +46,8 @@ fn between<L: Lock>(
     let handed = match pass::<L>(&bench.timer, (bench.cpu, partner), &trials) {
         Ok(handed) => handed,
         Err(e) => {
-            let Unmet { need, reason, remedy } = few_threads(2, &e.to_string());
-            let need = format!("{need} (locks.{quantity}_ns)");
-            return bench.skip(Unmet { need, reason, remedy });
+            let metric = format!("locks.{quantity}_ns");
+            return bench.skip(few_threads(2, &e.to_string()).of([metric]));
         }
     };
     let counted = handed.counted;
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_lock_changes_hands_each_time() {
-        let cpus: Vec<usize> = (0..64).filter(|&cpu| crate::harness::placement::pin(cpu)).collect();
+        let cpus: Vec<usize> = (0..64).filter(|&cpu| crate::threads::pinning::pin(cpu)).collect();
         let [first, second, ..] = cpus[..] else { return };
         let handed = pass::<Mutex<u64>>(&Timer::CLOCK, (first, second), &[200e3; 6]).unwrap();
         assert_eq!((handed.waits.len(), handed.counted), (6, Some(12)));

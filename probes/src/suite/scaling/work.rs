@@ -1,13 +1,13 @@
 //! The four kinds of work, each with a check of what it did.
 
+use card::record::Skip;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::team::{Post, Unable, Windows, watch};
-use crate::machine::{Machine, human_bytes};
-use crate::probe::Unmet;
 use crate::sys::memory::{Buffer, Pages};
+use card::machine::{Machine, human_bytes};
 
 /// What threads do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +82,7 @@ impl Kind {
     }
 
     /// Makes what the threads work on.
-    pub(super) fn prepare(self, machine: &Machine) -> Result<Ground, Unmet> {
+    pub(super) fn prepare(self, machine: &Machine) -> Result<Ground, Skip> {
         match self {
             Kind::Compute => Ok(Ground::Compute),
             Kind::Memory => buffer(machine).map(Ground::Memory),
@@ -100,7 +100,7 @@ fn last_caches(machine: &Machine) -> u64 {
     one * machine.l3_groups().iter().filter(ours).count().max(1) as u64
 }
 
-fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
+fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
     let cache = last_caches(machine);
     let bytes = (BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
     let need =
@@ -114,14 +114,11 @@ fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
             human_bytes(machine.buffer_limit()),
             human_bytes(LARGEST)
         );
-        return Err(Unmet { need, reason, remedy });
+        return Err(Skip::new(need, reason, remedy));
     }
     let bytes = (bytes as usize).next_multiple_of(CHUNK) - CHUNK;
-    let mut buffer = Buffer::untouched(bytes, Pages::Huge).map_err(|e| Unmet {
-        need,
-        reason: format!("mmap: {e}"),
-        remedy,
-    })?;
+    let mut buffer = Buffer::untouched(bytes, Pages::Huge)
+        .map_err(|e| Skip::new(need, format!("mmap: {e}"), remedy))?;
     buffer.words_mut().fill(WORD);
     Ok(buffer)
 }
@@ -270,7 +267,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     const WINDOWS: Windows =
         Windows { count: 2, length: Duration::from_millis(3), before: Duration::from_millis(1) };
@@ -325,7 +322,7 @@ mod tests {
     fn without_memory_there_is_a_reason() {
         let mut machine = Machine::default();
         let available_bytes = 20 << 20;
-        let bound = crate::machine::MemoryBound { available_bytes, ..Default::default() };
+        let bound = card::machine::MemoryBound { available_bytes, ..Default::default() };
         machine.limits.memory = vec![bound];
         let Err(unmet) = Kind::Memory.prepare(&machine) else { panic!("10 MiB are too little") };
         assert!(unmet.reason.contains("10 MiB"), "{unmet:?}");
