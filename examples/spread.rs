@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use probecard::card::Card;
-use probecard::metrics::{self, Metrics, State};
-use probecard::stats::median;
+use card::estimate::median;
+use card::file::Card;
+use card::metrics::{self, Metrics, State};
 
 fn main() -> anyhow::Result<()> {
     let paths: Vec<String> = std::env::args().skip(1).collect();

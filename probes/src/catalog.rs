@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_id_ends_in_its_unit() {
-        use crate::probe::Unit;
+        use card::declare::Unit;
         for metric in ALL.iter().flat_map(|p| p.metrics) {
             let endings: &[&str] = match metric.unit {
                 Unit::Ns => &["_ns"],
@@ -118,7 +118,7 @@ mod tests {
         for probe in ALL {
             let declaration = probe.declaration();
             let text = serde_json::to_string(&declaration).unwrap();
-            let back: crate::probe::Declaration = serde_json::from_str(&text).unwrap();
+            let back: card::declare::Declaration = serde_json::from_str(&text).unwrap();
             assert_eq!(back, declaration);
         }
     }

@@ -1,18 +1,18 @@
 //! The probes of probecard: everything that touches the hardware, and nothing else.
 //!
-//! `suite/` holds one file per probe (safe code); `harness/` the sampling protocol, clock and
-//! placement; `kernel/` the measured loops and `sys/` the system calls, which are the only places
+//! `suite/` holds one file per probe (safe code); `harness/` the sampling protocol and the clock,
+//! `threads/` teams of them, `run/` the parent's side; `kernel/` the measured loops and `sys/` the system calls, which are the only places
 //! with `unsafe` code.
 
+#![deny(unsafe_code)]
+
 pub mod catalog;
-pub mod checkup;
-pub mod child;
 pub mod harness;
+#[allow(unsafe_code, reason = "instructions that no safe code has")]
 pub mod kernel;
-pub mod machine;
-pub mod peer;
 pub mod probe;
-pub mod quantile;
-pub mod record;
+pub mod run;
 pub mod suite;
+#[allow(unsafe_code, reason = "system calls that no safe code has")]
 pub mod sys;
+pub mod threads;

@@ -4,6 +4,6 @@ use std::io::{stdin, stdout};
 use std::process::ExitCode;
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    probecard_probes::child::run(stdin().lock(), stdout().lock())?;
+    probecard_probes::run::child::run(stdin().lock(), stdout().lock())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use card::machine::Machine;
 use comfy_table::{ContentArrangement, Table, presets};
 use probecard_probes::catalog;
-use probecard_probes::checkup::{self, Check};
-use probecard_probes::harness::counters::{EventFile, Survey};
-use probecard_probes::machine::Machine;
+use probecard_probes::harness::counters::EventFile;
+use probecard_probes::run::checkup::{self, Check};
+use probecard_probes::run::counter_support;
 
 use super::list::obstacle;
 
@@ -22,9 +23,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let machine = Machine::detect();
+    let machine = probecard_probes::run::machine();
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
-    let counters = Survey::take(&machine, events.as_ref());
+    let counters = counter_support::take(&machine, events.as_ref());
     let checks = checkup::all(&machine, &counters);
     let text = if args.json {
         serde_json::to_string_pretty(

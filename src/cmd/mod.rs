@@ -55,7 +55,7 @@ enum Command {
 
 /// Parses the command line and runs the subcommand.
 pub fn main() -> ExitCode {
-    probecard_probes::sys::process::keep_one_heap();
+    probecard_probes::sys::process::limit_malloc_arenas();
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => run::run(&cli.run),

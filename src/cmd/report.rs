@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::card::Card;
-use crate::report::{self, Summary};
+use crate::report;
+use card::file::Card;
+use card::summary::Summary;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -10,22 +10,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use card::counters::Counting;
+use card::machine::Machine;
+use card::peer::Peer;
+use card::record::{Record, Skip};
 use probecard_probes::catalog;
-use probecard_probes::child::Assignment;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
-use probecard_probes::harness::counters::{Counting, EventFile, Survey};
-use probecard_probes::harness::placement;
-use probecard_probes::harness::rounds::{self, Outcome, Round};
-use probecard_probes::machine::Machine;
-use probecard_probes::peer::Peer;
+use probecard_probes::harness::counters::EventFile;
 use probecard_probes::probe::Probe;
-use probecard_probes::record::{Record, Skip};
+use probecard_probes::run::child::Assignment;
+use probecard_probes::run::counter_support;
+use probecard_probes::run::placement;
+use probecard_probes::run::rounds::{self, Outcome, Round};
+use probecard_probes::threads::pinning;
 
-use crate::card::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
-use crate::findings::Severity;
-use crate::metrics;
-use crate::report::{self, Summary};
+use crate::report;
+use card::file::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
+use card::findings::Severity;
+use card::metrics;
+use card::summary::Summary;
 use plan::{Choice, Schedule};
 use progress::Progress;
 
@@ -80,7 +84,7 @@ const GRACE: Duration = Duration::from_secs(20);
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let stop = stop_flag()?;
-    let machine = Machine::detect();
+    let machine = probecard_probes::run::machine();
     let timer = placement::timer(&machine);
     let (mut run, mut writer) = match &args.resume {
         Some(path) => resumed(path, machine)?,
@@ -136,8 +140,8 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     );
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     // Where this is not permitted, the trials run wherever the thread is.
-    placement::pin(choice.cpu);
-    let counters = Survey::take(&machine, events.as_ref());
+    pinning::pin(choice.cpu);
+    let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
     let dir = args.out.clone().unwrap_or_else(|| {
@@ -145,7 +149,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     });
     let seed = fastrand::u64(..);
     let header = Header {
-        format: card::FORMAT,
+        format: file::FORMAT,
         tool: Tool {
             name: "probecard".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -274,6 +278,7 @@ impl Run {
             let left_at_most = self.schedule.time_left(done, left, self.generosity());
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
             let assignment = Assignment {
+                parent: std::process::id(),
                 probe: item.probe.name.to_owned(),
                 round: item.round,
                 seed: item.seed,
@@ -339,7 +344,7 @@ fn stay_away_from(cpu: usize, machine: &Machine) {
     let elsewhere = others().find(|c| !siblings.contains(c));
     if let Some(other) = elsewhere.or_else(|| others().next()) {
         // Where this is not permitted, the scheduler will mostly do the same.
-        placement::pin(other);
+        pinning::pin(other);
     }
 }
 
@@ -349,7 +354,7 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
         "--cpu {cpu}: not among the CPUs this process may use ({})",
         plan::ranges(allowed)
     );
-    let reason = if placement::pin(cpu) {
+    let reason = if pinning::pin(cpu) {
         "chosen by --cpu"
     } else {
         "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
@@ -393,7 +398,7 @@ fn finish(writer: Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode>
     // The card is read anew: what is drawn is what a reader of the file would see.
     drop(writer);
     let card = Card::read(path)?;
-    let compressed = card::compress(path).with_context(|| unwritable(path))?;
+    let compressed = crate::compress::compress(path).with_context(|| unwritable(path))?;
     let dir = path.parent().unwrap_or(Path::new("."));
     let summary = Summary::of(card);
     let written = report::write(dir, &summary, true)?;

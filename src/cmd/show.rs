@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::card::Card;
-use crate::report::{self, Summary, text};
+use crate::report::text;
+use card::file::Card;
+use card::summary::Summary;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,7 +24,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Prints a card as text or JSON.
 pub(super) fn show(summary: &Summary, json: bool) -> anyhow::Result<()> {
     if json {
-        super::print(&format!("{:#}\n", report::json(summary)))
+        super::print(&format!("{:#}\n", card::summary::json(summary)))
     } else {
         super::print(&text::card(summary, super::width(), super::color()))
     }

@@ -3,8 +3,8 @@
 //! One thread's rates in each level, all threads' from memory: some eighty metrics, which no one
 //! reads line by line.
 
-use super::format;
-use crate::metrics::{Metrics, State, Value};
+use card::format;
+use card::metrics::{Metrics, State, Value};
 
 /// The levels as in ids, and in words.
 pub(super) const LEVELS: [(&str, &str); 4] =
@@ -160,7 +160,7 @@ pub(super) fn noise(rows: &[Row<'_>]) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn every_bandwidth_has_its_place_and_nothing_else_has() {

@@ -1,14 +1,14 @@
 //! What hardware counters say of a card, for the terminal and the page: whether each number is what
 //! it is called, and what went on in the core meanwhile.
 
-use probecard_probes::harness::counters::{Event, Obstacle, Survey};
-use probecard_probes::machine::human_bytes;
-use probecard_probes::record::Param;
+use card::counters::{CounterSupport, Event, Unavailable};
+use card::machine::human_bytes;
+use card::record::Param;
 
-use super::format;
-use crate::card::Card;
-use crate::metrics::counters::{self, ClockRatio, Row, Slots};
-use crate::metrics::proofs;
+use card::file::Card;
+use card::format;
+use card::metrics::counters::{self, ClockRatio, Row, Slots};
+use card::metrics::proofs;
 
 /// Events that happen more seldom than this in an operation say nothing of it.
 const SELDOM: f64 = 0.001;
@@ -124,7 +124,7 @@ impl Column {
     }
 
     /// The figure of a row; `None` where it was not counted.
-    pub(super) fn figure(self, row: &Row, survey: &Survey) -> Option<f64> {
+    pub(super) fn figure(self, row: &Row, survey: &CounterSupport) -> Option<f64> {
         match self {
             Column::Ns => row.ns,
             Column::Cycles if survey.counts_core() => row.count(Event::CoreCycles),
@@ -138,7 +138,7 @@ impl Column {
     }
 
     /// As text: nothing where nothing was counted.
-    pub(super) fn text(self, row: &Row, survey: &Survey) -> String {
+    pub(super) fn text(self, row: &Row, survey: &CounterSupport) -> String {
         match (self, self.figure(row, survey)) {
             (_, None) => String::new(),
             (Column::Share(_), Some(share)) => format!("{share:.0}"),
@@ -150,7 +150,7 @@ impl Column {
     }
 
     /// Whether some row has something to say in it.
-    fn speaks(self, rows: &[Row], survey: &Survey) -> bool {
+    fn speaks(self, rows: &[Row], survey: &CounterSupport) -> bool {
         let least = match self {
             Column::Count(event) if event.is_software() => SELDOM_IN_KERNEL,
             Column::Count(_) => SELDOM,
@@ -245,14 +245,14 @@ pub(super) fn obstacles(card: &Card) -> Vec<String> {
     if let Some((reason, remedy)) = survey.nothing(&card.header.machine) {
         return vec![format!("nothing that the core does was counted: {reason}. Remedy: {remedy}")];
     }
-    let sentence = |o: Obstacle<'_>| {
+    let sentence = |o: Unavailable<'_>| {
         let titles: Vec<&str> = o.events.iter().map(|event| event.title()).collect();
         let (reason, remedy) = (&o.why.reason, &o.why.remedy);
         format!("not counted: {}: {reason}. Remedy: {remedy}", titles.join(", "))
     };
     // What the kernel itself counts is not missed where it does not.
-    let of_core = |o: &Obstacle<'_>| o.events.iter().any(|event| !event.is_software());
-    survey.obstacles().into_iter().filter(of_core).map(sentence).collect()
+    let of_core = |o: &Unavailable<'_>| o.events.iter().any(|event| !event.is_software());
+    survey.unavailable().into_iter().filter(of_core).map(sentence).collect()
 }
 
 /// What the tables are.

@@ -1,10 +1,10 @@
 //! The latency list beside this machine: what the picture, the terminal card and the page share.
 
-use super::Summary;
-use super::format;
-use crate::findings::own_peer;
-use crate::metrics::{State, Value};
-use crate::reference::{self, Group, LATEST, Quote, Row};
+use card::findings::own_peer;
+use card::format;
+use card::metrics::{State, Value};
+use card::reference::{self, Group, LATEST, Quote, Row};
+use card::summary::Summary;
 
 /// One line of the list with what this machine makes of it.
 pub(super) struct Rung {
@@ -48,12 +48,12 @@ pub(super) struct Measured {
 impl Measured {
     /// `1.09 ns`
     pub(super) fn text(&self) -> String {
-        format::quantity(self.ns, probecard_probes::probe::Unit::Ns)
+        format::quantity(self.ns, card::declare::Unit::Ns)
     }
 
     /// `1.08–1.10`, in the unit of [`Measured::text`].
     pub(super) fn interval(&self) -> String {
-        let scale = format::scale(self.ns, probecard_probes::probe::Unit::Ns);
+        let scale = format::scale(self.ns, card::declare::Unit::Ns);
         let (low, high) = (self.low / scale.factor, self.high / scale.factor);
         let (low, high) = (format::number(low), format::number(high));
         if low == high { low } else { format!("{low}–{high}") }
@@ -159,7 +159,7 @@ fn short(factor: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn every_row_of_every_version_is_there_with_a_figure() {

@@ -1,8 +1,8 @@
 //! The few things a report asks of the machine that a card describes.
 
-use probecard_probes::machine::{self, Machine};
+use card::machine::{self, Machine};
 
-use crate::findings;
+use card::findings;
 
 /// A cache size that the machine claims.
 pub(super) struct Claim {
@@ -59,7 +59,7 @@ pub(super) fn rows(machine: &Machine) -> impl Iterator<Item = (String, String, b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn every_claim_belongs_to_a_metric_that_is_declared() {

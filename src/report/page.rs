@@ -4,8 +4,8 @@ use anyhow::Context;
 use base64::Engine;
 use minijinja::{AutoEscape, Environment};
 
-use super::Summary;
 use super::plots::{self, Picture};
+use card::summary::Summary;
 
 mod context;
 mod counters;
@@ -52,7 +52,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     /// Drawn once, because PNGs take their time in an unoptimised build.
     fn full_page() -> &'static str {

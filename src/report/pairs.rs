@@ -1,6 +1,6 @@
 //! Metrics as people read them: by family, and a time in ns and cycles on one line.
 
-use crate::metrics::{Metrics, Value};
+use card::metrics::{Metrics, Value};
 
 /// One line: a metric, with its twin in cycles where it has one.
 pub(super) struct Pair<'a> {
@@ -51,7 +51,7 @@ fn pair<'a>(metrics: &'a Metrics, value: &'a Value) -> Option<Pair<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn time_and_cycles_share_a_line_and_nothing_is_lost() {

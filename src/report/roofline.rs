@@ -2,8 +2,8 @@
 //! an element is the longest of its arithmetic, its loads in L1, and its bytes in its level.
 
 use super::vectors::{WIDTHS, bytes};
-use crate::card::Card;
-use crate::metrics::{self, Metrics};
+use card::file::Card;
+use card::metrics::{self, Metrics};
 
 /// Instructions of our search for eight bytes without vectors, which aarch64 has a better one for, and
 /// for each vector.
@@ -115,7 +115,7 @@ impl Model<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn the_model_is_the_width_in_l1_and_next_to_nothing_in_memory() {

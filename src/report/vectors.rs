@@ -1,8 +1,8 @@
 //! The vector metrics as tables: what the terminal and the pictures share.
 
-use probecard_probes::probe::Unit;
+use card::declare::Unit;
 
-use crate::metrics::{Metrics, State, Value};
+use card::metrics::{Metrics, State, Value};
 
 /// Widths as in ids, their names, and bytes of a register; scalar code has one number in it, and the
 /// length of SVE's is the processor's.
@@ -91,7 +91,7 @@ impl Cost<'_> {
 }
 
 fn believable(value: &Value) -> Option<f64> {
-    crate::report::format::believable(value).filter(|v| *v > 0.0)
+    card::format::believable(value).filter(|v| *v > 0.0)
 }
 
 impl Instruction {
@@ -152,7 +152,7 @@ pub(super) fn in_table(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn operations_count_numbers_and_twice_for_multiply_adds() {

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use probecard::card::Card;
-use probecard::metrics::proofs;
-use probecard_probes::harness::counters::{Event, Missing};
+use card::counters::{Event, Missing};
+use card::file::Card;
+use card::metrics::proofs;
+use card::record::{Param, Point};
 use probecard_probes::kernel::{chain, chase};
-use probecard_probes::record::{Param, Point};
 
 use super::{AARCH64, Machine, boot};
 
@@ -100,7 +100,7 @@ fn counts_chains_exactly(card: &Card) {
     let of = |op| points(card, "counted", "op", op);
     let additions = around(of("add"), chain::instructions);
     assert_eq!(around(of("mul"), chain::instructions), additions);
-    let trial = card.header.counters.trial.unwrap();
+    let trial = card.header.counters.self_test.unwrap();
     assert_eq!(trial.instructions, chain::instructions(trial.additions));
     assert!(
         (trial.instructions..trial.instructions + 1000)
@@ -141,7 +141,7 @@ pub(super) fn every_instruction_and_every_cycle_is_counted_once() {
 
 pub(super) fn cycles_that_are_not_those_of_the_chain_are_not_used() {
     let card = boot(&HALVED);
-    let trial = card.header.counters.trial.unwrap();
+    let trial = card.header.counters.self_test.unwrap();
     let counted = trial.instructions_counted.unwrap();
     assert!((trial.instructions..trial.instructions + 1000).contains(&counted), "{trial:?}");
     assert_eq!(trial.cycles_counted.unwrap().div_ceil(2), counted, "{trial:?}");
@@ -168,7 +168,7 @@ pub(super) fn without_a_pmu_the_card_says_so_and_has_everything_else() {
     let card = boot(&WITHOUT);
     let reason = &missing(&card, Event::Instructions).reason;
     assert!(reason.contains("no core PMU"), "{reason}");
-    assert_eq!(card.header.counters.trial, None);
+    assert_eq!(card.header.counters.self_test, None);
     assert!(card.points.iter().all(|p| p.counts.keys().all(|event| event.is_software())));
     assert!(card.points.iter().any(|p| p.params.get("op") == Some(&Param::from("add"))));
 }

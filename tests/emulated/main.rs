@@ -12,11 +12,11 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use card::estimate::median;
+use card::file::{Card, EndState};
+use card::metrics::{self, Metrics};
+use card::record::{Param, Point};
 use libtest_mimic::{Arguments, Trial};
-use probecard::card::{Card, EndState};
-use probecard::metrics::{self, Metrics};
-use probecard::stats::median;
-use probecard_probes::record::{Param, Point};
 
 /// The folder that `run.sh` prepared.
 const PREPARED: &str = "PROBECARD_EMULATED";

@@ -5,12 +5,12 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use probecard::findings;
-use probecard_probes::child::Assignment;
+use card::findings;
+use card::machine::Machine;
+use card::record::{Param, Params, Record, Skip};
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
-use probecard_probes::machine::Machine;
-use probecard_probes::record::{Param, Params, Record, Skip};
+use probecard_probes::run::child::Assignment;
 
 use crate::common::first_cpu;
 use crate::common::group::Group;
@@ -102,6 +102,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
     let copy = program_in(dir);
     let machine = Machine::detect();
     let assignment = Assignment {
+        parent: std::process::id(),
         probe: probe.into(),
         round: 0,
         seed: 1,

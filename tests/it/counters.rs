@@ -4,9 +4,10 @@ use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use probecard::metrics::proofs;
-use probecard_probes::harness::counters::{Event, EventFile, Survey};
-use probecard_probes::machine::Machine;
+use card::counters::{CounterSupport, Event};
+use card::machine::Machine;
+use card::metrics::proofs;
+use probecard_probes::harness::counters::EventFile;
 use serde_json::Value;
 
 use crate::common::children::child_of;
@@ -27,7 +28,7 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn doctor(command: &mut Command, more: &[&str]) -> (Survey, Machine, Vec<Value>) {
+fn doctor(command: &mut Command, more: &[&str]) -> (CounterSupport, Machine, Vec<Value>) {
     let text = printed(command.args(["doctor", "--json"]).args(more).output().unwrap());
     let said: Value = serde_json::from_str(&text).unwrap();
     let of = |key: &str| said[key].clone();
@@ -40,7 +41,7 @@ fn doctor(command: &mut Command, more: &[&str]) -> (Survey, Machine, Vec<Value>)
 }
 
 /// Each purpose is counted or has a reason, and whatever is not good has a remedy.
-fn complete(survey: &Survey, checks: &[Value]) {
+fn complete(survey: &CounterSupport, checks: &[Value]) {
     for event in Event::ALL {
         let counted = survey.counting.events.iter().any(|w| w.event == event);
         let missing = survey.missing.iter().any(|m| m.event == event);

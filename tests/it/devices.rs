@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use probecard::metrics::{State, Value};
-use probecard_probes::record::Skip;
+use card::metrics::{State, Value};
+use card::record::Skip;
 
 use crate::common::children::{child_of, signal};
 use crate::common::run::{Run, quick};

@@ -1,8 +1,9 @@
 //! All probes of the real program where something is missing: memory, a second CPU, huge pages.
 //! Whatever a probe cannot do there, it says so, and everything else is measured.
 
-use probecard::metrics::State;
 use std::collections::BTreeSet;
+
+use card::metrics::State;
 
 use crate::common::first_cpu;
 use crate::common::run::{Run, number, quick_under};

@@ -1,10 +1,11 @@
 //! A whole quick run on whatever machine this is. Structure, counts, ratios and invariants: never
 //! absolute times.
 
-use probecard::metrics::{Metrics, State};
-use probecard_probes::catalog;
-use probecard_probes::record::Param;
 use std::collections::BTreeSet;
+
+use card::metrics::{Metrics, State};
+use card::record::Param;
+use probecard_probes::catalog;
 
 use crate::common::run::{Run, measured_once, number};
 

@@ -96,3 +96,50 @@ fn the_page_of_a_run_renders_from_a_file() {
         assert!(!html.contains(fetch), "{fetch}");
     }
 }
+
+/// Loads every face, and then asks each text of a picture for its box: `data-fonts` is how the faces
+/// came out, `data-cut` the texts that their picture cuts, `data-over` those that lie on another.
+/// A box is as tall as the font's longest letters; two texts touch where its middle half does.
+const LETTERS: &str = r#"<script>
+Promise.allSettled([...document.fonts].map(face => face.load())).then(() => {
+  const seen = document.body.dataset;
+  seen.fonts = [...document.fonts].map(face => face.weight + " " + face.status).join();
+  const cut = [], over = [];
+  for (const svg of document.querySelectorAll("figure .picture svg, .ladder .picture svg")) {
+    const sheet = svg.getBoundingClientRect();
+    const where = svg.getAttribute("aria-label") + ": ";
+    const texts = [...svg.querySelectorAll("text")].map(text => {
+      const box = text.getBoundingClientRect();
+      const rim = box.height / 4;
+      return { words: text.textContent.trim(), left: box.left, right: box.right,
+               top: box.top + rim, bottom: box.bottom - rim };
+    }).filter(text => text.right > text.left);
+    texts.forEach((a, at) => {
+      if (a.left < sheet.left - 1 || a.right > sheet.right + 1 || a.top < sheet.top - 1
+          || a.bottom > sheet.bottom + 1) cut.push(where + a.words);
+      for (const b of texts.slice(at + 1))
+        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom && b.top < a.bottom)
+          over.push(where + a.words + " / " + b.words);
+    });
+  }
+  seen.cut = cut.join("; ");
+  seen.over = over.join("; ");
+});
+</script></body>"#;
+
+#[test]
+fn the_fonts_of_the_page_load_and_no_label_is_cut_or_covered() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let Some((browser, page)) = sample_page(dir.path()) else { return };
+    let html = fs::read_to_string(&page).unwrap();
+    fs::write(&page, html.replace("</body>", LETTERS)).unwrap();
+    let (document, _) = rendered(&browser, &page, 1440);
+    let seen = |name: &str| {
+        let (_, rest) = document.split_once(&format!("data-{name}=\"")).expect("the script ran");
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    assert_eq!(seen("fonts"), "400 loaded,500 700 loaded");
+    assert_eq!(seen("cut"), "");
+    assert_eq!(seen("over"), "");
+}

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use probecard_probes::record::Skip;
+use card::record::Skip;
 use seccompiler::SeccompAction;
 
 use crate::common::filter::{Call, EPERM, always, behind, refuse, when};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use probecard::card::{Card, EndState};
+use card::file::{Card, EndState};
 
 use crate::common::children::{child_of, signal};
 use crate::common::run::{Run, quick};
@@ -54,7 +54,7 @@ fn an_ended_run_leaves_a_valid_card_and_can_be_resumed() {
         let firsts = after.points.iter().filter(|p| {
             p.quantity == "split_load"
                 && p.round == 0
-                && p.params["offset"] == probecard_probes::record::Param::Int(0)
+                && p.params["offset"] == card::record::Param::Int(0)
         });
         assert_eq!(firsts.count(), 1);
         let again = Command::new(program()).arg("--resume").arg(&card).output().unwrap();

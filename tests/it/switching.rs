@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use probecard_probes::record::Skip;
+use card::record::Skip;
 use seccompiler::SeccompAction;
 
 use crate::common::filter::{EPERM, always, behind, refuse, when};

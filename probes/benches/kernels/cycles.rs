@@ -4,13 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use card::counters::{Counting, Event};
+use card::estimate::median;
+use card::machine::Machine;
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter};
 use probecard_probes::harness::clock::{self, Bracket, Timer};
-use probecard_probes::harness::counters::{Counting, Event, Session, Survey};
-use probecard_probes::harness::placement;
-use probecard_probes::machine::Machine;
-use probecard_probes::quantile::median;
+use probecard_probes::harness::counters::Session;
+use probecard_probes::run::{counter_support, placement};
+use probecard_probes::threads::pinning;
 
 /// Cycles by the core's own counter where it can be trusted, else time × the core clock around it.
 #[derive(Clone)]
@@ -43,8 +45,8 @@ impl Cycles {
     /// Goes to the quietest CPU, tries its counters, and says what cycles will come from.
     pub(crate) fn on_quietest_cpu(machine: &Machine) -> Cycles {
         let timer = placement::timer(machine);
-        placement::pin(placement::choose(machine.allowed_cpus(), &timer).cpu);
-        let survey = Survey::take(machine, None);
+        pinning::pin(placement::choose(machine.allowed_cpus(), &timer).cpu);
+        let survey = counter_support::take(machine, None);
         match survey.missing.iter().find(|missing| missing.event == Event::CoreCycles) {
             None => eprintln!("cycles are counted"),
             Some(missing) => {

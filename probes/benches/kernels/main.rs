@@ -9,13 +9,13 @@ mod cycles;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use card::machine::Machine;
 use criterion::{Criterion, SamplingMode};
 use probecard_probes::kernel::bandwidth::{self, Field, Kernel};
 use probecard_probes::kernel::chase::{Order, Ring};
 use probecard_probes::kernel::forward::{Chain, Shape};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
 use probecard_probes::kernel::{branch, chain, line};
-use probecard_probes::machine::Machine;
 use probecard_probes::sys::memory::{Buffer, Pages, SMALL_PAGE};
 
 use cycles::Cycles;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::machine::human_bytes;
 use crate::sys::memory::{Buffer, Pages};
+use card::machine::human_bytes;
 
 /// What the kernel really gave, if it is not what was asked for.
 pub fn note(buffer: &Buffer) -> Option<String> {

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
-use super::counters::Counts;
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
-use crate::machine::Machine;
-use crate::peer::Peer;
-use crate::probe::{Unit, Unmet};
-use crate::quantile::median;
-use crate::record::{Params, Point, PointState, Record, Skip};
+use crate::probe::Unmet;
+use card::counters::Counts;
+use card::declare::Unit;
+use card::estimate::median;
+use card::machine::Machine;
+use card::peer::Peer;
+use card::record::{Params, Point, PointState, Record, Skip};
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -89,7 +90,7 @@ impl<'k> Arm<'k> {
 }
 
 /// Parameters in one line: `params([("variant", "random".into())])`.
-pub fn params<const N: usize>(pairs: [(&str, crate::record::Param); N]) -> Params {
+pub fn params<const N: usize>(pairs: [(&str, card::record::Param); N]) -> Params {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
@@ -324,11 +325,11 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::counters::Event;
     use super::super::sampling::tests::reading;
     use super::*;
-    use crate::quantile::quantile;
     use crate::sys::thread::Usage;
+    use card::counters::Event;
+    use card::estimate::quantile;
 
     /// A machine without hardware: time passes only as the script says.
     struct Scripted<F> {

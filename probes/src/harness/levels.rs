@@ -2,8 +2,8 @@
 //! measured, and by the machine's claims only where nothing is measured yet.
 
 use super::bench::Bench;
-use crate::machine::human_bytes;
-use crate::probe::Level;
+use card::declare::Level;
+use card::machine::human_bytes;
 
 /// The metrics that levels are told by, for [`crate::probe::Probe::uses`].
 pub const USES: &[&str] = &[L1, L2, L3];

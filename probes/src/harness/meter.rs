@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::clock::{self, Bracket, Timer};
-use super::counters::{Counts, Event, Session};
+use super::counters::Session;
 use crate::sys::thread::{self, Usage};
+use card::counters::{Counts, Event};
 
 /// What one batch took, and what went on around it.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::{Bracket, agree};
-use super::counters::{Counts, Event};
 use super::meter::Reading;
-use crate::quantile::{median, quantile};
-use crate::record::{Disturbances, PointState};
+use card::counters::{Counts, Event};
+use card::estimate::{median, quantile};
+use card::record::{Disturbances, PointState};
 
 /// How a point is sampled.
 #[derive(Clone, Copy, Debug, PartialEq)]

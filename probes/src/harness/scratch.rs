@@ -7,9 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::machine::human_bytes;
 use crate::probe::Unmet;
 use crate::sys::file::{self, FileSystem};
+use card::machine::human_bytes;
 
 /// How names begin that a file has for a moment, where it cannot do without.
 const PREFIX: &str = ".probecard-scratch-";

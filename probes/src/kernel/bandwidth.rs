@@ -157,7 +157,7 @@ fn sum_of(first: usize, count: usize) -> u64 {
 /// a store that is still on its way and equal in its lower 12 address bits. Copies here run alike
 /// with 704 to 3776 bytes and lose up to half below 128. An odd number of lines, so that arrays are
 /// never a power of two apart.
-pub(super) const APART: usize = 4096 - 1024 - 64 * 5;
+pub(super) const ARRAY_GAP_BYTES: usize = 4096 - 1024 - 64 * 5;
 
 /// Room that the gaps between arrays take at most, each.
 const GAP: usize = 8192;
@@ -238,10 +238,11 @@ impl Field {
         // working sets.
         let mut offsets = [0; 3];
         for i in 1..kernel.sources() {
-            offsets[i] = (offsets[i - 1] + len).next_multiple_of(4096) + APART;
+            offsets[i] = (offsets[i - 1] + len).next_multiple_of(4096) + ARRAY_GAP_BYTES;
         }
         if kernel.has_target() {
-            let apart = if kernel.sources() > 0 { APART * kernel.sources() % 4096 } else { 0 };
+            let apart =
+                if kernel.sources() > 0 { ARRAY_GAP_BYTES * kernel.sources() % 4096 } else { 0 };
             let top = self.buffer.len() - len - apart;
             offsets[arrays - 1] = top / 4096 * 4096 + apart;
         }

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{arch, timer};
+use super::{arch, timer, whole_blocks};
 
 /// Operations per unrolled block; counts are rounded up to whole blocks.
 pub const BLOCK: u64 = 256;
@@ -46,18 +46,18 @@ fn nearest(quotient: f64) -> f64 {
 /// Runs dependent additions; the sum is the number of operations really done.
 #[inline(always)]
 pub fn add(ops: u64) -> u64 {
-    arch::chain::add(ops.div_ceil(BLOCK).max(1))
+    arch::chain::add(whole_blocks(ops, BLOCK))
 }
 
 /// Runs dependent multiplications; the product is 3 to the number of operations done.
 #[inline(always)]
 pub fn mul(ops: u64) -> u64 {
-    arch::chain::mul(ops.div_ceil(BLOCK).max(1))
+    arch::chain::mul(whole_blocks(ops, BLOCK))
 }
 
 /// Instructions of that many operations of either chain: a counter and a jump close each block.
 pub fn instructions(ops: u64) -> u64 {
-    ops.div_ceil(BLOCK).max(1) * (BLOCK + 2)
+    whole_blocks(ops, BLOCK).get() * (BLOCK + 2)
 }
 
 #[cfg(test)]
@@ -76,8 +76,8 @@ mod tests {
 
     #[test]
     fn the_chains_do_as_many_operations_as_they_say() {
-        for ops in [1, BLOCK, 3 * BLOCK, 10 * BLOCK + 1] {
-            let done = ops.div_ceil(BLOCK) * BLOCK;
+        for (ops, blocks) in [(0, 1), (1, 1), (BLOCK, 1), (3 * BLOCK, 3), (10 * BLOCK + 1, 11)] {
+            let done = blocks * BLOCK;
             assert_eq!(add(ops), done);
             assert_eq!(mul(ops), 3_u64.wrapping_pow(u32::try_from(done).unwrap()));
         }

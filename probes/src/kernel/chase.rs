@@ -3,11 +3,14 @@
 
 use std::io;
 
-use super::arch;
+use super::{arch, whole_blocks};
 use crate::sys::memory::{Buffer, Pages};
 
 /// Loads per unrolled block; counts are rounded up to whole blocks.
 pub const BLOCK: u64 = 64;
+
+/// Bytes of a node: the address of the next one.
+const NODE: usize = size_of::<*const u8>();
 
 /// In which order the nodes of a ring follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,9 @@ impl Ring {
     }
 
     /// Lays a ring over the first `working_set` bytes, a node every `stride`.
+    ///
+    /// # Panics
+    /// If nodes so close to each other overlap.
     pub fn lay(
         &mut self,
         working_set: usize,
@@ -54,6 +60,7 @@ impl Ring {
         order: Order,
         rng: &mut fastrand::Rng,
     ) {
+        assert!(stride >= NODE, "nodes every {stride} bytes overlap");
         let nodes = (working_set.min(self.buffer.len()) / stride).max(1);
         self.nodes = nodes;
         self.at = self.buffer.base();
@@ -101,23 +108,47 @@ impl Ring {
 
     /// Byte offset of the node after the one at `offset`.
     fn next(&self, offset: usize) -> usize {
-        let mut word = [0; 8];
-        word.copy_from_slice(&self.buffer.bytes()[offset..offset + 8]);
-        usize::from_ne_bytes(word) - self.buffer.base().addr()
+        self.address_in(offset) - self.address_of(0)
     }
 
     fn set_next(&mut self, offset: usize, next: usize) {
-        let target = (self.buffer.base().addr() + next).to_ne_bytes();
-        self.buffer.bytes_mut()[offset..offset + target.len()].copy_from_slice(&target);
+        let target = self.address_of(next).to_ne_bytes();
+        self.buffer.bytes_mut()[offset..offset + NODE].copy_from_slice(&target);
     }
 
-    /// Links the nodes at these distinct byte offsets, in this order, and closes the ring.
-    /// Offsets need not be aligned: that is how loads across a line border are measured.
+    /// What the node at `offset` holds.
+    fn address_in(&self, offset: usize) -> usize {
+        let mut word = [0; NODE];
+        word.copy_from_slice(&self.buffer.bytes()[offset..offset + NODE]);
+        usize::from_ne_bytes(word)
+    }
+
+    fn address_of(&self, offset: usize) -> usize {
+        self.buffer.base().addr() + offset
+    }
+
+    /// Links the nodes at these byte offsets, in this order, and closes the ring. Offsets need not
+    /// be aligned: that is how loads across a line border are measured.
+    ///
+    /// # Panics
+    /// If there are none, or if nodes overlap or leave the buffer.
     pub fn link(&mut self, offsets: &[usize]) {
-        let next = offsets.iter().skip(1).chain(offsets.first());
-        offsets.iter().zip(next).for_each(|(&here, &there)| self.set_next(here, there));
-        self.at = self.buffer.base().wrapping_add(offsets.first().copied().unwrap_or(0));
-        self.nodes = offsets.len();
+        self.link_each(&[offsets]);
+    }
+
+    /// The same with several rings beside each other; the first one is to be walked.
+    fn link_each(&mut self, rings: &[&[usize]]) {
+        assert!(rings.iter().all(|ring| !ring.is_empty()), "a ring has nodes");
+        rings.iter().copied().flatten().for_each(|&offset| _ = self.buffer.range(offset, NODE));
+        let all = || rings.iter().copied().flat_map(successors);
+        all().for_each(|(node, next)| self.set_next(node, next));
+        // A node that another one overlaps no longer holds what was written into it.
+        if all().any(|(node, next)| self.address_in(node) != self.address_of(next)) {
+            self.link_each(&[&[0]]);
+            panic!("nodes overlap");
+        }
+        self.at = self.buffer.range(rings[0][0], NODE);
+        self.nodes = rings[0].len();
     }
 
     /// Nodes in the ring.
@@ -128,9 +159,10 @@ impl Ring {
     /// Follows the ring for at least `loads` loads (whole blocks) from where the last walk ended.
     #[inline]
     pub fn walk(&mut self, loads: u64) {
-        // SAFETY: `link` wrote into every node the address of a node of this ring, the buffer is
-        // not written to otherwise while the ring stands, and `at` is one of its nodes.
-        self.at = unsafe { arch::chase::walk(self.at, loads.div_ceil(BLOCK).max(1)) };
+        // SAFETY: every node of this ring holds the address of a node of it: `lay` leaves them no way
+        // to overlap, and `link` looked. Nothing else writes to the buffer while the ring stands, and
+        // `at` is one of its nodes.
+        self.at = unsafe { arch::chase::walk(self.at, whole_blocks(loads, BLOCK).get()) };
     }
 
     /// Loads the bytes at these offsets. In random, non-cyclic order this makes replacement state
@@ -151,12 +183,6 @@ impl Ring {
         })
     }
 
-    /// Lets the next walk begin at the node at this offset: of another ring in the same memory.
-    pub fn go_to(&mut self, offset: usize) {
-        assert!(self.next(offset) < self.buffer.len(), "there is a node");
-        self.at = self.buffer.base().wrapping_add(offset);
-    }
-
     /// Byte offset of the node that the next walk begins at.
     pub fn position(&self) -> usize {
         self.at.addr() - self.buffer.base().addr()
@@ -168,9 +194,58 @@ impl Ring {
     }
 }
 
+/// Each node of a ring with the one after it.
+fn successors(ring: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    ring.iter().copied().zip(ring.iter().copied().cycle().skip(1))
+}
+
+/// Rings in one memory, which have no node in common and are walked in turn.
+#[derive(Debug)]
+pub struct Rings {
+    /// The one that is walked.
+    ring: Ring,
+    /// Where the next walk of each begins.
+    starts: Vec<*const u8>,
+}
+
+impl Rings {
+    /// Links the nodes of each ring, in this order.
+    ///
+    /// # Panics
+    /// If a ring has none, or if nodes overlap, also of different rings, or leave the buffer.
+    pub fn link(buffer: Buffer, rings: &[&[usize]]) -> Rings {
+        let mut ring = Ring::over(buffer);
+        ring.link_each(rings);
+        let start = |nodes: &&[usize]| ring.buffer.range(nodes[0], NODE).cast_const();
+        Rings { starts: rings.iter().map(start).collect(), ring }
+    }
+
+    /// Follows one of the rings for at least `loads` loads (whole blocks) from where its last walk
+    /// ended.
+    ///
+    /// # Panics
+    /// If there is no such ring.
+    #[inline]
+    pub fn walk(&mut self, which: usize, loads: u64) {
+        // All rings stand: they share no byte.
+        self.ring.at = self.starts[which];
+        self.ring.walk(loads);
+        self.starts[which] = self.ring.at;
+    }
+
+    /// The memory under the rings.
+    pub fn buffer(&self) -> &Buffer {
+        &self.ring.buffer
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn small() -> Ring {
+        Ring::with_capacity(4096, Pages::Small).unwrap()
+    }
 
     #[test]
     fn every_order_is_one_cycle_over_all_nodes() {
@@ -199,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_several_cycles_is_noticed() {
-        let mut ring = Ring::with_capacity(4096, Pages::Small).unwrap();
+        let mut ring = small();
         ring.link(&[0, 64]);
         ring.link(&[128, 192]);
         ring.nodes = 4;
@@ -223,8 +298,80 @@ mod tests {
     }
 
     #[test]
+    fn nodes_side_by_side_are_a_ring() {
+        let mut ring = small();
+        ring.lay(4096, NODE, Order::Random, &mut fastrand::Rng::with_seed(2));
+        assert!(ring.is_one_cycle());
+        ring.link(&[4096 - NODE, 5, 13, 4096 - 2 * NODE]);
+        assert!(ring.is_one_cycle());
+        ring.walk(1000);
+    }
+
+    #[test]
+    #[should_panic = "overlap"]
+    fn nodes_that_overlap_are_not_laid() {
+        small().lay(4096, NODE - 1, Order::Sequential, &mut fastrand::Rng::with_seed(2));
+    }
+
+    #[test]
+    #[should_panic = "overlap"]
+    fn nodes_that_overlap_are_not_linked() {
+        small().link(&[64, 0, 4]);
+    }
+
+    #[test]
+    fn a_ring_that_was_refused_leaves_one_that_can_be_walked() {
+        let mut ring = small();
+        ring.link(&[512, 64]);
+        for bad in [&[64, 512, 516][..], &[64, 4095], &[]] {
+            let link = std::panic::AssertUnwindSafe(|| ring.link(bad));
+            assert!(std::panic::catch_unwind(link).is_err(), "{bad:?}");
+            ring.walk(1000);
+            assert!(ring.is_one_cycle());
+        }
+    }
+
+    #[test]
+    #[should_panic = "not inside the buffer"]
+    fn nodes_beyond_the_buffer_are_not_linked() {
+        small().link(&[usize::MAX - 3, 0]);
+    }
+
+    #[test]
+    #[should_panic = "a ring has nodes"]
+    fn no_nodes_are_no_ring() {
+        let mut ring = small();
+        // Nothing of the first node is left.
+        ring.link(&[4]);
+        ring.link(&[]);
+    }
+
+    #[test]
+    fn rings_in_one_memory_are_walked_each_from_where_it_was_left() {
+        let buffer = Buffer::new(4096, Pages::Small).unwrap();
+        let many: Vec<usize> = (0..65).map(|i| 1024 + 16 * i).collect();
+        let nodes: [&[usize]; 2] = [&[8, 200, 64], &many];
+        let mut rings = Rings::link(buffer, &nodes);
+        let base = rings.buffer().base().addr();
+        for step in 1..=3 {
+            for (ring, nodes) in nodes.iter().enumerate() {
+                rings.walk(ring, BLOCK);
+                let place = step * BLOCK as usize % nodes.len();
+                assert_eq!(rings.starts[ring].addr() - base, nodes[place]);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic = "overlap"]
+    fn rings_in_one_memory_share_no_byte() {
+        let buffer = Buffer::new(4096, Pages::Small).unwrap();
+        Rings::link(buffer, &[&[0, 64], &[128, 68]]);
+    }
+
+    #[test]
     fn unaligned_nodes_work() {
-        let mut ring = Ring::with_capacity(4096, Pages::Small).unwrap();
+        let mut ring = small();
         ring.link(&[61]);
         ring.walk(1000);
         assert_eq!(ring.position(), 61);

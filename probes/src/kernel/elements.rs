@@ -8,7 +8,7 @@ use std::io;
 
 use super::arch;
 use super::arch::bandwidth::Walk;
-use super::bandwidth::{APART, BLOCK, Lanes, ahead, visits};
+use super::bandwidth::{ARRAY_GAP_BYTES, BLOCK, Lanes, ahead, visits};
 use crate::sys::memory::{Buffer, Pages};
 
 /// Numbers in a block.
@@ -142,7 +142,7 @@ pub struct Arrays {
 impl Arrays {
     /// Room for working sets of up to `bytes`, first touched by this thread.
     pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<Arrays> {
-        let buffer = Buffer::new(bytes + 2 * 4096 + APART, pages)?;
+        let buffer = Buffer::new(bytes + 2 * 4096 + ARRAY_GAP_BYTES, pages)?;
         let (kernel, rng) = (Kernel::Sum, fastrand::Rng::with_seed(seed));
         let (lanes, done) = (Lanes([0; _]), None);
         let sums = Vec::new();
@@ -162,9 +162,10 @@ impl Arrays {
     /// Lays the arrays of a kernel over `working_set` bytes and returns how many they really are.
     pub fn lay(&mut self, kernel: Kernel, working_set: usize) -> usize {
         let arrays = kernel.arrays();
-        let room = self.buffer.len() - 4096 - APART;
+        let room = self.buffer.len() - 4096 - ARRAY_GAP_BYTES;
         self.len = (working_set.min(room) / arrays / BLOCK).max(1) * BLOCK;
-        self.second = if arrays == 2 { self.len.next_multiple_of(4096) + APART } else { 0 };
+        self.second =
+            if arrays == 2 { self.len.next_multiple_of(4096) + ARRAY_GAP_BYTES } else { 0 };
         self.fill(self.second + self.len);
         if kernel == Kernel::Saxpy {
             self.clean = self.second;

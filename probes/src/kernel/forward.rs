@@ -1,7 +1,7 @@
 //! Loads behind stores: how a value gets from a store to a load, and what a store that only seems
 //! to concern a load costs it.
 
-use super::arch;
+use super::{arch, whole_blocks};
 use crate::sys::memory::Buffer;
 
 /// Steps per unrolled block; counts are rounded up to whole blocks.
@@ -85,8 +85,8 @@ impl Chain {
     /// If one leaves the buffer.
     pub fn place(&mut self, store: usize, load: usize) {
         let (stored, loaded) = self.shape.widths();
-        let len = self.buffer.len();
-        assert!(store + stored <= len && load + loaded <= len, "inside the buffer");
+        self.buffer.range(store, stored);
+        self.buffer.range(load, loaded);
         (self.store, self.load) = (store, load);
     }
 
@@ -101,12 +101,13 @@ impl Chain {
     /// Does at least so many steps (whole blocks).
     #[inline]
     pub fn run(&mut self, steps: u64) {
-        let blocks = steps.div_ceil(BLOCK).max(1);
+        let blocks = whole_blocks(steps, BLOCK).get();
         let store = self.buffer.base().wrapping_add(self.store);
         let load = self.buffer.base().wrapping_add(self.load).cast_const();
         let value = &mut self.value;
         let first = value[0];
-        // SAFETY (for all): `place` checked both ranges, and the buffer is ours alone.
+        // SAFETY (for all): `place` checked that both ranges are inside the buffer, which is ours
+        // alone.
         match self.shape {
             // SAFETY: as above.
             Shape::Eight => value[0] = unsafe { arch::forward::eight(store, load, first, blocks) },
@@ -186,8 +187,8 @@ impl Bystander {
     /// # Panics
     /// If it needs the store, or leaves the buffer.
     pub fn new(mut buffer: Buffer, offset: usize) -> Bystander {
-        assert!(offset >= 8 && offset + 8 <= buffer.len(), "beside the store, inside the buffer");
-        let at = buffer.base().wrapping_add(offset).cast_const();
+        assert!(offset >= 8, "the load at {offset} is not beside the store");
+        let at = buffer.range(offset, 8).cast_const();
         buffer.bytes_mut()[offset..offset + 8].copy_from_slice(&at.addr().to_ne_bytes());
         Bystander { buffer, at }
     }
@@ -196,7 +197,7 @@ impl Bystander {
     #[inline]
     pub fn run(&mut self, steps: u64) -> bool {
         let store = self.buffer.base();
-        let blocks = steps.div_ceil(BLOCK).max(1);
+        let blocks = whole_blocks(steps, BLOCK).get();
         // SAFETY: the 8 bytes at `at` hold `at`, `new` checked that they are inside the buffer and
         // that the store at its beginning does not reach them.
         let end = unsafe { arch::forward::chase_past_store(store, self.at, blocks) };
@@ -211,10 +212,10 @@ impl Bystander {
 pub fn copy(buffer: &mut Buffer, from: usize, to: usize, len: usize) {
     let blocks = (len / COPY_BLOCK).max(1);
     let len = blocks * COPY_BLOCK;
-    let apart = from + len <= to || to + len <= from;
-    assert!(apart && from.max(to) + len <= buffer.len(), "two ranges inside the buffer");
-    let (source, target) = (buffer.base().wrapping_add(from), buffer.base().wrapping_add(to));
-    // SAFETY: the ranges were checked, and the buffer is borrowed exclusively.
+    let (source, target) = (buffer.range(from, len), buffer.range(to, len));
+    assert!(from.abs_diff(to) >= len, "{len} bytes at {from} and at {to} overlap");
+    // SAFETY: `range` checked that both are inside the buffer, which is borrowed exclusively, and
+    // they do not overlap.
     unsafe { arch::forward::copy(source, target, blocks) };
 }
 
@@ -271,6 +272,27 @@ mod tests {
             let buffer = Buffer::new(3 * 4096, Pages::Small).unwrap();
             assert!(Bystander::new(buffer, offset).run(1000));
         }
+    }
+
+    #[test]
+    #[should_panic = "not inside the buffer"]
+    fn a_chain_does_not_store_before_the_buffer() {
+        let buffer = Buffer::new(4096, Pages::Small).unwrap();
+        Chain::new(buffer, Shape::Eight, usize::MAX - 7, 0).run(1);
+    }
+
+    #[test]
+    #[should_panic = "not inside the buffer"]
+    fn no_more_is_copied_than_there_can_be() {
+        let mut buffer = Buffer::new(4096, Pages::Small).unwrap();
+        copy(&mut buffer, 64, 128, usize::MAX - 63);
+    }
+
+    #[test]
+    #[should_panic = "overlap"]
+    fn nothing_is_copied_over_itself() {
+        let mut buffer = Buffer::new(4096, Pages::Small).unwrap();
+        copy(&mut buffer, 64, 127, 64);
     }
 
     #[test]

@@ -4,18 +4,20 @@
 use std::io;
 
 use super::arch::jumps as kernel;
+use super::generic::routines;
+use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
 pub struct Chain {
-    code: kernel::Chain,
+    code: routines::Chain,
     jumps: u64,
     right: bool,
 }
 
 impl Chain {
     /// The smallest distance of two jumps, in bytes.
-    pub const LEAST_SPACING: usize = kernel::Chain::LEAST_SPACING;
+    pub const LEAST_SPACING: usize = routines::Chain::LEAST_SPACING;
 
     /// So many jumps, `spacing` bytes apart.
     ///
@@ -23,13 +25,13 @@ impl Chain {
     /// If two jumps do not fit side by side.
     pub fn new(jumps: usize, spacing: usize, rng: &mut fastrand::Rng) -> io::Result<Chain> {
         assert!(spacing >= Chain::LEAST_SPACING, "{spacing} bytes are too few for a jump");
-        let code = kernel::Chain::new(&shuffled(jumps, rng), spacing)?;
+        let code = routines::Chain::new(&shuffled(jumps, rng), spacing)?;
         Ok(Chain { code, jumps: jumps as u64, right: true })
     }
 
     /// Jumps so often, rounded to whole laps.
     pub fn run(&mut self, ops: u64) {
-        let laps = ops.div_ceil(self.jumps).max(1);
+        let laps = whole_blocks(ops, self.jumps).get();
         self.right &= self.code.run(laps) == laps;
     }
 
@@ -43,7 +45,7 @@ impl Chain {
 /// heart.
 #[derive(Debug)]
 pub struct Pattern {
-    code: kernel::Rows,
+    code: routines::Rows,
     outcomes: Vec<u8>,
     branches: usize,
     row: usize,
@@ -55,7 +57,7 @@ pub struct Pattern {
 impl Pattern {
     /// So many branches, each with `length` outcomes of its own.
     pub fn new(branches: usize, length: usize, rng: &mut fastrand::Rng) -> io::Result<Pattern> {
-        let code = kernel::Rows::new(branches)?;
+        let code = routines::Rows::new(branches)?;
         let outcomes: Vec<u8> = (0..branches * length).map(|_| rng.u8(..=1)).collect();
         let mut before = vec![0];
         for row in outcomes.chunks(branches) {
@@ -67,7 +69,7 @@ impl Pattern {
 
     /// Runs so many branches, rounded to whole rows, from where it was left.
     pub fn run(&mut self, ops: u64) {
-        let rows = ops.div_ceil(self.branches as u64).max(1);
+        let rows = whole_blocks(ops, self.branches as u64).get();
         let counted = self.code.run(&self.outcomes, self.row, rows);
         let length = self.before.len() as u64 - 1;
         let end = self.row as u64 + rows;
@@ -86,7 +88,7 @@ impl Pattern {
 /// Nested calls, each from a place of its own.
 #[derive(Debug)]
 pub struct Calls {
-    code: kernel::Calls,
+    code: routines::Calls,
     depth: u64,
     right: bool,
 }
@@ -94,12 +96,12 @@ pub struct Calls {
 impl Calls {
     /// Calls that go so deep.
     pub fn new(depth: usize) -> io::Result<Calls> {
-        Ok(Calls { code: kernel::Calls::new(depth)?, depth: depth as u64, right: true })
+        Ok(Calls { code: routines::Calls::new(depth)?, depth: depth as u64, right: true })
     }
 
     /// So many calls with their returns, rounded to whole descents.
     pub fn run(&mut self, ops: u64) {
-        let times = ops.div_ceil(self.depth).max(1);
+        let times = whole_blocks(ops, self.depth).get();
         self.right &= self.code.run(times) == times;
     }
 
@@ -116,7 +118,7 @@ pub const FORKS: u64 = 64;
 /// for each branch, its own and those that it goes to.
 #[derive(Debug)]
 pub struct Forks {
-    code: kernel::Forks,
+    code: routines::Forks,
     words: u64,
 }
 
@@ -124,7 +126,7 @@ impl Forks {
     /// A branch for each bit of so many words; if `full`, each line is full of other instructions.
     pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<Forks> {
         let order = shuffled((3 * FORKS * words) as usize, rng);
-        Ok(Forks { code: kernel::Forks::new(&order, full)?, words })
+        Ok(Forks { code: routines::Forks::new(&order, full)?, words })
     }
 
     /// One branch for each bit; counts the clear bits.

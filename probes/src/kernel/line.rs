@@ -27,11 +27,11 @@ pub fn reload_after_flush(buffer: &Buffer, at: usize, distance: usize) -> Option
 /// # Panics
 /// If the line is not inside the buffer.
 pub fn flush(buffer: &Buffer, at: usize) -> bool {
-    assert!(at < buffer.len(), "the line is inside the buffer");
+    let line = buffer.range(at, 1);
     let able = can_flush();
     if able {
-        // SAFETY: the address was checked to be inside the buffer, and clflush to exist.
-        unsafe { arch::line::flush(buffer.base().wrapping_add(at)) };
+        // SAFETY: `range` checked that the address is inside the buffer, and clflush exists.
+        unsafe { arch::line::flush(line) };
     }
     able
 }
@@ -41,9 +41,9 @@ pub fn flush(buffer: &Buffer, at: usize) -> bool {
 /// # Panics
 /// If the word is not inside the buffer.
 pub fn timed_load(buffer: &Buffer, at: usize) -> u64 {
-    assert!(at + 4 <= buffer.len(), "the word is inside the buffer");
-    // SAFETY: the address was checked to be inside the buffer.
-    unsafe { arch::line::timed_load(buffer.base().wrapping_add(at)) }
+    let word = buffer.range(at, 4);
+    // SAFETY: `range` checked that the word is inside the buffer.
+    unsafe { arch::line::timed_load(word) }
 }
 
 /// Loads the byte at this offset.
@@ -94,6 +94,12 @@ mod tests {
         if can_flush() {
             assert!(reload_after_flush(&buffer, 0, 256).unwrap() > 0);
         }
+    }
+
+    #[test]
+    #[should_panic = "not inside the buffer"]
+    fn no_word_before_the_buffer_is_loaded() {
+        timed_load(&Buffer::new(4096, Pages::Small).unwrap(), usize::MAX - 3);
     }
 
     #[test]

@@ -17,6 +17,10 @@ mod arch;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("no kernels for this architecture yet: add a folder beside kernel/x86_64");
 
+mod generic;
+
+use std::num::NonZeroU64;
+
 pub(crate) use arch::widths;
 
 pub mod atomic;
@@ -37,3 +41,10 @@ pub mod switch;
 pub mod timer;
 pub mod vector;
 pub mod window;
+
+/// How many blocks at least so many operations take: one, where none are wanted, since the loops count
+/// down and only then look.
+#[inline(always)]
+fn whole_blocks(ops: u64, block: u64) -> NonZeroU64 {
+    NonZeroU64::new(ops.div_ceil(block)).unwrap_or(NonZeroU64::MIN)
+}

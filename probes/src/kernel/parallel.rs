@@ -3,6 +3,7 @@
 use std::io;
 
 use super::arch::parallel::{self as kernel, LIST, MOST_SLOTS, STEPS};
+use super::whole_blocks;
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes between the words that are loaded: the line of every x86_64 and most other CPUs.
@@ -132,9 +133,6 @@ struct Done {
     sum: u64,
 }
 
-// SAFETY: the addresses in the buffer are of the buffer, which is owned and sent along.
-unsafe impl Send for Lines {}
-
 impl Lines {
     /// Room for `bytes`; nothing is laid yet but the smallest ring.
     pub fn new(bytes: usize, pages: Pages) -> io::Result<Lines> {
@@ -194,10 +192,15 @@ impl Lines {
     /// as the ring is long enough.
     ///
     /// # Panics
-    /// If there is no kernel for that number of chains, distance or streams.
+    /// If there is no kernel for that number of chains, distance or streams, or if whole blocks of
+    /// so many loads cannot be counted.
     #[inline]
     pub fn read(&mut self, way: Way, loads: u64) {
-        let blocks = usize::try_from(loads.div_ceil(way.block())).unwrap_or(usize::MAX).max(1);
+        let block = way.block();
+        let blocks = whole_blocks(loads, block).get();
+        assert!(blocks.checked_mul(block).is_some(), "{loads} loads in whole blocks are too many");
+        // Linux has 64-bit addresses on both architectures.
+        let blocks = blocks as usize;
         match way {
             Way::Chase(_) | Way::Gather(..) => self.chase(way, blocks * STEPS as usize),
             Way::List | Way::Prefetch { .. } => self.list(way, blocks * LIST),
@@ -405,6 +408,15 @@ mod tests {
         for loads in 1..100 {
             lines.read(Way::Stream(1), loads * 8);
             assert!(lines.is_right(), "{loads}");
+        }
+    }
+
+    #[test]
+    fn no_way_reads_more_than_can_be_counted() {
+        for way in ways() {
+            let read = || lines(1024).read(way, u64::MAX);
+            let said = std::panic::catch_unwind(read).unwrap_err();
+            assert!(said.downcast::<String>().unwrap().contains("too many"), "{way:?}");
         }
     }
 

@@ -4,6 +4,8 @@
 //! Every chain goes on where it began: what it holds stays near 1 and finite however long it runs,
 //! and is known beforehand from a scalar twin that takes the same steps one by one.
 
+use std::mem::offset_of;
+
 use super::arch;
 use super::arch::simd::{Assist, Loop};
 
@@ -140,6 +142,13 @@ pub(super) struct State {
     d: [u8; LANES],
     table: [u32; TABLE],
 }
+
+// The loops name these places by their numbers.
+const _: () = {
+    assert!(offset_of!(State, chains) == 0 && LANES == 64);
+    assert!(offset_of!(State, c) == 1536 && offset_of!(State, d) == 1600);
+    assert!(offset_of!(State, table) == 1664);
+};
 
 /// Chains of an instruction, ready to run.
 #[derive(Debug)]

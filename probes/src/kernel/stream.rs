@@ -9,16 +9,14 @@ pub const BLOCK: usize = 256;
 /// Reads `len` bytes from `offset` and adds them up as 32-bit words, wrapping.
 ///
 /// # Panics
-/// If the range is not inside the buffer or does not start at a multiple of 16.
+/// If the blocks are not inside the buffer or do not start at a multiple of 16.
 pub fn sum(buffer: &Buffer, offset: usize, len: usize) -> u32 {
     let blocks = len.div_ceil(BLOCK).max(1);
-    assert!(
-        offset.is_multiple_of(16) && offset + blocks * BLOCK <= buffer.len(),
-        "a range of the buffer"
-    );
-    // SAFETY: the range was checked; the buffer's base is 2 MiB aligned, so base + offset is
-    // 16-byte aligned.
-    unsafe { arch::stream::sum(buffer.base().wrapping_add(offset), blocks) }
+    assert!(offset.is_multiple_of(16), "{offset} is no multiple of 16");
+    let start = buffer.range(offset, blocks.saturating_mul(BLOCK));
+    // SAFETY: `range` checked that the blocks are inside the buffer, whose base is 2 MiB aligned, so
+    // that the start is 16-byte aligned.
+    unsafe { arch::stream::sum(start, blocks) }
 }
 
 #[cfg(test)]
@@ -39,5 +37,11 @@ mod tests {
                 .fold(0_u32, u32::wrapping_add);
             assert_eq!(sum(&buffer, offset, len), scalar);
         }
+    }
+
+    #[test]
+    #[should_panic = "not inside the buffer"]
+    fn more_than_there_can_be_is_not_read() {
+        sum(&Buffer::new(4096, Pages::Small).unwrap(), 16, usize::MAX);
     }
 }

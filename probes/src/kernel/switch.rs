@@ -2,6 +2,7 @@
 //! made of.
 
 use std::io;
+use std::mem::offset_of;
 
 use super::arch::switch as kernel;
 use crate::sys::memory::{Buffer, Pages};
@@ -18,12 +19,61 @@ pub enum Back {
 /// Bytes of the other task's stack, of which it needs a few words.
 const STACK: usize = 16 << 10;
 
+/// Where the two stacks end while the other one is in use, and the task's stack itself. The
+/// instructions take the places of the fields from here.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Contexts {
+    pub(super) main: usize,
+    pub(super) task: usize,
+    pub(super) visits: u64,
+    stack: Buffer,
+}
+
+// Whoever switches to the task leaves its own stack's end at the address of the contexts.
+const _: () = assert!(offset_of!(Contexts, main) == 0);
+
+impl Contexts {
+    /// A task that begins at the top of the stack, as if it had just switched away from there.
+    fn new(stack: Buffer, back: Back) -> Box<Contexts> {
+        let mut contexts = Box::new(Contexts { main: 0, task: 0, visits: 0, stack });
+        let address = (&raw mut *contexts).expose_provenance();
+        let entry: unsafe extern "C" fn() = match back {
+            Back::Return => kernel::task_by_return,
+            Back::Jump => kernel::task_by_jump,
+        };
+        let words = contexts.stack.words_mut();
+        // Some words stay free above the entry.
+        let first = words.len() - kernel::SAVED - 8;
+        let frame = &mut words[first..];
+        frame[kernel::CONTEXTS] = address as u64;
+        frame[kernel::ENTRY] = (entry as *const ()).expose_provenance() as u64;
+        contexts.task = frame.as_mut_ptr().expose_provenance();
+        contexts
+    }
+
+    fn there_and_back_by_return(&mut self, pairs: u64) {
+        let contexts: *mut Contexts = self;
+        for _ in 0..pairs {
+            // SAFETY: `task` is the end of a stack that was made by `new` or left by a switch; the
+            // task changes nothing but its stack and the numbers in `contexts`.
+            unsafe { kernel::to_task_by_return(contexts) };
+        }
+    }
+
+    fn there_and_back_by_jump(&mut self, pairs: u64) {
+        let contexts: *mut Contexts = self;
+        for _ in 0..pairs {
+            // SAFETY: as above.
+            unsafe { kernel::to_task_by_jump(contexts) };
+        }
+    }
+}
+
 /// A task on a stack of its own that does nothing but count and switch back.
 #[derive(Debug)]
 pub struct Task {
-    // Owns the stack that `contexts` point into.
-    _stack: Buffer,
-    contexts: Box<kernel::Contexts>,
+    contexts: Box<Contexts>,
     back: Back,
     expected: u64,
 }
@@ -31,9 +81,8 @@ pub struct Task {
 impl Task {
     /// A task that has not begun yet.
     pub fn new(back: Back) -> io::Result<Task> {
-        let mut stack = Buffer::new(STACK, Pages::Small)?;
-        let contexts = kernel::Contexts::new(stack.words_mut(), back == Back::Jump);
-        Ok(Task { _stack: stack, contexts, back, expected: 0 })
+        let contexts = Contexts::new(Buffer::new(STACK, Pages::Small)?, back);
+        Ok(Task { contexts, back, expected: 0 })
     }
 
     /// Switches so often, rounded to pairs: to the task and back.
@@ -48,7 +97,7 @@ impl Task {
 
     /// Whether the task ran as often as it was switched to.
     pub fn is_right(&self) -> bool {
-        self.contexts.visits() == self.expected
+        self.contexts.visits == self.expected
     }
 }
 
@@ -64,7 +113,7 @@ mod tests {
             for times in [1, 2, 1000] {
                 task.switch(times);
             }
-            assert_eq!(task.contexts.visits(), 1 + 1 + 500);
+            assert_eq!(task.contexts.visits, 1 + 1 + 500);
             assert!(task.is_right());
             task.expected += 1;
             assert!(!task.is_right());

@@ -1,6 +1,6 @@
 //! Vector work of a given width, proven possible by holding its token.
 
-use super::arch;
+use super::{arch, whole_blocks};
 use crate::probe::Unmet;
 
 /// Multiply-adds per block; counts are rounded up to whole blocks.
@@ -23,7 +23,7 @@ impl Width {
 
     /// Runs independent fused multiply-adds over all registers.
     pub fn multiply_add(self, ops: u64) {
-        self.0.multiply_add(ops.div_ceil(BLOCK).max(1));
+        self.0.multiply_add(whole_blocks(ops, BLOCK).get());
     }
 }
 

@@ -19,12 +19,12 @@ use std::io;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::code;
-use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::{branch, chain};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Mode, Probe, Proof, Select, Text, Tier, Unit, metric,
-    select, text,
+use crate::probe::Probe;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Mode, Proof, Select, Text, Tier, Unit, metric, select, text,
 };
 
 mod history;

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{Source, Timer};
-use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
-};
+use crate::probe::{Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages};
+use crate::threads::gang::Gang;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Select, Text, Tier, Unit, metric, select, text,
+};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -25,11 +25,10 @@ use crate::harness::clock::{Source, Timer};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Estimator, Need, Probe, Select, Text, Tier, Unit, Unmet, metric, select, text,
-};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use card::declare::{Better, Derive, Estimator, Select, Text, Tier, Unit, metric, select, text};
+use card::machine::human_bytes;
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -15,18 +15,19 @@ use std::time::{Duration, Instant};
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Source, Timer};
-use crate::harness::counters::Event;
-use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
 use crate::kernel::widths;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Proof, Select, Text, Tier, Unit, metric, select, text,
-};
-use crate::quantile::median;
+use crate::probe::Probe;
 use crate::sys::memory::Pages;
+use crate::threads::gang::Gang;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::estimate::median;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -294,7 +295,7 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let (samples, core_ghz): (Vec<f64>, Vec<f64>) = row.into_iter().unzip();
             if !samples.is_empty() {
                 let point = bench.point("chain", setting, Unit::Ns, samples, Default::default());
-                bench.emit(crate::record::Point { core_ghz, ..point })?;
+                bench.emit(card::record::Point { core_ghz, ..point })?;
             }
         }
     }

@@ -13,9 +13,8 @@ use std::cell::{Cell, RefCell};
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, metric, select, text,
-};
+use crate::probe::Probe;
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 
 mod data;
 

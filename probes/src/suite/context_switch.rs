@@ -30,12 +30,13 @@ mod user;
 use std::borrow::Cow;
 
 use crate::harness::bench::Bench;
-use crate::harness::counters::Event;
-use crate::harness::placement;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Proof, Text, Tier, Unit, Unmet, metric, select, text,
+use crate::probe::{Probe, Unmet};
+use crate::threads::pinning;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Proof, Text, Tier, Unit, metric, select, text,
 };
-use crate::record::Params;
+use card::record::Params;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -323,8 +324,8 @@ const METRICS: &[Metric] = &[
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     user::run(bench)?;
-    let cpus = placement::pinnable(bench.machine.allowed_cpus());
-    placement::pin(bench.cpu);
+    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
+    pinning::pin(bench.cpu);
     if cpus.is_empty() {
         return bench.skip(Unmet {
             need:
@@ -332,7 +333,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
                    context_switch.wakeup*, context_switch.ring*, context_switch.per_switch_ns, \
                    context_switch.thread_to*)"
                     .into(),
-            ..placement::unpinned()
+            ..pinning::unpinned()
         });
     }
     pairs::run(bench, &cpus)?;

@@ -19,22 +19,22 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::counters::Event;
-use crate::harness::crew::{self, Hand, Window};
-use crate::harness::gang::Gang;
-use crate::harness::ping_pong::{self, Effort, Visit};
-use crate::harness::placement;
 use crate::harness::sampling::{Collector, Policy};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::{add_atomically, add_in_form};
-use crate::machine::{Machine, Relation};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric, select,
-    text,
-};
-use crate::record::{Disturbances, Point, PointState};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::{Pages, SharedWords};
+use crate::threads::crew::{self, Hand, Window};
+use crate::threads::gang::Gang;
+use crate::threads::ping_pong::{self, Effort, Visit};
+use crate::threads::pinning;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Proof, Text, Tier, Unit, metric, select, text,
+};
+use card::machine::{Machine, Relation};
+use card::record::{Disturbances, Point, PointState};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -146,10 +146,10 @@ const fn shared(id: &'static str, unit: Unit) -> Metric {
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let cpus = placement::pinnable(bench.machine.allowed_cpus());
-    placement::pin(bench.cpu);
+    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
+    pinning::pin(bench.cpu);
     if cpus.len() < 2 {
-        return bench.skip(placement::unpinned());
+        return bench.skip(pinning::unpinned());
     }
     let Some(&partner) = nearest(bench, &cpus) else { return Ok(()) };
     additions(bench, partner)?;
@@ -383,7 +383,7 @@ fn matrix(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
             Err(reason) => refused.push((pair, reason)),
         }
     }
-    placement::pin(bench.cpu);
+    pinning::pin(bench.cpu);
     left_out(bench, cpus.len(), &seen, &refused)?;
     for how in HandOver::ALL {
         for (from, to) in rows(&seen) {

@@ -27,7 +27,8 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::harness::{code, search};
 use crate::kernel::window::{Filler, ROOTS, Window};
-use crate::probe::{Better, Derive, Metric, Probe, Text, Tier, Unit, metric, select, text};
+use crate::probe::Probe;
+use card::declare::{Better, Derive, Metric, Text, Tier, Unit, metric, select, text};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

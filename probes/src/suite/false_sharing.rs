@@ -24,22 +24,22 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::Timer;
-use crate::harness::counters::Event;
-use crate::harness::crew::{self, Hand, Window};
-use crate::harness::gang::Gang;
-use crate::harness::ping_pong::SIBLINGS_NS;
-use crate::harness::placement;
 use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
-use crate::machine::{Relation, human_bytes};
-use crate::probe::{
-    Better, Derive, Estimator, Need, Probe, Proof, Select, Text, Tier, Unit, Unmet, metric, select,
-    text,
-};
-use crate::quantile::median;
-use crate::record::{Disturbances, Params, Point, PointState};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::threads::crew::{self, Hand, Window};
+use crate::threads::gang::Gang;
+use crate::threads::pinning;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Proof, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::estimate::median;
+use card::machine::{Relation, human_bytes};
+use card::metrics::pairs::SIBLINGS_NS;
+use card::record::{Disturbances, Params, Point, PointState};
 
 use super::core_to_core::few_threads;
 
@@ -182,9 +182,9 @@ const CAME_ALONG: f64 = 0.7;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
-    placement::pin(bench.cpu);
+    pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(placement::unpinned());
+        return bench.skip(pinning::unpinned());
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -250,7 +250,7 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
     bench.rng.shuffle(&mut others);
     let with = |relation: Relation| {
         let is = |cpu: &&usize| bench.machine.relation(bench.cpu, **cpu) == relation;
-        let cpu = others.iter().filter(is).find(|&&cpu| placement::pin(cpu))?;
+        let cpu = others.iter().filter(is).find(|&&cpu| pinning::pin(cpu))?;
         Some((relation, *cpu))
     };
     ORDER.into_iter().filter_map(with).collect()

@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::probe::{Probe, Unit};
+use crate::probe::Probe;
+use card::declare::Unit;
 
 const fn fault(
     name: &'static str,

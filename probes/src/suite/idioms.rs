@@ -18,10 +18,9 @@ use std::time::Duration;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
 use crate::harness::sampling::Policy;
-use crate::machine::{Machine, human_bytes};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
+use crate::probe::{Probe, Unmet};
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::machine::{Machine, human_bytes};
 
 mod alloc;
 mod calls;
@@ -238,7 +237,7 @@ fn way<'k>(quantity: &'static str, how: &str, work: impl FnMut(u64) + 'k) -> Arm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Fact, MemoryBound};
+    use card::machine::{Fact, MemoryBound};
 
     fn machine(cache: u64, memory: u64) -> Machine {
         let claims = format!(r#"[{{ "level": 3, "kind": "unified", "bytes": {cache} }}]"#);

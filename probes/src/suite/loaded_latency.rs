@@ -22,19 +22,19 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
-use crate::harness::gang::Gang;
 use crate::harness::meter::Reading;
 use crate::kernel::load::{CHUNK, Load};
 use crate::kernel::parallel::{Lines, Way};
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Select, Text, Tier, Unit, Unmet, metric,
-    select, text,
-};
-use crate::quantile::quantile;
-use crate::record::{Disturbances, Param, Point, PointState};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::Pages;
 use crate::sys::thread::Usage;
+use crate::threads::gang::Gang;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::estimate::quantile;
+use card::machine::human_bytes;
+use card::record::{Disturbances, Param, Point, PointState};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -15,10 +15,9 @@
 //! microseconds, tens of them in a virtual machine.
 
 use crate::harness::bench::Bench;
-use crate::harness::placement;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
+use crate::probe::{Need, Probe, Unmet};
+use crate::threads::pinning;
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 
 mod alone;
 mod fought;
@@ -155,10 +154,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let need = format!("{} ({BETWEEN_CPUS})", unmet.need);
         return bench.skip(Unmet { need, ..unmet });
     }
-    let cpus = placement::pinnable(bench.machine.allowed_cpus());
-    placement::pin(bench.cpu);
+    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
+    pinning::pin(bench.cpu);
     if cpus.len() < 2 {
-        let unmet = placement::unpinned();
+        let unmet = pinning::unpinned();
         let need = format!("{} ({BETWEEN_CPUS})", unmet.need);
         return bench.skip(Unmet { need, ..unmet });
     }

@@ -28,16 +28,15 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::crew::{self, Hand, Window};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::bandwidth::{Field, Kernel, Width};
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
-use crate::record::{Params, Point};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::Pages;
+use crate::threads::crew::{self, Hand, Window};
+use card::declare::{Better, Derive, Level, Metric, Text, Tier, Unit, metric, select, text};
+use card::machine::human_bytes;
+use card::record::{Params, Point};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

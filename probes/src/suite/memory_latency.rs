@@ -21,16 +21,17 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
-use crate::kernel::chase::{self, Order, Ring};
+use crate::kernel::chase::{self, Order, Ring, Rings};
 use crate::kernel::stream;
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Edge, Estimator, Level, Metric, Need, Probe, Proof, Select, Text, Tier, Unit,
-    Unmet, metric, select, text,
-};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Edge, Estimator, Level, Metric, Proof, Select, Text, Tier, Unit, metric,
+    select, text,
+};
+use card::machine::human_bytes;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -319,22 +320,14 @@ fn walks(bench: &mut Bench<'_>, bytes: usize, pages: Pages) -> anyhow::Result<()
             )
         }
     };
-    let mut ring = Ring::over(buffer);
-    let at = visits(bytes / SMALL_PAGE, apart, &mut bench.rng).map(|lines| {
-        ring.link(&lines);
-        ring.position()
-    });
-    let note = crowded.or(backing::note(ring.buffer()));
-    let (ring, at) = (RefCell::new(ring), at.map(Cell::new));
+    let [single, double] = visits(bytes / SMALL_PAGE, apart, &mut bench.rng);
+    let rings = Rings::link(buffer, &[&single, &double]);
+    let note = crowded.or(backing::note(rings.buffer()));
+    let rings = RefCell::new(rings);
     let arm = |i: usize| {
         let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
-        let (ring, at) = (&ring, &at[i]);
-        let go_on = move |loads| {
-            let mut ring = ring.borrow_mut();
-            ring.go_to(at.get());
-            ring.walk(loads);
-            at.set(ring.position());
-        };
+        let rings = &rings;
+        let go_on = move |loads| rings.borrow_mut().walk(i, loads);
         // The other ring has driven the lines of this one out of the caches, and the page tables
         // have to come back.
         let arm = Arm::new("visit", setting, go_on).prepared(move |_| go_on(STRETCH));

@@ -24,17 +24,17 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::counters::Event;
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, LINE, Lines, STREAMS, Way};
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Need, Probe, Proof, Text, Tier, Unit, Unmet, metric,
-    select, text,
-};
-use crate::record::Params;
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::Pages;
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Level, Metric, Proof, Text, Tier, Unit, metric, select, text,
+};
+use card::machine::human_bytes;
+use card::record::Params;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -293,7 +293,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::probe::Select;
+    use card::declare::Select;
 
     const LEVELS: [Level; 4] = [Level::L1, Level::L2, Level::L3, Level::Dram];
 

@@ -14,9 +14,8 @@ mod local;
 mod remote;
 
 use crate::harness::bench::Bench;
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, metric, select, text,
-};
+use crate::probe::Probe;
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::{self, Bracket};
-use crate::harness::placement;
 use crate::kernel::timer::gaps;
-use crate::probe::{Better, Derive, Estimator, Probe, Select, Tier, Unit, Unmet, metric, select};
+use crate::probe::{Probe, Unmet};
 use crate::sys::thread;
+use crate::threads::pinning;
+use card::declare::{Better, Derive, Estimator, Select, Tier, Unit, metric, select};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -87,7 +88,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus: Vec<usize> = allowed.iter().copied().step_by(step).collect();
     let each = bench.left() / u32::try_from(cpus.len().max(1))?;
     for &cpu in &cpus {
-        if placement::pin(cpu) {
+        if pinning::pin(cpu) {
             watch(bench, cpu, each)?;
         }
     }

@@ -17,17 +17,17 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::Levels;
-use crate::harness::placement;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
-use crate::machine::{Machine, NumaNode, human_bytes};
-use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Probe, Select, Text, Tier, Unit, Unmet, metric,
-    select, text,
-};
-use crate::record::Params;
+use crate::probe::{Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages};
+use crate::threads::pinning;
+use card::declare::{
+    Better, Derive, Estimator, Level, Metric, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::machine::{Machine, NumaNode, human_bytes};
+use card::record::Params;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -310,7 +310,7 @@ fn column(
 
 /// Runs on another CPU from here on; `false` where that is not permitted.
 fn moved(bench: &mut Bench<'_>, cpu: usize) -> bool {
-    let moved = placement::pin(cpu);
+    let moved = pinning::pin(cpu);
     if moved {
         bench.cpu = cpu;
     }
@@ -416,7 +416,7 @@ fn read(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     const SIZE: u64 = 64 << 20;
 
@@ -516,7 +516,7 @@ mod tests {
         let cpu = machine.allowed_cpus()[0];
         let own = machine.numa_nodes().iter().find(|n| n.cpus.contains(&cpu));
         let store = Store { node: own.map_or(0, |n| n.id), cpu: Some(cpu) };
-        placement::pin(cpu);
+        pinning::pin(cpu);
         match place(store, 8 << 20).unwrap() {
             Ok((buffer, _)) => assert_eq!(buffer.len(), 8 << 20),
             Err(gap) => assert!(!gap.reason.is_empty()),

@@ -19,8 +19,9 @@
 use std::io;
 
 use crate::harness::bench::Bench;
-use crate::probe::{Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet};
-use crate::probe::{metric, select, text};
+use crate::probe::{Probe, Unmet};
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit};
+use card::declare::{metric, select, text};
 
 mod calls;
 mod faults;

@@ -16,13 +16,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::harness::placement;
-use crate::machine::{CpuQuota, Machine};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
-use crate::record::{Point, PointState};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::thread;
+use crate::threads::pinning;
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::machine::{CpuQuota, Machine};
+use card::record::{Point, PointState};
 
 mod team;
 mod work;
@@ -106,9 +105,9 @@ const QUOTA_PERIOD: Duration = Duration::from_millis(100);
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let allowed = bench.machine.allowed_cpus().to_vec();
     // The threads inherit it. Where it is not permitted, this thread was never pinned.
-    thread::roam(&allowed);
+    thread::set_affinity(&allowed);
     let measured = kinds(bench);
-    placement::pin(bench.cpu);
+    pinning::pin(bench.cpu);
     measured
 }
 
@@ -253,7 +252,7 @@ fn ratios(kind: Kind, threads: usize, all: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     #[test]
     fn what_is_missed_is_named_as_it_is_declared() {

@@ -26,17 +26,16 @@ use std::time::{Duration, Instant};
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Timer};
-use crate::harness::crew::{self, Hand, Window};
-use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
 use crate::kernel::{vector, widths};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
-use crate::quantile::median;
-use crate::record::{Params, Point};
+use crate::probe::{Probe, Unmet};
+use crate::threads::crew::{self, Hand, Window};
+use crate::threads::gang::Gang;
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::estimate::median;
+use card::record::{Params, Point};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -25,12 +25,12 @@ use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::elements::{Arrays, Kernel, Way};
 use crate::kernel::{vector, widths};
-use crate::machine::human_bytes;
-use crate::probe::{
-    Better, Derive, Estimator, Level, Metric, Need, Probe, Text, Tier, Unit, Unmet, metric, select,
-    text,
-};
+use crate::probe::{Need, Probe, Unmet};
 use crate::sys::memory::Pages;
+use card::declare::{
+    Better, Derive, Estimator, Level, Metric, Text, Tier, Unit, metric, select, text,
+};
+use card::machine::human_bytes;
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -20,14 +20,13 @@ use anyhow::Context;
 
 use crate::harness::bench::{Bench, Tier as RunTier, params};
 use crate::harness::scratch::{self, STEP, Scratch};
-use crate::machine::{Device, Disk};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Text, Tier, Unit, Unmet, metric, select, text,
-};
-use crate::quantile::quantile;
-use crate::record::{Params, Point, PointState};
+use crate::probe::{Probe, Unmet};
 use crate::sys::file::FileSystem;
 use crate::sys::memory::{Buffer, Pages};
+use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::estimate::quantile;
+use card::machine::{Device, Disk};
+use card::record::{Params, Point, PointState};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -410,7 +409,7 @@ fn emit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantile::median;
+    use card::estimate::median;
 
     #[test]
     fn twenty_numbers_have_the_median_of_all() {

@@ -21,15 +21,15 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::forward::{self, Bystander, Chain, Shape, Wide};
-use crate::probe::{
-    Better, Derive, Estimator, Metric, Probe, Proof, Select, Text, Tier, Unit, Unmet, metric,
-    select, text,
-};
+use crate::probe::{Probe, Unmet};
 use crate::sys::memory::{Buffer, Pages};
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
+};
 
 /// The probe.
 pub const PROBE: Probe = Probe {

@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::counters::Event;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
-use crate::probe::{
-    Better, Derive, Edge, Estimator, Metric, Need, Probe, Proof, Select, Text, Tier, Unit, metric,
-    select, text,
-};
-use crate::record::Params;
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use card::counters::Event;
+use card::declare::{
+    Better, Derive, Edge, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
+};
+use card::record::Params;
 
 /// The probe.
 pub const PROBE: Probe = Probe {

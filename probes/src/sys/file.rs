@@ -4,17 +4,16 @@
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Another handle of an open file.
-pub fn duplicate(file: &impl AsRawFd) -> io::Result<File> {
-    // SAFETY: takes no pointer; a number that is no open file is an error.
-    let fd = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made it for us, and nobody else knows it.
-    Ok(unsafe { File::from_raw_fd(fd) })
+use perf_event::Counter;
+
+/// Another handle of the open file that a counter is.
+pub fn of_counter(counter: &Counter) -> io::Result<File> {
+    // SAFETY: the descriptor is the counter's own, which lives and keeps it open for as long as this
+    // looks at it.
+    let file = unsafe { BorrowedFd::borrow_raw(counter.as_raw_fd()) };
+    file.try_clone_to_owned().map(File::from)
 }
 
 /// Reads as many whole words as there are, in one call.
@@ -89,7 +88,7 @@ pub fn largest_file() -> u64 {
 }
 
 /// A file in memory without a name: it ends with the process, whatever ends that.
-pub fn unnamed() -> io::Result<File> {
+pub fn memfd() -> io::Result<File> {
     // SAFETY: the name is a valid C string; the call touches no other memory of ours.
     let descriptor = unsafe { libc::memfd_create(c"probecard".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
@@ -132,12 +131,12 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        let mut file = unnamed().unwrap();
+        let mut file = memfd().unwrap();
         file.write_all(b"words").unwrap();
         file.rewind().unwrap();
         let mut read = String::new();
         file.read_to_string(&mut read).unwrap();
         assert_eq!(read, "words");
-        assert_ne!(file.metadata().unwrap().len(), unnamed().unwrap().metadata().unwrap().len());
+        assert_ne!(file.metadata().unwrap().len(), memfd().unwrap().metadata().unwrap().len());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -10,16 +10,16 @@ use super::memory::SMALL_PAGE;
 
 /// A page of words that a forked process has in common with its parent, all 0 in the beginning.
 #[derive(Debug)]
-pub struct CommonPage(NonNull<AtomicU32>);
+pub struct SharedPage(NonNull<AtomicU32>);
 
 // SAFETY: the page is owned and never handed out; all access is through atomics.
-unsafe impl Send for CommonPage {}
+unsafe impl Send for SharedPage {}
 // SAFETY: as above.
-unsafe impl Sync for CommonPage {}
+unsafe impl Sync for SharedPage {}
 
-impl CommonPage {
+impl SharedPage {
     /// Maps a page.
-    pub fn new() -> io::Result<CommonPage> {
+    pub fn new() -> io::Result<SharedPage> {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
         let map = unsafe {
             libc::mmap(
@@ -34,7 +34,7 @@ impl CommonPage {
         if map == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        NonNull::new(map.cast()).map(CommonPage).ok_or(io::ErrorKind::OutOfMemory.into())
+        NonNull::new(map.cast()).map(SharedPage).ok_or(io::ErrorKind::OutOfMemory.into())
     }
 
     /// Its words.
@@ -45,7 +45,7 @@ impl CommonPage {
     }
 }
 
-impl Drop for CommonPage {
+impl Drop for SharedPage {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference into it can outlive self.
         unsafe { libc::munmap(self.0.as_ptr().cast(), SMALL_PAGE) };
@@ -88,7 +88,7 @@ impl Futex {
 }
 
 /// A counter that is 0, on which a reader waits for a writer.
-pub fn event() -> io::Result<File> {
+pub fn eventfd() -> io::Result<File> {
     // SAFETY: takes numbers and touches no memory of ours.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
     if fd < 0 {
@@ -99,11 +99,12 @@ pub fn event() -> io::Result<File> {
 }
 
 /// From now on, reading returns at once where there is nothing to read.
-pub fn never_wait(file: &impl AsRawFd) -> io::Result<()> {
-    // SAFETY: takes numbers and touches no memory of ours.
-    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
-    // SAFETY: as above; the descriptor is open.
-    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+pub fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: takes numbers and touches no memory of ours; the descriptor is open.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: as above.
+    let done = unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) };
     if flags < 0 || done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -122,15 +123,16 @@ mod tests {
     use crate::sys::process::Forked;
 
     #[test]
-    fn a_page_is_common_with_a_copy_of_the_process() {
-        let page = CommonPage::new().unwrap();
+    fn a_page_is_shared_with_a_copy_of_the_process() {
+        let page = SharedPage::new().unwrap();
         assert_eq!(page.words().len(), SMALL_PAGE / 4);
         let word = &page.words()[7];
-        let copy = Forked::new(|| {
+        let answer = || {
             word.store(3, Ordering::Release);
             Futex::Shared.wake(word);
-        });
-        let copy = copy.unwrap();
+        };
+        // SAFETY: a store and a system call.
+        let copy = unsafe { Forked::new(answer) }.unwrap();
         while word.load(Ordering::Acquire) == 0 {
             Futex::Shared.wait(word, 0);
         }
@@ -146,13 +148,13 @@ mod tests {
 
     #[test]
     fn a_counter_adds_up_and_is_read_once() {
-        let mut event = event().unwrap();
+        let mut event = eventfd().unwrap();
         event.write_all(&2_u64.to_ne_bytes()).unwrap();
         event.write_all(&3_u64.to_ne_bytes()).unwrap();
         let mut sum = [0; 8];
         event.read_exact(&mut sum).unwrap();
         assert_eq!(u64::from_ne_bytes(sum), 5);
-        never_wait(&event).unwrap();
+        set_nonblocking(&event).unwrap();
         assert_eq!(event.read(&mut sum).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -12,6 +12,8 @@ use super::memory::SMALL_PAGE;
 pub struct Mapping {
     at: NonNull<libc::c_void>,
     len: usize,
+    /// Whether every page can be written to.
+    writable: bool,
 }
 
 impl Mapping {
@@ -36,7 +38,7 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         let at = NonNull::new(at).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { at, len })
+        Ok(Mapping { at, len, writable: true })
     }
 
     /// Pages of 4 KiB.
@@ -55,11 +57,16 @@ impl Mapping {
     }
 
     /// Writes a byte to each page.
+    ///
+    /// # Panics
+    /// If [`Mapping::protect_each`] could not give a page its permission back.
     pub fn write_each_page(&mut self) {
+        assert!(self.writable, "a page of the mapping stayed read-only");
         for page in 0..self.pages() {
             // SAFETY: the page lies within the mapping.
             let byte = unsafe { self.at.as_ptr().cast::<u8>().add(page * SMALL_PAGE) };
-            // SAFETY: the mapping is writable, and `&mut self` makes the access exclusive.
+            // SAFETY: the mapping is writable, as was checked, and `&mut self` makes the access
+            // exclusive.
             unsafe { byte.write_volatile(1) };
         }
     }
@@ -72,17 +79,23 @@ impl Mapping {
     }
 
     /// Takes the permission to write from the page in the middle and gives it back, so many times
-    /// together.
+    /// together, rounded up to pairs.
     pub fn protect_each(&mut self, times: u64) -> io::Result<()> {
-        // SAFETY: the middle of the mapping lies within it.
-        let page = unsafe { self.at.as_ptr().add(self.pages() / 2 * SMALL_PAGE) };
-        for i in 0..times {
-            let write = if i % 2 == 0 { 0 } else { libc::PROT_WRITE };
-            // SAFETY: the page is our own, and `&mut self` says that nobody is writing to it.
-            let done = unsafe { libc::mprotect(page, SMALL_PAGE, libc::PROT_READ | write) };
-            done_or_error(done)?;
+        for _ in 0..times.div_ceil(2) {
+            self.protect(libc::PROT_READ)?;
+            self.writable = false;
+            self.protect(libc::PROT_READ | libc::PROT_WRITE)?;
+            self.writable = true;
         }
         Ok(())
+    }
+
+    /// Sets the protection of the page in the middle.
+    fn protect(&mut self, protection: libc::c_int) -> io::Result<()> {
+        // SAFETY: the middle of the mapping lies within it.
+        let page = unsafe { self.at.as_ptr().add(self.pages() / 2 * SMALL_PAGE) };
+        // SAFETY: the page is our own, and `&mut self` says that nobody is writing to it.
+        done_or_error(unsafe { libc::mprotect(page, SMALL_PAGE, protection) })
     }
 }
 
@@ -137,9 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_page_can_be_written_to_after_an_even_number_of_changes() {
+    fn a_page_can_be_written_to_after_any_number_of_changes() {
         let mut map = Mapping::anonymous(3 * SMALL_PAGE).unwrap();
-        map.protect_each(6).unwrap();
-        map.write_each_page();
+        for times in [6, 1] {
+            map.protect_each(times).unwrap();
+            map.write_each_page();
+        }
     }
 }

@@ -167,6 +167,20 @@ impl Buffer {
         unsafe { self.map.as_ptr().cast::<u8>().add(self.offset) }
     }
 
+    /// The first of `len` bytes from `offset` on, for those who follow the address themselves.
+    ///
+    /// # Panics
+    /// If not all of them are inside the buffer.
+    #[inline]
+    pub fn range(&self, offset: usize, len: usize) -> *mut u8 {
+        assert!(
+            offset.checked_add(len).is_some_and(|end| end <= self.len),
+            "{len} bytes at {offset} are not inside the buffer of {} bytes",
+            self.len
+        );
+        self.base().wrapping_add(offset)
+    }
+
     /// The contents.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: base..base+len lies in the mapping, is initialised (zero) and lives as long as self.
@@ -278,6 +292,21 @@ mod tests {
             assert!(buffer.bytes().iter().all(|&b| b == 0));
             buffer.words_mut().fill(7);
             assert_eq!(buffer.bytes()[8], 7);
+        }
+    }
+
+    #[test]
+    fn a_range_is_inside_the_buffer() {
+        let buffer = Buffer::new(2 * SMALL_PAGE, Pages::Small).unwrap();
+        let all = buffer.len();
+        for (offset, len) in [(0, 0), (0, all), (1, all - 1), (all - 1, 1), (all, 0)] {
+            assert_eq!(buffer.range(offset, len).addr(), buffer.base().addr() + offset);
+        }
+        for (offset, len) in
+            [(0, all + 1), (1, all), (all, 1), (1, usize::MAX), (usize::MAX, 1), (usize::MAX, all)]
+        {
+            let range = || buffer.range(offset, len).addr();
+            assert!(std::panic::catch_unwind(range).is_err(), "{len} bytes at {offset}");
         }
     }
 

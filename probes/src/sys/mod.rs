@@ -4,6 +4,7 @@ pub mod call;
 pub mod code;
 pub mod file;
 pub mod ipc;
+pub mod link;
 pub mod map;
 pub mod memory;
 pub mod process;

@@ -4,12 +4,20 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Ends the calling process when its parent ends, so that no probe outlives a killed run; `false`
-/// where that is not permitted.
-pub fn die_with_parent() -> bool {
+use super::call;
+
+/// Ends the calling process when its parent ends, and now if it has ended already, so that no probe
+/// outlives a killed run; `false` where that is not permitted.
+pub fn die_with_parent(parent: u32) -> bool {
     // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory of ours.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 }
+    let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 };
+    if std::os::unix::process::parent_id() != parent {
+        // SAFETY: ends the process, whose results nobody waits for.
+        unsafe { libc::_exit(FAILED) }
+    }
+    asked
 }
 
 /// Kills a process that leads a group of its own, and all of the group.
@@ -27,23 +35,21 @@ pub fn kill_group(leader: u32) {
 pub struct Forked(libc::pid_t);
 
 impl Forked {
-    /// Forks a process that does `work` and ends. The copy has the calling thread alone, and locks
-    /// that others hold stay locked in it: `work` may make system calls, but not allocate or print.
-    pub fn new(work: impl FnOnce()) -> io::Result<Forked> {
-        // SAFETY: takes no arguments and touches no memory of ours.
-        let parent = unsafe { libc::getpid() };
-        // SAFETY: the copy does no more than what is said above, and never returns from here.
+    /// Forks a process that does `work` and ends.
+    ///
+    /// # Safety
+    /// The copy has the calling thread alone, and locks that others hold stay locked in it: `work`
+    /// may make system calls, but not allocate, print or wait for a thread.
+    pub(super) unsafe fn new(work: impl FnOnce()) -> io::Result<Forked> {
+        let parent = std::process::id();
+        // SAFETY: the copy does no more than what the caller promises, and never returns from here.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
-            0 => {
-                // The parent may have ended before the child asked to be told.
-                // SAFETY: takes no arguments and touches no memory of ours.
-                if die_with_parent() && unsafe { libc::getppid() } == parent {
+            0 => end_after(|| {
+                if die_with_parent(parent) {
                     work();
                 }
-                // SAFETY: ends the process without running what belongs to its parent.
-                unsafe { libc::_exit(0) }
-            }
+            }),
             child => Ok(Forked(child)),
         }
     }
@@ -74,7 +80,7 @@ impl Drop for Forked {
 
 /// Keeps the C library's allocator to one heap. Another one for each thread reserves 64 MiB of
 /// address space, of which a small limit has none to spare.
-pub fn keep_one_heap() {
+pub fn limit_malloc_arenas() {
     #[cfg(target_env = "gnu")]
     // SAFETY: sets a number in the allocator and touches no memory of ours.
     unsafe {
@@ -84,6 +90,17 @@ pub fn keep_one_heap() {
 
 /// What children end with, so that no other end is taken for theirs.
 const DONE: libc::c_int = 42;
+
+/// What they end with if they could not do their work.
+const FAILED: libc::c_int = 1;
+
+/// Ends a copy of a process when it has done its work, without running what belongs to its parent:
+/// neither by returning nor by a panic does it get to its parent's part of the stack.
+fn end_after(work: impl FnOnce()) -> ! {
+    let done = catch_unwind(AssertUnwindSafe(work)).is_ok();
+    // SAFETY: ends the process; nothing of it is needed any more.
+    unsafe { libc::_exit(if done { DONE } else { FAILED }) }
+}
 
 /// Forks and waits for the child's end so many times. A child does nothing but end, so that none
 /// is left behind whatever becomes of this process.
@@ -100,19 +117,27 @@ pub fn fork_each(times: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a child that does this lives to tell: for what a filter of system calls may kill for.
-pub fn survives(act: fn()) -> io::Result<bool> {
-    // SAFETY: the child runs one function of ours, which takes no lock and allocates nothing.
+/// Whether a child that makes a call that does not exist lives to tell: a filter of system calls may
+/// kill for that.
+pub fn survives_invalid_call() -> io::Result<bool> {
+    // SAFETY: one system call.
+    unsafe { survives(|| _ = call::invalid_each(1)) }
+}
+
+/// Whether a child that does this lives to tell.
+///
+/// # Safety
+/// As for [`Forked::new`].
+unsafe fn survives(act: impl FnOnce()) -> io::Result<bool> {
+    // SAFETY: the child makes a system call and does what the caller promises.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
-        0 => {
+        0 => end_after(|| {
             let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
             // SAFETY: the structure is whole. If it is killed, nobody wants its memory on disk.
             unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
             act();
-            // SAFETY: ends the child; nothing of it is needed any more.
-            unsafe { libc::_exit(DONE) }
-        }
+        }),
         child => Ok(wait_for(child).is_ok()),
     }
 }
@@ -238,16 +263,7 @@ mod tests {
         unsafe { libc::usleep(1000) };
     }
 
-    #[test]
-    fn a_copy_does_its_work_and_ends() {
-        let (read, write) = io::pipe().unwrap();
-        let copy = Forked::new(|| {
-            let _ = io::Write::write(&mut &write, b"hello");
-        })
-        .unwrap();
-        let mut said = [0; 5];
-        io::Read::read_exact(&mut &read, &mut said).unwrap();
-        assert_eq!(&said, b"hello");
+    fn wait_for_end(copy: &Forked) {
         let until = Instant::now() + Duration::from_secs(20);
         while !copy.has_ended() && Instant::now() < until {
             pause();
@@ -256,14 +272,48 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_does_its_work_and_ends() {
+        let (read, write) = io::pipe().unwrap();
+        let hello = || _ = io::Write::write(&mut &write, b"hello");
+        // SAFETY: one system call.
+        let copy = unsafe { Forked::new(hello) }.unwrap();
+        let mut said = [0; 5];
+        io::Read::read_exact(&mut &read, &mut said).unwrap();
+        assert_eq!(&said, b"hello");
+        wait_for_end(&copy);
+    }
+
+    /// Says so when it is dropped.
+    struct Dropped<'a>(&'a io::PipeWriter);
+
+    impl Drop for Dropped<'_> {
+        fn drop(&mut self) {
+            let _ = io::Write::write(&mut self.0, b"!");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_panics_drops_nothing_of_its_parent() {
+        let (read, write) = io::pipe().unwrap();
+        let of_the_parent = Dropped(&write);
+        // SAFETY: a panic without a message takes no lock.
+        let copy = unsafe { Forked::new(|| std::panic::resume_unwind(Box::new(()))) };
+        wait_for_end(&copy.unwrap());
+        std::mem::forget(of_the_parent);
+        drop(write);
+        assert_eq!(io::Read::read(&mut &read, &mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
     fn a_copy_is_gone_when_it_is_dropped() {
         let (read, write) = io::pipe().unwrap();
-        let copy = Forked::new(|| {
+        let forever = || {
             loop {
                 pause();
             }
-        });
-        let copy = copy.unwrap();
+        };
+        // SAFETY: sleeping takes no lock.
+        let copy = unsafe { Forked::new(forever) }.unwrap();
         assert!(!copy.has_ended());
         drop((copy, write));
         // The end of the pipe that the copy had is closed.
@@ -294,7 +344,20 @@ mod tests {
 
     #[test]
     fn a_child_that_is_killed_does_not_survive() {
-        assert!(survives(|| ()).unwrap());
-        assert!(!survives(|| std::process::abort()).unwrap());
+        // SAFETY (for both): neither takes a lock.
+        assert!(unsafe { survives(|| ()) }.unwrap());
+        // SAFETY: as above.
+        assert!(!unsafe { survives(|| std::process::abort()) }.unwrap());
+        assert!(survives_invalid_call().unwrap());
+    }
+
+    #[test]
+    fn who_has_lost_its_parent_ends() {
+        let here = std::process::id();
+        for (parent, lives) in [(here, true), (u32::MAX, false)] {
+            // SAFETY: two system calls.
+            let survives = unsafe { survives(|| _ = die_with_parent(parent)) };
+            assert_eq!(survives.unwrap(), lives, "{parent}");
+        }
     }
 }

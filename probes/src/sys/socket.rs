@@ -4,7 +4,7 @@
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// A TCP socket for addresses like this one, not connected yet.
@@ -46,9 +46,9 @@ pub fn accept_within(listener: &TcpListener, time: Duration) -> io::Result<()> {
 }
 
 /// Sets an option of sockets. The kernel refuses a value of the wrong size.
-fn set<T>(socket: &impl AsRawFd, option: libc::c_int, value: &T) -> io::Result<()> {
+fn set<T>(socket: &impl AsFd, option: libc::c_int, value: &T) -> io::Result<()> {
     let len = mem::size_of_val(value) as libc::socklen_t;
-    let (fd, value) = (socket.as_raw_fd(), &raw const *value);
+    let (fd, value) = (socket.as_fd().as_raw_fd(), &raw const *value);
     // SAFETY: the pointer is to a whole value of that many bytes, which lives through the call.
     let done = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, option, value.cast(), len) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -6,7 +6,7 @@ use probecard_probes::catalog;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::probe::Probe;
 
-use crate::glob::matches;
+use card::glob::matches;
 
 /// The probes asked for on the command line.
 pub(super) struct Choice<'a> {

@@ -1,18 +1,19 @@
 //! What the page's template is filled in with: finished texts, nothing to compute.
 
-use probecard_probes::probe::Unit;
+use card::declare::Unit;
 use serde::Serialize;
 
-use super::Summary;
 use super::counters::Counters;
 use super::plots::{self, Picture};
-use crate::card::EndState;
-use crate::findings::{self, Finding, Severity};
-use crate::metrics::{State, Value};
-use crate::reference::{self, List, Row};
 use crate::report::ladder::{self, Rung};
 use crate::report::pairs::{self, Pair};
-use crate::report::{bandwidth, format, machine_view};
+use crate::report::{bandwidth, machine_view};
+use card::file::EndState;
+use card::findings::{self, Finding, Severity};
+use card::format;
+use card::metrics::{State, Value};
+use card::reference::{self, List, Row};
+use card::summary::Summary;
 
 /// The whole page.
 #[derive(Serialize)]
@@ -410,7 +411,7 @@ fn printed(arch: &str, value: &Value) -> Option<(String, String)> {
 }
 
 fn skips(summary: &Summary) -> Vec<SkipView> {
-    let view = |s: &probecard_probes::record::Skip| SkipView {
+    let view = |s: &card::record::Skip| SkipView {
         probe: s.probe.clone(),
         need: s.need.clone(),
         reason: s.reason.clone(),
@@ -420,7 +421,7 @@ fn skips(summary: &Summary) -> Vec<SkipView> {
 }
 
 fn failures(summary: &Summary) -> Vec<FailView> {
-    let view = |f: &probecard_probes::record::Fail| FailView {
+    let view = |f: &card::record::Fail| FailView {
         probe: f.probe.clone(),
         round: f.round + 1,
         how: f.how.clone(),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::card::Card;
 use crate::report::counters::{self, Column, Table};
+use card::file::Card;
 
 /// The section of the counters.
 #[derive(Serialize)]

@@ -1,8 +1,8 @@
 //! Bandwidth against working set: a panel for each kernel, a line for each width of its loads and
 //! stores, one thread.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
@@ -11,9 +11,10 @@ use super::theme::{
     Align, BAND, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL, TICK, VERMILION,
 };
 use super::{Picture, notes, picture};
-use crate::findings;
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::findings;
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Bandwidth of one thread, by working set";
 const PROBE: &str = "memory-bandwidth";
@@ -238,8 +239,8 @@ fn names<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, panel: &Panel) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn a_panel_for_each_kernel_and_a_line_for_each_width() {

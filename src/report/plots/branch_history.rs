@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, LEFT, Tick, WIDTH, heading};
@@ -12,8 +12,9 @@ use super::heat::Heat;
 use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Branch prediction: how much a core learns by heart";
 const PROBE: &str = "branch";
@@ -182,8 +183,8 @@ impl Drawing for BranchHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn curves_grid_and_the_one_number_are_drawn() {

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BODY, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Branch targets: how many places a core remembers";
 const PROBE: &str = "branch";
@@ -178,8 +179,8 @@ impl Drawing for BranchTargets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn both_levels_and_the_return_stack_are_marked() {

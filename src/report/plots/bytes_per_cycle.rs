@@ -8,10 +8,12 @@ use super::frame::{LEFT, WIDTH, heading};
 use super::scale::round_ticks;
 use super::theme::{Align, BLUE, BLUE_PALE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
-use crate::metrics::State;
-use crate::reference;
 use crate::report::bandwidth::{self, LEVELS};
-use crate::report::{Summary, format, machine_view};
+use crate::report::machine_view;
+use card::format;
+use card::metrics::State;
+use card::reference;
+use card::summary::Summary;
 
 const TITLE: &str = "Bytes per cycle of one thread: how much of a core's paths is used";
 const TOP: f64 = 114.0;
@@ -48,7 +50,7 @@ impl BytesPerCycle {
         let machine = &summary.card.header.machine;
         let arch = machine_view::arch_key(machine);
         let rows = bandwidth::rows(&summary.metrics);
-        let bar = |value: &crate::metrics::Value| Bar {
+        let bar = |value: &card::metrics::Value| Bar {
             rate: format::believable(value).filter(|rate| *rate > 0.0),
             noisy: value.state == State::Noisy,
             limit: arch.and_then(|key| reference::published(key, &value.id)).map(|p| p.high),
@@ -185,8 +187,8 @@ fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, left: f64, middle: f6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_kernel_has_a_bar_in_every_level() {

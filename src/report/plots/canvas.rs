@@ -262,7 +262,7 @@ pub(super) fn wrap(text: &str, width: f64, lines: usize, set: Type) -> Vec<Strin
 fn fit(text: &str, width: f64, set: Type) -> String {
     let mut kept = text.to_owned();
     while text_width(&kept, set) > width && kept.len() > 1 {
-        kept = crate::report::format::shorten(&kept, kept.chars().count() - 1);
+        kept = card::format::shorten(&kept, kept.chars().count() - 1);
     }
     kept
 }

@@ -4,17 +4,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use card::declare::{Select, Unit, text};
+use card::record::Param;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::{Select, Unit, text};
-use probecard_probes::record::Param;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, decades, round_ticks};
 use super::theme::{Align, BLUE, BLUE_PALE, GREEN, INK, MUTED, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::metrics::{self, CurvePoint};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, CurvePoint};
+use card::summary::Summary;
 
 const HEIGHT: f64 = 430.0;
 const TOP: f64 = 100.0;
@@ -204,8 +205,8 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn both_axes_have_units_and_the_settled_clock_is_named() {

@@ -1,8 +1,8 @@
 //! Core to core: how long a line takes between any two CPUs, as a matrix and as a distribution.
 
+use card::declare::Unit;
+use card::machine::Relation;
 use plotters::backend::DrawingBackend;
-use probecard_probes::machine::Relation;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, Label, Tick, WIDTH, heading, labels, time_label};
@@ -10,8 +10,9 @@ use super::heat::Heat;
 use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, INK, Ink, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::metrics::pairs::{self, Distance, Pair};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::pairs::{self, Distance, Pair};
+use card::summary::Summary;
 
 const TITLE: &str = "Core to core: how far is the other CPU?";
 const TOP: f64 = 132.0;
@@ -248,8 +249,8 @@ impl CoreToCore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn from_two_to_hundreds_of_cpus_there_is_a_picture() {

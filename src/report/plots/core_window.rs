@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use card::declare::Unit;
+use card::record::{Params, Point};
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
-use probecard_probes::record::{Params, Point};
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading};
 use super::scale::{Axis, round_ticks, spread};
 use super::theme::{Align, BLUE, BODY, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "The core's window: how far it looks ahead";
 const PROBE: &str = "core-window";
@@ -156,11 +157,11 @@ impl Drawing for CoreWindow {
 
 #[cfg(test)]
 mod tests {
-    use probecard_probes::record::Param;
+    use card::record::Param;
 
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_resource_has_its_step_and_its_number() {

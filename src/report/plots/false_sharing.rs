@@ -1,15 +1,16 @@
 //! False sharing: what two CPUs cost each other, by how far apart their data are.
 
+use card::record::Param;
 use plotters::backend::DrawingBackend;
-use probecard_probes::record::Param;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, LEFT, Tick, WIDTH, heading};
 use super::scale::{Axis, round_ticks, spread};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "False sharing: how far apart is enough?";
 const PROBE: &str = "false-sharing";
@@ -200,8 +201,8 @@ impl FalseSharing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn curves_step_and_answer_are_drawn() {

@@ -79,7 +79,7 @@ impl Frame {
 
 /// `1 ns`, `10 ns`, … as they stand at ticks.
 pub(super) fn time_label(ns: f64) -> String {
-    crate::report::format::quoted(ns, probecard_probes::probe::Unit::Ns)
+    card::format::quoted(ns, card::declare::Unit::Ns)
 }
 
 /// A text that belongs to the end of a curve.

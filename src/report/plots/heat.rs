@@ -1,14 +1,14 @@
 //! A matrix as coloured cells, from two rows to hundreds: numbers in the cells where they fit,
 //! medians of blocks where the cells would be too small to see.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, text_width};
 use super::scale::{one_two_five, round_ticks};
 use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
-use crate::report::format;
-use crate::stats::{median, quantile};
+use card::estimate::{median, quantile};
+use card::format;
 
 /// Cells from this size on are separated by thin lines.
 const SEPARATE: f64 = 9.0;

@@ -1,16 +1,17 @@
 //! What advice is worth: for each pair a dot as advised and one otherwise, on one axis of time, with
 //! the ratio and the reason in the hardware.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{LEFT, WIDTH, heading, time_label};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "What the advice of performance guides is worth here";
 const PROBE: &str = "idioms";
@@ -272,8 +273,8 @@ fn two_digits(ratio: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn pairs_have_both_dots_their_ratio_and_the_reason() {

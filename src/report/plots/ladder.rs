@@ -10,9 +10,9 @@ use super::frame::{LEFT, WIDTH, heading};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, GRID, Ink, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
-use crate::reference::{LATEST, QUOTED, Quote};
-use crate::report::Summary;
 use crate::report::ladder::{Measured, Rung, extras, progress, ratio, rungs};
+use card::reference::{LATEST, QUOTED, Quote};
+use card::summary::Summary;
 
 const ROW: f64 = 37.0;
 const TOP: f64 = 162.0;
@@ -144,7 +144,7 @@ impl Drawing for Ladder {
 fn tick_label(ns: f64) -> String {
     let exponent = ns.log10().round() as i32;
     if exponent < 0 {
-        return crate::report::format::plain(ns);
+        return card::format::plain(ns);
     }
     match exponent.rem_euclid(3) {
         0 => super::frame::time_label(ns),
@@ -254,7 +254,7 @@ fn quote<DB: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn all_rows_their_needs_and_the_units_are_drawn() {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
@@ -12,8 +12,9 @@ use super::theme::{
     Align, BLUE, BLUE_PALE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
 };
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Loaded latency: what a load costs while others use the memory";
 const PROBE: &str = "loaded-latency";
@@ -255,8 +256,8 @@ impl LoadedLatency {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     fn load(gbs: f64, ns: f64) -> Load {
         Load { gbs, ns, low: ns, high: ns }
@@ -298,7 +299,7 @@ mod tests {
         let idle = card.points.iter().filter(|p| p.probe == PROBE && p.round == 0).cloned();
         let idle: Vec<_> = idle
             .map(|mut p| {
-                p.params.insert("loaders".into(), probecard_probes::record::Param::Int(0));
+                p.params.insert("loaders".into(), card::record::Param::Int(0));
                 p
             })
             .collect();
@@ -314,7 +315,7 @@ mod tests {
         let more = card.points.iter().filter(|p| p.probe == PROBE).cloned();
         let more: Vec<_> = more
             .map(|mut p| {
-                p.params.insert("loaders".into(), probecard_probes::record::Param::Int(3));
+                p.params.insert("loaders".into(), card::record::Param::Int(3));
                 p.samples.iter_mut().for_each(|s| *s *= 1.5);
                 p
             })

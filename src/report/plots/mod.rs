@@ -1,7 +1,7 @@
 //! The pictures of a card, each as SVG and as PNG; one file per picture.
 
-use super::Summary;
-use crate::metrics::Setting;
+use card::metrics::Setting;
+use card::summary::Summary;
 
 mod bandwidth;
 mod branch_history;
@@ -91,8 +91,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
 
 /// The ladder beside each version of the list, by its year; the pictures have one of them.
 pub(super) fn ladders(summary: &Summary) -> Vec<(u16, String)> {
-    let years = crate::reference::ladder().years().into_iter();
-    let others = years.filter(|y| *y != crate::reference::LATEST);
+    let years = card::reference::ladder().years().into_iter();
+    let others = years.filter(|y| *y != card::reference::LATEST);
     others
         .filter_map(|year| Some((year, ladder::Ladder::of(summary)?.beside(year).svg())))
         .collect()
@@ -136,7 +136,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     fn names(summary: &Summary) -> Vec<&'static str> {
         all(summary).iter().map(|p| p.name).collect()
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn each_probe_alone_has_its_own_pictures() {
-        let alone_of = |mut card: crate::card::Card, probe: &str| {
+        let alone_of = |mut card: card::file::Card, probe: &str| {
             card.points.retain(|p| p.probe == probe);
             // The ladder has a line of almost every probe.
             let mut names = names(&Summary::of(card));

@@ -1,15 +1,16 @@
 //! The noise histogram: how long, and how much of the time, somebody else had the CPU.
 
+use card::declare::Unit;
+use card::record::Point;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
-use probecard_probes::record::Point;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, decades, round_ticks};
 use super::theme::{Align, BLUE, BODY, INK, PAPER, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::report::{Summary, format};
+use card::format;
+use card::summary::Summary;
 
 const HEIGHT: f64 = 430.0;
 const TOP: f64 = 110.0;
@@ -207,8 +208,8 @@ impl Noise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn gaps_fall_into_bins_of_a_fifth_of_a_decade() {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{WIDTH, heading};
 use super::heat::Heat;
 use super::theme::{BODY, SMALL};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::Summary;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Memory nodes: how far is whose memory?";
 const PROBE: &str = "numa";
@@ -111,7 +111,7 @@ impl Drawing for Numa {
 mod tests {
     use super::*;
     use crate::report::plots::canvas::svg;
-    use crate::report::{fixture, format};
+    use card::{fixture, format};
 
     #[test]
     fn two_nodes_are_two_matrices_with_their_numbers() {
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_node_without_cpus_has_no_row_and_a_missing_pair_no_number() {
         let mut card = fixture::two_nodes().card;
-        let is = |p: &probecard_probes::record::Point, cpu: &str, memory: &str| {
+        let is = |p: &card::record::Point, cpu: &str, memory: &str| {
             p.params["cpu_node"].to_string() == cpu && p.params["memory_node"].to_string() == memory
         };
         card.points.retain(|p| p.probe == PROBE && !is(p, "1", "0"));

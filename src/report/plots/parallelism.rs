@@ -1,17 +1,18 @@
 //! Parallelism: how many accesses a core keeps in flight, and what that makes of main memory.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::findings;
-use crate::metrics::{self, Setting};
 use crate::report::bandwidth::LEVELS;
-use crate::report::{Summary, format};
+use card::findings;
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Parallelism: how many misses one core keeps in flight";
 const PROBE: &str = "memory-parallelism";
@@ -336,8 +337,8 @@ fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, curves: &[Curve])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn methods_levels_and_the_stream_are_drawn() {
@@ -382,7 +383,7 @@ mod tests {
         summary.metrics.0.retain(|v| v.id != plain);
         let demand = summary.metrics.get("memory.parallelism.dram_demand_gbs").unwrap().clone();
         let id = "memory.parallelism.dram_stream_gbs".to_owned();
-        summary.metrics.0.push(crate::metrics::Value { id, ..demand });
+        summary.metrics.0.push(card::metrics::Value { id, ..demand });
         assert_eq!(stream(&summary).unwrap().0, "straight lines");
     }
 

@@ -1,16 +1,17 @@
 //! Price lists: what operations cost, in groups, each a dot with its spread on one logarithmic axis
 //! of time. Another list is another table below.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{LEFT, WIDTH, heading, time_label};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GRID, MUTED, SMALL, TICK};
 use super::{Picture, picture};
-use crate::metrics::{State, Value};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{State, Value};
+use card::summary::Summary;
 
 /// What a picture lists.
 pub(super) struct List {
@@ -315,8 +316,8 @@ fn marks<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, measured: &Measure
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_line_is_a_declared_metric_and_every_metric_a_line() {

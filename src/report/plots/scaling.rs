@@ -7,8 +7,9 @@ use super::frame::{Frame, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five, round_ticks};
 use super::theme::{Align, BLUE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::metrics::scaling::{self, Curve};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::scaling::{self, Curve};
+use card::summary::Summary;
 
 const TITLE: &str = "More threads: what they are worth";
 const HEIGHT: f64 = 452.0;
@@ -160,11 +161,11 @@ impl Drawing for Scaling {
 
 #[cfg(test)]
 mod tests {
-    use probecard_probes::record::Param;
+    use card::record::Param;
 
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_kind_has_its_line_and_all_cpus_their_mark() {

@@ -8,10 +8,12 @@ use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five};
 use super::theme::{BLUE, BODY, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, State};
 use crate::report::bandwidth::LEVELS;
+use crate::report::roofline;
 use crate::report::vectors::{KERNELS, WAYS, speed_up};
-use crate::report::{Summary, format, roofline};
+use card::format;
+use card::metrics::{self, State};
+use card::summary::Summary;
 
 const TITLE: &str = "What vectors give, and where it ends: speed against honest scalar code";
 /// First panel, and the distance to the next ones.
@@ -191,8 +193,8 @@ fn names<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, panel: &Panel) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn each_kernel_has_a_panel_with_its_model() {

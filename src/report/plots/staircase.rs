@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use card::declare::{Level, Select, Unit, text};
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::{Level, Select, Unit, text};
 
 use super::canvas::{Canvas, Drawing, text_width, wrap};
 use super::frame::{Frame, Label, Tick, WIDTH, heading, labels, time_label};
@@ -13,10 +13,11 @@ use super::theme::{
     Align, BAND, BLUE, BLUE_PALE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
 };
 use super::{Picture, picture};
-use crate::card::Card;
-use crate::metrics::{self, CurvePoint, Plateau};
 use crate::report::machine_view::{self, Claim};
-use crate::report::{Summary, format};
+use card::file::Card;
+use card::format;
+use card::metrics::{self, CurvePoint, Plateau};
+use card::summary::Summary;
 
 const HEIGHT: f64 = 560.0;
 const LEFT_EDGE: f64 = 78.0;
@@ -266,8 +267,8 @@ fn band<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, series: &Series) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn levels_claims_and_units_are_drawn() {

@@ -1,17 +1,18 @@
 //! Storage: how long a disk lets one wait, and how often.
 
+use card::declare::Unit;
+use card::record::{Param, Point};
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
-use probecard_probes::record::{Param, Point};
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{Frame, LEFT, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL};
 use super::{Picture, picture};
-use crate::card::Card;
-use crate::report::{Summary, format};
-use crate::stats::{median, quantile};
+use card::estimate::{median, quantile};
+use card::file::Card;
+use card::format;
+use card::summary::Summary;
 
 const TITLE: &str = "Storage: how long requests take, and how often longer";
 const PROBE: &str = "storage";
@@ -214,8 +215,8 @@ fn aside<DB: DrawingBackend>(c: &Canvas<'_, DB>, y: f64, name: &str, number: &st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn curves_disk_and_marks_are_drawn() {

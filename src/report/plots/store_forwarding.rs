@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{LEFT, WIDTH, heading};
 use super::heat::Heat;
 use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::report::{Summary, format};
+use card::format;
+use card::metrics::{self, Setting};
+use card::summary::Summary;
 
 const TITLE: &str = "Store forwarding: reading what was just written";
 const PROBE: &str = "store-forwarding";
@@ -198,8 +199,8 @@ impl StoreForwarding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn matrix_border_cases_and_aliasing_are_drawn() {

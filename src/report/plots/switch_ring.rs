@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use card::machine::human_bytes;
 use plotters::backend::DrawingBackend;
-use probecard_probes::machine::human_bytes;
 
 use super::canvas::{Canvas, Drawing};
 use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels, time_label};
 use super::scale::{Axis, one_two_five};
 use super::theme::{BLUE, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::report::Summary;
-use crate::{findings, stats};
+use card::summary::Summary;
+use card::{estimate, findings};
 
 const TITLE: &str = "Switches with memory: the caches that the others have filled";
 const PROBE: &str = "context-switch";
@@ -50,13 +50,13 @@ impl SwitchRing {
             let mut by_setting: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();
             for point in summary.card.points.iter().filter(|p| p.probe == PROBE) {
                 let int = |name: &str| match point.params.get(name) {
-                    Some(probecard_probes::record::Param::Int(n)) => Some(*n),
+                    Some(card::record::Param::Int(n)) => Some(*n),
                     _ => None,
                 };
                 // What the metrics are made of: the median of a round.
                 if point.quantity == quantity
                     && let Some(bytes) = int("footprint")
-                    && let Some(ns) = stats::median(&point.samples)
+                    && let Some(ns) = estimate::median(&point.samples)
                 {
                     by_setting.entry((int("tasks").unwrap_or(1), bytes)).or_default().push(ns);
                 }
@@ -67,7 +67,7 @@ impl SwitchRing {
         let mut curves: BTreeMap<i64, Vec<(f64, f64)>> = BTreeMap::new();
         for ((tasks, bytes), ns) in &rings {
             let beyond =
-                stats::median(ns).zip(walks.get(&(1, *bytes)).and_then(|w| stats::median(w)));
+                estimate::median(ns).zip(walks.get(&(1, *bytes)).and_then(|w| estimate::median(w)));
             if let Some((ring, walk)) = beyond.filter(|(ring, walk)| ring > walk) {
                 let all = (*tasks * *bytes) as f64;
                 curves.entry(*tasks).or_default().push((all.max(NOTHING), ring - walk));
@@ -182,8 +182,8 @@ impl Drawing for SwitchRing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn rings_and_the_caches_they_leave_are_drawn() {

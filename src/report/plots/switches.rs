@@ -1,14 +1,15 @@
 //! Context switches: what a message to another task and its answer take, by mechanism and place.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, LEFT, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, decades, one_two_five};
 use super::theme::{Align, BLUE, BODY, GREEN, GRID, INK, Ink, SMALL, VERMILION};
 use super::{Picture, picture};
-use crate::report::{Summary, format};
+use card::format;
+use card::summary::Summary;
 
 const TITLE: &str = "Context switches: to another task and back";
 const LEFT_EDGE: f64 = 190.0;
@@ -255,8 +256,8 @@ impl Switches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_place_that_was_measured_has_its_rows() {
@@ -271,7 +272,7 @@ mod tests {
     #[test]
     fn one_round_trip_is_a_picture_and_none_is_not() {
         let mut card = fixture::switches().card;
-        let thread = |p: &probecard_probes::record::Point| {
+        let thread = |p: &card::record::Point| {
             p.quantity == "round_trip" && p.params["kind"].to_string() == "thread"
         };
         card.points.retain(thread);

@@ -1,17 +1,19 @@
 //! The TLB: what an access costs by how many pages are in use, with the found reach of both levels
 //! beside the published one.
 
+use card::declare::Unit;
 use plotters::backend::DrawingBackend;
-use probecard_probes::probe::Unit;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five, spread};
 use super::theme::{Align, BAND, BLUE, BODY, FAINT, GREEN, INK, Ink, MUTED, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::metrics::{self, Setting};
-use crate::reference;
-use crate::report::{Summary, format, machine_view};
+use crate::report::machine_view;
+use card::format;
+use card::metrics::{self, Setting};
+use card::reference;
+use card::summary::Summary;
 
 const TITLE: &str = "Address translation: what an access costs, by how many pages are in use";
 const PROBE: &str = "tlb";
@@ -202,8 +204,8 @@ impl Tlb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn curves_reaches_and_published_values_are_drawn() {

@@ -11,10 +11,12 @@ use super::theme::{
     VERMILION,
 };
 use super::{Picture, picture};
-use crate::metrics::State;
-use crate::reference;
+use crate::report::machine_view;
 use crate::report::vectors::{INSTRUCTIONS, WIDTHS, widths};
-use crate::report::{Summary, format, machine_view};
+use card::format;
+use card::metrics::State;
+use card::reference;
+use card::summary::Summary;
 
 const TITLE: &str = "Vector instructions: how long one takes, and how much a core does at once";
 const PEAK: &str = "simd.peak.f32_fma_flops_per_cycle";
@@ -199,8 +201,8 @@ fn rate<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, unit: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
     use crate::report::plots::canvas::svg;
+    use card::fixture;
 
     #[test]
     fn every_instruction_has_its_bars_and_the_limit_a_tick() {

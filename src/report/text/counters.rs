@@ -1,10 +1,10 @@
 //! What counters say: the proofs, and a table for each probe.
 
-use super::Summary;
 use super::sheet::{self, Cell, Sheet, Style};
-use crate::metrics::counters::Row;
 use crate::report::counters::{self, Column, Table};
-use probecard_probes::harness::counters::Survey;
+use card::counters::CounterSupport;
+use card::metrics::counters::Row;
+use card::summary::Summary;
 
 /// Settings of a probe that are shown; the page has all.
 const MOST_ROWS: usize = 8;
@@ -51,7 +51,7 @@ fn legend(sheet: &mut Sheet, tables: &[Table]) {
     }
 }
 
-fn draw_table(sheet: &mut Sheet, survey: &Survey, table: &Table) {
+fn draw_table(sheet: &mut Sheet, survey: &CounterSupport, table: &Table) {
     let (rows, more) = table.first(MOST_ROWS);
     let (columns, left_out) = fitting(&table.columns, sheet.width() - INDENT);
     let room = sheet.width().saturating_sub(taken(&columns) + 1);
@@ -111,7 +111,7 @@ impl Figures {
         }
     }
 
-    fn text(&self, row: &Row, survey: &Survey) -> String {
+    fn text(&self, row: &Row, survey: &CounterSupport) -> String {
         match self {
             Figures::One(column) => column.text(row, survey),
             Figures::Slots(parts) => {
@@ -155,7 +155,7 @@ fn taken(columns: &[Figures]) -> usize {
 mod tests {
     use super::super::card;
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     /// The lines of the section.
     fn section(summary: &Summary, width: usize) -> String {
@@ -208,12 +208,12 @@ mod tests {
     #[test]
     fn events_of_the_kernel_are_shown_where_they_are_part_of_the_operation() {
         let mut summary = fixture::uncounted();
-        let faults = |n| [(probecard_probes::harness::counters::Event::Faults, n)].into();
+        let faults = |n| [(card::counters::Event::Faults, n)].into();
         let card = &mut summary.card;
         card.points.iter_mut().filter(|p| p.probe == "tlb").for_each(|p| p.counts = faults(1));
         assert!(!section(&summary, 80).contains("tlb"));
         let card = &mut summary.card;
-        let ops = |p: &mut probecard_probes::record::Point| p.counts = faults(p.ops);
+        let ops = |p: &mut card::record::Point| p.counts = faults(p.ops);
         card.points.iter_mut().filter(|p| p.probe == "memory-latency").for_each(ops);
         let text = section(&summary, 80);
         assert!(text.contains("memory-latency") && text.contains("faults"), "{text}");

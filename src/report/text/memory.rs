@@ -2,9 +2,9 @@
 
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
-use crate::findings;
-use crate::metrics::{State, Value};
 use crate::report::bandwidth::{self, LEVELS, Row};
+use card::findings;
+use card::metrics::{State, Value};
 
 /// Which columns fit.
 #[derive(Clone, Copy)]
@@ -112,7 +112,7 @@ fn rate(value: Option<&Value>, width: usize, good: Style) -> Cell {
 mod tests {
     use super::super::card;
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     /// The lines of the section.
     fn section(summary: &Summary, width: usize) -> Vec<String> {

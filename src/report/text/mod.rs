@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
-use super::Summary;
-use super::format;
 use super::pairs::{Pair, families};
 use super::{bandwidth, ladder, machine_view, vectors as tables};
-use crate::card::EndState;
-use crate::findings::Severity;
-use crate::metrics::{DIFFER, State, Value};
-use crate::reference;
+use card::file::EndState;
+use card::findings::Severity;
+use card::format;
+use card::metrics::{DIFFER, State, Value};
+use card::reference;
+use card::summary::Summary;
 
 mod counters;
 mod memory;
@@ -218,7 +218,7 @@ fn order_style(order: Ordering) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn no_line_is_wider_than_asked_for() {

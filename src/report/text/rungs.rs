@@ -3,8 +3,8 @@
 use super::ladder::{Measured, Rung, extras, progress, ratio, rungs};
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, format, grouped, order_style};
-use crate::reference::{QUOTED, Quote};
-use probecard_probes::probe::Unit;
+use card::declare::Unit;
+use card::reference::{QUOTED, Quote};
 
 /// The plot's scale: 0.1 ns to 1 s.
 const DECADES: (f64, f64) = (-1.0, 9.0);
@@ -157,7 +157,7 @@ fn plot(width: usize, rung: &Rung) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn marks_stand_in_the_order_of_their_times() {

@@ -2,12 +2,12 @@
 
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
-use crate::metrics::State;
 use crate::report::bandwidth::LEVELS;
-use crate::report::format;
 use crate::report::vectors::{
     Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up, widths,
 };
+use card::format;
+use card::metrics::State;
 
 const NAME: usize = 23;
 const NUMBER: usize = 7;
@@ -130,7 +130,7 @@ fn gains(summary: &Summary) -> Vec<Vec<Cell>> {
 #[cfg(test)]
 mod tests {
     use super::super::{card, sheet};
-    use crate::report::fixture;
+    use card::fixture;
 
     #[test]
     fn an_arm_card_has_no_columns_of_x86() {

@@ -26,7 +26,7 @@ pub(crate) fn card_in(dir: &Path) -> Option<PathBuf> {
 
 /// The first CPU that this process may use, as taskset wants it.
 pub(crate) fn first_cpu() -> String {
-    probecard_probes::machine::Machine::detect().allowed_cpus()[0].to_string()
+    card::machine::Machine::detect().allowed_cpus()[0].to_string()
 }
 
 /// The card of the run in `reports/sample`.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use probecard::card::Card;
-use probecard::metrics::{self, Metrics};
-use probecard_probes::record::{Param, Point};
+use card::file::Card;
+use card::metrics::{self, Metrics};
+use card::record::{Param, Point};
 
 use super::{card_in, program, turn};
 

@@ -9,157 +9,32 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use card::counters::{Encoding, Event, Wanted};
+use card::machine::Machine;
+use serde::Deserialize;
 
-use crate::machine::Machine;
-
-/// A purpose: what is to be known, whatever a vendor calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Event {
-    /// Cycles of the core's own clock, not of a reference.
-    CoreCycles,
-    /// Instructions retired.
-    Instructions,
-    /// Branches retired.
-    Branches,
-    /// Branches retired that were mispredicted.
-    Mispredicts,
-    /// Loads that missed the first-level data cache.
-    L1dMisses,
-    /// Demand accesses that missed the second-level cache.
-    L2Misses,
-    /// Demand accesses that missed the last-level cache and went to memory.
-    LlcMisses,
-    /// Loads that missed the first-level data TLB.
-    DtlbMisses,
-    /// Page walks for data: misses of the last-level TLB.
-    DtlbWalks,
-    /// Loads that had to wait because a store could not be forwarded to them.
-    StoreForwardBlocks,
-    /// Fills from another core's cache, where the line may have been modified.
-    RemoteFills,
-    /// Interrupts taken.
-    Interrupts,
-    /// Dispatch slots whose operation retired (top-down level 1).
-    RetiredSlots,
-    /// Dispatch slots that the front end left empty.
-    FrontendSlots,
-    /// Dispatch slots that the back end had no room for.
-    BackendSlots,
-    /// Context switches of this thread.
-    ContextSwitches,
-    /// Moves of this thread to another CPU.
-    Migrations,
-    /// Page faults.
-    Faults,
+/// By the kernel's own name, where it means the same on every CPU.
+fn generic(event: Event) -> Option<Encoding> {
+    const HARDWARE: u32 = 0;
+    const SOFTWARE: u32 = 1;
+    const CACHE: u32 = 3;
+    const L1D_READ_MISS: u64 = 1 << 16;
+    let (kind, config) = match event {
+        Event::CoreCycles => (HARDWARE, 0),
+        Event::Instructions => (HARDWARE, 1),
+        Event::Branches => (HARDWARE, 4),
+        Event::Mispredicts => (HARDWARE, 5),
+        Event::L1dMisses => (CACHE, L1D_READ_MISS),
+        Event::ContextSwitches => (SOFTWARE, 3),
+        Event::Migrations => (SOFTWARE, 4),
+        Event::Faults => (SOFTWARE, 2),
+        _ => return None,
+    };
+    Some(Encoding { kind, config })
 }
 
-impl Event {
-    /// All of them, the most wanted first.
-    pub const ALL: [Event; 18] = [
-        Event::CoreCycles,
-        Event::Instructions,
-        Event::Branches,
-        Event::Mispredicts,
-        Event::L1dMisses,
-        Event::L2Misses,
-        Event::LlcMisses,
-        Event::DtlbMisses,
-        Event::DtlbWalks,
-        Event::StoreForwardBlocks,
-        Event::RemoteFills,
-        Event::Interrupts,
-        Event::RetiredSlots,
-        Event::FrontendSlots,
-        Event::BackendSlots,
-        Event::ContextSwitches,
-        Event::Migrations,
-        Event::Faults,
-    ];
-
-    /// In words, for one of them.
-    pub fn title(self) -> &'static str {
-        match self {
-            Event::CoreCycles => "core cycles",
-            Event::Instructions => "instructions",
-            Event::Branches => "branches",
-            Event::Mispredicts => "mispredicts",
-            Event::L1dMisses => "L1D misses",
-            Event::L2Misses => "L2 misses",
-            Event::LlcMisses => "LLC misses",
-            Event::DtlbMisses => "L1 DTLB misses",
-            Event::DtlbWalks => "page walks",
-            Event::StoreForwardBlocks => "store-forward blocks",
-            Event::RemoteFills => "fills from another core",
-            Event::Interrupts => "interrupts",
-            Event::RetiredSlots => "slots retired",
-            Event::FrontendSlots => "slots lost in the front end",
-            Event::BackendSlots => "slots lost in the back end",
-            Event::ContextSwitches => "context switches",
-            Event::Migrations => "migrations",
-            Event::Faults => "page faults",
-        }
-    }
-
-    /// Counted by the kernel, not by the core.
-    pub fn is_software(self) -> bool {
-        matches!(self, Event::ContextSwitches | Event::Migrations | Event::Faults)
-    }
-
-    /// By the kernel's own name, where it means the same on every CPU.
-    fn generic(self) -> Option<Encoding> {
-        const HARDWARE: u32 = 0;
-        const SOFTWARE: u32 = 1;
-        const CACHE: u32 = 3;
-        const L1D_READ_MISS: u64 = 1 << 16;
-        let (kind, config) = match self {
-            Event::CoreCycles => (HARDWARE, 0),
-            Event::Instructions => (HARDWARE, 1),
-            Event::Branches => (HARDWARE, 4),
-            Event::Mispredicts => (HARDWARE, 5),
-            Event::L1dMisses => (CACHE, L1D_READ_MISS),
-            Event::ContextSwitches => (SOFTWARE, 3),
-            Event::Migrations => (SOFTWARE, 4),
-            Event::Faults => (SOFTWARE, 2),
-            _ => return None,
-        };
-        Some(Encoding { kind, config })
-    }
-}
-
-/// How the kernel is asked for an event: `type` and `config` of its `perf_event_attr`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Encoding {
-    /// Which of the kernel's devices.
-    pub kind: u32,
-    /// Which of its events.
-    pub config: u64,
-}
-
-impl Encoding {
-    const RAW: u32 = 4;
-
-    /// By the core's own number, as in `perf stat -e r01b7`.
-    const fn raw(config: u64) -> Encoding {
-        Encoding { kind: Encoding::RAW, config }
-    }
-}
-
-/// A purpose, and what the CPU at hand has for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The purpose.
-    pub event: Event,
-    /// The vendor's name of it, or the kernel's.
-    pub name: String,
-    /// How the kernel is asked.
-    pub encoding: Encoding,
-    /// What happens in the kernel counts as well: it is where its own events happen, and some
-    /// counters cannot tell.
-    #[serde(default)]
-    pub in_kernel: bool,
-}
+/// Of the kernel's devices the one that takes the core's own numbers, as in `perf stat -e r01b7`.
+const RAW: u32 = 4;
 
 /// A file that says how one or several designs call their events.
 #[derive(Clone, Debug, Deserialize)]
@@ -236,13 +111,13 @@ pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
         let special = file.and_then(|file| file.events.get(&event));
         match special {
             Some(RawEvent { raw, name }) => {
-                let (name, encoding) = (name.clone(), Encoding::raw(*raw));
+                let (name, encoding) = (name.clone(), Encoding { kind: RAW, config: *raw });
                 Some(Wanted { event, name, encoding, in_kernel: false })
             }
             None => {
                 let name = format!("the kernel's {}", event.title());
                 let in_kernel = matches!(event, Event::ContextSwitches | Event::Migrations);
-                event.generic().map(|encoding| Wanted { event, name, encoding, in_kernel })
+                generic(event).map(|encoding| Wanted { event, name, encoding, in_kernel })
             }
         }
     };
@@ -251,7 +126,7 @@ pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
 
 /// Core cycles by the register that hypervisors sometimes offer without a PMU, from this folder of
 /// sysfs.
-pub(super) fn aperf(device: &Path) -> Option<Wanted> {
+pub fn aperf(device: &Path) -> Option<Wanted> {
     let read = |name: &str| std::fs::read_to_string(device.join(name)).ok();
     let kind = read("type")?.trim().parse().ok()?;
     let event = read("events/aperf")?;

@@ -7,58 +7,22 @@
 //! kernel allows that and a trial has shown that it is right, else by read(2).
 
 mod events;
-mod survey;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 use std::{fmt, io};
 
+use card::counters::{Counting, Counts, Event, Wanted};
 use perf_event::events::Raw;
 use perf_event::{Builder, Counter, ReadFormat, Sampler, UserReadData};
-use serde::{Deserialize, Serialize};
 
 use crate::sys::file;
 
-pub use events::{Encoding, Event, EventFile, RawEvent, Wanted, wanted};
-pub use survey::{Missing, Obstacle, Survey, Trial};
+pub use events::{EventFile, RawEvent, aperf, wanted};
 
-/// How often each event happened during one sample.
-pub type Counts = BTreeMap<Event, u64>;
-
-/// Events that are counted for every probe, beside those that prove it.
-const USUAL: [Event; 8] = [
-    Event::CoreCycles,
-    Event::Instructions,
-    Event::Mispredicts,
-    Event::L1dMisses,
-    Event::LlcMisses,
-    Event::RetiredSlots,
-    Event::FrontendSlots,
-    Event::BackendSlots,
-];
-
-/// What a round is to count, as its parent found out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counting {
-    /// What can be counted.
-    pub events: Vec<Wanted>,
-    /// Whether counters can be read without a system call.
-    pub direct: bool,
-}
-
-impl Counting {
-    /// The part of it that is of use to a probe which these events prove.
-    pub fn proving(&self, proofs: impl Fn(Event) -> bool) -> Counting {
-        let of_use = |w: &&Wanted| {
-            let disturbs = matches!(w.event, Event::Interrupts | Event::Migrations);
-            disturbs || USUAL.contains(&w.event) || proofs(w.event)
-        };
-        Counting {
-            events: self.events.iter().filter(of_use).cloned().collect(),
-            direct: self.direct,
-        }
-    }
+/// Whether the event can be opened, alone, as it will be.
+pub fn opens(wanted: &Wanted) -> io::Result<()> {
+    Group::open(&[wanted], false).map(drop)
 }
 
 /// Groups of counters that take turns.
@@ -105,7 +69,7 @@ impl Session {
     }
 
     /// Whether all counters of the core are read from user space.
-    fn is_direct(&self) -> bool {
+    pub fn is_direct(&self) -> bool {
         !self.groups.is_empty() && self.groups.iter().all(|g| g.direct_snapshot().is_some())
     }
 
@@ -254,7 +218,7 @@ impl Group {
             members.push(Member { event: w.event, counter });
         }
         let file = match members.first_mut() {
-            Some(leader) => file::duplicate(leader.counter.counter())?,
+            Some(leader) => file::of_counter(leader.counter.counter())?,
             None => return Err(io::Error::other("a group of no events")),
         };
         let (before, after) = (Words::nothing(), Words::nothing());

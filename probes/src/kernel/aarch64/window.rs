@@ -1,17 +1,6 @@
 //! Two slow chains with other work between them.
 
-use std::io;
-use std::ptr::{from_mut, null};
-
-use super::emit::{self, Emit, Routine};
-
-/// Where fillers load and store: a line of its own.
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Line([u64; 8]);
-
-/// An instruction as it is emitted.
-pub(in crate::kernel) type Instruction = u32;
+use super::emit::{self, Instruction};
 
 // What stands between the chains: encodings that are used in turn, so that each writes to another
 // register and none waits for another. Only what every aarch64 CPU has.
@@ -35,43 +24,19 @@ pub(in crate::kernel) const LOAD: &[Instruction] =
 /// str x3, [x1].
 pub(in crate::kernel) const STORE: &[Instruction] = &[0xF900_0023];
 
-/// Square roots of 1, each of which waits for the one before; fillers; as many square roots of
-/// another chain; and what waits for both chains, before it begins again.
-#[derive(Debug)]
-pub(in crate::kernel) struct Window(Routine);
+/// The number of laps, and 1 in both chains and for vectors.
+/// `fmov d0, #1.0; fmov d1, d0; fmov d31, d0`.
+pub(in crate::kernel) const BEGIN: &[Instruction] =
+    &[emit::BEGIN[0], emit::BEGIN[1], 0x1E6E_1000, 0x1E60_4001, 0x1E60_401F];
 
-impl Window {
-    pub(in crate::kernel) fn new(
-        filler: &[Instruction],
-        fillers: usize,
-        roots: usize,
-    ) -> io::Result<Window> {
-        let mut emit = Emit::default();
-        // fmov d0, #1.0; fmov d1, d0; fmov d31, d0
-        emit.begin().put(&[0x1E6E_1000, 0x1E60_4001, 0x1E60_401F]).align(64);
-        let top = emit.here();
-        // fsqrt d0, d0
-        emit.put(&[0x1E61_C000].repeat(roots));
-        for &instruction in filler.iter().cycle().take(fillers) {
-            emit.put(&[instruction]);
-        }
-        // fsqrt d1, d1
-        emit.put(&[0x1E61_C021].repeat(roots));
-        // fmaxnm d0, d0, d1; fmov d1, d0
-        emit.put(&[0x1E61_6800, 0x1E60_4001]).repeat(top);
-        // fmov x0, d0
-        emit.put(&[0x9E66_0000]).leave();
-        Ok(Window(emit.finish()?))
-    }
+/// fsqrt d0, d0.
+pub(in crate::kernel) const FIRST_ROOT: Instruction = 0x1E61_C000;
 
-    /// So many times; returns what came of the roots, which is 1.
-    pub(in crate::kernel) fn run(&self, times: u64) -> f64 {
-        let mut line = Line::default();
-        let data = from_mut(&mut line.0[0]).cast();
-        // SAFETY: the function emitted by `new` touches no memory but the 8 bytes at `data`, which
-        // are ours, and changes x0, x4, x8 to x11 and vector registers, which the calling
-        // convention gives it.
-        let bits = unsafe { self.0.call(times, data, null(), null()) };
-        f64::from_bits(bits)
-    }
-}
+/// fsqrt d1, d1.
+pub(in crate::kernel) const SECOND_ROOT: Instruction = 0x1E61_C021;
+
+/// Waits for both chains. `fmaxnm d0, d0, d1; fmov d1, d0`.
+pub(in crate::kernel) const JOIN: &[Instruction] = &[0x1E61_6800, 0x1E60_4001];
+
+/// fmov x0, d0.
+pub(in crate::kernel) const RESULT: &[Instruction] = &[0x9E66_0000];

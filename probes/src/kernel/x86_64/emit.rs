@@ -1,108 +1,24 @@
-//! Instructions as bytes, for kernels whose code is what varies: how much of it there is and where
-//! it lies.
+//! Instructions as bytes.
 
-use std::io;
+use crate::kernel::generic::emit::Emit;
 
-use crate::sys::code::Code;
+/// An instruction as it is emitted.
+pub(in crate::kernel) type Instruction = &'static [u8];
 
 /// Bytes of a jump with a 32-bit distance.
-pub(super) const JUMP: usize = 5;
-
-/// Code as it grows. Labels are offsets from its beginning.
-#[derive(Debug, Default)]
-pub(super) struct Emit {
-    code: Vec<u8>,
-    here: usize,
-}
+pub(in crate::kernel) const JUMP: usize = 5;
 
 /// What is executed only by mistake: a breakpoint.
-const HOLE: u8 = 0xCC;
+pub(in crate::kernel) const HOLE: Instruction = &[0xCC];
 
-impl Emit {
-    /// The offset of what comes next.
-    pub(super) fn here(&self) -> usize {
-        self.here
-    }
+/// `mov edx, ecx`: fills up code, and leaves the flags alone.
+pub(in crate::kernel) const FILL: Instruction = &[0x89, 0xCA];
 
-    /// Goes on at another offset, before or behind.
-    pub(super) fn seek(&mut self, offset: usize) -> &mut Emit {
-        self.here = offset;
-        self
-    }
-
-    /// Instructions that are written as bytes.
-    pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Emit {
-        let end = self.here + bytes.len();
-        if end > self.code.len() {
-            self.code.resize(end, HOLE);
-        }
-        self.code[self.here..end].copy_from_slice(bytes);
-        self.here = end;
-        self
-    }
-
-    /// The lowest four bytes of a number: a distance or an operand.
-    pub(super) fn number(&mut self, value: usize) -> &mut Emit {
-        self.put(&(value as u32).to_le_bytes())
-    }
-
-    /// Fills up with the longest no-operations until `offset`.
-    pub(super) fn pad_to(&mut self, offset: usize) -> &mut Emit {
-        while self.here < offset {
-            self.put(NOPS[(offset - self.here).min(NOPS.len()) - 1]);
-        }
-        self
-    }
-
-    /// Fills up to a multiple.
-    pub(super) fn align(&mut self, to: usize) -> &mut Emit {
-        self.pad_to(self.here().next_multiple_of(to))
-    }
-
-    /// `jmp`, to an offset before or behind.
-    pub(super) fn jump(&mut self, to: usize) -> &mut Emit {
-        self.put(&[0xE9]).distance(to)
-    }
-
-    /// `call`.
-    pub(super) fn call(&mut self, to: usize) -> &mut Emit {
-        self.put(&[0xE8]).distance(to)
-    }
-
-    /// `jc`: if the carry flag is set.
-    pub(super) fn jump_if_carry(&mut self, to: usize) -> &mut Emit {
-        self.put(&[0x0F, 0x82]).distance(to)
-    }
-
-    /// `dec rdi; jnz`: the end of a loop whose count is the first argument.
-    pub(super) fn repeat(&mut self, to: usize) -> &mut Emit {
-        self.put(&[0x48, 0xFF, 0xCF]).put(&[0x0F, 0x85]).distance(to)
-    }
-
-    /// `ret`.
-    pub(super) fn leave(&mut self) -> &mut Emit {
-        self.put(&[0xC3])
-    }
-
-    /// Distances count from the end of the instruction, which is the end of the distance.
-    fn distance(&mut self, to: usize) -> &mut Emit {
-        self.number(to.wrapping_sub(self.here() + 4))
-    }
-
-    /// Makes it executable.
-    pub(super) fn finish(self) -> io::Result<Routine> {
-        Ok(Routine(Code::new(&self.code)?))
-    }
-
-    /// What was emitted so far.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.code
-    }
-}
+/// Bytes of [`Emit::next_word`], [`Emit::next_bit`] and both jumps after it.
+pub(in crate::kernel) const FORK: usize = 21;
 
 /// The no-operations that the makers recommend, by length.
-const NOPS: [&[u8]; 8] = [
+const NOPS: [Instruction; 8] = [
     &[0x90],
     &[0x66, 0x90],
     &[0x0F, 0x1F, 0x00],
@@ -113,28 +29,101 @@ const NOPS: [&[u8]; 8] = [
     &[0x0F, 0x1F, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
-/// A finished function with the C calling convention.
-#[derive(Debug)]
-pub(super) struct Routine(Code);
+/// The longest no-operation of at most so many bytes.
+pub(in crate::kernel) fn no_operation(bytes: usize) -> Instruction {
+    NOPS[bytes.min(NOPS.len()) - 1]
+}
 
-type Function = extern "sysv64" fn(u64, *mut u8, *const u8, *const u8) -> u64;
+/// The bytes of an instruction.
+pub(in crate::kernel) fn encoded(instruction: &Instruction) -> Instruction {
+    instruction
+}
 
-impl Routine {
-    /// Calls it with its four arguments in rdi, rsi, rdx and rcx.
+/// Routines are called with rdi, rsi, rdx and rcx, and return rax.
+impl Emit {
+    /// The beginning of a routine that counts. `xor eax, eax`; rdi holds the number of laps already.
+    pub(in crate::kernel) fn begin(&mut self) -> &mut Emit {
+        self.put(&[&[0x31, 0xC0]])
+    }
+
+    /// Counts one. `inc rax`.
+    pub(in crate::kernel) fn count(&mut self) -> &mut Emit {
+        self.put(&[&[0x48, 0xFF, 0xC0]])
+    }
+
+    /// Jumps to an offset before or behind. `jmp`.
+    pub(in crate::kernel) fn jump(&mut self, to: usize) -> &mut Emit {
+        self.put(&[&[0xE9]]).distance(to)
+    }
+
+    /// Calls what is at an offset. `call`.
+    pub(in crate::kernel) fn call(&mut self, to: usize) -> &mut Emit {
+        self.put(&[&[0xE8]]).distance(to)
+    }
+
+    /// Jumps if the carry flag is set. `jc`.
+    pub(in crate::kernel) fn jump_if_carry(&mut self, to: usize) -> &mut Emit {
+        self.put(&[&[0x0F, 0x82]]).distance(to)
+    }
+
+    /// The end of a loop, whose beginning is at an offset. `dec rdi; jnz`.
+    pub(in crate::kernel) fn repeat(&mut self, to: usize) -> &mut Emit {
+        self.put(&[&[0x48, 0xFF, 0xCF], &[0x0F, 0x85]]).distance(to)
+    }
+
+    /// Returns. `ret`.
+    pub(in crate::kernel) fn leave(&mut self) -> &mut Emit {
+        self.put(&[&[0xC3]])
+    }
+
+    /// Saves where to return to: a call has put it on the stack.
+    pub(in crate::kernel) fn save_return(&mut self) -> &mut Emit {
+        self
+    }
+
+    /// Takes it back: a return does so.
+    pub(in crate::kernel) fn restore_return(&mut self) -> &mut Emit {
+        self
+    }
+
+    /// Counts one, unless a branch is taken because the byte at that place of a row is 0.
+    /// `cmp byte ptr [rsi + place], 0; je over; inc rax`.
+    pub(in crate::kernel) fn count_unless_zero(&mut self, place: usize) -> &mut Emit {
+        self.put(&[&[0x80, 0xBE]])
+            .number(place.cast_signed())
+            .put(&[&[0x00], &[0x74, 0x03]])
+            .count()
+    }
+
+    /// Goes to the next row of so many bytes, or from the end to the first one.
+    /// `add rsi, bytes; cmp rsi, rcx; cmovae rsi, rdx`.
+    pub(in crate::kernel) fn next_row(&mut self, bytes: usize) -> &mut Emit {
+        self.put(&[&[0x48, 0x81, 0xC6]]).number(bytes.cast_signed());
+        self.put(&[&[0x48, 0x39, 0xCE], &[0x48, 0x0F, 0x43, 0xF2]])
+    }
+
+    /// Takes the next word of bits. `mov r8, [rsi]; add rsi, 8`.
+    pub(in crate::kernel) fn next_word(&mut self) -> &mut Emit {
+        self.put(&[&[0x4C, 0x8B, 0x06], &[0x48, 0x83, 0xC6, 0x08]])
+    }
+
+    /// Moves the next bit of the word into the carry flag, the lowest first. `shr r8`.
+    pub(in crate::kernel) fn next_bit(&mut self) -> &mut Emit {
+        self.put(&[&[0x49, 0xD1, 0xE8]])
+    }
+
+    /// Distances count from the end of the instruction, which is the end of the distance.
+    fn distance(&mut self, to: usize) -> &mut Emit {
+        self.number(to.cast_signed() - (self.here() + 4).cast_signed())
+    }
+
+    /// Four bytes, of which the highest bit is a sign: a distance or an operand.
     ///
-    /// # Safety
-    /// The code must keep to the System V calling convention (return, and change no register that
-    /// belongs to the caller), and touch no memory but what the arguments allow it to.
-    pub(super) unsafe fn call(
-        &self,
-        count: u64,
-        data: *mut u8,
-        begin: *const u8,
-        end: *const u8,
-    ) -> u64 {
-        // SAFETY: the entry is executable code, and as the caller promises a function of this type.
-        let function = unsafe { std::mem::transmute::<*const u8, Function>(self.0.entry()) };
-        function(count, data, begin, end)
+    /// # Panics
+    /// If it takes more.
+    fn number(&mut self, value: isize) -> &mut Emit {
+        let Ok(value) = i32::try_from(value) else { panic!("{value} bytes are too far") };
+        self.bytes(&value.to_le_bytes())
     }
 }
 
@@ -143,37 +132,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_exact_and_jumps_count_from_their_end() {
+    fn jumps_count_from_their_end() {
         let mut emit = Emit::default();
-        emit.put(&[0xC3]).align(32);
-        assert_eq!(emit.here(), 32);
-        emit.align(32);
-        assert_eq!(emit.here(), 32);
-        // Forward by 0x10 from the end at 37, and back onto itself.
-        emit.jump(37 + 0x10);
-        assert_eq!(&emit.bytes()[32..], [0xE9, 0x10, 0, 0, 0]);
-        emit.jump(37);
-        assert_eq!(&emit.bytes()[37..], [0xE9, 0xFB, 0xFF, 0xFF, 0xFF]);
+        // Forward by 0x10 from the end at 5, and back onto itself.
+        emit.jump(5 + 0x10).jump(5);
+        assert_eq!(emit.code(), [0xE9, 0x10, 0, 0, 0, 0xE9, 0xFB, 0xFF, 0xFF, 0xFF]);
     }
 
     #[test]
-    fn what_is_left_out_is_a_breakpoint() {
-        let mut emit = Emit::default();
-        emit.seek(2).leave().seek(0).leave();
-        assert_eq!(emit.bytes(), [0xC3, HOLE, 0xC3]);
-    }
-
-    #[test]
-    fn emitted_code_runs() {
-        let mut emit = Emit::default();
-        // xor eax, eax; then as often as asked for: a call of a function that adds 3.
-        emit.put(&[0x31, 0xC0]).jump(32);
-        emit.seek(32).call(16).repeat(32).leave();
-        emit.seek(16).put(&[0x48, 0x83, 0xC0, 0x03]).leave();
-        let routine = emit.finish().unwrap();
-        // SAFETY: the code above changes rax and rdi, and touches no memory.
-        let sum =
-            unsafe { routine.call(5, std::ptr::null_mut(), std::ptr::null(), std::ptr::null()) };
-        assert_eq!(sum, 15);
+    #[should_panic = "2147483648 bytes are too far"]
+    fn a_jump_reaches_two_gibibytes() {
+        Emit::default().jump(JUMP + (1 << 31) - 1).jump(2 * JUMP + (1 << 31));
     }
 }

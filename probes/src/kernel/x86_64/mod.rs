@@ -5,7 +5,7 @@ pub(super) mod branch;
 pub(super) mod chain;
 pub(super) mod chase;
 pub(super) mod elements;
-mod emit;
+pub(super) mod emit;
 pub(super) mod forward;
 pub(super) mod jumps;
 pub(super) mod line;
@@ -17,6 +17,22 @@ pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
 pub(super) mod window;
+
+/// The end of a loop: once more from label 2, while `n` is not zero.
+macro_rules! again {
+    () => {
+        "dec {n}\njnz 2b"
+    };
+}
+pub(in crate::kernel) use again;
+
+/// Adds up `a` to `d`, into `a`.
+macro_rules! total {
+    () => {
+        "add {a}, {b}\nadd {c}, {d}\nadd {a}, {c}"
+    };
+}
+pub(in crate::kernel) use total;
 
 /// Calls a macro with the widths that metrics are declared for: all of them; the vectors, with what
 /// to call them; those whose load may move the clock; those that gather; the one that has no

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::harness::bench::Bench;
 use crate::harness::meter::{Meter, Reading};
-use crate::probe::{Unit, Unmet};
-use crate::record::{Disturbances, Params, Point, PointState};
+use crate::probe::Unmet;
+use card::declare::Unit;
+use card::record::{Disturbances, Params, Point, PointState};
 
 /// Switches per operation that a repetition must have had, of those it is about.
 const ENOUGH: f64 = 0.95;

@@ -7,13 +7,13 @@ use super::counted::{self, About, Arm, Effort, Repetition};
 use crate::harness::bench::{Bench, Tier, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
-use crate::harness::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};
-use crate::harness::placement;
-use crate::machine::{Machine, Relation};
 use crate::probe::{Need, Unmet};
-use crate::quantile::median;
-use crate::record::Params;
 use crate::sys::ipc::yield_now;
+use crate::threads::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};
+use crate::threads::pinning;
+use card::estimate::median;
+use card::machine::{Machine, Relation};
+use card::record::Params;
 
 /// Where the partner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Unmet {
             remedy: "give the process a CPU of another core (taskset, cpuset)".into(),
         })
     };
-    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(placement::unpinned)
+    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(pinning::unpinned)
 }
 
 /// All partners. They sleep while others are asked.
@@ -362,7 +362,7 @@ fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Tim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     #[test]
     fn a_call_without_a_switch_is_idle_on_either_side() {

@@ -14,9 +14,9 @@ use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
 use crate::probe::{Need, Unmet};
-use crate::record::Params;
 use crate::sys::memory::{Pages, SharedWords};
 use crate::sys::thread::usage_of_all;
+use card::record::Params;
 
 /// Tasks in the ring.
 const TASKS: [usize; 4] = [2, 4, 8, 16];

@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use super::{interleave, plan, way};
 use crate::harness::bench::{Bench, params};
-use crate::harness::crew::{self, Hand};
-use crate::harness::placement;
-use crate::probe::{Need, Unit, Unmet};
-use crate::record::PointState;
+use crate::probe::{Need, Unmet};
 use crate::sys::file;
+use crate::threads::crew::{self, Hand};
+use crate::threads::pinning;
+use card::declare::Unit;
+use card::record::PointState;
 
 const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let files = match (file::unnamed(), file::unnamed(), file::unnamed(), file::unnamed()) {
+    let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
             return bench.skip(Unmet {
@@ -143,10 +144,10 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
         return bench.skip(Unmet { need: format!("2 CPUs ({LOCK})"), ..unmet });
     }
-    let cpus = placement::pinnable(bench.machine.allowed_cpus());
-    placement::pin(bench.cpu);
+    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
+    pinning::pin(bench.cpu);
     let Some(&other) = cpus.iter().find(|&&cpu| cpu != bench.cpu) else {
-        let unmet = placement::unpinned();
+        let unmet = pinning::unpinned();
         return bench.skip(Unmet { need: format!("{} ({LOCK})", unmet.need), ..unmet });
     };
     let count = Mutex::new(0);

@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::kinds::{Lock, Read, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::harness::crew::{self, Hand, Window};
-use crate::probe::{Unit, Unmet};
-use crate::record::{Disturbances, Point, PointState};
+use crate::probe::Unmet;
 use crate::suite::core_to_core::{crowds, few_threads, least_share};
+use crate::threads::crew::{self, Hand, Window};
+use card::declare::Unit;
+use card::record::{Disturbances, Point, PointState};
 
 /// Windows at each setting, and how long each lasts: thousands of locks, and sleeps in between.
 const WINDOWS: usize = 5;

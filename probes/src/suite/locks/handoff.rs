@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::kinds::{Lock, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::harness::gang::Gang;
-use crate::probe::{Unit, Unmet};
-use crate::record::{Disturbances, Point, PointState};
+use crate::probe::Unmet;
 use crate::suite::core_to_core::{few_threads, nearest};
 use crate::sys::thread::usage;
+use crate::threads::gang::Gang;
+use card::declare::Unit;
+use card::record::{Disturbances, Point, PointState};
 
 /// Times that the lock changes hands.
 const TRIALS: usize = 24;
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_lock_changes_hands_each_time() {
-        let cpus: Vec<usize> = (0..64).filter(|&cpu| crate::harness::placement::pin(cpu)).collect();
+        let cpus: Vec<usize> = (0..64).filter(|&cpu| crate::threads::pinning::pin(cpu)).collect();
         let [first, second, ..] = cpus[..] else { return };
         let handed = pass::<Mutex<u64>>(&Timer::CLOCK, (first, second), &[200e3; 6]).unwrap();
         assert_eq!((handed.waits.len(), handed.counted), (6, Some(12)));

@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::harness::placement;
-use crate::probe::{Unit, Unmet};
-use crate::quantile::median;
-use crate::record::{Params, Point, PointState};
+use crate::probe::Unmet;
 use crate::sys::socket;
+use crate::threads::pinning;
+use card::declare::Unit;
+use card::estimate::median;
+use card::record::{Params, Point, PointState};
 
 /// Samples of a point: each is the median of a part of the exchanges.
 const SAMPLES: u32 = 7;
@@ -75,8 +76,8 @@ fn accept(listener: &TcpListener, from: SocketAddr) -> io::Result<TcpStream> {
 
 /// Everything that needs no one else.
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let cpus = placement::pinnable(bench.machine.allowed_cpus());
-    placement::pin(bench.cpu);
+    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
+    pinning::pin(bench.cpu);
     if !cpus.contains(&bench.cpu) {
         return bench.skip(unpinned());
     }
@@ -131,7 +132,7 @@ fn exchange<L: Link>(
     let exchanged = thread::scope(|scope| {
         let answering = thread::Builder::new()
             .spawn_scoped(scope, move || {
-                placement::pin(partner);
+                pinning::pin(partner);
                 answer(there, bytes)
             })
             .map_err(|e| no_threads(&e))?;
@@ -288,7 +289,7 @@ fn unpinned() -> Unmet {
     Unmet {
         need: "threads on CPUs of our choice (network.loopback_*, network.unix_*, network.send_*)"
             .into(),
-        ..placement::unpinned()
+        ..pinning::unpinned()
     }
 }
 

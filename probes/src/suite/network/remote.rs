@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::peer::Peer;
-use crate::probe::{Unit, Unmet};
-use crate::record::{Point, PointState};
+use crate::probe::Unmet;
 use crate::sys::socket;
+use card::declare::Unit;
+use card::peer::Peer;
+use card::record::{Point, PointState};
 
 /// Connects of a round: enough for a median, few enough for someone else's machine.
 const CONNECTS: usize = 12;

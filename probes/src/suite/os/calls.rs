@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Seek, Write};
 use super::refused;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::sys::file::{largest_file, unnamed};
+use crate::sys::file::{largest_file, memfd};
 use crate::sys::map::Mapping;
 use crate::sys::memory::SMALL_PAGE;
 use crate::sys::signal::Counted;
@@ -114,9 +114,7 @@ fn invalid<'a>(bench: &Bench<'_>) -> Row<'a> {
 }
 
 fn survives() -> io::Result<()> {
-    let lives = process::survives(|| {
-        call::invalid_each(1);
-    })?;
+    let lives = process::survives_invalid_call()?;
     let died = || io::Error::other("the seccomp filter kills who makes it");
     lives.then_some(()).ok_or_else(died)
 }
@@ -180,7 +178,7 @@ fn in_memory() -> io::Result<File> {
     if largest_file() < FILE {
         return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
-    let mut file = unnamed()?;
+    let mut file = memfd()?;
     file.write_all(&[b' '; FILE as usize])?;
     Ok(file)
 }

@@ -6,12 +6,13 @@ use std::io;
 use super::refused;
 use super::row::{Does, Step, sample, sample_verified};
 use crate::harness::bench::{Bench, params};
-use crate::machine::human_bytes;
-use crate::probe::{Unit, Unmet};
-use crate::quantile::median;
+use crate::probe::Unmet;
 use crate::sys::map::Mapping;
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages, SMALL_PAGE};
 use crate::sys::thread::usage;
+use card::declare::Unit;
+use card::estimate::median;
+use card::machine::human_bytes;
 
 /// Touched in one sample of small pages.
 const CHUNK: usize = 2 << 20;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::sampling::{Collector, Policy};
-use crate::probe::Unit;
-use crate::record::Point;
+use card::declare::Unit;
+use card::record::Point;
 
 /// What a row does of what would otherwise spoil its samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,8 +157,8 @@ mod tests {
     use crate::harness::bench::tests::bare;
     use crate::harness::clock::Timer;
     use crate::harness::meter::Hardware;
-    use crate::machine::Machine;
-    use crate::record::Record;
+    use card::machine::Machine;
+    use card::record::Record;
 
     /// What a row gives of which every second sample, or none, verifies.
     fn row(verifies: fn(usize) -> bool) -> (io::Result<()>, Vec<Point>) {

@@ -5,10 +5,10 @@ use std::io;
 use super::refused;
 use super::row::{Does, fitting, sample};
 use crate::harness::bench::Bench;
-use crate::machine::human_bytes;
 use crate::sys::memory::{Buffer, Pages};
 use crate::sys::process::{TinyProgram, fork_each};
 use crate::sys::thread::start_each;
+use card::machine::human_bytes;
 
 /// In use while the larger process forks.
 const FOOTPRINT: usize = 64 << 20;

@@ -4,8 +4,8 @@ use std::io;
 
 use super::refused;
 use crate::harness::bench::{Bench, params};
-use crate::probe::Unit;
 use crate::sys::time::{monotonic_raw_ns, set_timer_slack, sleep, timer_slack};
+use card::declare::Unit;
 
 /// Lengths of sleeps in ns, and how many of each.
 const SLEEPS: [(u32, usize); 5] =
@@ -56,7 +56,7 @@ fn late(length: u32, times: usize) -> io::Result<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantile::quantile;
+    use card::estimate::quantile;
 
     #[test]
     fn the_latest_hundredth_is_not_the_latest_one() {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::team::{Post, Unable, Windows, watch};
-use crate::machine::{Machine, human_bytes};
 use crate::probe::Unmet;
 use crate::sys::memory::{Buffer, Pages};
+use card::machine::{Machine, human_bytes};
 
 /// What threads do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -270,7 +270,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::machine::Fact;
+    use card::machine::Fact;
 
     const WINDOWS: Windows =
         Windows { count: 2, length: Duration::from_millis(3), before: Duration::from_millis(1) };
@@ -325,7 +325,7 @@ mod tests {
     fn without_memory_there_is_a_reason() {
         let mut machine = Machine::default();
         let available_bytes = 20 << 20;
-        let bound = crate::machine::MemoryBound { available_bytes, ..Default::default() };
+        let bound = card::machine::MemoryBound { available_bytes, ..Default::default() };
         machine.limits.memory = vec![bound];
         let Err(unmet) = Kind::Memory.prepare(&machine) else { panic!("10 MiB are too little") };
         assert!(unmet.reason.contains("10 MiB"), "{unmet:?}");

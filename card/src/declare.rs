@@ -1,0 +1,333 @@
+//! What a probe declares: constant data plus one function.
+//!
+//! The declarations of every probe travel in the header of the card, so that whoever reads a
+//! card (report, check, fleet) needs to know no probe by name. In particular each [`Metric`]
+//! says in [`Derive`] how it is computed from the points of the card.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::counters::Event;
+
+/// Text that is constant in the program and owned when it was read from a card.
+pub type Text = Cow<'static, str>;
+
+/// The part of a probe that is written into the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declaration {
+    /// Stable id of the probe.
+    pub probe: Text,
+    /// One line.
+    pub summary: Text,
+    /// Its metrics.
+    pub metrics: Cow<'static, [Metric]>,
+    /// What counters must say of its points.
+    #[serde(default, skip_serializing_if = "<[Proof]>::is_empty")]
+    pub proofs: Cow<'static, [Proof]>,
+}
+
+/// A named scalar of the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Stable id, such as `memory.latency.l1_cycles`.
+    pub id: Text,
+    /// What it says, in one line.
+    pub summary: Text,
+    /// Its unit.
+    pub unit: Unit,
+    /// Which direction is good.
+    pub better: Better,
+    /// How much noise the fleet rules expect of it.
+    pub tier: Tier,
+    /// The component family it speaks for.
+    pub family: Text,
+    /// How it comes from the points.
+    pub from: Derive,
+}
+
+/// What a counter must say of some points: without it, metrics are not what they are called.
+/// Where nothing is counted it proves and refutes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Ids of the metrics.
+    pub metrics: Cow<'static, [Text]>,
+    /// The points.
+    pub at: Select,
+    /// Of those only the ones where this parameter is least or most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<(Text, Edge)>,
+    /// What is counted.
+    pub event: Event,
+    /// How often it must happen in one operation at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
+    /// And at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<f64>,
+}
+
+/// An end of the values of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// Where it is least.
+    Least,
+    /// Where it is most.
+    Most,
+}
+
+impl Proof {
+    /// That so many events happen in an operation: in the unit of the count, both ends included.
+    pub const fn between(
+        metrics: &'static [Text],
+        at: Select,
+        event: Event,
+        least: f64,
+        most: f64,
+    ) -> Proof {
+        let (least, most) = (Some(least), Some(most));
+        Proof { metrics: Cow::Borrowed(metrics), at, end: None, event, least, most }
+    }
+
+    /// That at least so many happen.
+    pub const fn at_least(
+        metrics: &'static [Text],
+        at: Select,
+        end: Option<(Text, Edge)>,
+        event: Event,
+        least: f64,
+    ) -> Proof {
+        let (metrics, least) = (Cow::Borrowed(metrics), Some(least));
+        Proof { metrics, at, end, event, least, most: None }
+    }
+
+    /// That at most so many happen.
+    pub const fn at_most(
+        metrics: &'static [Text],
+        at: Select,
+        end: Option<(Text, Edge)>,
+        event: Event,
+        most: f64,
+    ) -> Proof {
+        let (metrics, most) = (Cow::Borrowed(metrics), Some(most));
+        Proof { metrics, at, end, event, least: None, most }
+    }
+}
+
+/// Unit of a point or a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds, per operation unless the summary says otherwise.
+    Ns,
+    /// Core clock cycles, per operation.
+    Cycles,
+    /// 10⁹ per second.
+    Ghz,
+    /// Milliseconds.
+    Ms,
+    /// Bytes.
+    Bytes,
+    /// 10⁹ bytes per second.
+    Gbs,
+    /// 10⁹ operations per second.
+    Gops,
+    /// Bytes per core clock cycle.
+    BytesPerCycle,
+    /// 10⁹ floating-point operations per second.
+    Gflops,
+    /// Instructions or operations per core clock cycle.
+    PerCycle,
+    /// A number without unit.
+    Ratio,
+    /// A count.
+    Count,
+}
+
+impl Unit {
+    /// The unit as it is printed behind a number.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Unit::Ns => "ns",
+            Unit::Cycles => "cycles",
+            Unit::Ghz => "GHz",
+            Unit::Ms => "ms",
+            Unit::Bytes => "B",
+            Unit::Gbs => "GB/s",
+            Unit::Gops => "Gop/s",
+            Unit::BytesPerCycle => "B/cycle",
+            Unit::Gflops => "Gflop/s",
+            Unit::PerCycle => "/cycle",
+            Unit::Ratio | Unit::Count => "",
+        }
+    }
+}
+
+/// Which direction of a metric is an improvement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// Less is better.
+    Lower,
+    /// More is better.
+    Higher,
+    /// A property; any change is a finding.
+    Same,
+}
+
+/// Noise class of a metric, by what ten runs on a shared machine differed: T1 core cycles, T2
+/// frequency, branches and cache bandwidth, T3 L3 and DRAM, T4 what the scheduler or the host
+/// decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the fleet's, explained above")]
+pub enum Tier {
+    T1,
+    T2,
+    T3,
+    T4,
+}
+
+/// Points of one quantity, narrowed by parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Select {
+    /// Name of the quantity as recorded.
+    pub quantity: Text,
+    /// Parameters that must have these values, written as text.
+    #[serde(rename = "where", default)]
+    pub params: Cow<'static, [(Text, Text)]>,
+}
+
+/// Which order statistic of the samples stands for a point in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// 25th percentile: time-like quantities, whose noise only adds.
+    LowerQuartile,
+    /// 75th percentile: rates.
+    UpperQuartile,
+    /// 50th percentile: scheduler and contended quantities.
+    Median,
+    /// 99th percentile: tails.
+    P99,
+    /// Arithmetic mean: shares of time.
+    Mean,
+    /// The lowest: where each sample stands for something else, such as a pair of CPUs.
+    Lowest,
+    /// The highest of such samples.
+    Highest,
+}
+
+/// A level of the memory hierarchy on a latency curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Level {
+    L1,
+    L2,
+    L3,
+    Dram,
+}
+
+impl Level {
+    /// As in parameters and ids.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::L1 => "l1",
+            Level::L2 => "l2",
+            Level::L3 => "l3",
+            Level::Dram => "dram",
+        }
+    }
+}
+
+/// One of the two states of a bimodal quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// The lower cluster, or the only one.
+    Fast,
+    /// The upper cluster.
+    Slow,
+}
+
+/// How a metric is derived from the points of a card. Evaluated per round; the metric is the
+/// median over rounds, its interval the spread between them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Derive {
+    /// One order statistic of the selected samples.
+    Value(Select, Estimator),
+    /// Height of a plateau of the curve over `working_set`.
+    Plateau(Select, Level),
+    /// The working set up to which the plateau of that level holds, in bytes.
+    Capacity(Select, Level),
+    /// Distance of the borders that an access of so many bytes pays for crossing, from a curve over
+    /// its offset.
+    Borders(Select, Text, f64),
+    /// First value of the parameter from which the curve stays low: `.0` before, lower after.
+    StepDown(Select, Text),
+    /// First value of the parameter from which the curve stays high.
+    StepUp(Select, Text),
+    /// The value on which most of these agree; `inconsistent` without a majority.
+    Vote(Cow<'static, [Derive]>),
+    /// Slope of the least-squares line over the named parameter.
+    Slope(Select, Text),
+    /// Where that line meets zero.
+    Intercept(Select, Text),
+    /// Value of one of the two states of a bimodal quantity.
+    ModeValue(Select, Mode),
+    /// Share of the samples in the slow state.
+    SlowShare(Select),
+    /// First minus second.
+    Difference(Cow<'static, [Derive]>),
+    /// First divided by second.
+    Quotient(Cow<'static, [Derive]>),
+    /// A multiple of another one: a penalty from half a miss per branch, for instance.
+    Times(f64, Cow<'static, [Derive]>),
+    /// The lowest of the selected points: the best of the settings that are not selected.
+    Lowest(Select),
+    /// The highest of the selected points: the worst of the settings that are not selected.
+    Highest(Select),
+    /// So many units in the time of another one: GB/s from ns per byte.
+    Rate(f64, Cow<'static, [Derive]>),
+    /// The last value of the parameter before the curve leaves its beginning by so many cycles.
+    LastBefore(Select, Text, f64),
+    /// Where the curve has covered this share of the way from its beginning to its end, between
+    /// two sizes in proportion.
+    Crossing(Select, Text, f64),
+    /// All of them multiplied.
+    Product(Cow<'static, [Derive]>),
+    /// The power of two that another one is near to: a number of sets.
+    PowerOfTwo(Cow<'static, [Derive]>),
+    /// The first curve where the second one reaches this share of its highest value; both are over
+    /// the same parameter.
+    AtShare(Select, Select, Text, f64),
+    /// How often that event happened in one operation of the selected points, where it was counted.
+    Count(Select, Event),
+    /// A share of what is published for the metric of that id on this microarchitecture.
+    OfPublished(Cow<'static, [Derive]>, Text),
+}
+
+/// `Select` in one line, for constant declarations.
+pub const fn select(quantity: &'static str, params: &'static [(Text, Text)]) -> Select {
+    Select { quantity: Cow::Borrowed(quantity), params: Cow::Borrowed(params) }
+}
+
+/// A declaration in one line.
+pub const fn metric(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    better: Better,
+    tier: Tier,
+    family: &'static str,
+    from: Derive,
+) -> Metric {
+    Metric { id: text(id), summary: text(summary), unit, better, tier, family: text(family), from }
+}
+
+/// Constant text.
+pub const fn text(s: &'static str) -> Text {
+    Cow::Borrowed(s)
+}

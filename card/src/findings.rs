@@ -1,0 +1,415 @@
+//! Measured against claimed and published.
+
+use std::collections::BTreeMap;
+
+use crate::declare::Unit;
+use crate::record::{Fail, Point};
+use serde::{Deserialize, Serialize};
+
+use crate::file::Card;
+use crate::metrics::{Metrics, State, Value};
+use crate::reference;
+
+mod advice;
+mod caches;
+mod coherence;
+mod counters;
+mod devices;
+mod execution;
+mod memory;
+mod os;
+mod switches;
+mod vectors;
+
+pub use caches::{level_ends, size_ids};
+pub use devices::own_peer;
+pub use memory::{one_core, sentences};
+
+/// How much a reader should care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// A claim does not hold, or a number must be read with care.
+    Warning,
+    /// A kernel computed a wrong answer.
+    Corruption,
+}
+
+/// A measurement that contradicts a claim, in plain words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// One or two sentences.
+    pub text: String,
+    /// The metrics it speaks of.
+    pub metrics: Vec<String>,
+}
+
+impl Finding {
+    fn new(severity: Severity, text: String, metrics: &[&str]) -> Finding {
+        Finding { severity, text, metrics: metrics.iter().map(|&m| m.to_owned()).collect() }
+    }
+
+    fn note(text: String, metrics: &[&str]) -> Finding {
+        Finding::new(Severity::Note, text, metrics)
+    }
+
+    fn warning(text: String, metrics: &[&str]) -> Finding {
+        Finding::new(Severity::Warning, text, metrics)
+    }
+}
+
+/// Everything worth saying of a card, what matters most first.
+pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = failures(card);
+    found.extend(placement(card));
+    found.extend(clock(card, metrics));
+    found.extend(counters::find(card));
+    found.extend(line_size(card, metrics));
+    found.extend(caches::find(card, metrics));
+    found.extend(page_size(card));
+    found.extend(memory::find(card, metrics));
+    found.extend(coherence::find(card, metrics));
+    found.extend(devices::find(card, metrics));
+    found.extend(vectors::find(metrics));
+    found.extend(os::find(card, metrics));
+    found.extend(noise(card, metrics));
+    found.extend(penalty(metrics));
+    found.extend(execution::find(card, metrics));
+    found.extend(switches::find(card, metrics));
+    found.extend(advice::find(card, metrics));
+    found.extend(published(card, metrics));
+    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    found
+}
+
+/// The number, unless two methods disagree on it.
+fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
+    let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
+    value.value.filter(|v| v.is_finite() && *v > 0.0)
+}
+
+/// Wrong answers, and probes that did not come to their end.
+fn failures(card: &Card) -> Vec<Finding> {
+    let mut by_probe: BTreeMap<&str, Vec<&Fail>> = BTreeMap::new();
+    for fail in &card.fails {
+        by_probe.entry(&fail.probe).or_default().push(fail);
+    }
+    by_probe
+        .into_iter()
+        .map(|(probe, fails)| {
+            let corruption = fails.iter().find(|f| f.how.starts_with("corruption"));
+            let severity =
+                if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
+            let how = &corruption.unwrap_or(&fails[0]).how;
+            let rounds = card.header.plan.rounds;
+            let text = format!("{probe} failed in {} of {rounds} rounds: {how}", fails.len());
+            Finding::new(severity, text, &[])
+        })
+        .collect()
+}
+
+fn placement(card: &Card) -> Option<Finding> {
+    let reason = &card.header.plan.cpu_reason;
+    reason.starts_with("not pinned").then(|| Finding::warning(reason.clone(), &[]))
+}
+
+/// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
+fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let steady = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
+    if let Some(ratio) = steady(MUL_ADD)
+        && (ratio - 3.0).abs() > 0.02
+    {
+        found.push(Finding::warning(
+            format!(
+                "a multiplication takes {ratio:.3} additions, not 3: either a hyperthread sibling \
+                 never rests, or the two-chain clock does not fit this CPU and cycle counts are \
+                 not to be trusted"
+            ),
+            &[MUL_ADD],
+        ));
+    }
+    if let Some(chase) = metrics.number(L1_CHASE)
+        && (chase / chase.round() - 1.0).abs() > 0.01
+    {
+        found.push(Finding::warning(
+            format!(
+                "an L1 load takes {chase:.2} cycles, which is no whole number: the core clock may \
+                 be off by as much"
+            ),
+            &[L1_CHASE, "clock.core_ghz"],
+        ));
+    }
+    let claimed = card.header.machine.claimed_tsc_hz().map(|hz| hz as f64 / 1e9);
+    if let Some((claimed, measured)) = claimed.zip(metrics.number(TSC))
+        && (measured / claimed - 1.0).abs() > 0.001
+    {
+        found.push(Finding::warning(
+            format!(
+                "the time counter runs at {measured:.4} GHz, claimed {claimed:.4} GHz: programs that \
+                 trust the claim measure time wrongly"
+            ),
+            &[TSC],
+        ));
+    }
+    for (id, what) in [
+        ("clock.neon_ratio", "128-bit"),
+        ("clock.avx_ratio", "256-bit"),
+        ("clock.avx512_ratio", "512-bit"),
+    ] {
+        if let Some(ratio) = steady(id)
+            && ratio < 0.97
+        {
+            let lost = 100.0 * (1.0 - ratio);
+            found.push(Finding::note(
+                format!("{what} multiply-adds cost {lost:.0} % of the core clock"),
+                &[id],
+            ));
+        }
+    }
+    found
+}
+
+fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
+    let claimed = card.header.machine.claimed_line_bytes()?;
+    let value = metrics.get(LINE)?;
+    let measured = value.value?;
+    (measured != claimed as f64).then(|| {
+        Finding::warning(
+            format!("cache line claimed {claimed} bytes, measured {measured}"),
+            &[LINE],
+        )
+    })
+}
+
+/// Pages that were asked for and not had.
+fn page_size(card: &Card) -> Option<Finding> {
+    let noted = |p: &&Point| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m");
+    let note = card.points.iter().filter(noted).find_map(|p| p.note.clone())?;
+    Some(Finding::warning(
+        format!("the 2 MiB latency curve is none ({note}): its upper half contains page walks"),
+        &["memory.latency.dram_ns"],
+    ))
+}
+
+fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(busy) = metrics.number(SIBLING)
+        && busy > 0.02
+    {
+        let claim = match card.header.machine.threads_per_core() {
+            Some(1) => ", although the machine claims one thread per core",
+            _ => "",
+        };
+        found.push(Finding::note(
+            format!(
+                "something on the same core was at work {:.0} % of the time{claim}; disturbed \
+                 samples were set aside",
+                busy * 100.0
+            ),
+            &[SIBLING],
+        ));
+    }
+    if let Some(lost) = metrics.number(GAPS)
+        && lost > 0.01
+    {
+        found.push(Finding::warning(
+            format!(
+                "noisy host: {:.1} % of the CPU's time went to interrupts, other threads or the \
+                 hypervisor",
+                lost * 100.0
+            ),
+            &[GAPS],
+        ));
+    }
+    found
+}
+
+/// The mispredict penalty: whether half the branches failed, and whether it has two states.
+fn penalty(metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(slope) = metrics.number(SLOPE)
+        && (slope - 1.0).abs() > 0.1
+    {
+        found.push(Finding::warning(
+            format!(
+                "{slope:.2} cycles of mispredict penalty per cycle of delay instead of 1: the \
+                 predictor did not fail on half of the random branches, so the penalty is off too"
+            ),
+            &[SLOPE, PIPELINE],
+        ));
+    }
+    // What one round alone saw was a disturbance, not a state of the machine.
+    let rounds = |id| metrics.get(id).map_or(0, |value| value.rounds);
+    let lasts = rounds(SLOW) >= rounds(FAST).min(2);
+    let states = metrics.number(FAST).zip(metrics.number(SLOW)).filter(|_| lasts);
+    if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
+        found.push(Finding::note(
+            format!(
+                "the mispredict penalty has two states: {fast:.1} cycles in {:.0} % of the samples, \
+                 {slow:.1} in {:.0} %",
+                100.0 * (1.0 - share),
+                100.0 * share
+            ),
+            &[FAST, SLOW, SHARE],
+        ));
+    }
+    found
+}
+
+/// How far outside a published range a value may lie unmentioned: the ranges themselves come from
+/// measurements of this precision.
+const PUBLISHED_TOLERANCE: f64 = 0.03;
+
+fn published(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let outside = |value: &Value| {
+        let (measured, range) = (value.value?, reference::published(&arch.key, &value.id)?);
+        // Sizes are held against the machine's own claims.
+        let cycles = value.unit == Unit::Cycles;
+        let low = measured < range.low * (1.0 - PUBLISHED_TOLERANCE);
+        let high = measured > range.high * (1.0 + PUBLISHED_TOLERANCE);
+        (cycles && (low || high)).then(|| {
+            let published = if range.low == range.high {
+                format!("{}", range.low)
+            } else {
+                format!("{} to {}", range.low, range.high)
+            };
+            Finding::note(
+                format!(
+                    "{}: {measured:.1} cycles, published for {} {published}",
+                    value.summary, arch.name
+                ),
+                &[&value.id],
+            )
+        })
+    };
+    metrics.0.iter().filter_map(outside).collect()
+}
+
+const MUL_ADD: &str = "clock.mul_add_ratio";
+const L1_CHASE: &str = "clock.l1_chase_cycles";
+const TSC: &str = "clock.tsc_ghz";
+const LINE: &str = "cache.line_bytes";
+const SIBLING: &str = "noise.sibling_busy_ratio";
+const GAPS: &str = "noise.gap_ratio";
+const SLOPE: &str = "branch.mispredict_fit_slope_ratio";
+const PIPELINE: &str = "branch.mispredict_pipeline_cycles";
+const FAST: &str = "branch.mispredict_serial_cycles";
+const SLOW: &str = "branch.mispredict_serial_slow_cycles";
+const SHARE: &str = "branch.mispredict_slow_share_ratio";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::declare::{Better, Tier};
+
+    use super::*;
+    use crate::fixture::blank;
+
+    pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
+        Value {
+            id: id.into(),
+            value: Some(number),
+            low: Some(number),
+            high: Some(number),
+            unit,
+            state: State::Ok,
+            reason: None,
+            family: "f".into(),
+            tier: Tier::T1,
+            better: Better::Lower,
+            rounds: 5,
+            probe: "p".into(),
+            summary: "what it says".into(),
+        }
+    }
+
+    /// What is said of a Zen 5 guest with 48 KiB, 1 MiB and 32 MiB of cache and these metrics.
+    pub(crate) fn said(values: Vec<Value>) -> Vec<String> {
+        find(&blank("test"), &Metrics(values)).into_iter().map(|f| f.text).collect()
+    }
+
+    pub(crate) fn kib(n: f64) -> f64 {
+        n * 1024.0
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_machine_that_keeps_its_claims() {
+        let values = vec![
+            value(MUL_ADD, Unit::Ratio, 3.001),
+            value(L1_CHASE, Unit::Cycles, 4.003),
+            value("cache.l1d_knee_bytes", Unit::Bytes, kib(48.0)),
+            value("cache.l2_knee_bytes", Unit::Bytes, kib(861.0)),
+            value("cache.l3_knee_bytes", Unit::Bytes, kib(33.0 * 1024.0)),
+            value("memory.latency.l1_cycles", Unit::Cycles, 4.01),
+            value(PIPELINE, Unit::Cycles, 15.0),
+            value(SLOPE, Unit::Ratio, 0.98),
+            value(SIBLING, Unit::Ratio, 0.001),
+            value(GAPS, Unit::Ratio, 0.0005),
+        ];
+        assert_eq!(said(values), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_cannot_be_right_is_a_warning() {
+        let text = said(vec![value(MUL_ADD, Unit::Ratio, 2.63)]).join("\n");
+        assert!(text.contains("2.630 additions"), "{text}");
+        let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
+        assert!(text.contains("no whole number"), "{text}");
+        // A noisy value proves nothing.
+        let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 2.63) };
+        assert_eq!(said(vec![noisy]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn noise_and_the_hidden_sibling_are_named() {
+        let text = said(vec![value(SIBLING, Unit::Ratio, 0.3)]).join("\n");
+        assert!(text.contains("at work 30 % of the time"), "{text}");
+        let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
+        assert!(text.contains("noisy host: 2.5 %"), "{text}");
+    }
+
+    #[test]
+    fn two_states_of_the_penalty_come_with_their_shares() {
+        let values = vec![
+            value(FAST, Unit::Cycles, 14.2),
+            value(SLOW, Unit::Cycles, 21.5),
+            value(SHARE, Unit::Ratio, 0.25),
+        ];
+        let text = said(values.clone()).join("\n");
+        assert!(text.contains("14.2 cycles in 75 %") && text.contains("21.5 in 25 %"), "{text}");
+        let mut once = values;
+        once[1] = Value { rounds: 1, ..value(SLOW, Unit::Cycles, 87.9) };
+        assert_eq!(said(once), [] as [String; 0]);
+        let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
+        assert!(text.contains("0.60 cycles"), "{text}");
+    }
+
+    #[test]
+    fn what_lies_outside_the_published_range_is_noted() {
+        let text = said(vec![value("memory.latency.l1_cycles", Unit::Cycles, 5.0)]).join("\n");
+        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 4"), "{text}");
+        let text = said(vec![value(PIPELINE, Unit::Cycles, 23.0)]).join("\n");
+        assert!(text.contains("12 to 18"), "{text}");
+    }
+
+    #[test]
+    fn corruption_comes_first() {
+        let mut card = blank("test");
+        let fail = |probe: &str, how: &str| Fail {
+            probe: probe.into(),
+            round: 0,
+            how: how.into(),
+            stderr: String::new(),
+        };
+        card.fails = vec![fail("a", "killed by SIGSEGV"), fail("b", "corruption on CPU 3: 1 + 1")];
+        let found = find(&card, &Metrics(vec![value(GAPS, Unit::Ratio, 0.5)]));
+        assert_eq!(found[0].severity, Severity::Corruption);
+        assert!(found[0].text.contains("CPU 3"));
+        assert_eq!(found.len(), 3);
+    }
+}

@@ -1,0 +1,235 @@
+//! What habits cost on this machine, and how many threads are worth having.
+
+use super::{Finding, believed};
+use crate::file::Card;
+use crate::format;
+use crate::metrics::Metrics;
+use crate::metrics::scaling::{self, Curve};
+
+pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found: Vec<Finding> = [dear(metrics), free(metrics)].into_iter().flatten().collect();
+    let Some((cpus, quota)) = scaling::all_cpus(card) else { return found };
+    found.extend(quota.map(|quota| limited(quota, cpus)));
+    let curves = scaling::curves(card);
+    let guest = card.header.machine.host.guest_of().is_some();
+    found.extend(curves.iter().filter_map(|curve| moved(curve, cpus, guest)));
+    found.extend(curves.iter().filter_map(|curve| worth(curve, cpus)));
+    found.extend(curves.iter().filter_map(|curve| oversubscribed(curve, cpus)));
+    found
+}
+
+/// Habits by metric: what is done, and what would be done instead.
+const HABITS: [(&str, &str); 6] = [
+    ("idioms.write_unbuffered_ratio", "single bytes written without a buffer"),
+    ("idioms.string_concat_ratio", "strings put together by copying"),
+    ("idioms.column_order_ratio", "a matrix read by columns"),
+    ("idioms.array_of_structs_ratio", "one field read from an array of structs"),
+    ("idioms.lock_around_io_ratio", "a lock held while writing"),
+    ("idioms.vec_grow_ratio", "vectors that grow"),
+];
+
+/// A habit that is worth breaking.
+const DEAR: f64 = 2.0;
+
+fn dear(metrics: &Metrics) -> Option<Finding> {
+    let cost = |(id, what)| Some((believed(metrics, id)?, id, what));
+    let mut all: Vec<(f64, &str, &str)> =
+        HABITS.into_iter().filter_map(cost).filter(|habit| habit.0 >= DEAR).collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let words = |(ratio, _, what): &(f64, &str, &str)| format!("{what} ({})", times(*ratio));
+    let list: Vec<String> = all.iter().map(words).collect();
+    let ids: Vec<&str> = all.iter().map(|habit| habit.1).collect();
+    let text = format!("dearest of the habits that guides warn of: {}", list.join(", "));
+    (!all.is_empty()).then(|| Finding::note(text, &ids))
+}
+
+/// Pairs of times whose difference nobody would notice.
+const FREE: f64 = 1.1;
+
+fn free(metrics: &Metrics) -> Option<Finding> {
+    let direct = "idioms.call_direct_ns";
+    let calls = [
+        ("idioms.call_indirect_ns", "function pointers that keep their target"),
+        ("idioms.call_dyn_ns", "dyn calls to one type"),
+    ];
+    let call = |(id, what)| {
+        let ratio = believed(metrics, id)? / believed(metrics, direct)?;
+        (ratio < FREE).then_some((id, what))
+    };
+    let packed = ("idioms.packed_ratio", "packed records in cache");
+    let packed = believed(metrics, packed.0).filter(|ratio| *ratio < FREE).map(|_| packed);
+    let all: Vec<(&str, &str)> = calls.into_iter().filter_map(call).chain(packed).collect();
+    let list: Vec<&str> = all.iter().map(|free| free.1).collect();
+    let ids: Vec<&str> = all.iter().map(|free| free.0).collect();
+    let text = format!("warned of, and free on this machine: {}", list.join(", "));
+    (!all.is_empty()).then(|| Finding::note(text, &ids))
+}
+
+fn times(ratio: f64) -> String {
+    if ratio < 9.5 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
+}
+
+fn limited(quota: &str, cpus: i64) -> Finding {
+    let threads = if cpus == 1 { "1 thread".into() } else { format!("{cpus} threads") };
+    let text = format!("{quota}: more than {threads} can only wait for each other's CPU time");
+    Finding::warning(text, &[])
+}
+
+fn words(kind: &str) -> &'static str {
+    match kind {
+        "compute" => "computing",
+        "memory" => "reading memory",
+        "lock" => "work under a lock",
+        _ => "passing messages",
+    }
+}
+
+fn id(kind: &str, ratio: &str) -> String {
+    match (kind, ratio) {
+        ("compute", "oversubscribed_ratio") => "scaling.oversubscribed_ratio".into(),
+        ("compute" | "memory" | "lock" | "message", "ratio") => format!("scaling.{kind}_ratio"),
+        _ => format!("scaling.{kind}_{ratio}"),
+    }
+}
+
+/// Rounds further apart than this did not have the same CPUs.
+const APART: f64 = 1.25;
+
+/// Computing needs nothing but the cores: rounds that differ had different ones.
+fn moved(curve: &Curve, cpus: i64, guest: bool) -> Option<Finding> {
+    let point = curve.at(cpus).filter(|_| curve.kind == "compute" && cpus > 1)?;
+    let low = point.rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = point.rounds.iter().copied().fold(0.0, f64::max);
+    (high > low * APART).then(|| {
+        let why = if guest {
+            "the host gives these CPUs now whole cores and now hyperthreads of one, or their time to \
+             others"
+        } else {
+            "other programs take CPU time, or the clock falls when all cores work"
+        };
+        let text = format!(
+            "{cpus} threads compute {low:.1} to {high:.1} times as much as one, from round to round: \
+             {why}"
+        );
+        Finding::note(text, &["scaling.compute_ratio"])
+    })
+}
+
+/// So near to the best, more threads are not worth having.
+const NEAR_BEST: f64 = 0.95;
+
+/// From where on more threads do not help.
+fn worth(curve: &Curve, cpus: i64) -> Option<Finding> {
+    let full = curve.at(cpus).filter(|_| cpus > 1)?.ratio();
+    let within = || curve.points.iter().filter(|point| point.threads <= cpus);
+    let best = within().map(|point| point.ratio()).fold(1.0, f64::max);
+    let enough = within().find(|point| point.ratio() >= NEAR_BEST * best)?;
+    let what = words(curve.kind);
+    let text = if enough.threads == 1 {
+        format!("{what}: {cpus} threads get {} done of what one does alone", share(full))
+    } else if enough.threads < cpus {
+        let (threads, ratio) = (enough.threads, format::number(enough.ratio()));
+        format!(
+            "{what}: more than {threads} threads do not help ({ratio}×; {}× with {cpus})",
+            format::number(full)
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::note(text, &[&id(curve.kind, "ratio")]))
+}
+
+/// "90 %", "6 %".
+fn share(ratio: f64) -> String {
+    format!("{:.0} %", 100.0 * ratio)
+}
+
+/// A loss that more threads than CPUs are known to cost.
+const LOSS: f64 = 0.93;
+
+fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
+    let (full, double) = (curve.at(cpus)?, curve.at(2 * cpus)?);
+    let ratio = double.ratio() / full.ratio();
+    // As sure as the rounds are: the worst of one and the best of the other must differ.
+    let best = double.rounds.iter().copied().fold(0.0, f64::max);
+    let worst = full.rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    (ratio < LOSS && best < worst).then(|| {
+        let text = format!(
+            "{}: twice as many threads as CPUs cost {:.0} % of the throughput",
+            words(curve.kind),
+            100.0 * (1.0 - ratio)
+        );
+        Finding::note(text, &[&id(curve.kind, "oversubscribed_ratio")])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::metrics::scaling::Scaled;
+
+    fn texts() -> Vec<String> {
+        let summary = fixture::advice();
+        find(&summary.card, &summary.metrics).into_iter().map(|f| f.text).collect()
+    }
+
+    #[test]
+    fn habits_are_ordered_by_what_they_cost_and_those_that_cost_nothing_named() {
+        let texts = texts();
+        assert!(texts[0].contains("without a buffer (596×), one field"), "{texts:?}");
+        assert!(!texts[0].contains("grow"), "{texts:?}");
+        assert!(texts[1].contains("free") && texts[1].contains("dyn calls"), "{texts:?}");
+    }
+
+    #[test]
+    fn moving_cpus_lost_throughput_and_useless_threads_are_told() {
+        let texts = texts();
+        let told = |what: &str| texts.iter().any(|text| text.contains(what));
+        assert!(told("now whole cores and now hyperthreads"), "{texts:?}");
+        assert!(told("work under a lock: 2 threads get 73 % done"), "{texts:?}");
+        assert!(told("passing messages: 2 threads get 6 %"), "{texts:?}");
+        assert!(told("reading memory: twice as many threads"), "{texts:?}");
+    }
+
+    #[test]
+    fn no_host_moves_the_cpus_of_bare_metal() {
+        let mut card = fixture::advice().card;
+        card.header.machine.host.hypervisor = crate::machine::Fact::Known("none".into());
+        let found = find(&card, &fixture::advice().metrics);
+        let text = found.iter().map(|f| &f.text).find(|t| t.contains("from round to round"));
+        assert!(text.is_some_and(|t| !t.contains("host") && t.contains("other programs")));
+    }
+
+    fn curve(kind: &'static str, ratios: &[f64]) -> Curve {
+        let point =
+            |(i, ratio): (usize, &f64)| Scaled { threads: 1 + i as i64, rounds: vec![*ratio; 3] };
+        Curve { kind, points: ratios.iter().enumerate().map(point).collect() }
+    }
+
+    #[test]
+    fn memory_is_enough_for_some_threads_only() {
+        let flat = curve("memory", &[1.0, 1.9, 2.5, 2.6, 2.6, 2.5]);
+        let text = worth(&flat, 6).unwrap().text;
+        assert!(text.contains("more than 3 threads do not help (2.50×"), "{text}");
+        assert!(worth(&curve("memory", &[1.0, 1.9, 2.8]), 3).is_none());
+        assert!(worth(&flat, 1).is_none());
+    }
+
+    #[test]
+    fn every_metric_that_is_named_is_declared() {
+        let summary = fixture::advice();
+        for finding in find(&summary.card, &summary.metrics) {
+            assert!(
+                finding.metrics.iter().all(|id| summary.metrics.get(id).is_some()),
+                "{finding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quota_is_a_warning() {
+        let finding = limited("a quota of 1.5 CPUs (cgroup cpu.max /pod) on 8 CPUs", 2);
+        assert!(finding.text.contains("1.5 CPUs") && finding.text.contains("more than 2 threads"));
+    }
+}

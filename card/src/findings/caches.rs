@@ -1,0 +1,258 @@
+//! The caches: sizes and ways against what is claimed, and against one another.
+
+use crate::machine::human_bytes;
+
+use super::Finding;
+use crate::file::Card;
+use crate::metrics::{Metrics, State, Value};
+
+/// A level whose claims can be held against measurements.
+struct Cache {
+    name: &'static str,
+    level: u8,
+    /// Its size: by the probe that looks for it, and by the knee of the latency curve.
+    sizes: [&'static str; 2],
+    /// How much off each of them may be.
+    tolerances: [f64; 2],
+    ways: Option<&'static str>,
+    /// What a shortfall means.
+    short: &'static str,
+}
+
+/// The latency curve has four sizes an octave, and what is left of a shared L3 moves by the minute:
+/// such a size is known to a fifth, so that only more than that is a contradiction.
+const KNEE: f64 = 1.25;
+
+const CACHES: [Cache; 3] = [
+    Cache {
+        name: "L1D",
+        level: 1,
+        sizes: ["cache.l1d_bytes", "cache.l1d_knee_bytes"],
+        tolerances: [1.1, KNEE],
+        ways: Some("cache.l1d_ways"),
+        short: "a busy hyperthread sibling, or a hypervisor that shows another CPU's caches",
+    },
+    Cache {
+        name: "L2",
+        level: 2,
+        sizes: ["cache.l2_bytes", "cache.l2_knee_bytes"],
+        tolerances: [1.15, KNEE],
+        ways: Some("cache.l2_ways"),
+        short: "scattered host pages, partitioned, or busy",
+    },
+    Cache {
+        name: "L3",
+        level: 3,
+        sizes: ["cache.l3_effective_bytes", "cache.l3_knee_bytes"],
+        tolerances: [KNEE, KNEE],
+        ways: None,
+        short: "shared with neighbours, partitioned or busy",
+    },
+];
+
+impl Cache {
+    /// The measured size and its tolerance: the first one that was measured, or else the first one
+    /// that says why it was not.
+    fn size<'a>(&self, metrics: &'a Metrics) -> Option<(&'a Value, f64)> {
+        let all = || {
+            let both = self.sizes.iter().zip(self.tolerances);
+            both.filter_map(|(id, tolerance)| Some((metrics.get(id)?, tolerance)))
+        };
+        all().find(|(v, _)| v.value.is_some()).or_else(|| all().next())
+    }
+}
+
+/// The ids under which the data caches' sizes are measured, by level, the better one first.
+pub fn size_ids() -> impl Iterator<Item = (u8, [&'static str; 2])> {
+    CACHES.iter().map(|c| (c.level, c.sizes))
+}
+
+/// Where L1, L2 and L3 end as measured, as far as they do, in ascending order.
+pub fn level_ends(metrics: &Metrics) -> Vec<(&'static str, f64)> {
+    let mut ends: Vec<(&'static str, f64)> = Vec::new();
+    for (cache, name) in CACHES.iter().zip(["L1", "L2", "L3"]) {
+        let size = cache.size(metrics).and_then(|(v, _)| v.value);
+        let before = ends.last().map_or(0.0, |end| end.1);
+        ends.extend(size.filter(|bytes| *bytes > before).map(|bytes| (name, bytes)));
+    }
+    ends
+}
+
+pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let sizes = CACHES.iter().filter_map(|c| size(card, metrics, c));
+    let ways = CACHES.iter().filter_map(|c| ways(card, metrics, c));
+    let sets = CACHES.iter().filter_map(|c| sets(metrics, c));
+    sizes.chain(ways).chain(sets).collect()
+}
+
+fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
+    let claimed = card.header.machine.claimed_cache(cache.level, true)?.bytes;
+    let (value, tolerance) = cache.size(metrics)?;
+    let claim = format!("{} claimed {}", cache.name, human_bytes(claimed));
+    let Some(measured) = value.value else {
+        // Where the probe did not run there is nothing to say.
+        let text = format!("{claim}, no end of it seen: {}", value.reason.as_ref()?);
+        return card
+            .points
+            .iter()
+            .any(|p| p.probe == value.probe)
+            .then(|| Finding::note(text, &[&value.id]));
+    };
+    // Rounds that scatter are a range, not a number.
+    let effective = match (value.low, value.high) {
+        (Some(low), Some(high)) if high > low * KNEE => {
+            format!("{} to {}", human_bytes(low as u64), human_bytes(high as u64))
+        }
+        _ => human_bytes(measured as u64),
+    };
+    let ratio = measured / claimed as f64;
+    if ratio < 1.0 / tolerance {
+        let text = format!("{claim}, effective {effective}: {}", cache.short);
+        Some(Finding::warning(text, &[&value.id]))
+    } else if ratio > tolerance * spill(card, cache.level) {
+        let text = format!("{claim}, but hits go on up to {effective}: the claim is too small");
+        Some(Finding::warning(text, &[&value.id]))
+    } else {
+        None
+    }
+}
+
+/// A last level that holds what the second throws out ends at the sum of both.
+fn spill(card: &Card, level: u8) -> f64 {
+    let claimed = |level| card.header.machine.claimed_cache(level, true).map(|c| c.bytes as f64);
+    match (level, claimed(2), claimed(3)) {
+        (3, Some(l2), Some(l3)) if l3 > 0.0 => 1.0 + l2 / l3,
+        _ => 1.0,
+    }
+}
+
+/// The number, if the rounds agree on it.
+fn agreed(metrics: &Metrics, id: &str) -> Option<f64> {
+    metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value)
+}
+
+fn ways(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
+    let id = cache.ways?;
+    let claimed = *card.header.machine.claimed_cache(cache.level, true)?.ways.known()?;
+    let measured = agreed(metrics, id)?;
+    (claimed > 0 && (measured - claimed as f64).abs() > 0.5).then(|| {
+        let name = cache.name;
+        let text = format!(
+            "{name} claimed {claimed} ways, measured {measured:.0}: the hypervisor shows another \
+             CPU's caches, or a part of this one is reserved"
+        );
+        Finding::warning(text, &[id])
+    })
+}
+
+/// How far the number of sets may be from a power of two: the size comes from a grid.
+const SETS: f64 = 1.1;
+
+/// A cache has size ÷ (ways × line) sets, and in the first two levels that is a power of two.
+fn sets(metrics: &Metrics, cache: &Cache) -> Option<Finding> {
+    let (ways_id, line_id) = (cache.ways?, "cache.line_bytes");
+    let [size_id, _] = cache.sizes;
+    let (bytes, ways) = (agreed(metrics, size_id)?, agreed(metrics, ways_id)?);
+    let line = agreed(metrics, line_id)?;
+    let sets = bytes / (ways * line);
+    let power = sets.log2().round().exp2();
+    let fits = sets.is_finite() && sets >= 1.0 && (sets / power).max(power / sets) <= SETS;
+    (!fits).then(|| {
+        let text = format!(
+            "inconsistent: an {} of {} with {ways:.0} ways and {line:.0}-byte lines would have \
+             {sets:.0} sets, which is no power of two: one of the three was measured wrong",
+            cache.name,
+            human_bytes(bytes as u64)
+        );
+        Finding::warning(text, &[size_id, ways_id, line_id])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::declare::Unit;
+
+    use super::super::tests::{kib, said, value};
+    use super::*;
+
+    #[test]
+    fn a_small_share_of_a_shared_cache_is_named() {
+        let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
+        let text = said(short).join("\n");
+        let said_of = "L3 claimed 32 MiB, effective 6 MiB";
+        assert_eq!(text, format!("{said_of}: shared with neighbours, partitioned or busy"));
+        // Rounds that scatter give a range.
+        let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
+        (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
+        assert!(said(vec![range]).join("\n").contains("effective 4 MiB to 8 MiB"));
+        let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
+        assert!(said(large).join("\n").contains("the claim is too small"));
+    }
+
+    #[test]
+    fn the_probe_for_sizes_is_believed_before_the_knee() {
+        let knee = || value("cache.l2_knee_bytes", Unit::Bytes, kib(512.0));
+        let right = value("cache.l2_bytes", Unit::Bytes, kib(1024.0));
+        assert_eq!(said(vec![knee(), right]), [] as [String; 0]);
+        let mut unknown = value("cache.l2_bytes", Unit::Bytes, 0.0);
+        (unknown.value, unknown.state) = (None, State::Unavailable);
+        unknown.reason = Some("hidden by scattered pages".into());
+        let text = said(vec![unknown, knee()]).join("\n");
+        assert!(text.contains("L2 claimed 1 MiB, effective 512 KiB"), "{text}");
+        // What is exact is held to more.
+        let almost = value("cache.l1d_bytes", Unit::Bytes, kib(40.0));
+        assert!(said(vec![almost]).join("\n").contains("L1D claimed 48 KiB, effective 40 KiB"));
+        let coarse = value("cache.l1d_knee_bytes", Unit::Bytes, kib(40.0));
+        assert_eq!(said(vec![coarse]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_victim_cache_ends_at_the_sum_of_both_levels() {
+        // 33 MiB is what a 32 MiB cache holds beside the 1 MiB of the level before it.
+        let within = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(33.0 * 1024.0 * 1.2))];
+        assert_eq!(said(within), [] as [String; 0]);
+    }
+
+    #[test]
+    fn ways_that_are_not_the_claimed_ones_are_a_warning() {
+        let ways = |n| value("cache.l2_ways", Unit::Count, n);
+        assert_eq!(said(vec![ways(16.0)]), [] as [String; 0]);
+        let text = said(vec![ways(8.0)]).join("\n");
+        assert!(text.contains("L2 claimed 16 ways, measured 8"), "{text}");
+        let noisy = Value { state: State::Noisy, ..ways(8.0) };
+        assert_eq!(said(vec![noisy]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn size_ways_and_line_must_fit_together() {
+        let all = |size: f64, ways: f64| {
+            vec![
+                value("cache.l1d_bytes", Unit::Bytes, kib(size)),
+                value("cache.l1d_ways", Unit::Count, ways),
+                value("cache.line_bytes", Unit::Bytes, 64.0),
+            ]
+        };
+        let inconsistent = |values| said(values).iter().any(|t| t.starts_with("inconsistent"));
+        assert!(!inconsistent(all(48.0, 12.0)) && !inconsistent(all(32.0, 8.0)));
+        // The size comes from a grid of 1 KiB.
+        assert!(!inconsistent(all(47.0, 12.0)));
+        assert!(inconsistent(all(48.0, 10.0)) && inconsistent(all(48.0, 0.0)));
+        // Without one of the three nothing is said.
+        assert!(!inconsistent(all(48.0, 10.0).into_iter().take(2).collect()));
+    }
+
+    #[test]
+    fn levels_end_where_they_are_measured_to() {
+        let values = |l3: f64| {
+            Metrics(vec![
+                value("cache.l1d_knee_bytes", Unit::Bytes, kib(48.0)),
+                value("cache.l1d_bytes", Unit::Bytes, kib(46.0)),
+                value("cache.l3_effective_bytes", Unit::Bytes, kib(l3)),
+            ])
+        };
+        assert_eq!(level_ends(&values(4096.0)), [("L1", kib(46.0)), ("L3", kib(4096.0))]);
+        // What is smaller than the level before it is none.
+        assert_eq!(level_ends(&values(40.0)), [("L1", kib(46.0))]);
+        assert!(level_ends(&Metrics::default()).is_empty());
+    }
+}

@@ -1,0 +1,185 @@
+//! Disks that are not what they claim to be, and peers that are nearer or farther than they should.
+
+use crate::declare::Unit;
+use crate::record::Point;
+
+use super::{Finding, believed};
+use crate::file::Card;
+use crate::format;
+use crate::metrics::Metrics;
+
+const RANDOM: &str = "storage.read_4k_random_ns";
+const FSYNC: &str = "storage.fsync_ns";
+const PEER: &str = "network.peer_round_trip_ns";
+
+/// A quarter of a turn of the fastest rotating disk: the median of random reads cannot be below.
+const ROTATES_NS: f64 = 1e6;
+
+/// What only a rotating disk, or a much loaded network disk, takes for a random read.
+const SEEKS_NS: f64 = 3e6;
+
+/// Flash needs 50 µs and more for a random read, and a hypervisor adds to that.
+const MEMORY_NS: f64 = 20e3;
+
+/// The page cache answers in about a microsecond; no device answers so fast, whoever plays it.
+const COPY_NS: f64 = 4e3;
+
+/// Writing flash takes hundreds of microseconds; so fast is a cache alone.
+const CACHED_NS: f64 = 20e3;
+
+/// Four times the round trip in Dean's datacenter of 2007, which today's are far below.
+const FAR_NS: f64 = 2e6;
+
+pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let file = card.points.iter().find(|p| p.probe == "storage" && p.quantity == "file");
+    let disk = file.and_then(|file| disk(file, believed(metrics, RANDOM)?));
+    let durable = believed(metrics, FSYNC).and_then(durable);
+    let peer = card.points.iter().find(|p| p.probe == "network" && p.quantity == "peer_round_trip");
+    let peer = peer.and_then(|point| self::peer(point, believed(metrics, PEER)?));
+    [disk, durable, peer].into_iter().flatten().collect()
+}
+
+/// What the disk claims, against what random reads take.
+fn disk(file: &Point, random: f64) -> Option<Finding> {
+    let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
+    let (name, takes) = (says("disk"), format::quantity(random, Unit::Ns));
+    let (claim, stand_in, system) = (says("claim"), says("stand_in"), says("file_system"));
+    let text = if random < COPY_NS || (random < MEMORY_NS && name == "unknown") {
+        format!(
+            "a file on {system} (disk: {name}) answers a random read of 4 KiB in {takes}, faster than \
+             a disk: it is read from memory, perhaps by a file system that takes O_DIRECT and ignores \
+             it, such as ZFS before 2.3"
+        )
+    } else if claim == "rotating" && random < ROTATES_NS {
+        // Of a disk below others, "sda below dm-0".
+        let bare = name.split(' ').next().unwrap_or_default();
+        format!(
+            "{name} claims to rotate, but answers a random read of 4 KiB in {takes}, which no platter \
+             can: programs that read /sys/block/{bare}/queue/rotational plan for seeks that it does \
+             not have"
+        )
+    } else if claim == "solid_state" && random > SEEKS_NS {
+        format!(
+            "{name} claims not to rotate, but takes {takes} for a random read of 4 KiB, as long as a \
+             disk that seeks"
+        )
+    } else if random < MEMORY_NS && stand_in != "none" {
+        format!(
+            "{name} ({stand_in}) answers a random read of 4 KiB in {takes}, faster than flash: the \
+             file is in someone's memory, and a larger one may take longer"
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::warning(text, &[RANDOM]))
+}
+
+fn durable(fsync: f64) -> Option<Finding> {
+    let takes = format::quantity(fsync, Unit::Ns);
+    let text = format!(
+        "a durable write of 4 KiB takes {takes}, faster than flash: either the cache of the disk \
+         survives a power failure, or flushes are ignored and data may be lost"
+    );
+    (fsync < CACHED_NS).then(|| Finding::warning(text, &[FSYNC]))
+}
+
+fn is(point: &Point, name: &str, value: &str) -> bool {
+    point.params.get(name).is_some_and(|param| param.to_string() == value)
+}
+
+/// Whether the peer that was named is the machine itself.
+pub fn own_peer(card: &Card) -> bool {
+    card.points.iter().any(|p| is(p, "peer", "this_machine"))
+}
+
+fn peer(point: &Point, ns: f64) -> Option<Finding> {
+    let away = format::quantity(ns, Unit::Ns);
+    if is(point, "peer", "this_machine") {
+        let text = "the peer is this machine: its round trip says nothing of a network";
+        return Some(Finding::warning(text.into(), &[PEER]));
+    }
+    if is(point, "answer", "refused") {
+        let text = format!(
+            "the peer refused to be connected to ({away}): if a firewall on the way did that, the \
+             peer is farther away"
+        );
+        return Some(Finding::note(text, &[PEER]));
+    }
+    let text = format!("the peer is {away} away: not in the same datacenter, where 0.5 ms is much");
+    (ns > FAR_NS).then(|| Finding::note(text, &[PEER]))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::Param;
+
+    use super::super::tests::value;
+    use super::*;
+    use crate::fixture;
+
+    fn texts(change: impl Fn(&mut Point), numbers: &[(&str, f64)]) -> Vec<String> {
+        let mut card = fixture::devices().card;
+        card.points.iter_mut().for_each(change);
+        let metrics = numbers.iter().map(|(id, ns)| value(id, Unit::Ns, *ns)).collect();
+        find(&card, &Metrics(metrics)).into_iter().map(|f| f.text).collect()
+    }
+
+    fn set(name: &'static str, to: &'static str) -> impl Fn(&mut Point) {
+        move |point| {
+            if point.params.contains_key(name) {
+                point.params.insert(name.into(), Param::from(to));
+            }
+        }
+    }
+
+    #[test]
+    fn an_ordinary_disk_and_a_near_peer_are_no_news() {
+        let summary = fixture::devices();
+        assert_eq!(find(&summary.card, &summary.metrics), []);
+        assert_eq!(find(&fixture::empty().card, &Metrics::default()), []);
+    }
+
+    #[test]
+    fn a_claim_to_rotate_is_held_against_the_reads() {
+        let says = |claim, ns| texts(set("claim", claim), &[(RANDOM, ns)]);
+        assert!(says("rotating", 75e3)[0].contains("vda claims to rotate, but answers"));
+        assert!(says("rotating", 8e6).is_empty());
+        assert!(says("solid_state", 8e6)[0].contains("claims not to rotate, but takes 8.00 ms"));
+        assert!(says("unknown", 8e6).is_empty());
+        let below = |p: &mut Point| {
+            set("claim", "rotating")(p);
+            set("disk", "sda below dm-0")(p)
+        };
+        let text = &texts(below, &[(RANDOM, 75e3)])[0];
+        assert!(text.starts_with("sda below dm-0 claims") && text.contains("/sys/block/sda/queue"));
+    }
+
+    #[test]
+    fn memory_is_not_taken_for_a_disk() {
+        let says = |stand_in, ns| texts(set("stand_in", stand_in), &[(RANDOM, ns)]);
+        assert!(says("virtio", 9e3)[0].contains("someone's memory"));
+        assert!(says("none", 9e3).is_empty());
+        assert!(says("none", 1.2e3)[0].contains("a file on ext4 (disk: vda)"));
+        let unknown = |ns| {
+            texts(
+                |p| {
+                    set("stand_in", "none")(p);
+                    set("disk", "unknown")(p)
+                },
+                &[(RANDOM, ns)],
+            )
+        };
+        assert!(unknown(9e3)[0].contains("ZFS") && unknown(75e3).is_empty());
+        assert!(texts(|_| (), &[(FSYNC, 12e3)])[0].contains("flushes are ignored"));
+        assert!(texts(|_| (), &[(FSYNC, 40e3)]).is_empty());
+    }
+
+    #[test]
+    fn a_peer_is_here_or_refuses_or_is_far() {
+        let says = |name, to, ns| texts(set(name, to), &[(PEER, ns)]);
+        assert!(says("peer", "this_machine", 14e3)[0].contains("this machine"));
+        assert!(says("answer", "refused", 80e3)[0].contains("refused"));
+        assert!(says("answer", "accepted", 12e6)[0].contains("12.0 ms away"));
+        assert!(says("answer", "accepted", 300e3).is_empty());
+    }
+}

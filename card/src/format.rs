@@ -1,0 +1,200 @@
+//! Numbers as people read them: three significant digits and a fitting unit.
+
+use crate::declare::Unit;
+
+use crate::metrics::{State, Value};
+
+/// A unit for people: what to divide by, and what to write behind the number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scale {
+    /// Recorded units in one printed unit.
+    pub factor: f64,
+    /// What is written behind the number; may be empty.
+    pub symbol: &'static str,
+}
+
+const TIME: [Scale; 4] = [
+    Scale { factor: 1.0, symbol: "ns" },
+    Scale { factor: 1e3, symbol: "µs" },
+    Scale { factor: 1e6, symbol: "ms" },
+    Scale { factor: 1e9, symbol: "s" },
+];
+
+const BYTES: [Scale; 4] = [
+    Scale { factor: 1.0, symbol: "B" },
+    Scale { factor: 1024.0, symbol: "KiB" },
+    Scale { factor: 1_048_576.0, symbol: "MiB" },
+    Scale { factor: 1_073_741_824.0, symbol: "GiB" },
+];
+
+/// The unit in which `value` is printed, and with it the ends of its interval.
+pub fn scale(value: f64, unit: Unit) -> Scale {
+    let fixed = |symbol| Scale { factor: 1.0, symbol };
+    match unit {
+        Unit::Ns => pick(&TIME, value),
+        // Nothing has no scale of its own: what stands beside it does.
+        Unit::Ms if value == 0.0 => fixed("ms"),
+        Unit::Ms => {
+            let time = pick(&TIME, value * 1e6);
+            Scale { factor: time.factor / 1e6, symbol: time.symbol }
+        }
+        Unit::Bytes => pick(&BYTES, value),
+        // A share of a thousandth is easier to read in per cent.
+        Unit::Ratio if value != 0.0 && value.abs() < 0.1 => Scale { factor: 0.01, symbol: "%" },
+        other => fixed(other.symbol()),
+    }
+}
+
+/// The largest step that leaves at least one before the point, after rounding to three digits.
+fn pick(steps: &[Scale], value: f64) -> Scale {
+    let rounded = round3(value.abs());
+    *steps.iter().rev().find(|s| rounded >= s.factor).unwrap_or(&steps[0])
+}
+
+fn round3(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let unit = 10f64.powf(value.abs().log10().floor() - 2.0);
+    (value / unit).round() * unit
+}
+
+/// Three significant digits: `1.09`, `20.6`, `118`, `4100`.
+pub fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    let rounded = round3(value);
+    if rounded == 0.0 {
+        return "0".into();
+    }
+    let digits = (2.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
+    format!("{rounded:.*}", digits as usize)
+}
+
+/// The number without zeros that say nothing: for figures that were printed, not measured.
+pub fn plain(value: f64) -> String {
+    let text = number(value);
+    if !text.contains('.') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn with_symbol(number: String, symbol: &str) -> String {
+    if symbol.is_empty() { number } else { format!("{number} {symbol}") }
+}
+
+/// Counts and sizes are exact, so their trailing zeros say nothing.
+fn exact(unit: Unit) -> bool {
+    matches!(unit, Unit::Bytes | Unit::Count)
+}
+
+fn digits(value: f64, unit: Unit) -> String {
+    if unit == Unit::Count {
+        counted(value)
+    } else if exact(unit) {
+        plain(value)
+    } else {
+        number(value)
+    }
+}
+
+/// 3072 entries are not 3070.
+fn counted(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { plain(value) }
+}
+
+/// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
+pub fn quantity(value: f64, unit: Unit) -> String {
+    let scale = scale(value, unit);
+    with_symbol(digits(value / scale.factor, unit), scale.symbol)
+}
+
+/// A quoted quantity: `0.5 ns`, `10 ms`.
+pub fn quoted(value: f64, unit: Unit) -> String {
+    let scale = scale(value, unit);
+    with_symbol(plain(value / scale.factor), scale.symbol)
+}
+
+/// `low–high` in the unit in which the value is printed, without the unit; empty if unknown.
+pub fn interval(value: &Value) -> String {
+    let (Some(middle), Some(low), Some(high)) = (value.value, value.low, value.high) else {
+        return String::new();
+    };
+    let scale = scale(middle, value.unit);
+    let end = |x: f64| digits(x / scale.factor, value.unit);
+    let (low, high) = (end(low), end(high));
+    if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// `low` to `high` of a figure in print, with its unit: `12–18 cycles`, `4 cycles`.
+pub fn range(low: f64, high: f64, unit: Unit) -> String {
+    let scale = scale(high, unit);
+    let count = unit == Unit::Count;
+    let end = |x: f64| if count { counted(x) } else { plain(x / scale.factor) };
+    let numbers = if low == high { end(low) } else { format!("{}–{}", end(low), end(high)) };
+    with_symbol(numbers, scale.symbol)
+}
+
+/// A value that may be drawn or compared: measured, and not contradicted by a second method.
+pub fn believable(value: &Value) -> Option<f64> {
+    match value.state {
+        State::Ok | State::Noisy => value.value.filter(|v| v.is_finite()),
+        State::Unavailable | State::Inconsistent => None,
+    }
+}
+
+/// `2025-11-22T04:08:09.123Z` → `2025-11-22 04:08 UTC`; anything else is left as it is.
+pub fn moment(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => rfc3339.to_owned(),
+    }
+}
+
+/// `text` cut to `most` characters, with an ellipsis where something is missing.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_and_a_fitting_unit() {
+        assert_eq!(quantity(1.0912, Unit::Ns), "1.09 ns");
+        assert_eq!(quantity(118.4, Unit::Ns), "118 ns");
+        assert_eq!(quantity(20_612.0, Unit::Ns), "20.6 µs");
+        assert_eq!(quantity(999.7, Unit::Ns), "1.00 µs");
+        assert_eq!(quantity(0.09996, Unit::Cycles), "0.100 cycles");
+        assert_eq!(quantity(12.0, Unit::Ms), "12.0 ms");
+        assert_eq!(quantity(0.0, Unit::Ms), "0 ms");
+        assert_eq!(quantity(49_152.0, Unit::Bytes), "48 KiB");
+        assert_eq!(quantity(1_310_720.0, Unit::Bytes), "1.25 MiB");
+        assert_eq!(quantity(0.000_812, Unit::Ratio), "0.0812 %");
+        assert_eq!(quantity(1.02, Unit::Ratio), "1.02");
+        assert_eq!(quantity(30_000.0, Unit::Count), "30000");
+        assert_eq!(quantity(3072.0, Unit::Count), "3072");
+        assert_eq!(quantity(3072.4, Unit::Count), "3070");
+        assert_eq!(range(1600.0, 2048.0, Unit::Count), "1600–2048");
+        assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
+        assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
+        assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");
+    }
+
+    #[test]
+    fn odd_numbers_do_not_panic() {
+        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 1e-12, 1e15] {
+            assert!(!quantity(value, Unit::Ns).is_empty());
+        }
+        assert_eq!(moment("yesterday"), "yesterday");
+        assert_eq!(moment("2025-11-22T04:08:09.5Z"), "2025-11-22 04:08 UTC");
+        assert_eq!(shorten("abcdef", 4), "abc…");
+    }
+}

@@ -1,0 +1,213 @@
+//! Identity and claims: what CPUID, sysfs and the kernel say of this machine.
+//!
+//! Nothing here is measured, and nothing is guessed: a [`Fact`] that cannot be known carries the
+//! reason. All files are read below a root folder and CPUID comes as plain data, so that tests
+//! can make up any machine. No call changes anything.
+
+mod bytes;
+mod caches;
+mod cgroup;
+mod counters;
+mod cpu;
+mod cpuid;
+mod cpuinfo;
+mod design;
+mod disk;
+mod fact;
+mod files;
+mod host;
+mod kernel;
+mod limits;
+mod memory;
+mod relation;
+mod rows;
+mod topology;
+#[cfg(test)]
+mod tree;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use bytes::human_bytes;
+pub use caches::{CacheClaim, CacheKind};
+pub use cgroup::CpuQuota;
+pub use counters::Counters;
+pub use cpu::{Cpu, TscClaim};
+pub use cpuid::{CpuidCache, CpuidFacts};
+pub use design::Microarchitecture;
+pub use disk::{Device, Disk};
+pub use fact::Fact;
+pub use host::Host;
+pub use kernel::Kernel;
+pub use limits::{Limits, MemoryBound};
+pub use memory::{HugePool, Memory};
+pub use relation::Relation;
+pub use rows::Row;
+pub use topology::{NumaNode, Topology};
+
+use cgroup::Cgroups;
+use cpuinfo::CpuInfo;
+use files::Files;
+
+/// Identity and claims of one machine. Cards store it, so fields may be added, but none changes
+/// its name or meaning; a card without a field reads as "not recorded".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// Which processor this is.
+    pub cpu: Cpu,
+    /// Caches of that CPU, nearest first.
+    pub caches: Fact<Vec<CacheClaim>>,
+    /// How the CPUs belong together.
+    pub topology: Topology,
+    /// Memory and huge pages.
+    pub memory: Memory,
+    /// What this process may use.
+    pub limits: Limits,
+    /// The kernel and its settings.
+    pub kernel: Kernel,
+    /// What the kernel can count with.
+    pub counters: Counters,
+    /// Host, operating system, virtual machine, container.
+    pub host: Host,
+}
+
+/// What may be used where no limit of memory can be read: enough to go beyond any L2 cache, too
+/// little to hurt a small machine.
+const CAUTIOUS_BYTES: u64 = 64 << 20;
+
+impl Machine {
+    /// The machine that runs this.
+    pub fn detect() -> Self {
+        Self::detect_in(Path::new("/"), &CpuidFacts::read())
+    }
+
+    /// The machine whose files lie below `root` and whose CPUID answers so.
+    pub fn detect_in(root: &Path, cpuid: &Fact<CpuidFacts>) -> Self {
+        let files = Files::new(root);
+        let info = CpuInfo::read(&files);
+        let groups = Cgroups::read(&files);
+        let topology = Topology::detect(&files, &info);
+        let memory = Memory::detect(&files);
+        let limits = Limits::detect(&files, &groups, &memory, &topology.online);
+        let cpu = limits.allowed_cpus.first().copied().unwrap_or(0);
+        Self {
+            cpu: Cpu::detect(&files, cpuid, &info, cpu),
+            caches: caches::detect(&files, cpuid, cpu).into(),
+            kernel: Kernel::detect(&files, cpu),
+            counters: Counters::detect(&files),
+            host: Host::detect(&files, cpuid, &groups),
+            topology,
+            memory,
+            limits,
+        }
+    }
+
+    /// CPUs that this process may use, sorted.
+    pub fn allowed_cpus(&self) -> &[usize] {
+        &self.limits.allowed_cpus
+    }
+
+    /// Most bytes that all buffers together may take: half of what the tightest bound leaves.
+    pub fn buffer_limit(&self) -> u64 {
+        self.limits.memory.first().map_or(CAUTIOUS_BYTES, |bound| bound.available_bytes) / 2
+    }
+
+    /// What sets that limit: "MemAvailable", "cgroup memory.max /foo", "RLIMIT_AS".
+    pub fn memory_limit_source(&self) -> &str {
+        let tightest = self.limits.memory.first();
+        tightest.map_or("caution, as nothing tells how much memory there is", |b| &b.source)
+    }
+
+    /// What is claimed of the cache that loads (`data`) or fetches go through at that level.
+    pub fn claimed_cache(&self, level: u8, data: bool) -> Option<&CacheClaim> {
+        let serves = |claim: &&CacheClaim| {
+            claim.level == level
+                && if data { claim.holds_data() } else { claim.holds_instructions() }
+        };
+        self.caches.known()?.iter().find(serves)
+    }
+
+    /// Claimed capacity of the cache nearest to memory.
+    pub fn last_cache_bytes(&self) -> Option<u64> {
+        let claims = self.caches.known()?.iter().filter(|claim| claim.holds_data());
+        claims.max_by_key(|claim| claim.level).map(|claim| claim.bytes)
+    }
+
+    /// Claimed line size: of the nearest data cache, else of CLFLUSH.
+    pub fn claimed_line_bytes(&self) -> Option<u64> {
+        let claims = self.caches.known().into_iter().flatten().filter(|claim| claim.holds_data());
+        let mut lines = claims.filter_map(|claim| claim.line_bytes.known().copied());
+        lines.next().or_else(|| self.cpu.clflush_line_bytes.known().copied())
+    }
+
+    /// The best claim of the rate of the TSC, in Hz.
+    pub fn claimed_tsc_hz(&self) -> Option<u64> {
+        self.cpu.tsc.known()?.first().map(|claim| claim.hz)
+    }
+
+    /// Memory nodes; empty where they are not known.
+    pub fn numa_nodes(&self) -> &[NumaNode] {
+        self.topology.numa_nodes.known().map_or(&[], Vec::as_slice)
+    }
+
+    /// Hardware threads of the largest core.
+    pub fn threads_per_core(&self) -> Option<usize> {
+        self.topology.cores.known()?.iter().map(Vec::len).max()
+    }
+
+    /// All hardware threads of the core of `cpu`, **itself included**; empty where it is not known.
+    pub fn siblings_of(&self, cpu: usize) -> &[usize] {
+        let cores = self.topology.cores.known().map_or(&[][..], Vec::as_slice);
+        cores.iter().find(|core| core.contains(&cpu)).map_or(&[], Vec::as_slice)
+    }
+
+    /// CPUs by level 3 cache; empty where it is not known.
+    pub fn l3_groups(&self) -> &[Vec<usize>] {
+        self.topology.l3_groups.known().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the kernel and CPUID list this feature, under Linux's name for it.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.cpu.features.known().is_some_and(|features| features.iter().any(|f| f == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine() {
+        let machine = Machine::detect();
+        assert!(!machine.allowed_cpus().is_empty());
+        assert!(machine.buffer_limit() > 0);
+        assert!(!machine.title().is_empty());
+        let json = serde_json::to_string(&machine).expect("serializes");
+        let back: Machine = serde_json::from_str(&json).expect("reads its own writing");
+        assert_eq!(back, machine);
+    }
+
+    #[test]
+    fn a_card_of_another_version() {
+        let empty: Machine = serde_json::from_str("{}").expect("every field has a default");
+        assert_eq!(empty, Machine::default());
+        assert_eq!(empty.cpu.vendor.reason(), Some("not recorded"));
+        let later = r#"{"cpu":{"vendor":"Arm","family":"eight","lanes":4},"zoo":{"bears":2}}"#;
+        let machine: Machine = serde_json::from_str(later).expect("unknown fields are ignored");
+        assert_eq!(machine.cpu.vendor, Fact::Known("Arm".into()));
+        assert!(machine.cpu.family.reason().is_some_and(|r| r.contains("this version")));
+    }
+
+    #[test]
+    fn an_empty_root_is_survived() {
+        let machine = tree::Tree::new().machine();
+        assert_eq!(machine.allowed_cpus(), [0; 0]);
+        assert_eq!(machine.last_cache_bytes(), None);
+        assert_eq!(machine.claimed_tsc_hz(), None);
+        assert!(machine.rows().iter().all(|row| !row.value.is_empty()));
+        let json = serde_json::to_string(&machine).expect("serializes");
+        assert_eq!(serde_json::from_str::<Machine>(&json).expect("reads back"), machine);
+    }
+}

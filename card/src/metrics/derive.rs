@@ -1,0 +1,497 @@
+//! One declared derivation, evaluated round by round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::counters::{Event, Missing};
+use crate::declare::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::machine::human_bytes;
+use crate::record::{Param, Params, Point, PointState};
+
+use super::levels::{self, Found, Size};
+use super::{CurvePoint, Setting};
+use crate::estimate::{self as stats, fit_line, median, quantile, two_modes};
+use crate::file::Card;
+use crate::reference;
+
+/// The points of one probe, by round.
+#[derive(Debug)]
+pub(super) struct Rounds<'a> {
+    by_number: BTreeMap<u32, Vec<&'a Point>>,
+    last_cache: Option<u64>,
+    arch: Option<&'a str>,
+    /// Events that could not be counted.
+    missing: &'a [Missing],
+}
+
+/// What one round says.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RoundValue {
+    pub(super) value: f64,
+    /// A point it rests on had too few clean samples.
+    pub(super) noisy: bool,
+}
+
+/// What all rounds say.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) values: Vec<RoundValue>,
+    pub(super) errors: Vec<String>,
+    pub(super) notes: BTreeSet<String>,
+    /// Several methods voted and found no majority.
+    pub(super) split: bool,
+    /// Rounds that were looked at.
+    pub(super) rounds: usize,
+}
+
+impl<'a> Rounds<'a> {
+    pub(super) fn of(card: &'a Card, probe: &str) -> Rounds<'a> {
+        let mut rounds: BTreeMap<u32, Vec<&Point>> = BTreeMap::new();
+        for point in card.points.iter().filter(|p| p.probe == probe) {
+            rounds.entry(point.round).or_default().push(point);
+        }
+        let machine = &card.header.machine;
+        let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
+        let missing = &card.header.counters.missing;
+        Rounds { by_number: rounds, last_cache: machine.last_cache_bytes(), arch, missing }
+    }
+
+    pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
+        let mut outcome = Outcome { rounds: self.by_number.len(), ..Outcome::default() };
+        for points in self.by_number.values() {
+            let mut context = Context::new(self, points, metric.unit);
+            let value = context.derive(&metric.from);
+            outcome.notes.append(&mut context.notes);
+            outcome.split |= context.split;
+            match value {
+                Ok(value) if value.is_finite() => {
+                    outcome.values.push(RoundValue { value, noisy: context.noisy });
+                }
+                Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
+                Err(reason) => outcome.errors.push(reason),
+            }
+        }
+        outcome
+    }
+
+    /// The levels of a curve in every round.
+    pub(super) fn levels(&self, select: &Select) -> Vec<Found> {
+        let found = |points: &Vec<&Point>| Context::new(self, points, Unit::Cycles).levels(select);
+        self.by_number.values().flat_map(found).collect()
+    }
+}
+
+struct Context<'a> {
+    all: &'a Rounds<'a>,
+    points: &'a [&'a Point],
+    cycles: bool,
+    noisy: bool,
+    notes: BTreeSet<String>,
+    split: bool,
+}
+
+/// Share of the points of a curve that may be noisy before the whole curve is.
+const MOST_NOISY: f64 = 0.2;
+
+/// Votes that settle a matter.
+const SURE_VOTES: usize = 3;
+
+impl<'a> Context<'a> {
+    fn new(all: &'a Rounds<'a>, points: &'a [&'a Point], unit: Unit) -> Context<'a> {
+        // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
+        // alone.
+        let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
+        Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
+    }
+
+    fn derive(&mut self, from: &Derive) -> Result<f64, String> {
+        match from {
+            Derive::Value(select, estimator) => self.value(select, *estimator),
+            Derive::Plateau(select, level) => {
+                let found = self.level(select, *level)?;
+                Ok(if self.cycles { found.cycles } else { found.ns })
+            }
+            Derive::Capacity(select, level) => {
+                let capacity = self.level(select, *level)?.capacity;
+                let next = self.levels(select).iter().any(|f| f.level > *level);
+                next.then_some(capacity)
+                    .ok_or_else(|| "the sweep ended before this level did".into())
+            }
+            Derive::Borders(select, x, width) => stats::borders(&self.curve(select, x)?, *width),
+            Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
+            Derive::StepUp(select, x) => stats::step(&self.curve(select, x)?, true),
+            Derive::Vote(methods) => self.vote(methods),
+            Derive::Slope(select, x) => Ok(self.line(select, x)?.slope),
+            Derive::Intercept(select, x) => Ok(self.line(select, x)?.intercept),
+            Derive::ModeValue(select, mode) => self.mode_value(select, *mode),
+            Derive::SlowShare(select) => self.slow_share(select),
+            Derive::Difference(parts) => self.pair(parts).map(|(a, b)| a - b),
+            Derive::Quotient(parts) => self.pair(parts).map(|(a, b)| a / b),
+            Derive::Times(factor, part) => {
+                let [part] = &part[..] else { return Err(malformed()) };
+                Ok(self.derive(part)? * factor)
+            }
+            Derive::Lowest(select) => {
+                self.estimates(select)?.into_iter().min_by(f64::total_cmp).ok_or_else(infinite)
+            }
+            Derive::Highest(select) => {
+                self.estimates(select)?.into_iter().max_by(f64::total_cmp).ok_or_else(infinite)
+            }
+            Derive::Rate(amount, time) => {
+                let [time] = &time[..] else { return Err(malformed()) };
+                Ok(amount / self.derive(time)?)
+            }
+            Derive::LastBefore(select, x, rise) => {
+                stats::last_before(&self.curve(select, x)?, *rise)
+            }
+            Derive::Crossing(select, x, share) => stats::crossing(&self.curve(select, x)?, *share),
+            Derive::Product(parts) => {
+                parts.iter().try_fold(1.0, |product, part| Ok(product * self.derive(part)?))
+            }
+            Derive::PowerOfTwo(of) => {
+                let [of] = &of[..] else { return Err(malformed()) };
+                stats::power_of_two(self.derive(of)?)
+            }
+            Derive::Count(select, event) => self.count(select, *event),
+            Derive::OfPublished(part, id) => {
+                let [part] = &part[..] else { return Err(malformed()) };
+                let limit = self.all.arch.and_then(|key| reference::published(key, id));
+                let limit = limit.ok_or("nothing is published for this microarchitecture")?;
+                Ok(self.derive(part)? / limit.high)
+            }
+            Derive::AtShare(curve, rates, x, share) => {
+                let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
+                stats::at_share(&curve, &rates, *share)
+            }
+        }
+    }
+
+    fn pair(&mut self, parts: &[Derive]) -> Result<(f64, f64), String> {
+        let [first, second] = parts else { return Err(malformed()) };
+        Ok((self.derive(first)?, self.derive(second)?))
+    }
+
+    /// All samples of the selected points together. Clean points are preferred to noisy ones.
+    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+        let chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        if chosen.is_empty() {
+            return Err(format!("no {} was recorded", described(select)));
+        }
+        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
+        let clean: Vec<&Point> =
+            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
+        let used = if clean.is_empty() { &chosen } else { &clean };
+        self.noisy |= clean.is_empty();
+        let samples: Vec<f64> = used.iter().flat_map(|p| converted(p, self.cycles)).collect();
+        if samples.is_empty() {
+            return Err(format!(
+                "no sample of {} was accepted: {}",
+                described(select),
+                why(&chosen)
+            ));
+        }
+        Ok(samples)
+    }
+
+    fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
+        let samples = self.samples(select)?;
+        estimate(&samples, estimator).ok_or_else(infinite)
+    }
+
+    fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
+        let chosen = self.points.iter().filter(|p| matches(select, p));
+        let counted: Vec<f64> = chosen.filter_map(|p| p.count(event)).collect();
+        median(&counted).ok_or_else(|| {
+            let missing = self.all.missing.iter().find(|m| m.event == event);
+            let reason = missing.map_or("not in this run", |m| m.reason.as_str());
+            format!("{} are not counted: {reason}", event.title())
+        })
+    }
+
+    /// The selected points that are clean, or the noisy ones if none is.
+    fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+        self.samples(select)?;
+        let chosen = || self.points.iter().filter(|p| matches(select, p));
+        let clean = |p: &Point| p.state == PointState::Ok;
+        let any_clean = chosen().any(|p| clean(p));
+        Ok(chosen()
+            .filter(|p| !any_clean || clean(p))
+            .filter_map(|p| estimate(&converted(p, self.cycles), Estimator::LowerQuartile))
+            .collect())
+    }
+
+    /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
+    /// move a step to the next parameter.
+    fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
+        let chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        let mut curve: Vec<(f64, f64)> = chosen
+            .iter()
+            .filter_map(|p| {
+                let y = estimate(&converted(p, self.cycles), usual(p.unit))?;
+                Some((number(p, x)?, y))
+            })
+            .collect();
+        if curve.is_empty() {
+            return Err(format!("no {} was recorded", described(select)));
+        }
+        let noisy = chosen.iter().filter(|p| p.state != PointState::Ok).count();
+        self.noisy |= noisy as f64 > MOST_NOISY * chosen.len() as f64;
+        curve.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(curve)
+    }
+
+    fn line(&mut self, select: &Select, x: &Text) -> Result<stats::Line, String> {
+        let curve = self.curve(select, x)?;
+        fit_line(&curve)
+            .ok_or_else(|| format!("{} has too few points for a line", described(select)))
+    }
+
+    fn levels(&mut self, select: &Select) -> Vec<Found> {
+        let sizes: Vec<Size> = {
+            let mut sizes: Vec<Size> = self
+                .points
+                .iter()
+                .filter(|p| matches(select, p) && p.state == PointState::Ok)
+                .filter_map(|p| {
+                    Some(Size {
+                        bytes: number(p, "working_set")?,
+                        ns: estimate(&converted(p, false), Estimator::LowerQuartile)?,
+                        cycles: estimate(&converted(p, true), Estimator::LowerQuartile)?,
+                    })
+                })
+                .collect();
+            sizes.sort_by(|a, b| a.bytes.total_cmp(&b.bytes));
+            sizes
+        };
+        levels::find(&sizes)
+    }
+
+    fn level(&mut self, select: &Select, level: Level) -> Result<Found, String> {
+        // Notes (page size) and the share of noisy points come along.
+        let curve = self.curve(select, &Text::Borrowed("working_set"))?;
+        if level == Level::Dram {
+            self.reaches_memory(curve.last().map_or(0.0, |p| p.0))?;
+        }
+        let selected = self.points.iter().filter(|p| matches(select, p));
+        self.notes.extend(selected.filter_map(|p| p.note.clone()));
+        self.levels(select).into_iter().find(|f| f.level == level).ok_or_else(|| match level {
+            Level::Dram => "the sweep does not reach main memory: its end is no plateau".into(),
+            _ => "the curve has no plateau here: this level is shared away, partitioned, or absent"
+                .into(),
+        })
+    }
+
+    /// A claimed cache is no proof that a sweep ends in main memory, but enough to doubt it.
+    fn reaches_memory(&self, end: f64) -> Result<(), String> {
+        let Some(claimed) = self.all.last_cache.filter(|&c| end < 2.0 * c as f64) else {
+            return Ok(());
+        };
+        Err(format!(
+            "the sweep ended at {}, within twice the claimed last cache ({}): more memory or time \
+             is needed",
+            human_bytes(end as u64),
+            human_bytes(claimed)
+        ))
+    }
+
+    /// The value on which more than half of the methods that gave one agree.
+    fn vote(&mut self, methods: &[Derive]) -> Result<f64, String> {
+        let noisy = self.noisy;
+        let ballots: Vec<(String, Result<f64, String>)> =
+            methods.iter().map(|m| (name(m), self.derive(m))).collect();
+        let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
+        let says = |b: &(String, Result<f64, String>)| match &b.1 {
+            Ok(v) => format!("{} says {v}", b.0),
+            Err(e) => format!("{} has no answer ({e})", b.0),
+        };
+        let everyone = || ballots.iter().map(says).collect::<Vec<String>>().join("; ");
+        let (winner, count) = stats::mode(&votes).ok_or_else(everyone)?;
+        if count * 2 <= votes.len() {
+            self.split = true;
+            return Err(format!("no majority: {}", everyone()));
+        }
+        if count < 2 {
+            return Err(format!("one method is no vote: {}", everyone()));
+        }
+        if count >= SURE_VOTES {
+            // Independent methods do not agree by chance, however noisy their points are.
+            self.noisy = noisy;
+        }
+        let mut note = format!("{count} of {} methods agree", methods.len());
+        for ballot in ballots.iter().filter(|b| b.1.as_ref() != Ok(&winner)) {
+            note = note + "; " + &says(ballot);
+        }
+        self.notes.insert(note);
+        Ok(winner)
+    }
+
+    /// Both states are looked for in all rounds together: each round may have met only one.
+    fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
+        let pooled: Vec<f64> = self
+            .all
+            .by_number
+            .values()
+            .flatten()
+            .filter(|p| matches(select, p))
+            .flat_map(|p| converted(p, self.cycles))
+            .collect();
+        two_modes(&pooled)
+    }
+
+    fn mode_value(&mut self, select: &Select, mode: Mode) -> Result<f64, String> {
+        let samples = self.samples(select)?;
+        let Some(modes) = self.modes(select) else {
+            return match mode {
+                Mode::Fast => self.value(select, Estimator::LowerQuartile),
+                Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
+            };
+        };
+        let inside: Vec<f64> =
+            samples.into_iter().filter(|&v| (v > modes.border) == (mode == Mode::Slow)).collect();
+        let fastest = estimate(&inside, Estimator::LowerQuartile);
+        fastest.ok_or_else(|| "this round met the other state only".into())
+    }
+
+    fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
+        self.samples(select)?;
+        // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
+        Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
+    }
+}
+
+fn infinite() -> String {
+    "no finite samples".into()
+}
+
+fn malformed() -> String {
+    "the card's declaration of this metric is malformed".into()
+}
+
+pub(super) fn matches(select: &Select, point: &Point) -> bool {
+    point.quantity == select.quantity
+        && select.params.iter().all(|(name, value)| match point.params.get(name.as_ref()) {
+            Some(Param::Text(text)) => text == value,
+            Some(number) => number.to_string() == *value,
+            None => false,
+        })
+}
+
+pub(super) fn described(select: &Select) -> String {
+    let params: Vec<String> = select.params.iter().map(|(n, v)| format!("{n} {v}")).collect();
+    if params.is_empty() {
+        select.quantity.to_string()
+    } else {
+        format!("{} ({})", select.quantity, params.join(", "))
+    }
+}
+
+/// What a method of a vote is called: the quantity it looks at.
+fn name(method: &Derive) -> String {
+    match method {
+        Derive::Borders(s, ..) | Derive::StepDown(s, _) | Derive::StepUp(s, _) => {
+            s.quantity.replace('_', " ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// Noise takes from rates and adds to times.
+fn usual(unit: Unit) -> Estimator {
+    match unit {
+        Unit::Ghz
+        | Unit::Gbs
+        | Unit::Gops
+        | Unit::Gflops
+        | Unit::PerCycle
+        | Unit::BytesPerCycle => Estimator::UpperQuartile,
+        _ => Estimator::LowerQuartile,
+    }
+}
+
+fn number(point: &Point, name: &str) -> Option<f64> {
+    match point.params.get(name)? {
+        Param::Int(n) => Some(*n as f64),
+        Param::Text(_) => None,
+    }
+}
+
+/// The samples of a point, times as cycles if wanted and possible.
+fn converted(point: &Point, cycles: bool) -> Vec<f64> {
+    point.cycles().filter(|_| cycles).unwrap_or_else(|| point.samples.clone())
+}
+
+fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
+    match estimator {
+        Estimator::LowerQuartile => quantile(samples, 0.25),
+        Estimator::UpperQuartile => quantile(samples, 0.75),
+        Estimator::Median => median(samples),
+        Estimator::P99 => quantile(samples, 0.99),
+        Estimator::Mean => {
+            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+        }
+        Estimator::Lowest => quantile(samples, 0.0),
+        Estimator::Highest => quantile(samples, 1.0),
+    }
+}
+
+/// The most frequent reason for which samples were turned away.
+fn why(points: &[&Point]) -> String {
+    let sum = |get: fn(&Point) -> u64| points.iter().map(|p| get(p)).sum::<u64>();
+    let reasons = [
+        ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
+        ("the core clock moved", sum(|p| p.disturbances.clock)),
+        ("the thread was switched out", sum(|p| p.disturbances.nivcsw + p.disturbances.nvcsw)),
+        ("pages faulted", sum(|p| p.disturbances.minflt)),
+        ("the thread changed its CPU", sum(|p| p.disturbances.migrated)),
+    ];
+    let rejected = sum(|p| p.disturbances.rejected);
+    match reasons.iter().max_by_key(|r| r.1) {
+        Some((what, n)) if *n > 0 => format!("{what} in {n} of {rejected} samples"),
+        _ => "none was taken".into(),
+    }
+}
+
+pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
+    let mut by_x: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| matches(select, p)) {
+        let y = estimate(&point.samples, usual(point.unit));
+        if let (Some(Param::Int(x)), Some(y)) = (point.params.get(x), y) {
+            by_x.entry(*x).or_default().push(y);
+        }
+    }
+    by_x.into_iter()
+        .filter_map(|(x, ys)| {
+            Some(CurvePoint {
+                x: x as f64,
+                y: median(&ys)?,
+                low: quantile(&ys, 0.0)?,
+                high: quantile(&ys, 1.0)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
+    let mut by_params: BTreeMap<&Params, Vec<&Point>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| p.probe == probe && p.quantity == quantity) {
+        by_params.entry(&point.params).or_default().push(point);
+    }
+    by_params.into_iter().filter_map(|(params, points)| setting(params, &points)).collect()
+}
+
+fn setting(params: &Params, points: &[&Point]) -> Option<Setting> {
+    let of = |samples: &dyn Fn(&Point) -> Option<Vec<f64>>| -> Vec<f64> {
+        points.iter().filter_map(|p| estimate(&samples(p)?, usual(p.unit))).collect()
+    };
+    let rounds = of(&|p| Some(p.samples.clone()));
+    let low = quantile(&rounds, 0.0).filter(|low| *low > 0.0)?;
+    Some(Setting {
+        params: params.clone(),
+        y: median(&rounds)?,
+        low,
+        high: quantile(&rounds, 1.0)?,
+        cycles: median(&of(&Point::cycles)),
+        note: points.iter().find_map(|p| p.note.clone()),
+    })
+}

@@ -1,0 +1,363 @@
+//! Points → metrics, when a card is read. Nothing here measures, and nothing here knows a probe:
+//! each declared metric says itself how it is derived.
+
+pub mod counters;
+mod derive;
+mod levels;
+pub mod pairs;
+pub mod proofs;
+pub mod scaling;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::declare::{Better, Derive, Level, Metric, Select, Tier, Unit};
+use crate::record::{Param, Params};
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::median;
+use crate::file::Card;
+use crate::glob;
+use derive::Rounds;
+
+/// What a metric is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Measured, and the rounds agree.
+    Ok,
+    /// Measured, but the rounds disagree by more than 5 %, or too few samples were clean.
+    Noisy,
+    /// Not measured; `reason` says why.
+    Unavailable,
+    /// Two methods disagree; `reason` says which.
+    Inconsistent,
+}
+
+impl State {
+    /// The word on the card.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Noisy => "noisy",
+            State::Unavailable => "unavailable",
+            State::Inconsistent => "inconsistent",
+        }
+    }
+}
+
+/// A metric of one card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Value {
+    /// Stable id.
+    #[serde(skip)]
+    pub id: String,
+    /// `None` when unavailable.
+    pub value: Option<f64>,
+    /// Lower end of the spread between rounds.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Unit of all three.
+    pub unit: Unit,
+    /// What it is worth.
+    pub state: State,
+    /// Why it is not `ok`, or a note on how it was had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Component family.
+    pub family: String,
+    /// Noise class.
+    pub tier: Tier,
+    /// Which direction is good.
+    pub better: Better,
+    /// Rounds that contributed.
+    pub rounds: u32,
+    /// The probe it comes from.
+    pub probe: String,
+    /// What it says, in one line.
+    pub summary: String,
+}
+
+/// All metrics of a card, in the order of the declarations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics(pub Vec<Value>);
+
+impl Metrics {
+    /// By id.
+    pub fn get(&self, id: &str) -> Option<&Value> {
+        self.0.iter().find(|v| v.id == id)
+    }
+
+    /// The number, if there is one.
+    pub fn number(&self, id: &str) -> Option<f64> {
+        self.get(id).and_then(|v| v.value)
+    }
+}
+
+/// Rounds that differ by more than this, relative to their median, make a metric noisy.
+const NOISY: f64 = 0.05;
+
+/// Begins the reason of a metric that is noisy by nothing but its interval.
+pub const DIFFER: &str = "the rounds differ by";
+
+/// Share of the rounds that must give a value.
+const LEAST_ROUNDS: f64 = 0.6;
+
+/// Rounds that agree on a property differ by no more than this, relative to their median.
+const SAME: f64 = 0.02;
+
+/// The sweeps have four sizes an octave.
+const SIZE_STEP: f64 = 1.189;
+
+/// The spread between rounds; with many of them, without the outermost, so that a thorough run
+/// does not look worse than a quick one.
+fn interval(rounds: &[f64]) -> (f64, f64) {
+    let mut sorted = rounds.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let cut = sorted.len() / 6;
+    (sorted[cut], sorted[sorted.len() - 1 - cut])
+}
+
+/// A property is a count: where enough rounds agree on it, the others are wrong and not a spread.
+fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
+    let all = rounds.len();
+    let Some(middle) = median(&rounds).filter(|_| better == Better::Same) else {
+        return (rounds, 0);
+    };
+    let close = |v: &&f64| (**v / middle - 1.0).abs() <= SAME;
+    let same: Vec<f64> = rounds.iter().filter(close).copied().collect();
+    let enough = same.len() >= 3 && same.len() as f64 >= LEAST_ROUNDS * all as f64;
+    let strays = all - same.len();
+    if enough { (same, strays) } else { (rounds, 0) }
+}
+
+/// Evaluates every declared metric.
+pub fn evaluate(card: &Card) -> Metrics {
+    let values = card.header.declarations.iter().flat_map(|declaration| {
+        let rounds = Rounds::of(card, &declaration.probe);
+        let verdicts = proofs::verdicts(card, declaration);
+        declaration.metrics.iter().map(move |metric| {
+            let value = value(card, &declaration.probe, metric, &rounds);
+            match proofs::refuted(&verdicts, &metric.id) {
+                Some(reason) if value.value.is_some() => {
+                    Value { state: State::Inconsistent, reason: Some(reason), ..value }
+                }
+                _ => value,
+            }
+        })
+    });
+    Metrics(values.collect())
+}
+
+/// The numbers of those of these metrics that the card has so far.
+pub fn numbers(card: &Card, ids: &[&str]) -> BTreeMap<String, f64> {
+    let wanted = card.header.declarations.iter().flat_map(|declaration| {
+        let rounds = Rounds::of(card, &declaration.probe);
+        let metrics = declaration.metrics.iter().filter(|m| ids.contains(&m.id.as_ref()));
+        metrics
+            .filter_map(|m| {
+                Some((m.id.to_string(), value(card, &declaration.probe, m, &rounds).value?))
+            })
+            .collect::<Vec<_>>()
+    });
+    wanted.collect()
+}
+
+fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Value {
+    let outcome = rounds.evaluate(metric);
+    let mut value = Value {
+        id: metric.id.to_string(),
+        value: None,
+        low: None,
+        high: None,
+        unit: metric.unit,
+        state: State::Unavailable,
+        reason: None,
+        family: metric.family.to_string(),
+        tier: metric.tier,
+        better: metric.better,
+        rounds: 0,
+        probe: probe.to_owned(),
+        summary: metric.summary.to_string(),
+    };
+    let (clean, noisy): (Vec<_>, Vec<_>) = outcome.values.iter().partition(|v| !v.noisy);
+    // Rounds without enough clean samples count only where there is nothing better.
+    let enough = clean.len() >= 2 || noisy.is_empty();
+    let used: Vec<f64> =
+        if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
+    let planned = outcome.rounds.max(1);
+    let (used, strays) = agreeing(metric.better, used);
+    let Some(middle) = median(&used) else {
+        if outcome.split {
+            value.state = State::Inconsistent;
+        }
+        value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
+        return value;
+    };
+    let (low, high) = interval(&used);
+    (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
+    if let Derive::Capacity(..) = metric.from {
+        // The level ends between this size and the next one of the sweep.
+        value.high = Some(high * SIZE_STEP);
+    }
+    value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
+    let spread = high - low;
+    (value.state, value.reason) = if outcome.split {
+        (State::Inconsistent, outcome.errors.into_iter().next())
+    } else if !enough {
+        let total = outcome.values.len();
+        let reason = format!("fewer than two of {total} rounds had enough undisturbed samples");
+        (State::Noisy, Some(reason))
+    } else if (used.len() as f64) < LEAST_ROUNDS * planned as f64 {
+        (State::Noisy, Some(format!("only {} of {planned} rounds gave a value", used.len())))
+    } else if spread > (NOISY * middle.abs()).max(negligible(metric.unit)) {
+        let relative = 100.0 * spread / middle.abs();
+        let reason = if middle == 0.0 {
+            "the rounds disagree".to_owned()
+        } else {
+            format!("{DIFFER} {relative:.0} %")
+        };
+        (State::Noisy, Some(reason))
+    } else {
+        let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));
+        (State::Ok, outcome.notes.into_iter().next().or(strays))
+    };
+    value
+}
+
+/// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
+/// usual value is zero.
+fn negligible(unit: Unit) -> f64 {
+    match unit {
+        Unit::Cycles => 0.05,
+        Unit::Ratio => 0.002,
+        // One reading of the clock takes 0.04 ms.
+        Unit::Ms => 0.1,
+        _ => 0.0,
+    }
+}
+
+/// The best reason there is: what was skipped or failed, else what the derivation said.
+fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> String {
+    let failed = card.fails.iter().find(|f| f.probe == probe).map(|f| f.how.clone());
+    let ran = card.points.iter().any(|p| p.probe == probe);
+    let skipped = card
+        .skips
+        .iter()
+        // A probe that ran otherwise names the metrics that it skipped a part of itself for.
+        .find(|s| s.probe == probe && (!ran || names(&s.need, id)))
+        .map(|s| format!("needs {}: {}", plain(&s.need), s.reason));
+    skipped
+        .or(if ran { None } else { failed.clone() })
+        .or_else(|| errors.into_iter().next())
+        .or(failed)
+        .unwrap_or_else(|| "not measured in this run".into())
+}
+
+/// A need without the metrics that it names in brackets.
+fn plain(need: &str) -> &str {
+    need.split_once(" (").filter(|(_, ids)| ids.contains('.')).map_or(need, |(plain, _)| plain)
+}
+
+/// Whether a need names a metric, as it is or by a pattern.
+fn names(need: &str, id: &str) -> bool {
+    need.split([' ', ',', ':', '(', ')']).any(|word| glob::matches(word, id))
+}
+
+/// One point of a curve over a numeric parameter, all rounds taken together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The parameter.
+    pub x: f64,
+    /// Median over rounds of the round's estimate.
+    pub y: f64,
+    /// Lowest round.
+    pub low: f64,
+    /// Highest round.
+    pub high: f64,
+}
+
+/// The selected points against parameter `x`, in the unit they were recorded in.
+pub fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
+    derive::curve(card, select, x)
+}
+
+/// One setting of a sweep, all rounds taken together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// What was set.
+    pub params: Params,
+    /// Median over rounds of the round's estimate, in the unit it was recorded in.
+    pub y: f64,
+    /// Lowest round.
+    pub low: f64,
+    /// Highest round.
+    pub high: f64,
+    /// A time in core cycles, where the clock beside it is known.
+    pub cycles: Option<f64>,
+    /// What the card notes on it.
+    pub note: Option<String>,
+}
+
+impl Setting {
+    /// A numeric parameter.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.params.get(name)? {
+            Param::Int(n) => Some(*n),
+            Param::Text(_) => None,
+        }
+    }
+
+    /// A parameter as text.
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        matches!(self.params.get(name), Some(Param::Text(text)) if text == value)
+    }
+}
+
+/// Every setting at which a probe recorded a quantity, in the order of the parameters. Settings
+/// without a finite, positive estimate are left out: no axis has a place for them.
+pub fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
+    derive::settings(card, probe, quantity)
+}
+
+/// A level of the memory hierarchy found on the latency curve, all rounds taken together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    /// Which.
+    pub level: Level,
+    /// Smallest working set on it, bytes.
+    pub from: f64,
+    /// Largest working set on it, bytes: the effective capacity (for DRAM the end of the sweep).
+    pub to: f64,
+    /// Its height in ns.
+    pub ns: f64,
+}
+
+/// The levels of the curve of the selected points: medians over the rounds that saw them.
+pub fn plateaus(card: &Card, select: &Select) -> Vec<Plateau> {
+    let probes: BTreeSet<&str> = card
+        .points
+        .iter()
+        .filter(|p| p.quantity == select.quantity)
+        .map(|p| p.probe.as_str())
+        .collect();
+    let found: Vec<levels::Found> =
+        probes.iter().flat_map(|probe| Rounds::of(card, probe).levels(select)).collect();
+    [Level::L1, Level::L2, Level::L3, Level::Dram]
+        .into_iter()
+        .filter_map(|level| {
+            let of = |get: fn(&levels::Found) -> f64| {
+                median(&found.iter().filter(|f| f.level == level).map(get).collect::<Vec<_>>())
+            };
+            Some(Plateau {
+                level,
+                from: of(|f| f.from)?,
+                to: of(|f| f.capacity)?,
+                ns: of(|f| f.ns)?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

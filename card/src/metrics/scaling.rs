@@ -1,0 +1,121 @@
+//! Throughput against the number of threads: the curves of the probe `scaling`, each round held
+//! against its own single thread.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::Param;
+
+use crate::estimate::{median, quantile};
+use crate::file::Card;
+
+/// The kinds of work, as they are recorded.
+pub const KINDS: [&str; 4] = ["compute", "memory", "lock", "message"];
+
+/// One kind of work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Which.
+    pub kind: &'static str,
+    /// By rising number of threads.
+    pub points: Vec<Scaled>,
+}
+
+/// A number of threads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaled {
+    /// How many.
+    pub threads: i64,
+    /// Throughput relative to one thread: a number for each round.
+    pub rounds: Vec<f64>,
+}
+
+impl Scaled {
+    /// The middle round.
+    pub fn ratio(&self) -> f64 {
+        median(&self.rounds).unwrap_or(f64::NAN)
+    }
+}
+
+impl Curve {
+    /// The point with so many threads.
+    pub fn at(&self, threads: i64) -> Option<&Scaled> {
+        self.points.iter().find(|point| point.threads == threads)
+    }
+}
+
+/// The curves of a card, in the order of [`KINDS`].
+pub fn curves(card: &Card) -> Vec<Curve> {
+    // Time per operation by kind and round, then by threads.
+    let mut times: BTreeMap<(&str, u32), BTreeMap<i64, f64>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| p.probe == "scaling") {
+        let (Some(Param::Text(kind)), Some(Param::Int(threads))) =
+            (point.params.get("kind"), point.params.get("threads"))
+        else {
+            continue;
+        };
+        // As the metrics have it.
+        let share = if matches!(kind.as_str(), "compute" | "memory") { 0.25 } else { 0.5 };
+        if let Some(time) = quantile(&point.samples, share).filter(|time| *time > 0.0) {
+            times.entry((kind, point.round)).or_default().insert(*threads, time);
+        }
+    }
+    let curve = |kind: &&'static str| {
+        let rounds: Vec<&BTreeMap<i64, f64>> =
+            times.iter().filter(|(key, _)| key.0 == *kind).map(|(_, round)| round).collect();
+        let all: BTreeSet<i64> = rounds.iter().flat_map(|round| round.keys().copied()).collect();
+        let scaled = |threads: i64| {
+            let ratio = |round: &&BTreeMap<i64, f64>| Some(round.get(&1)? / round.get(&threads)?);
+            Scaled { threads, rounds: rounds.iter().filter_map(ratio).collect() }
+        };
+        let points: Vec<Scaled> =
+            all.into_iter().map(scaled).filter(|point| !point.rounds.is_empty()).collect();
+        (points.len() > 1).then_some(Curve { kind, points })
+    };
+    KINDS.iter().filter_map(curve).collect()
+}
+
+/// As many threads as were taken for all CPUs, and a quota of CPU time if that is why.
+pub fn all_cpus(card: &Card) -> Option<(i64, Option<&str>)> {
+    let full = |p: &&crate::record::Point| {
+        p.probe == "scaling" && matches!(p.params.get("at"), Some(Param::Text(at)) if at == "full")
+    };
+    let point = card.points.iter().find(full)?;
+    match point.params.get("threads")? {
+        Param::Int(threads) => Some((*threads, point.note.as_deref())),
+        Param::Text(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn each_round_is_held_against_its_own_single_thread() {
+        let curves = curves(&fixture::advice().card);
+        assert_eq!(curves.iter().map(|c| c.kind).collect::<Vec<_>>(), KINDS);
+        for curve in &curves {
+            assert_eq!(curve.points.iter().map(|p| p.threads).collect::<Vec<_>>(), [1, 2, 3, 4]);
+            assert_eq!(curve.points[0].rounds, [1.0; 5]);
+        }
+        let compute = curves[0].at(2).unwrap();
+        assert_eq!(compute.rounds.len(), 5);
+        assert!(compute.ratio() > 1.5 && curves[0].at(7).is_none());
+    }
+
+    #[test]
+    fn a_round_without_a_single_thread_says_nothing() {
+        let mut card = fixture::advice().card;
+        card.points.retain(|p| p.round > 1 || p.params.get("threads") != Some(&Param::Int(1)));
+        assert!(curves(&card).iter().all(|c| c.points.iter().all(|p| p.rounds.len() == 3)));
+        card.points.retain(|p| p.params.get("threads") != Some(&Param::Int(1)));
+        assert!(curves(&card).is_empty());
+    }
+
+    #[test]
+    fn all_cpus_are_what_was_measured_as_such() {
+        assert_eq!(all_cpus(&fixture::advice().card), Some((2, None)));
+        assert_eq!(all_cpus(&fixture::empty().card), None);
+    }
+}

@@ -1,0 +1,373 @@
+use std::borrow::Cow;
+
+use crate::declare::{Declaration, Derive, Estimator, Mode, Text, metric, select, text};
+use crate::record::{Fail, Param, Point, PointState, Skip};
+
+use super::*;
+use crate::fixture::{blank, declared, point, with};
+
+/// A card with one probe `p`, one metric `m` of it, and these points.
+fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
+    let mut card = blank("test");
+    let declared = metric("m", "a metric", unit, Better::Lower, Tier::T1, "family", from);
+    card.header.declarations = vec![Declaration {
+        probe: text("p"),
+        summary: text("a probe"),
+        metrics: Cow::Owned(vec![declared]),
+        proofs: Cow::Borrowed(&[]),
+    }];
+    card.points = points;
+    card
+}
+
+fn of(card: &Card) -> Value {
+    evaluate(card).get("m").expect("the declared metric").clone()
+}
+
+fn ns(round: u32, samples: Vec<f64>) -> Point {
+    point("p", "q", round, Unit::Ns, samples)
+}
+
+fn quartile() -> Derive {
+    Derive::Value(select("q", &[]), Estimator::LowerQuartile)
+}
+
+#[test]
+fn a_metric_is_the_median_over_rounds_with_their_spread() {
+    let points = (0..5).map(|r| ns(r, vec![10.0 + 0.1 * f64::from(r), 50.0, 50.0])).collect();
+    let value = of(&card(Unit::Ns, quartile(), points));
+    assert_eq!((value.state, value.rounds), (State::Ok, 5));
+    let quartile = |low: f64| low + 0.5 * (50.0 - low);
+    assert_eq!(value.value, Some(quartile(10.2)));
+    assert_eq!((value.low, value.high), (Some(quartile(10.0)), Some(quartile(10.4))));
+}
+
+#[test]
+fn rounds_that_differ_by_more_than_five_percent_are_noisy() {
+    let rounds = |last| vec![ns(0, vec![100.0; 3]), ns(1, vec![100.0; 3]), ns(2, vec![last; 3])];
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(104.9))).state, State::Ok);
+    let noisy = of(&card(Unit::Ns, quartile(), rounds(106.0)));
+    assert_eq!(noisy.state, State::Noisy);
+    assert!(noisy.reason.unwrap().contains("6 %"));
+    assert_eq!(noisy.value, Some(100.0));
+}
+
+#[test]
+fn rounds_without_clean_samples_count_only_where_there_is_nothing_better() {
+    let spoiled = |r, ns_per_op| Point { state: PointState::Noisy, ..ns(r, vec![ns_per_op; 2]) };
+    let two_clean = vec![ns(0, vec![10.0; 9]), ns(1, vec![10.0; 9]), spoiled(2, 30.0)];
+    let value = of(&card(Unit::Ns, quartile(), two_clean.clone()));
+    assert_eq!((value.state, value.value, value.rounds), (State::Ok, Some(10.0), 2));
+    // Two of five are too few to be sure of.
+    let two_of_five = [two_clean, vec![spoiled(3, 31.0), spoiled(4, 29.0)]].concat();
+    let value = of(&card(Unit::Ns, quartile(), two_of_five));
+    assert_eq!((value.state, value.value, value.rounds), (State::Noisy, Some(10.0), 2));
+    assert!(value.reason.unwrap().contains("2 of 5"));
+    let one_clean = vec![ns(0, vec![10.0; 9]), spoiled(1, 30.0), spoiled(2, 30.0)];
+    let value = of(&card(Unit::Ns, quartile(), one_clean));
+    assert_eq!((value.state, value.value, value.rounds), (State::Noisy, Some(30.0), 3));
+}
+
+#[test]
+fn nothing_accepted_is_unavailable_and_says_what_was_in_the_way() {
+    let mut point = Point { state: PointState::Noisy, ..ns(0, vec![]) };
+    (point.disturbances.sibling, point.disturbances.rejected) = (40, 44);
+    let value = of(&card(Unit::Ns, quartile(), vec![point]));
+    assert_eq!((value.state, value.value), (State::Unavailable, None));
+    let reason = value.reason.unwrap();
+    assert!(reason.contains("sibling was busy in 40 of 44"), "{reason}");
+}
+
+#[test]
+fn what_was_skipped_or_failed_gives_the_reason() {
+    let mut skipped = card(Unit::Ns, quartile(), vec![]);
+    skipped.skips.push(Skip {
+        probe: "p".into(),
+        need: "2 CPUs".into(),
+        reason: "there is one".into(),
+        remedy: "another".into(),
+    });
+    assert_eq!(of(&skipped).reason.unwrap(), "needs 2 CPUs: there is one");
+    let mut failed = card(Unit::Ns, quartile(), vec![]);
+    let how = "killed by SIGSEGV".to_owned();
+    failed.fails.push(Fail { probe: "p".into(), round: 0, how, stderr: String::new() });
+    assert_eq!(of(&failed).reason.unwrap(), "killed by SIGSEGV");
+    let never = of(&card(Unit::Ns, quartile(), vec![]));
+    assert_eq!(never.reason.unwrap(), "not measured in this run");
+}
+
+#[test]
+fn a_probe_that_ran_says_which_metrics_it_skipped_a_part_for() {
+    let mut card = card(Unit::Ns, Derive::Highest(select("other", &[])), vec![ns(0, vec![1.0])]);
+    let skip = |need: &str| Skip {
+        probe: "p".into(),
+        need: need.into(),
+        reason: "there is one".into(),
+        remedy: "none".into(),
+    };
+    card.skips.push(skip("2 CPUs for another thing"));
+    assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
+    card.skips.push(skip("AVX (n*, x.m*)"));
+    assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
+    card.skips.push(skip("a second node for m"));
+    assert_eq!(of(&card).reason.unwrap(), "needs a second node for m: there is one");
+}
+
+#[test]
+fn the_extremes_of_all_settings_are_those_of_clean_points() {
+    let at = |n: i64, value: f64| with(ns(0, vec![value; 3]), &[("n", Param::Int(n))]);
+    let spoiled = |n, value| Point { state: PointState::Noisy, ..at(n, value) };
+    let points = vec![at(0, 5.0), at(1, 7.0), spoiled(2, 9.0), spoiled(3, 3.0)];
+    let extreme = |from: fn(Select) -> Derive, points: &[Point]| {
+        of(&card(Unit::Ns, from(select("q", &[])), points.to_vec())).value
+    };
+    assert_eq!(extreme(Derive::Lowest, &points), Some(5.0));
+    assert_eq!(extreme(Derive::Highest, &points), Some(7.0));
+    assert_eq!(extreme(Derive::Highest, &points[2..]), Some(9.0));
+    assert_eq!(extreme(Derive::Highest, &[]), None);
+}
+
+#[test]
+fn cycles_come_from_the_clock_around_each_sample() {
+    let points = |r| Point { core_ghz: vec![2.0, 4.0], ..ns(r, vec![10.0, 5.0]) };
+    let value = of(&card(Unit::Cycles, quartile(), (0..3).map(points).collect()));
+    assert_eq!(value.value, Some(20.0));
+    // What is recorded in another unit stays.
+    let ghz = |r| point("p", "q", r, Unit::Ghz, vec![3.7]);
+    let value = of(&card(Unit::Ghz, quartile(), (0..3).map(ghz).collect()));
+    assert_eq!(value.value, Some(3.7));
+}
+
+/// A step at `line` in the quantity of the given name.
+fn steps(name: &str, line: i64) -> Vec<Point> {
+    (1..=32)
+        .map(|i| i * 8)
+        .map(|distance| {
+            let height = if distance < line { 50.0 } else { 5.0 };
+            let point = point("p", name, 0, Unit::Ns, vec![height; 5]);
+            with(point, &[("distance", Param::Int(distance))])
+        })
+        .collect()
+}
+
+fn vote_of(lines: [i64; 3]) -> Value {
+    let names = ["first", "second", "third"];
+    let method = |name| Derive::StepDown(select(name, &[]), text("distance"));
+    let from = Derive::Vote(Cow::Owned(names.map(method).to_vec()));
+    let points = names.iter().zip(lines).flat_map(|(name, line)| steps(name, line)).collect();
+    of(&card(Unit::Bytes, from, points))
+}
+
+#[test]
+fn a_vote_needs_a_majority_and_reports_dissent() {
+    let agreed = vote_of([64, 64, 64]);
+    assert_eq!((agreed.state, agreed.value), (State::Ok, Some(64.0)));
+    assert_eq!(agreed.reason.unwrap(), "3 of 3 methods agree");
+    let outvoted = vote_of([64, 64, 128]);
+    assert_eq!((outvoted.state, outvoted.value), (State::Ok, Some(64.0)));
+    let note = outvoted.reason.unwrap();
+    assert!(note.contains("2 of 3 methods agree") && note.contains("third says 128"), "{note}");
+    let split = vote_of([48, 64, 128]);
+    assert_eq!((split.state, split.value), (State::Inconsistent, None));
+    let reason = split.reason.unwrap();
+    assert!(reason.contains("first says 48"), "{reason}");
+}
+
+#[test]
+fn three_methods_that_agree_are_sure_however_noisy_their_points() {
+    let names = ["first", "second", "third"];
+    let method = |name| Derive::StepDown(select(name, &[]), text("distance"));
+    let vote = |methods: &[&'static str]| {
+        let from = Derive::Vote(methods.iter().map(|n| method(n)).collect());
+        let mut points: Vec<Point> = names.iter().flat_map(|name| steps(name, 64)).collect();
+        points.iter_mut().for_each(|p| p.state = PointState::Noisy);
+        of(&card(Unit::Bytes, from, points)).state
+    };
+    assert_eq!(vote(&names), State::Ok);
+    assert_eq!(vote(&names[..2]), State::Noisy);
+}
+
+#[test]
+fn a_method_without_an_answer_does_not_vote() {
+    // 1000 bytes: beyond the sweep, so that this curve has no step.
+    let value = vote_of([64, 64, 1000]);
+    assert_eq!((value.state, value.value), (State::Ok, Some(64.0)));
+    assert!(value.reason.unwrap().contains("third has no answer"));
+}
+
+#[test]
+fn slope_and_intercept_of_a_line() {
+    let points: Vec<Point> = [0, 4, 8, 16]
+        .into_iter()
+        .map(|d| with(ns(0, vec![7.0 + 0.5 * d as f64; 3]), &[("delay", Param::Int(d))]))
+        .collect();
+    let delay = || Text::Borrowed("delay");
+    let twice = |from| Derive::Times(2.0, Cow::Owned(vec![from]));
+    let slope = twice(Derive::Slope(select("q", &[]), delay()));
+    let intercept = twice(Derive::Intercept(select("q", &[]), delay()));
+    assert!((of(&card(Unit::Ns, slope, points.clone())).value.unwrap() - 1.0).abs() < 1e-9);
+    assert!((of(&card(Unit::Ns, intercept, points)).value.unwrap() - 14.0).abs() < 1e-9);
+}
+
+#[test]
+fn differences_quotients_and_malformed_declarations() {
+    const A: &[(Text, Text)] = &[(text("arm"), text("a"))];
+    const B: &[(Text, Text)] = &[(text("arm"), text("b"))];
+    let arm = |name, value| with(ns(0, vec![value; 3]), &[("arm", Param::from(name))]);
+    let points = vec![arm("a", 12.0), arm("b", 4.0)];
+    let parts = || [A, B].map(|s| Derive::Value(select("q", s), Estimator::Median)).to_vec();
+    let value = |from| of(&card(Unit::Ns, from, points.clone()));
+    assert_eq!(value(Derive::Difference(Cow::Owned(parts()))).value, Some(8.0));
+    assert_eq!(value(Derive::Quotient(Cow::Owned(parts()))).value, Some(3.0));
+    let malformed = value(Derive::Quotient(Cow::Owned(parts()[..1].to_vec())));
+    assert!(malformed.reason.unwrap().contains("malformed"));
+}
+
+#[test]
+fn two_states_are_told_apart_over_all_rounds_and_never_averaged() {
+    // Three rounds met the fast state only, one met both half and half.
+    let fast = |i: usize| 17.0 + 0.01 * (i % 7) as f64;
+    let slow = |i: usize| 22.0 + 0.01 * (i % 7) as f64;
+    let mut points: Vec<Point> = (0..3).map(|r| ns(r, (0..20).map(fast).collect())).collect();
+    points.push(ns(3, (0..20).map(|i| if i < 10 { fast(i) } else { slow(i) }).collect()));
+    let value = |from| of(&card(Unit::Ns, from, points.clone()));
+    let select = || select("q", &[]);
+    let mode = |mode| value(Derive::ModeValue(select(), mode));
+    assert!((mode(Mode::Fast).value.unwrap() - 17.0).abs() < 0.1);
+    let slow = mode(Mode::Slow);
+    assert!((slow.value.unwrap() - 22.0).abs() < 0.1);
+    assert_eq!(slow.rounds, 1, "only one round met it");
+    let share = value(Derive::SlowShare(select()));
+    assert_eq!(share.value, Some(10.0 / 80.0), "of all samples together");
+    // One state only: there is no slow one.
+    points.pop();
+    let one = of(&card(Unit::Ns, Derive::ModeValue(select(), Mode::Slow), points));
+    assert_eq!(one.state, State::Unavailable);
+    assert!(one.reason.unwrap().contains("one state only"));
+}
+
+/// The declared metrics of a real probe over a made-up latency curve.
+fn staircase(l3_end: f64, end: f64) -> Card {
+    let mut card = blank("test");
+    card.header.declarations = vec![declared("memory-latency")];
+    let height = |bytes: f64| match bytes {
+        b if b <= 32.0 * 1024.0 => 1.0,
+        b if b <= 1024.0 * 1024.0 => 3.5,
+        b if b <= l3_end => 12.5,
+        _ => 110.0,
+    };
+    for (round, variant) in
+        (0..5).flat_map(|r| ["random_2m", "random_4k"].map(move |variant| (r, variant)))
+    {
+        let sizes = (0..).map(|i| 4096.0 * (f64::from(i) / 4.0).exp2());
+        for bytes in sizes.take_while(|&b| b <= end) {
+            let mut point =
+                point("memory-latency", "latency", round, Unit::Ns, vec![height(bytes); 9]);
+            point.core_ghz = vec![4.0];
+            let params =
+                [("variant", Param::from(variant)), ("working_set", Param::from(bytes as u64))];
+            card.points.push(with(point, &params));
+        }
+    }
+    card
+}
+
+#[test]
+fn a_staircase_gives_plateaus_in_both_units_and_capacities() {
+    let card = staircase(16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
+    let metrics = evaluate(&card);
+    for (id, expected) in [
+        ("memory.latency.l1_cycles", 4.0),
+        ("memory.latency.l2_cycles", 14.0),
+        ("memory.latency.l3_ns", 12.5),
+        ("memory.latency.dram_ns", 110.0),
+        ("memory.latency.dram_4k_cycles", 440.0),
+        ("cache.l1d_knee_bytes", 32.0 * 1024.0),
+        ("cache.l2_knee_bytes", 1024.0 * 1024.0),
+        ("cache.l3_knee_bytes", 16.0 * 1024.0 * 1024.0),
+    ] {
+        let value = metrics.get(id).unwrap();
+        assert_eq!((value.state, value.value), (State::Ok, Some(expected)), "{id}");
+    }
+    let read = metrics.get("memory.read_1m_sequential_ns").unwrap();
+    assert_eq!(read.state, State::Unavailable);
+    let select = select("latency", &[]);
+    let levels: Vec<Level> = plateaus(&card, &select).iter().map(|p| p.level).collect();
+    assert_eq!(levels, [Level::L1, Level::L2, Level::L3, Level::Dram]);
+}
+
+#[test]
+fn many_rounds_are_not_noisier_than_few() {
+    let rounds = |n: u32| {
+        let odd = |r| if r == 0 { 120.0 } else { 100.0 + 0.1 * f64::from(r) };
+        (0..n).map(|r| ns(r, vec![odd(r); 3])).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(5))).state, State::Noisy);
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(11))).state, State::Ok);
+}
+
+#[test]
+fn a_sweep_that_ends_early_claims_no_main_memory() {
+    // The machine claims 32 MiB of cache; what looks like memory at 48 MiB may be that.
+    let doubtful = evaluate(&staircase(16.0 * 1024.0 * 1024.0, 48.0 * 1024.0 * 1024.0));
+    let dram = doubtful.get("memory.latency.dram_ns").unwrap();
+    assert!(dram.reason.as_ref().unwrap().contains("twice the claimed last cache"));
+    let metrics = evaluate(&staircase(16.0 * 1024.0 * 1024.0, 8.0 * 1024.0 * 1024.0));
+    let dram = metrics.get("memory.latency.dram_ns").unwrap();
+    assert_eq!(dram.state, State::Unavailable);
+    let l3 = metrics.get("cache.l3_knee_bytes").unwrap();
+    assert!(l3.reason.as_ref().unwrap().contains("ended before"), "{l3:?}");
+}
+
+#[test]
+fn a_curve_takes_all_rounds_together() {
+    let card = staircase(16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
+    const VARIANT: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
+    let curve = curve(&card, &select("latency", VARIANT), "working_set");
+    assert_eq!(curve.len(), 15 * 4 + 1);
+    assert!(curve.windows(2).all(|w| w[0].x < w[1].x));
+    assert_eq!((curve[0].low, curve[0].y, curve[0].high), (1.0, 1.0, 1.0));
+}
+
+#[test]
+fn settings_are_medians_over_the_rounds_of_one_probe() {
+    let at = |round, probe: &str, size: u64, ns: f64| {
+        let mut point = point(probe, "q", round, Unit::Ns, vec![ns; 3]);
+        point.core_ghz = vec![2.0];
+        with(point, &[("size", Param::from(size)), ("width", Param::from("avx"))])
+    };
+    let mut card = blank("test");
+    card.points = vec![at(0, "p", 64, 3.0), at(1, "p", 64, 5.0), at(2, "p", 64, 4.0)];
+    card.points.extend([at(0, "p", 8, 1.0), at(0, "other", 64, 9.0)]);
+    // What cannot be drawn is no setting.
+    card.points.extend([at(0, "p", 128, f64::NAN), at(0, "p", 256, 0.0)]);
+    let found = settings(&card, "p", "q");
+    assert_eq!(found.iter().map(|s| s.int("size")).collect::<Vec<_>>(), [Some(8), Some(64)]);
+    let s = &found[1];
+    assert_eq!((s.y, s.low, s.high, s.cycles), (4.0, 3.0, 5.0, Some(8.0)));
+    assert!(s.is("width", "avx") && !s.is("width", "sse") && s.int("width").is_none());
+}
+
+#[test]
+fn a_share_of_what_is_published_needs_the_microarchitecture() {
+    let part = Cow::Owned(vec![quartile()]);
+    let id = text("simd.peak.f32_fma_flops_per_cycle");
+    // The blank card is of a Zen 5, for which 64 are published.
+    let mut card = card(
+        Unit::Ratio,
+        Derive::OfPublished(part, id),
+        vec![ns(0, vec![32.0]), ns(1, vec![32.0])],
+    );
+    assert_eq!(of(&card).value, Some(0.5));
+    card.header.machine.cpu.microarchitecture = Default::default();
+    let unknown = of(&card);
+    assert_eq!(unknown.state, State::Unavailable);
+    assert!(unknown.reason.unwrap().contains("nothing is published"));
+}
+
+#[test]
+fn a_need_names_metrics_by_pattern() {
+    assert!(names("AVX-512: simd.*avx512*", "simd.add.f32.avx512.latency_cycles"));
+    assert!(names("a working set in l3 for simd.*.l3_ratio", "simd.sum.avx.l3_ratio"));
+    assert!(!names("AVX-512: simd.*avx512*", "simd.add.f32.avx.latency_cycles"));
+}

@@ -1,0 +1,224 @@
+//! What a probe hands over while it runs: the lines of a card that hold measurements.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::counters::{Counts, Event};
+use crate::declare::Unit;
+
+/// Value of one parameter of a point.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Param {
+    /// A size, an offset, a CPU number.
+    Int(i64),
+    /// A variant, a pattern, a method.
+    Text(String),
+}
+
+impl fmt::Display for Param {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Param::Int(n) => write!(f, "{n}"),
+            Param::Text(s) => f.write_str(s),
+        }
+    }
+}
+
+impl From<u64> for Param {
+    fn from(n: u64) -> Self {
+        Param::Int(n.cast_signed())
+    }
+}
+
+impl From<i64> for Param {
+    fn from(n: i64) -> Self {
+        Param::Int(n)
+    }
+}
+
+impl From<&str> for Param {
+    fn from(s: &str) -> Self {
+        Param::Text(s.to_owned())
+    }
+}
+
+/// Parameters of a point by name.
+pub type Params = BTreeMap<String, Param>;
+
+/// One quantity at one parameter setting, measured in one round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Id of the probe.
+    pub probe: String,
+    /// Which round, from 0.
+    pub round: u32,
+    /// What was measured.
+    pub quantity: String,
+    /// At which setting.
+    #[serde(default)]
+    pub params: Params,
+    /// Unit of the samples. Times are always ns; cycles come from `core_ghz`.
+    pub unit: Unit,
+    /// Accepted samples, raw, in the order they were taken; per operation.
+    pub samples: Vec<f64>,
+    /// Operations in one sample; absent from the card where it is one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ops: u64,
+    /// Core clock (two-chain clock) around each sample, or one value where it stood still; empty
+    /// where it has no meaning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub core_ghz: Vec<f64>,
+    /// How often events happened during one sample of `ops` operations, the middle one, in user
+    /// space; absent where they were not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: Counts,
+    /// What went on meanwhile.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disturbances: Disturbances,
+    /// Whether enough clean samples came together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub state: PointState,
+    /// What the reader must know of this point, such as the page size that was really had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl Point {
+    /// How often that event happened in one operation, if it was counted.
+    pub fn count(&self, event: Event) -> Option<f64> {
+        self.counts.get(&event).map(|&count| count as f64 / self.ops as f64)
+    }
+
+    /// The samples in core cycles, if they are times with a known clock.
+    pub fn cycles(&self) -> Option<Vec<f64>> {
+        let times = |ghz: &f64, ns: &f64| ns * ghz;
+        match &self.core_ghz[..] {
+            _ if self.unit != Unit::Ns => None,
+            [ghz] => Some(self.samples.iter().map(|ns| times(ghz, ns)).collect()),
+            each if each.len() == self.samples.len() => {
+                Some(each.iter().zip(&self.samples).map(|(ghz, ns)| times(ghz, ns)).collect())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Events that spoil a sample, summed over all samples of the point, rejected ones too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Disturbances {
+    /// Voluntary context switches.
+    #[serde(skip_serializing_if = "is_default")]
+    pub nvcsw: u64,
+    /// Involuntary context switches.
+    #[serde(skip_serializing_if = "is_default")]
+    pub nivcsw: u64,
+    /// Minor and major page faults.
+    #[serde(skip_serializing_if = "is_default")]
+    pub minflt: u64,
+    /// Ticks that the hypervisor took.
+    #[serde(skip_serializing_if = "is_default")]
+    pub steal: u64,
+    /// Samples that ended on another CPU than they began on.
+    #[serde(skip_serializing_if = "is_default")]
+    pub migrated: u64,
+    /// Samples whose clock moved by more than 1 % or is off the run's median by more than 2 %.
+    #[serde(skip_serializing_if = "is_default")]
+    pub clock: u64,
+    /// Samples during which the hyperthread sibling was busy.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sibling: u64,
+    /// Samples that an interrupt fell into, where the core counts them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub interrupts: u64,
+    /// Samples rejected for any of these.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rejected: u64,
+}
+
+/// What is usual is left out of the card.
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_one(ops: &u64) -> bool {
+    *ops == 1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Whether a point can be believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointState {
+    /// Enough clean samples.
+    #[default]
+    Ok,
+    /// Fewer clean samples than wanted, or the scheduler hit more than 30 % of them.
+    Noisy,
+}
+
+/// A probe, or a part of one, that cannot run here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Skip {
+    /// Id of the probe.
+    pub probe: String,
+    /// What it would have needed.
+    pub need: String,
+    /// What is there instead.
+    pub reason: String,
+    /// What would help.
+    pub remedy: String,
+}
+
+/// A round that went wrong: crashed, hung, or found a wrong answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fail {
+    /// Id of the probe.
+    pub probe: String,
+    /// Which round.
+    pub round: u32,
+    /// What happened, in words: "killed by signal 11 (SIGSEGV)".
+    pub how: String,
+    /// The end of what it wrote to standard error.
+    #[serde(default)]
+    pub stderr: String,
+}
+
+/// One line of a child's output, and a line of the card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// A measurement.
+    Point(Point),
+    /// Something that could not be measured here.
+    Skip(Skip),
+    /// Something that went wrong.
+    Fail(Fail),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_become_cycles_with_one_clock_or_with_one_for_each() {
+        let text = r#"{"probe":"p","round":0,"quantity":"q","unit":"ns","samples":[1.0,2.0]}"#;
+        let mut point: Point = serde_json::from_str(text).unwrap();
+        assert_eq!(point.cycles(), None);
+        point.core_ghz = vec![3.0];
+        assert_eq!(point.cycles(), Some(vec![3.0, 6.0]));
+        point.core_ghz = vec![3.0, 4.0];
+        assert_eq!(point.cycles(), Some(vec![3.0, 8.0]));
+        point.core_ghz = vec![3.0, 4.0, 5.0];
+        assert_eq!(point.cycles(), None);
+        (point.core_ghz, point.unit) = (vec![3.0], Unit::Ghz);
+        assert_eq!(point.cycles(), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! Every CPU does the same for a fixed time, each on what is its own, and what all of them got done
+//! is counted. A fixed amount for each would measure the slowest at the end, alone on the machine.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::gang::Gang;
+use crate::harness::clock::Timer;
+use crate::sys::time::thread_cpu_ns;
+use card::record::{Disturbances, PointState};
+
+/// What one thread of a crew does. It is made by the thread itself, so that its memory is first
+/// touched where it is used.
+pub trait Hand {
+    /// Before each window.
+    fn begin(&mut self, window: usize);
+    /// One slice of work, well below the length of a window; returns its amount.
+    fn work(&mut self) -> u64;
+    /// After each window: what is wrong with the work, if anything.
+    fn end(&mut self) -> Result<(), String>;
+}
+
+/// What one thread did in a window.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Share {
+    /// Amount of work.
+    pub amount: u64,
+    /// In how much time, from the common start to the end of its last slice.
+    pub ns: f64,
+    /// Time of it in which the thread had no CPU.
+    pub lost: f64,
+    /// What is wrong with the work.
+    pub wrong: Option<String>,
+}
+
+/// What all threads did in a window, the leader first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Window(pub Vec<Share>);
+
+impl Window {
+    /// Amount of all threads together per nanosecond.
+    pub fn rate(&self) -> f64 {
+        self.0.iter().map(|share| share.amount as f64 / share.ns).sum()
+    }
+
+    /// Share of the time of all threads in which they had no CPU.
+    pub fn lost(&self) -> f64 {
+        let sum = |get: fn(&Share) -> f64| self.0.iter().map(get).sum::<f64>();
+        sum(|share| share.lost) / sum(|share| share.ns)
+    }
+}
+
+/// Share of the threads' time that others may have had in a window; beyond, it is set aside.
+pub const MOST_LOST: f64 = 0.02;
+
+/// The windows that ran undisturbed, or all of them if too few did, and what becomes of their point.
+pub fn undisturbed(windows: &[Window]) -> (Vec<&Window>, PointState, Disturbances) {
+    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
+    let rejected = (windows.len() - kept.len()) as u64;
+    let disturbances = Disturbances { rejected, ..Disturbances::default() };
+    if kept.len() * 2 > windows.len() {
+        (kept, PointState::Ok, disturbances)
+    } else {
+        (windows.iter().collect(), PointState::Noisy, disturbances)
+    }
+}
+
+/// What every thread of a crew knows.
+struct Plan<'a> {
+    timer: &'a Timer,
+    length: Duration,
+    windows: usize,
+    /// Windows that are over.
+    over: AtomicUsize,
+    shares: Vec<Mutex<Share>>,
+    /// Why a thread cannot work.
+    unable: Mutex<Option<String>>,
+}
+
+/// Runs so many windows with a thread on `cpu` and one on each of the others. Fails with the reason
+/// if a thread cannot be started or cannot make its hand.
+pub fn windows<H: Hand>(
+    (cpu, others): (usize, &[usize]),
+    timer: &Timer,
+    (windows, length): (usize, Duration),
+    hire: impl Fn(usize) -> Result<H, String> + Sync,
+) -> Result<Vec<Window>, String> {
+    let plan = Plan {
+        timer,
+        length,
+        windows,
+        over: AtomicUsize::new(0),
+        shares: (0..=others.len()).map(|_| Mutex::default()).collect(),
+        unable: Mutex::default(),
+    };
+    let follow = |gang: &Gang, cpu: usize| {
+        let place = others.iter().position(|&other| other == cpu).map_or(0, |i| i + 1);
+        member(&plan, gang, place, hire(cpu), &mut |_| ());
+    };
+    let mut seen = Vec::with_capacity(windows);
+    let lead = |gang: &Gang| {
+        member(&plan, gang, 0, hire(cpu), &mut |window| seen.push(window));
+    };
+    Gang::run(cpu, others, follow, lead)
+        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))?;
+    match plan.unable.into_inner() {
+        Ok(None) => Ok(seen),
+        Ok(Some(reason)) => Err(reason),
+        Err(_) => Err("a thread of the crew panicked".into()),
+    }
+}
+
+/// One thread through all windows; `see` gets each when all threads are through.
+fn member<H: Hand>(
+    plan: &Plan<'_>,
+    gang: &Gang,
+    place: usize,
+    hand: Result<H, String>,
+    see: &mut dyn FnMut(Window),
+) {
+    let hand = hand.map_err(|reason| store(&plan.unable, Some(reason)));
+    let all_here = gang.meet();
+    let able = plan.unable.lock().is_ok_and(|reason| reason.is_none());
+    let (Ok(mut hand), true) = (hand, able && all_here) else { return };
+    for window in 0..plan.windows {
+        hand.begin(window);
+        if !gang.meet() {
+            return;
+        }
+        let share = one_window(plan, gang, window, place == 0, &mut hand);
+        store(&plan.shares[place], share);
+        if !gang.meet() {
+            return;
+        }
+        if place == 0 {
+            let shares = plan.shares.iter().filter_map(|share| Some(share.lock().ok()?.clone()));
+            see(Window(shares.collect()));
+        }
+    }
+}
+
+fn one_window(
+    plan: &Plan<'_>,
+    gang: &Gang,
+    window: usize,
+    leads: bool,
+    hand: &mut impl Hand,
+) -> Share {
+    let length = plan.length.as_nanos() as f64;
+    let cpu = thread_cpu_ns();
+    let start = plan.timer.stamp();
+    let mut amount = 0;
+    let ns = loop {
+        amount += hand.work();
+        let ns = plan.timer.ns_between(start, plan.timer.stamp());
+        if leads && ns >= length {
+            plan.over.store(window + 1, Ordering::Relaxed);
+        }
+        if plan.over.load(Ordering::Relaxed) > window || gang.stopped() {
+            break ns;
+        }
+    };
+    // The second reading comes later than the end, so that a little less than nothing can be lost.
+    let lost = (ns - (thread_cpu_ns() - cpu) as f64).max(0.0);
+    Share { amount, ns, lost, wrong: hand.end().err() }
+}
+
+/// A lock is poisoned only if a thread of the crew panicked, which ends the round anyway.
+fn store<T>(place: &Mutex<T>, value: T) {
+    if let Ok(mut place) = place.lock() {
+        *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts what it is asked to do.
+    struct Counter {
+        cpu: usize,
+        window: usize,
+        slices: u64,
+    }
+
+    impl Hand for Counter {
+        fn begin(&mut self, window: usize) {
+            (self.window, self.slices) = (window, 0);
+        }
+        fn work(&mut self) -> u64 {
+            std::thread::sleep(Duration::from_micros(200));
+            self.slices += 1;
+            10
+        }
+        fn end(&mut self) -> Result<(), String> {
+            let right = self.slices > 0 && !(self.cpu == 0 && self.window == 1);
+            right.then_some(()).ok_or_else(|| format!("{} slices", self.slices))
+        }
+    }
+
+    fn hire(cpu: usize) -> Result<Counter, String> {
+        Ok(Counter { cpu, window: 0, slices: 0 })
+    }
+
+    #[test]
+    fn everybody_works_for_the_whole_window_and_stops() {
+        let length = Duration::from_millis(5);
+        // More threads than CPUs: they all sleep.
+        let seen = windows((0, &[1, 2]), &Timer::CLOCK, (3, length), hire).unwrap();
+        assert_eq!(seen.len(), 3);
+        for (i, window) in seen.iter().enumerate() {
+            assert_eq!(window.0.len(), 3);
+            for share in &window.0 {
+                assert!(share.amount >= 10 && share.amount % 10 == 0);
+                assert!(share.ns >= 200e3 && share.lost > share.ns / 4.0, "{share:?}");
+            }
+            assert!(window.0[0].ns >= 5e6, "the leader decides on the end");
+            assert_eq!(window.0[0].wrong.is_some(), i == 1);
+        }
+    }
+
+    #[test]
+    fn rates_add_up() {
+        let share = |amount, lost| Share { amount, ns: 10.0, lost, wrong: None };
+        let window = Window(vec![share(100, 1.0), share(30, 0.0)]);
+        assert!((window.rate() - 13.0).abs() < 1e-9);
+        assert!((window.lost() - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn disturbed_windows_are_set_aside_unless_most_are() {
+        let window = |lost| Window(vec![Share { amount: 1, ns: 100.0, lost, wrong: None }]);
+        let one = [window(0.0), window(50.0), window(1.0)];
+        let (kept, state, disturbances) = undisturbed(&one);
+        assert_eq!(kept, [&one[0], &one[2]]);
+        assert_eq!((state, disturbances.rejected), (PointState::Ok, 1));
+        let most = [window(50.0), window(0.0), window(50.0)];
+        let (kept, state, disturbances) = undisturbed(&most);
+        assert_eq!((kept.len(), state, disturbances.rejected), (3, PointState::Noisy, 2));
+    }
+
+    #[test]
+    fn one_who_cannot_work_keeps_nobody_waiting() {
+        let hire = |cpu| if cpu == 2 { Err("no memory".to_owned()) } else { hire(cpu) };
+        let said = windows((0, &[1, 2]), &Timer::CLOCK, (2, Duration::from_millis(1)), hire);
+        assert_eq!(said.unwrap_err(), "no memory");
+    }
+}

@@ -1,0 +1,7 @@
+//! Several threads or processes at work at once: on CPUs of their own, for a fixed time, in turns.
+
+pub mod crew;
+pub mod gang;
+pub mod partner;
+pub mod ping_pong;
+pub mod pinning;
