@@ -1,14 +1,18 @@
-//! What a probe declares: constant data plus one function.
+//! What a probe declares: quantities, the metrics that come of them, and what proves them.
 //!
 //! The declarations of every probe travel in the header of the card, so that whoever reads a
 //! card (report, check, fleet) needs to know no probe by name. In particular each [`Metric`]
 //! says in [`Derive`] how it is computed from the points of the card.
+
+mod builder;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Event;
+
+pub use builder::{Bound, Declare, Points, at_least, at_most, between};
 
 /// Text that is constant in the program and owned when it was read from a card.
 pub type Text = Cow<'static, str>;
@@ -20,11 +24,27 @@ pub struct Declaration {
     pub probe: Text,
     /// One line.
     pub summary: Text,
+    /// What it records; empty on cards of before there was this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantities: Vec<Quantity>,
     /// Its metrics.
     pub metrics: Cow<'static, [Metric]>,
     /// What counters must say of its points.
     #[serde(default, skip_serializing_if = "<[Proof]>::is_empty")]
     pub proofs: Cow<'static, [Proof]>,
+}
+
+/// What a probe records, and the order statistic that stands for the samples of one round wherever
+/// it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantity {
+    /// Its points: all of that name, or those whose parameters have certain values.
+    #[serde(flatten)]
+    pub at: Select,
+    /// Unit of the samples.
+    pub unit: Unit,
+    /// Which statistic.
+    pub estimator: Estimator,
 }
 
 /// A named scalar of the card.
@@ -160,6 +180,42 @@ impl Unit {
             Unit::Gflops => "Gflop/s",
             Unit::PerCycle => "/cycle",
             Unit::Ratio | Unit::Count => "",
+        }
+    }
+}
+
+impl Unit {
+    /// The unit that an id ends in.
+    ///
+    /// # Panics
+    /// Where it ends in none, which no declared metric does.
+    pub fn of_id(id: &str) -> Unit {
+        const ENDINGS: [(&str, Unit); 14] = [
+            ("_bytes_per_cycle", Unit::BytesPerCycle),
+            ("_per_cycle", Unit::PerCycle),
+            ("_cycles", Unit::Cycles),
+            ("_ns", Unit::Ns),
+            ("_ms", Unit::Ms),
+            ("_ghz", Unit::Ghz),
+            ("_gbs", Unit::Gbs),
+            ("_gops", Unit::Gops),
+            ("_gflops", Unit::Gflops),
+            ("_bytes", Unit::Bytes),
+            ("_entries", Unit::Count),
+            ("_ways", Unit::Count),
+            ("_misses", Unit::Count),
+            ("_ratio", Unit::Ratio),
+        ];
+        let ending = ENDINGS.iter().find(|ending| id.ends_with(ending.0));
+        ending.unwrap_or_else(|| panic!("{id} does not end in a unit")).1
+    }
+
+    /// Which direction is good of most metrics of this unit.
+    pub fn usually_better(self) -> Better {
+        match self {
+            Unit::Ns | Unit::Cycles | Unit::Ms => Better::Lower,
+            Unit::Bytes | Unit::Count => Better::Same,
+            _ => Better::Higher,
         }
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::counters::CounterSupport;
 use crate::declare::Declaration;
+use crate::legacy;
 use crate::machine::Machine;
 use crate::peer::Peer;
 use crate::record::{Fail, Point, Record, Skip};
@@ -375,7 +376,8 @@ impl Growing {
                     card.points.push(p);
                 }
             },
-            Line::Skip(s) => {
+            Line::Skip(mut s) => {
+                legacy::skip(&mut s);
                 // Every round meets the same obstacle; one row is enough.
                 if !card.skips.contains(&s) {
                     card.skips.push(s);

@@ -50,12 +50,8 @@ fn make_summary() -> Summary {
     card.points = points();
     card.header.declarations = memory::declarations();
     card.header.declarations.extend(execution::declarations());
-    card.skips.push(Skip {
-        probe: "storage".into(),
-        need: "a folder on a disk".into(),
-        reason: "the root file system is in memory".into(),
-        remedy: "mount a disk".into(),
-    });
+    let skip = Skip::new("a folder on a disk", "the root file system is in memory", "mount a disk");
+    card.skips.push(Skip { probe: "storage".into(), ..skip });
     card.fails.push(Fail {
         probe: "branch".into(),
         round: 2,
@@ -243,12 +239,7 @@ pub fn hostile() -> Summary {
     card.remarks.push(evil.into());
     card.points.iter_mut().for_each(|p| p.note = Some(evil.into()));
     for skip in &mut card.skips {
-        *skip = Skip {
-            probe: evil.into(),
-            need: evil.into(),
-            reason: evil.into(),
-            remedy: evil.into(),
-        };
+        *skip = Skip { probe: evil.into(), ..Skip::new(evil, evil, evil).of([evil]) };
     }
     card.fails.iter_mut().for_each(|f| (f.how, f.stderr) = (evil.into(), evil.into()));
     for value in &mut summary.metrics.0 {

@@ -14,6 +14,7 @@ pub mod findings;
 pub mod fixture;
 pub mod format;
 pub mod glob;
+pub mod legacy;
 pub mod machine;
 pub mod metrics;
 pub mod peer;

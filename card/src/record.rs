@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counters::{Counts, Event};
 use crate::declare::Unit;
+use crate::glob;
 
 /// Value of one parameter of a point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -169,12 +170,40 @@ pub enum PointState {
 pub struct Skip {
     /// Id of the probe.
     pub probe: String,
+    /// Ids of the metrics that are missing for it, as patterns with `*` and `?`; none where it is the
+    /// whole probe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<String>,
     /// What it would have needed.
     pub need: String,
     /// What is there instead.
     pub reason: String,
     /// What would help.
     pub remedy: String,
+}
+
+impl Skip {
+    /// A whole probe that lacks something; which one the bench knows.
+    pub fn new(
+        need: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Skip {
+        let (need, reason, remedy) = (need.into(), reason.into(), remedy.into());
+        Skip { probe: String::new(), metrics: Vec::new(), need, reason, remedy }
+    }
+
+    /// Only these metrics of it, by id or pattern.
+    #[must_use]
+    pub fn of<S: ToString>(mut self, metrics: impl IntoIterator<Item = S>) -> Skip {
+        self.metrics = metrics.into_iter().map(|id| id.to_string()).collect();
+        self
+    }
+
+    /// Whether that metric is missing for it.
+    pub fn names(&self, id: &str) -> bool {
+        self.metrics.iter().any(|pattern| glob::matches(pattern, id))
+    }
 }
 
 /// A round that went wrong: crashed, hung, or found a wrong answer.

@@ -1,20 +1,11 @@
-//! What a probe declares: constant data plus one function.
-//!
-//! The declarations of every probe travel in the header of the card, so that whoever reads a
-//! card (report, check, fleet) needs to know no probe by name. In particular each [`Metric`]
-//! says in [`Derive`] how it is computed from the points of the card.
+//! What a probe is: constant data, and two functions that declare and measure.
 
 use std::borrow::Cow;
-use std::io;
-
-use serde::{Deserialize, Serialize};
 
 use crate::harness::bench::Bench;
-use card::declare::{Declaration, Metric, Proof};
+use card::declare::{Declaration, Declare, Metric, Proof};
 use card::machine::Machine;
-
-/// Text that is constant in the program and owned when it was read from a card.
-pub type Text = Cow<'static, str>;
+use card::record::Skip;
 
 /// One measuring procedure: data, and a function that measures and records points.
 pub struct Probe {
@@ -36,6 +27,8 @@ pub struct Probe {
     /// the kernel takes them along at every switch (26 to 32 % of a switch on a Zen 4 guest):
     /// there are none then, and switches and faults are those that the kernel counts anyway.
     pub in_kernel: bool,
+    /// Declares what it records, and the metrics that come of it.
+    pub declare: fn(&mut Declare),
     /// Measures one round.
     pub run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 }
@@ -43,11 +36,16 @@ pub struct Probe {
 impl Probe {
     /// What the card's header says of this probe.
     pub fn declaration(&self) -> Declaration {
+        let mut declare = Declare::new(self.name, self.summary);
+        (self.declare)(&mut declare);
+        let declaration = declare.finish();
+        if self.metrics.is_empty() {
+            return declaration;
+        }
         Declaration {
-            probe: Cow::Borrowed(self.name),
-            summary: Cow::Borrowed(self.summary),
             metrics: Cow::Borrowed(self.metrics),
             proofs: Cow::Borrowed(self.proofs),
+            ..declaration
         }
     }
 }
@@ -61,59 +59,32 @@ pub enum Need {
     Memory(u64),
 }
 
-/// Why a probe cannot run here, and what would help.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Unmet {
-    /// The need, in words: "2 CPUs".
-    pub need: String,
-    /// What is there instead.
-    pub reason: String,
-    /// What the reader can do.
-    pub remedy: String,
-}
-
-impl Unmet {
-    /// What the reader can do about an error of the kernel.
-    pub fn remedy_for(error: &io::Error) -> &'static str {
-        match error.raw_os_error() {
-            Some(libc::EPERM | libc::ENOSYS) => "allow it in the seccomp profile",
-            Some(libc::EAGAIN) => {
-                "raise the limits on processes and threads (ulimit -u, pids.max), or on memory, which \
-                 a thread's stack needs too (ulimit -v)"
-            }
-            Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
-            Some(libc::EFBIG) => "raise the limit on the size of files (ulimit -f)",
-            Some(libc::EACCES) => "let this user read and execute it",
-            _ if error.kind() == io::ErrorKind::OutOfMemory => {
-                "raise the limits on memory (ulimit -v, memory.max)"
-            }
-            _ => "see what the error says",
-        }
-    }
-}
-
 impl Need {
     /// `None` when the machine has it.
-    pub fn unmet(self, machine: &Machine) -> Option<Unmet> {
+    pub fn unmet(self, machine: &Machine) -> Option<Skip> {
         match self {
             Need::Cpus(n) => {
                 let have = machine.allowed_cpus().len();
-                (have < n).then(|| Unmet {
-                    need: format!("{n} CPUs"),
-                    reason: format!("the affinity mask allows {have}"),
-                    remedy: format!("give the process {n} CPUs (taskset, cpuset, --cpus)"),
+                (have < n).then(|| {
+                    Skip::new(
+                        format!("{n} CPUs"),
+                        format!("the affinity mask allows {have}"),
+                        format!("give the process {n} CPUs (taskset, cpuset, --cpus)"),
+                    )
                 })
             }
             Need::Memory(bytes) => {
                 let have = machine.buffer_limit();
-                (have < bytes).then(|| Unmet {
-                    need: format!("{} MiB for buffers", bytes >> 20),
-                    reason: format!(
-                        "half of the memory that may be used is {} MiB (limit set by {})",
-                        have >> 20,
-                        machine.memory_limit_source()
-                    ),
-                    remedy: "raise the memory limit of the container or free memory".into(),
+                (have < bytes).then(|| {
+                    Skip::new(
+                        format!("{} MiB for buffers", bytes >> 20),
+                        format!(
+                            "half of the memory that may be used is {} MiB (limit set by {})",
+                            have >> 20,
+                            machine.memory_limit_source()
+                        ),
+                        "raise the memory limit of the container or free memory",
+                    )
                 })
             }
         }

@@ -59,7 +59,7 @@ fn table(machine: &Machine) -> String {
     for probe in catalog::ALL {
         table.add_row([
             probe.name.to_owned(),
-            probe.metrics.len().to_string(),
+            probe.declaration().metrics.len().to_string(),
             obstacle(probe, machine).unwrap_or_else(|| "yes".into()),
             probe.summary.to_owned(),
         ]);

@@ -174,10 +174,9 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     };
     let mut writer = create(&dir, &host, &header, args.force)?;
     for probe in &probes {
-        for unmet in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
-            let probecard_probes::probe::Unmet { need, reason, remedy } = unmet;
+        for skip in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
             let probe = probe.name.to_owned();
-            append(&mut writer, Line::Skip(Skip { probe, need, reason, remedy }))?;
+            append(&mut writer, Line::Skip(Skip { probe, ..skip }))?;
         }
     }
     let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
@@ -251,7 +250,8 @@ impl Run {
 
     /// What is counted for a probe.
     fn counting(&self, probe: &Probe) -> Counting {
-        let proves = |event| probe.proofs.iter().any(|proof| proof.event == event);
+        let proofs = probe.declaration().proofs;
+        let proves = |event| proofs.iter().any(|proof| proof.event == event);
         self.header.counters.counting.proving(proves)
     }
 
@@ -288,7 +288,7 @@ impl Run {
                 timer: *timer,
                 machine: self.machine.clone(),
                 known: metrics::numbers(writer.card(), item.probe.uses),
-                unmet: unmet(writer.card(), item.probe.name),
+                skips: skips(writer.card(), item.probe.name),
                 scratch: scratch.clone().into(),
                 peer: self.header.plan.peer.clone(),
                 counting: self.counting(item.probe),
@@ -323,9 +323,9 @@ impl Run {
     }
 }
 
-/// The needs that a probe has found unmet so far.
-fn unmet(card: &Card, probe: &str) -> Vec<String> {
-    card.skips.iter().filter(|s| s.probe == probe).map(|s| s.need.clone()).collect()
+/// What a probe could not measure so far.
+fn skips(card: &Card, probe: &str) -> Vec<Skip> {
+    card.skips.iter().filter(|s| s.probe == probe).cloned().collect()
 }
 
 /// This program again, in its hidden role: the very file that runs now, even if another has taken

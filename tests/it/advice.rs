@@ -112,7 +112,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         timer: Timer::CLOCK,
         machine,
         known: Default::default(),
-        unmet: Vec::new(),
+        skips: Vec::new(),
         scratch: dir.into(),
         peer: None,
         counting: Default::default(),

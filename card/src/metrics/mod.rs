@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
 use crate::file::Card;
-use crate::glob;
 use derive::Rounds;
 
 /// What a metric is worth.
@@ -245,23 +244,13 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .skips
         .iter()
         // A probe that ran otherwise names the metrics that it skipped a part of itself for.
-        .find(|s| s.probe == probe && (!ran || names(&s.need, id)))
-        .map(|s| format!("needs {}: {}", plain(&s.need), s.reason));
+        .find(|s| s.probe == probe && (!ran || s.names(id)))
+        .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })
         .or_else(|| errors.into_iter().next())
         .or(failed)
         .unwrap_or_else(|| "not measured in this run".into())
-}
-
-/// A need without the metrics that it names in brackets.
-fn plain(need: &str) -> &str {
-    need.split_once(" (").filter(|(_, ids)| ids.contains('.')).map_or(need, |(plain, _)| plain)
-}
-
-/// Whether a need names a metric, as it is or by a pattern.
-fn names(need: &str, id: &str) -> bool {
-    need.split([' ', ',', ':', '(', ')']).any(|word| glob::matches(word, id))
 }
 
 /// One point of a curve over a numeric parameter, all rounds taken together.

@@ -151,6 +151,7 @@ mod tests {
         far.iter().enumerate().for_each(|(round, &misses)| put(1 << 30, round, misses));
         let declaration = Declaration {
             probe: text("p"),
+            quantities: Vec::new(),
             summary: text("a probe"),
             metrics: Cow::Borrowed(&[]),
             proofs: Cow::Owned(vec![proof]),

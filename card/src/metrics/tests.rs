@@ -12,6 +12,7 @@ fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
     let declared = metric("m", "a metric", unit, Better::Lower, Tier::T1, "family", from);
     card.header.declarations = vec![Declaration {
         probe: text("p"),
+        quantities: Vec::new(),
         summary: text("a probe"),
         metrics: Cow::Owned(vec![declared]),
         proofs: Cow::Borrowed(&[]),
@@ -81,12 +82,8 @@ fn nothing_accepted_is_unavailable_and_says_what_was_in_the_way() {
 #[test]
 fn what_was_skipped_or_failed_gives_the_reason() {
     let mut skipped = card(Unit::Ns, quartile(), vec![]);
-    skipped.skips.push(Skip {
-        probe: "p".into(),
-        need: "2 CPUs".into(),
-        reason: "there is one".into(),
-        remedy: "another".into(),
-    });
+    let skip = Skip::new("2 CPUs", "there is one", "another");
+    skipped.skips.push(Skip { probe: "p".into(), ..skip });
     assert_eq!(of(&skipped).reason.unwrap(), "needs 2 CPUs: there is one");
     let mut failed = card(Unit::Ns, quartile(), vec![]);
     let how = "killed by SIGSEGV".to_owned();
@@ -99,18 +96,16 @@ fn what_was_skipped_or_failed_gives_the_reason() {
 #[test]
 fn a_probe_that_ran_says_which_metrics_it_skipped_a_part_for() {
     let mut card = card(Unit::Ns, Derive::Highest(select("other", &[])), vec![ns(0, vec![1.0])]);
-    let skip = |need: &str| Skip {
-        probe: "p".into(),
-        need: need.into(),
-        reason: "there is one".into(),
-        remedy: "none".into(),
+    let skip = |need: &str, metrics: &[&str]| {
+        let skip = Skip::new(need, "there is one", "none").of(metrics);
+        Skip { probe: "p".into(), ..skip }
     };
-    card.skips.push(skip("2 CPUs for another thing"));
+    card.skips.push(skip("2 CPUs for another thing", &[]));
     assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
-    card.skips.push(skip("AVX (n*, x.m*)"));
+    card.skips.push(skip("AVX", &["n*", "x.m*"]));
     assert_eq!(of(&card).reason.unwrap(), "no other was recorded");
-    card.skips.push(skip("a second node for m"));
-    assert_eq!(of(&card).reason.unwrap(), "needs a second node for m: there is one");
+    card.skips.push(skip("a second node", &["l", "m"]));
+    assert_eq!(of(&card).reason.unwrap(), "needs a second node: there is one");
 }
 
 #[test]
@@ -363,11 +358,4 @@ fn a_share_of_what_is_published_needs_the_microarchitecture() {
     let unknown = of(&card);
     assert_eq!(unknown.state, State::Unavailable);
     assert!(unknown.reason.unwrap().contains("nothing is published"));
-}
-
-#[test]
-fn a_need_names_metrics_by_pattern() {
-    assert!(names("AVX-512: simd.*avx512*", "simd.add.f32.avx512.latency_cycles"));
-    assert!(names("a working set in l3 for simd.*.l3_ratio", "simd.sum.avx.l3_ratio"));
-    assert!(!names("AVX-512: simd.*avx512*", "simd.add.f32.avx.latency_cycles"));
 }

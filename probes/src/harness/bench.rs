@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::clock::Timer;
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, Collector, Policy};
-use crate::probe::Unmet;
 use card::counters::Counts;
 use card::declare::Unit;
 use card::estimate::median;
@@ -116,8 +115,8 @@ pub struct Bench<'a> {
     pub machine: &'a Machine,
     /// What other probes have measured so far, by metric.
     pub known: &'a BTreeMap<String, f64>,
-    /// What this run has given up on so far, by need; see [`Bench::gave_up`].
-    pub unmet: &'a [String],
+    /// What earlier rounds of this probe could not measure; see [`Bench::gave_up`].
+    pub skips: &'a [Skip],
     /// Where a probe may put files that vanish with it.
     pub scratch: &'a Path,
     /// Who may be asked over the network.
@@ -149,10 +148,10 @@ impl Bench<'_> {
         self.known.get(metric).copied()
     }
 
-    /// Whether an earlier round of this probe found that need unmet: what was waited for in vain
+    /// Whether an earlier round of this probe has skipped those metrics: what was waited for in vain
     /// once is not waited for in every round.
-    pub fn gave_up(&self, need: &str) -> bool {
-        self.unmet.iter().any(|unmet| unmet == need)
+    pub fn gave_up(&self, metrics: &[&str]) -> bool {
+        self.skips.iter().any(|skip| skip.metrics == metrics)
     }
 
     /// What is left of this round's time.
@@ -252,9 +251,9 @@ impl Bench<'_> {
     }
 
     /// Says that a part of this probe cannot be measured here.
-    pub fn skip(&mut self, unmet: Unmet) -> anyhow::Result<()> {
-        let Unmet { need, reason, remedy } = unmet;
-        (self.sink)(Record::Skip(Skip { probe: self.probe.to_owned(), need, reason, remedy }))
+    pub fn skip(&mut self, skip: Skip) -> anyhow::Result<()> {
+        let probe = self.probe.to_owned();
+        (self.sink)(Record::Skip(Skip { probe, ..skip }))
     }
 
     /// Ends the round with a `corruption` row unless a kernel's answer is right.
@@ -376,7 +375,7 @@ pub(crate) mod tests {
             tier: Tier::Quick,
             machine,
             known,
-            unmet: &[],
+            skips: &[],
             scratch: Path::new("."),
             peer: None,
             cpu: 0,

@@ -1,13 +1,13 @@
 //! A file that no one sees and nothing is left of: it has no name, so that it is gone when its
 //! process is, whatever ends that. It bypasses the page cache.
 
+use card::record::Skip;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::probe::Unmet;
 use crate::sys::file::{self, FileSystem};
 use card::machine::human_bytes;
 
@@ -32,7 +32,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes one in a directory that is on a disk.
-    pub fn make(dir: &Path) -> Result<Scratch, Unmet> {
+    pub fn make(dir: &Path) -> Result<Scratch, Skip> {
         let opened = File::open(dir).and_then(|dir| file::file_system(&dir));
         let system = opened.map_err(|e| unmet(dir, &e.to_string()))?;
         if let Some(what) = system.no_disk() {
@@ -45,7 +45,7 @@ impl Scratch {
 
     /// How large it may become: no more than `wanted`, and so that a tenth of the file system stays
     /// free.
-    pub fn room(&self, dir: &Path, wanted: u64) -> Result<u64, Unmet> {
+    pub fn room(&self, dir: &Path, wanted: u64) -> Result<u64, Skip> {
         let FileSystem { bytes, available, .. } = self.system;
         let kept = (bytes as f64 * KEPT_FREE) as u64;
         let room = available.saturating_sub(kept).min(file::largest_file()).min(wanted);
@@ -75,21 +75,21 @@ impl Scratch {
     }
 }
 
-fn unmet(dir: &Path, reason: &str) -> Unmet {
-    Unmet {
-        need: "a directory on a disk".into(),
-        reason: format!("{}: {reason}", dir.display()),
-        remedy: "name a writable directory on a disk with --scratch DIR".into(),
-    }
+fn unmet(dir: &Path, reason: &str) -> Skip {
+    Skip::new(
+        "a directory on a disk",
+        format!("{}: {reason}", dir.display()),
+        "name a writable directory on a disk with --scratch DIR",
+    )
 }
 
-fn no_room(dir: &Path, reason: &str) -> Unmet {
-    Unmet { remedy: "free space there, or name another --scratch DIR".into(), ..unmet(dir, reason) }
+fn no_room(dir: &Path, reason: &str) -> Skip {
+    Skip { remedy: "free space there, or name another --scratch DIR".into(), ..unmet(dir, reason) }
 }
 
 /// What is unmet when the file could not be written because there was less room than said: a quota,
 /// or someone else who filled the disk.
-pub fn full(dir: &Path, error: &io::Error) -> Option<Unmet> {
+pub fn full(dir: &Path, error: &io::Error) -> Option<Skip> {
     let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     full.then(|| no_room(dir, &error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! Vector work of a given width, proven possible by holding its token.
 
 use super::{arch, whole_blocks};
-use crate::probe::Unmet;
+use card::record::Skip;
 
 /// Multiply-adds per block; counts are rounded up to whole blocks.
 const BLOCK: u64 = 12;
@@ -42,8 +42,8 @@ pub struct Absent {
 
 impl Absent {
     /// The row that says so of these metrics.
-    pub fn unmet(self, need: String) -> Unmet {
-        Unmet { need, reason: self.reason.into(), remedy: self.remedy.into() }
+    pub fn unmet(self, need: String) -> Skip {
+        Skip::new(need, self.reason, self.remedy)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::threads::pinning;
 use card::counters::Counting;
 use card::machine::Machine;
 use card::peer::Peer;
-use card::record::{Fail, Record};
+use card::record::{Fail, Record, Skip};
 
 /// Longest wait for the core's clock to stand still before the first sample.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -48,8 +48,8 @@ pub struct Assignment {
     pub machine: Machine,
     /// What other probes have measured so far of the metrics that this one uses.
     pub known: BTreeMap<String, f64>,
-    /// Needs that earlier rounds of this probe found unmet.
-    pub unmet: Vec<String>,
+    /// What earlier rounds of this probe could not measure.
+    pub skips: Vec<Skip>,
     /// Directory for files of probes, absolute; a path may be more than text.
     pub scratch: OsString,
     /// Who may be asked over the network.
@@ -85,7 +85,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         tier: assignment.tier,
         machine: &assignment.machine,
         known: &assignment.known,
-        unmet: &assignment.unmet,
+        skips: &assignment.skips,
         scratch: Path::new(&assignment.scratch),
         peer: assignment.peer.as_ref(),
         cpu: assignment.cpu,

@@ -158,6 +158,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(INDIRECT_IDS, INDIRECT_ORDER, None, Event::Mispredicts, 0.01),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 

@@ -9,6 +9,7 @@
 //! permission to flush. A disagreement is reported, never averaged away.
 //! Expect: 64 on x86 and Neoverse, 128 on Apple silicon; the load penalty is one cycle.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::harness::clock::{Source, Timer};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use crate::threads::gang::Gang;
 use card::declare::{
@@ -47,6 +48,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -152,11 +154,11 @@ const BURST: u64 = 10_000;
 /// longer share a line. The partner's count shows that it really ran meanwhile.
 fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let Some(&partner) = bench.machine.allowed_cpus().iter().find(|&&c| c != bench.cpu) else {
-        return bench.skip(Unmet {
-            need: "2 CPUs for the coherence method of cache-line".into(),
-            reason: "the affinity mask allows 1".into(),
-            remedy: "give the process 2 CPUs; the other methods vote without it".into(),
-        });
+        return bench.skip(Skip::new(
+            "2 CPUs for the coherence method of cache-line",
+            "the affinity mask allows 1",
+            "give the process 2 CPUs; the other methods vote without it",
+        ));
     };
     let timer = bench.timer;
     let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
@@ -235,11 +237,11 @@ fn burst(
 fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     const SPAN: usize = 1 << 20;
     if !can_flush() {
-        return bench.skip(Unmet {
-            need: "clflush for the flush method of cache-line".into(),
-            reason: "the CPU does not announce it".into(),
-            remedy: "none; the other methods vote without it".into(),
-        });
+        return bench.skip(Skip::new(
+            "clflush for the flush method of cache-line",
+            "the CPU does not announce it",
+            "none; the other methods vote without it",
+        ));
     }
     let buffer = Buffer::new(SPAN, Pages::Small)?;
     // The kernel counts in ticks of the CPU whatever the run's timer is.

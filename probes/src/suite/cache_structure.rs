@@ -14,6 +14,7 @@
 //! Expect: L1D 32 to 64 KiB with 8 or 12 ways, L2 0.5 to 2 MiB with 8 to 20 ways; a virtual machine
 //! has a fraction of the L3 that it claims.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::harness::clock::{Source, Timer};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
 use card::declare::{Better, Derive, Estimator, Select, Text, Tier, Unit, metric, select, text};
 use card::machine::human_bytes;
@@ -104,6 +105,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -205,11 +207,11 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     /// Interrupted.
     const LONGEST_NS: f64 = 1000.0;
     if !can_flush() {
-        return bench.skip(Unmet {
-            need: "clflush to see which lines come along".into(),
-            reason: "the CPU does not announce it".into(),
-            remedy: "none".into(),
-        });
+        return bench.skip(Skip::new(
+            "clflush to see which lines come along",
+            "the CPU does not announce it",
+            "none",
+        ));
     }
     let buffer = Buffer::new(16 << 20, Pages::Huge)?;
     let ticks = match bench.timer.source {
@@ -375,13 +377,12 @@ fn l2(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     if ways.is_empty() {
-        return bench.skip(Unmet {
-            need: "a quiet moment to find L2 eviction sets".into(),
-            reason: format!("none of {attempts} attempts gave a set that evicts every time"),
-            remedy: "run again when the hyperthread sibling and the neighbours are quiet, or with \
-                     --tier thorough"
-                .into(),
-        });
+        return bench.skip(Skip::new(
+            "a quiet moment to find L2 eviction sets",
+            format!("none of {attempts} attempts gave a set that evicts every time"),
+            "run again when the hyperthread sibling and the neighbours are quiet, or with \
+                     --tier thorough",
+        ));
     }
     bench.record("eviction_set", params([]), Unit::Count, ways)?;
     bench.record("same_set", params([]), Unit::Ratio, shares)
@@ -397,15 +398,15 @@ fn l3(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let end = (claimed.unwrap_or(UNKNOWN) * 3).min(MOST);
     let memory = bench.machine.buffer_limit();
     if memory < end {
-        return bench.skip(Unmet {
-            need: format!("{} to see where L3 ends", human_bytes(end)),
-            reason: format!(
+        return bench.skip(Skip::new(
+            format!("{} to see where L3 ends", human_bytes(end)),
+            format!(
                 "half of the memory that may be used is {} (limit set by {})",
                 human_bytes(memory),
                 bench.machine.memory_limit_source()
             ),
-            remedy: "raise the memory limit".into(),
-        });
+            "raise the memory limit",
+        ));
     }
     let l2 = bench.machine.claimed_cache(2, true).map_or(1 << 20, |c| c.bytes);
     let sizes: Vec<u64> = (0_u32..)

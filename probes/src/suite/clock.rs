@@ -44,6 +44,7 @@ pub const PROBE: Probe = Probe {
         Proof::between(CLOCK, COUNTED_MUL, Event::Instructions, 1.0, 1.02),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 

@@ -30,6 +30,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 

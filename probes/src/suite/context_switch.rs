@@ -30,7 +30,7 @@ mod user;
 use std::borrow::Cow;
 
 use crate::harness::bench::Bench;
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::threads::pinning;
 use card::counters::Event;
 use card::declare::{
@@ -55,6 +55,7 @@ pub const PROBE: Probe = Probe {
         0.001,
     )],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -327,14 +328,14 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = pinning::pinnable(bench.machine.allowed_cpus());
     pinning::pin(bench.cpu);
     if cpus.is_empty() {
-        return bench.skip(Unmet {
-            need:
-                "tasks on CPUs of our choice (context_switch.*_trip_ns, context_switch.*direct_ns, \
-                   context_switch.wakeup*, context_switch.ring*, context_switch.per_switch_ns, \
-                   context_switch.thread_to*)"
-                    .into(),
-            ..pinning::unpinned()
-        });
+        return bench.skip(pinning::unpinned().of([
+            "context_switch.*_trip_ns",
+            "context_switch.*direct_ns",
+            "context_switch.wakeup*",
+            "context_switch.ring*",
+            "context_switch.per_switch_ns",
+            "context_switch.thread_to*",
+        ]));
     }
     pairs::run(bench, &cpus)?;
     ring::run(bench)

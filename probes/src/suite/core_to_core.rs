@@ -23,7 +23,7 @@ use crate::harness::sampling::{Collector, Policy};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::{add_atomically, add_in_form};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
@@ -34,7 +34,7 @@ use card::declare::{
     Better, Derive, Estimator, Metric, Proof, Text, Tier, Unit, metric, select, text,
 };
 use card::machine::{Machine, Relation};
-use card::record::{Disturbances, Point, PointState};
+use card::record::{Disturbances, Point, PointState, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -100,6 +100,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_least(REMOTE_IDS, select("fetch_add", REMOTE), None, Event::L1dMisses, 0.9),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -265,12 +266,12 @@ fn taken_over(
     bench.emit(point)
 }
 
-pub(super) fn few_threads(threads: usize, reason: &str) -> Unmet {
-    Unmet {
-        need: format!("{threads} threads"),
-        reason: reason.into(),
-        remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
-    }
+pub(super) fn few_threads(threads: usize, reason: &str) -> Skip {
+    Skip::new(
+        format!("{threads} threads"),
+        reason,
+        "raise the limits on threads (ulimit -u, pids.max) and memory",
+    )
 }
 
 /// One of many that add to the same counter.
@@ -413,24 +414,21 @@ fn left_out(
     refused: &[((usize, usize), String)],
 ) -> anyhow::Result<()> {
     if let Some(((a, b), reason)) = refused.first() {
-        bench.skip(Unmet {
-            need: "pairs of CPUs that hand a line over".into(),
-            reason: format!(
-                "{} visits failed, the first to CPUs {a} and {b}: {reason}",
-                refused.len()
-            ),
-            remedy: "give the process whole CPUs and threads (cpuset, ulimit -u)".into(),
-        })?;
+        bench.skip(Skip::new(
+            "pairs of CPUs that hand a line over",
+            format!("{} visits failed, the first to CPUs {a} and {b}: {reason}", refused.len()),
+            "give the process whole CPUs and threads (cpuset, ulimit -u)",
+        ))?;
     }
     let visited = seen.iter().map(|visit| visit.0).collect::<BTreeSet<_>>().len();
     let all = cpus * (cpus - 1) / 2;
     // The other rounds look at other pairs, and say no more than this one.
     if visited < all && refused.is_empty() && bench.round == 0 {
-        bench.skip(Unmet {
-            need: "time for every pair of CPUs".into(),
-            reason: format!("a round visits {visited} of {all}, each round others"),
-            remedy: "give the run more time (--tier thorough or --budget)".into(),
-        })?;
+        bench.skip(Skip::new(
+            "time for every pair of CPUs",
+            format!("a round visits {visited} of {all}, each round others"),
+            "give the run more time (--tier thorough or --budget)",
+        ))?;
     }
     Ok(())
 }

@@ -66,6 +66,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 

@@ -27,7 +27,7 @@ use crate::harness::clock::Timer;
 use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
@@ -39,7 +39,7 @@ use card::declare::{
 use card::estimate::median;
 use card::machine::{Relation, human_bytes};
 use card::metrics::pairs::SIBLINGS_NS;
-use card::record::{Disturbances, Params, Point, PointState};
+use card::record::{Disturbances, Params, Point, PointState, Skip};
 
 use super::core_to_core::few_threads;
 
@@ -86,6 +86,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(SLOWDOWN_IDS, select("counted", FAR), None, Event::L1dMisses, 0.01),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -545,8 +546,8 @@ fn gather<H: Hand>(
         let windows = match crew::windows(team, &timer, (plan.count + 1, length), watched) {
             Ok(windows) => windows,
             Err(reason) => {
-                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory".into();
-                bench.skip(Unmet { need: "two threads".into(), reason, remedy })?;
+                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory";
+                bench.skip(Skip::new("two threads", reason, remedy))?;
                 return Ok(None);
             }
         };
@@ -713,11 +714,11 @@ fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     let l2 = bench.known(L2).or(claimed).filter(|b| *b > 0.0).unwrap_or(1048576.0) as usize;
     let lines = PairLines::new(l2.min(LARGEST_L2), &mut bench.rng);
     if lines.bytes as u64 > bench.machine.buffer_limit() {
-        return bench.skip(Unmet {
-            need: format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
-            reason: format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
-            remedy: "raise the memory limit".into(),
-        });
+        return bench.skip(Skip::new(
+            format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
+            format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
+            "raise the memory limit",
+        ));
     }
     let plan = Plan::new(2 * ARMS.len(), &mut bench.rng);
     let shared = SharedWords::new(lines.bytes, Pages::Huge)?;

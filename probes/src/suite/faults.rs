@@ -17,7 +17,18 @@ const fn fault(
     run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 ) -> Probe {
     let (needs, uses, metrics, proofs) = (&[], &[], &[], &[]);
-    Probe { name, summary, needs, uses, seconds: 0.1, metrics, proofs, in_kernel: false, run }
+    Probe {
+        name,
+        summary,
+        needs,
+        uses,
+        seconds: 0.1,
+        metrics,
+        proofs,
+        in_kernel: false,
+        declare: |_| (),
+        run,
+    }
 }
 
 /// Never comes back.

@@ -12,13 +12,14 @@
 //! Expect: a call below 2 ns, 5 to 10 ns mispredicted; 5 to 20 ns for a small block; 10 to 30 ns for
 //! a lookup in cache, two or three misses beyond; columns 3 to 20 times as slow as rows.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
 use crate::harness::sampling::Policy;
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 use card::machine::{Machine, human_bytes};
 
@@ -40,6 +41,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -197,7 +199,7 @@ fn beyond(machine: &Machine) -> u64 {
 }
 
 /// Whether there is time to fill data of so many bytes, and all the memory that they take.
-fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) -> Result<(), Unmet> {
+fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) -> Result<(), Skip> {
     let largest = if run == RunTier::Thorough { LARGEST_THOROUGH } else { LARGEST };
     let limit = machine.buffer_limit();
     let (reason, remedy) = if memory > limit {
@@ -220,7 +222,7 @@ fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) ->
     };
     let cache = human_bytes(beyond(machine) / BEYOND);
     let need = format!("data of {BEYOND} times the last cache, {cache} ({need})");
-    Err(Unmet { need, reason, remedy: remedy.into() })
+    Err(Skip::new(need, reason, remedy))
 }
 
 /// Samples the arms in turn.

@@ -25,7 +25,7 @@ use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
 use crate::harness::meter::Reading;
 use crate::kernel::load::{CHUNK, Load};
 use crate::kernel::parallel::{Lines, Way};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::sys::thread::Usage;
 use crate::threads::gang::Gang;
@@ -34,7 +34,7 @@ use card::declare::{
 };
 use card::estimate::quantile;
 use card::machine::human_bytes;
-use card::record::{Disturbances, Param, Point, PointState};
+use card::record::{Disturbances, Param, Point, PointState, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -76,6 +76,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -158,16 +159,16 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let caches = bench.machine.l3_groups().len().max(1) as u64;
     let limit = bench.machine.buffer_limit();
     let Some(sizes) = Sizes::fit(last, caches, loaders.len() as u64, limit) else {
-        return bench.skip(Unmet {
-            need: "memory for loaded-latency".into(),
-            reason: format!(
+        return bench.skip(Skip::new(
+            "memory for loaded-latency",
+            format!(
                 "all buffers beyond a cache of {} do not fit {} (half of what {} leaves)",
                 human_bytes(last),
                 human_bytes(limit),
                 bench.machine.memory_limit_source()
             ),
-            remedy: "raise the memory limit".into(),
-        });
+            "raise the memory limit",
+        ));
     };
     let mut lines = Lines::new(usize::try_from(sizes.chase)?, Pages::Huge)
         .with_context(|| format!("cannot map {}", human_bytes(sizes.chase)))?;

@@ -15,7 +15,7 @@
 //! microseconds, tens of them in a virtual machine.
 
 use crate::harness::bench::Bench;
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::threads::pinning;
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 
@@ -108,6 +108,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -151,23 +152,20 @@ const fn handed(id: &'static str, quantity: &'static str, summary: &'static str)
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     alone::run(bench)?;
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
-        let need = format!("{} ({BETWEEN_CPUS})", unmet.need);
-        return bench.skip(Unmet { need, ..unmet });
+        return bench.skip(unmet.of(BETWEEN_CPUS));
     }
     let cpus = pinning::pinnable(bench.machine.allowed_cpus());
     pinning::pin(bench.cpu);
     if cpus.len() < 2 {
-        let unmet = pinning::unpinned();
-        let need = format!("{} ({BETWEEN_CPUS})", unmet.need);
-        return bench.skip(Unmet { need, ..unmet });
+        return bench.skip(pinning::unpinned().of(BETWEEN_CPUS));
     }
     handoff::run(bench, &cpus)?;
     fought::run(bench, &cpus)
 }
 
 /// What takes more than one CPU.
-const BETWEEN_CPUS: &str =
-    "locks.*_contended_ns, locks.*_work_*_ns, locks.*_fairness_ratio, locks.handoff*_ns";
+const BETWEEN_CPUS: [&str; 4] =
+    ["locks.*_contended_ns", "locks.*_work_*_ns", "locks.*_fairness_ratio", "locks.handoff*_ns"];
 
 #[cfg(test)]
 mod tests {

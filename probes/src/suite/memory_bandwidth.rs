@@ -31,12 +31,12 @@ use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::bandwidth::{Field, Kernel, Width};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::crew::{self, Hand, Window};
 use card::declare::{Better, Derive, Level, Metric, Text, Tier, Unit, metric, select, text};
 use card::machine::human_bytes;
-use card::record::{Params, Point};
+use card::record::{Params, Point, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -48,6 +48,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -213,11 +214,11 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let sets: Vec<(Level, u64)> = sets.into_iter().filter(|set| set.1 <= memory).collect();
     for kernel in IN_MEMORY.into_iter().filter(|kernel| !kernel.is_here()) {
         let name = kernel.name();
-        bench.skip(Unmet {
-            need: format!("an instruction that copies by itself: memory.bandwidth.{name}.*"),
-            reason: "x86 has it; those of other architectures have no kernel yet".into(),
-            remedy: "none; memcpy and copy say what a copy costs".into(),
-        })?;
+        bench.skip(Skip::new(
+            format!("an instruction that copies by itself: memory.bandwidth.{name}.*"),
+            "x86 has it; those of other architectures have no kernel yet",
+            "none; memcpy and copy say what a copy costs",
+        ))?;
     }
     let widths = Width::detect();
     let dram = sets.iter().find(|set| set.0 == Level::Dram).map(|set| set.1);
@@ -261,15 +262,15 @@ fn missing(
         "none, if there is no such cache; on a shared host, try when it is less busy"
     };
     let need = format!("a working set in {}", level.name());
-    bench.skip(Unmet { need, reason, remedy: remedy.into() })
+    bench.skip(Skip::new(need, reason, remedy))
 }
 
 fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
-    bench.skip(Unmet {
-        need: "time for every kernel and working set".into(),
-        reason: format!("round {}: {measured} of {all} were measured", bench.round + 1),
-        remedy: "give the run more time (--tier thorough or --budget)".into(),
-    })
+    bench.skip(Skip::new(
+        "time for every kernel and working set",
+        format!("round {}: {measured} of {all} were measured", bench.round + 1),
+        "give the run more time (--tier thorough or --budget)",
+    ))
 }
 
 /// First what metrics rest on, then the sweep: what may run out of time is a part of the curve,
@@ -460,11 +461,11 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let seen = match seen {
         Ok(seen) => seen,
         Err(reason) => {
-            return bench.skip(Unmet {
-                need: format!("{threads} threads with {} each", human_bytes(each as u64)),
+            return bench.skip(Skip::new(
+                format!("{threads} threads with {} each", human_bytes(each as u64)),
                 reason,
-                remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
-            });
+                "raise the limits on threads (ulimit -u, pids.max) and memory",
+            ));
         }
     };
     let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
@@ -489,14 +490,14 @@ fn quota(bench: &Bench<'_>, threads: u64) -> Option<String> {
 
 /// How much memory each thread gets: together four times every last-level cache, as one thread
 /// alone has four times its own.
-fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Unmet> {
+fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Skip> {
     let need = || "bandwidth of all CPUs together".to_owned();
     if threads < 2 {
-        return Err(Unmet {
-            need: need(),
-            reason: "one CPU is allowed: all of them are one thread".into(),
-            remedy: "give the process more CPUs (taskset, cpuset, --cpus)".into(),
-        });
+        return Err(Skip::new(
+            need(),
+            "one CPU is allowed: all of them are one thread",
+            "give the process more CPUs (taskset, cpuset, --cpus)",
+        ));
     }
     let allowed = bench.machine.allowed_cpus();
     let group = bench.machine.l3_groups().iter().find(|group| group.contains(&bench.cpu));
@@ -504,16 +505,16 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Unmet> {
     let wanted = (dram / sharers.map_or(threads, |n| n.max(1) as u64)).max(LEAST_EACH);
     let most = bench.machine.buffer_limit() / threads;
     if most < wanted / 2 {
-        return Err(Unmet {
-            need: need(),
-            reason: format!(
+        return Err(Skip::new(
+            need(),
+            format!(
                 "{threads} threads need {} each and may have {} (half of what {} leaves)",
                 human_bytes(wanted / 2),
                 human_bytes(most),
                 bench.machine.memory_limit_source()
             ),
-            remedy: "raise the memory limit".into(),
-        });
+            "raise the memory limit",
+        ));
     }
     Ok(wanted.min(most) & !4095)
 }

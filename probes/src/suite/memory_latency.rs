@@ -13,6 +13,7 @@
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring, Rings};
 use crate::kernel::stream;
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
 use card::counters::Event;
 use card::declare::{
@@ -97,6 +98,7 @@ pub const PROBE: Probe = Probe {
         Proof::between(WALK_IDS, select("visit", SMALL_TWO), Event::DtlbWalks, 0.45, 0.6),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -367,11 +369,11 @@ fn in_random_order(lines: &[usize], together: usize, rng: &mut fastrand::Rng) ->
 }
 
 fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
-    bench.skip(Unmet {
-        need: "time for every working set".into(),
-        reason: format!("round {}: {measured} of {all} were measured", bench.round + 1),
-        remedy: "give the run more time (--tier thorough or --budget)".into(),
-    })
+    bench.skip(Skip::new(
+        "time for every working set",
+        format!("round {}: {measured} of {all} were measured", bench.round + 1),
+        "give the run more time (--tier thorough or --budget)",
+    ))
 }
 
 /// Four sizes an octave, from inside L1 to four times the last cache, or
@@ -380,15 +382,15 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
     let wanted = last_cache(bench) * 4;
     let largest = wanted.min(bench.machine.buffer_limit()).min(LARGEST);
     if largest < wanted {
-        bench.skip(Unmet {
-            need: format!("{} for the largest working set", human_bytes(wanted)),
-            reason: format!(
+        bench.skip(Skip::new(
+            format!("{} for the largest working set", human_bytes(wanted)),
+            format!(
                 "the sweep ends at {} (half of what {} leaves)",
                 human_bytes(largest),
                 bench.machine.memory_limit_source()
             ),
-            remedy: "raise the memory limit to see main memory beyond the last-level cache".into(),
-        })?;
+            "raise the memory limit to see main memory beyond the last-level cache",
+        ))?;
     }
     Ok(octaves(SMALLEST, largest, 4))
 }
@@ -479,11 +481,11 @@ fn last_cache(bench: &Bench<'_>) -> u64 {
 
 fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
     if !beyond_caches(bench, largest) {
-        return bench.skip(Unmet {
-            need: "twice the last-level cache to read 1 MB from memory".into(),
-            reason: format!("{} would be read from the last-level cache", human_bytes(largest)),
-            remedy: "raise the memory limit".into(),
-        });
+        return bench.skip(Skip::new(
+            "twice the last-level cache to read 1 MB from memory",
+            format!("{} would be read from the last-level cache", human_bytes(largest)),
+            "raise the memory limit",
+        ));
     }
     // A whole number of megabytes, each rounded up to whole kernel blocks.
     let step = MEGABYTE.next_multiple_of(stream::BLOCK);

@@ -27,14 +27,14 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, LINE, Lines, STREAMS, Way};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use card::counters::Event;
 use card::declare::{
     Better, Derive, Estimator, Level, Metric, Proof, Text, Tier, Unit, metric, select, text,
 };
 use card::machine::human_bytes;
-use card::record::Params;
+use card::record::{Params, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -83,6 +83,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[Proof::at_least(DRAM_IDS, select(TIME, DRAM_ONE), None, Event::LlcMisses, 0.95)],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -192,11 +193,11 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.rng.shuffle(&mut order);
     for (i, &which) in order.iter().enumerate() {
         let Some(&(_, bytes)) = sets.iter().find(|set| set.0 == which) else {
-            bench.skip(Unmet {
-                need: format!("a working set in {} for memory-parallelism", which.name()),
-                reason: levels.why_not(which),
-                remedy: "none, unless the machine is partitioned or its memory limited".into(),
-            })?;
+            bench.skip(Skip::new(
+                format!("a working set in {} for memory-parallelism", which.name()),
+                levels.why_not(which),
+                "none, unless the machine is partitioned or its memory limited",
+            ))?;
             continue;
         };
         let parts = order[i..].iter().map(|&level| part(level)).sum();

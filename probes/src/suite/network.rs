@@ -86,6 +86,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 

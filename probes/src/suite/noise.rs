@@ -8,12 +8,13 @@
 //! Expect: on an idle host a timer tick of a few µs 100 to 1000 times a second, less than 0.1 %
 //! lost, sibling quiet.
 
+use card::record::Skip;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::{self, Bracket};
 use crate::kernel::timer::gaps;
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::pinning;
 use card::declare::{Better, Derive, Estimator, Select, Tier, Unit, metric, select};
@@ -65,6 +66,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -161,13 +163,15 @@ fn sibling_share(bench: &Bench<'_>, time: Duration) -> Vec<f64> {
 }
 
 /// Why there is no steal figure, where there is none.
-fn steal_blindness(cpus: &[usize]) -> Option<Unmet> {
+fn steal_blindness(cpus: &[usize]) -> Option<Skip> {
     let reported = cpus.iter().any(|&c| thread::steal_ticks(c).is_some_and(|ticks| ticks > 0));
-    (!reported).then(|| Unmet {
-        need: "a steal counter that counts (noise.steal_ratio)".into(),
-        reason: "it has been 0 since boot: no time was taken, or none is reported".into(),
-        remedy: "on a VM, ask the provider to report steal time; gaps and the sibling's work are \
-                 measured without it"
-            .into(),
+    (!reported).then(|| {
+        Skip::new(
+            "a steal counter that counts",
+            "it has been 0 since boot: no time was taken, or none is reported",
+            "on a VM, ask the provider to report steal time; gaps and the sibling's work are \
+                 measured without it",
+        )
+        .of(["noise.steal_ratio"])
     })
 }

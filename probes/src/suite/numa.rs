@@ -20,14 +20,14 @@ use crate::harness::levels::Levels;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use crate::threads::pinning;
 use card::declare::{
     Better, Derive, Estimator, Level, Metric, Select, Text, Tier, Unit, metric, select, text,
 };
 use card::machine::{Machine, NumaNode, human_bytes};
-use card::record::Params;
+use card::record::{Params, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -65,6 +65,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -133,7 +134,7 @@ struct Store {
 struct Plan {
     readers: Vec<Reader>,
     stores: Vec<Store>,
-    gaps: Vec<Unmet>,
+    gaps: Vec<Skip>,
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -168,8 +169,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Unmet {
-    Unmet { need: need.into(), reason: reason.into(), remedy: remedy.into() }
+fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Skip {
+    Skip::new(need, reason, remedy)
 }
 
 impl Plan {
@@ -228,7 +229,7 @@ impl Plan {
 const NOTHING: &str = "nothing to be done";
 
 /// The chosen CPU or else the first of those that may be used.
-fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Unmet> {
+fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Skip> {
     let allowed = |cpu: &usize| machine.allowed_cpus().contains(cpu);
     let mut usable = node.cpus.iter().copied().filter(allowed);
     let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
@@ -243,7 +244,7 @@ fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize
     })
 }
 
-fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Unmet> {
+fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Skip> {
     let gap = |reason: String, remedy| {
         Err(unmet(format!("{} of memory on node {}", human_bytes(bytes), node.id), reason, remedy))
     };
@@ -336,7 +337,7 @@ fn policy(bench: &Bench<'_>, points: usize) -> Policy {
 }
 
 /// A buffer on a node, with what the reader must know of it; or why there is none.
-fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<String>), Unmet>> {
+fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<String>), Skip>> {
     let node = store.node;
     let cannot = || format!("cannot map {}", human_bytes(bytes as u64));
     let (buffer, refusal) = match Buffer::on_node(bytes, Pages::Huge, node) {

@@ -16,10 +16,12 @@
 //! Expect: a call 50 to 150 ns, more with mitigations; a fault 0.2 to 1 µs, several µs where the
 //! host must find the memory; a thread 5 to 20 µs, a fork 50 to 200 µs; timers late by their slack.
 
+use card::record::Skip;
 use std::io;
 
 use crate::harness::bench::Bench;
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
+use crate::sys::errno;
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit};
 use card::declare::{metric, select, text};
 
@@ -130,6 +132,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -177,12 +180,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// What stands on the card in the place of these metrics when the kernel refuses something.
-fn refused(metrics: &str, what: &str, error: &io::Error) -> Unmet {
-    Unmet {
-        need: format!("{what} ({metrics})"),
-        reason: error.to_string(),
-        remedy: Unmet::remedy_for(error).into(),
-    }
+fn refused(metrics: &str, what: &str, error: &io::Error) -> Skip {
+    Skip::new(format!("{what} ({metrics})"), error.to_string(), errno::remedy(error))
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::thread;
 use crate::threads::pinning;
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 use card::machine::{CpuQuota, Machine};
-use card::record::{Point, PointState};
+use card::record::{Point, PointState, Skip};
 
 mod team;
 mod work;
@@ -39,6 +39,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -115,13 +116,12 @@ fn kinds(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let all = usable(bench.machine);
     if all.count < 2 {
         let unmet = Need::Cpus(2).unmet(bench.machine);
-        bench.skip(Unmet {
-            need: "2 CPUs (scaling.compute_ratio, scaling.memory_ratio, scaling.lock_ratio, \
-                   scaling.message_ratio)"
-                .into(),
-            reason: all.note.clone().or(unmet.map(|u| u.reason)).unwrap_or_default(),
-            remedy: "give the process 2 CPUs (taskset, cpuset, --cpus)".into(),
-        })?;
+        bench.skip(Skip::new(
+            "2 CPUs (scaling.compute_ratio, scaling.memory_ratio, scaling.lock_ratio, \
+                   scaling.message_ratio)",
+            all.note.clone().or(unmet.map(|u| u.reason)).unwrap_or_default(),
+            "give the process 2 CPUs (taskset, cpuset, --cpus)",
+        ))?;
     }
     let mut kinds = Kind::ALL;
     bench.rng.shuffle(&mut kinds);
@@ -229,12 +229,12 @@ fn windows(time: Duration, quota: bool) -> Windows {
     Windows { count: WINDOWS, length, before: length / 2 }
 }
 
-fn few_threads(kind: Kind, (threads, all): (usize, usize), reason: &str) -> Unmet {
-    Unmet {
-        need: format!("{threads} threads ({})", ratios(kind, threads, all)),
-        reason: reason.into(),
-        remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
-    }
+fn few_threads(kind: Kind, (threads, all): (usize, usize), reason: &str) -> Skip {
+    Skip::new(
+        format!("{threads} threads ({})", ratios(kind, threads, all)),
+        reason,
+        "raise the limits on threads (ulimit -u, pids.max) and memory",
+    )
 }
 
 /// What is not known without that number of threads.

@@ -30,12 +30,12 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
 use crate::kernel::{vector, widths};
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 use card::estimate::median;
-use card::record::{Params, Point};
+use card::record::{Params, Point, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -47,6 +47,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -636,11 +637,11 @@ fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()>
 /// Without a thread on every CPU, these metrics stay empty.
 fn few_threads(bench: &mut Bench<'_>, metrics: &str, reason: String) -> anyhow::Result<()> {
     let threads = others(bench).len() + 1;
-    bench.skip(Unmet {
-        need: format!("{threads} threads: {metrics}"),
+    bench.skip(Skip::new(
+        format!("{threads} threads: {metrics}"),
         reason,
-        remedy: "raise the limits on threads (ulimit -u, pids.max)".into(),
-    })
+        "raise the limits on threads (ulimit -u, pids.max)",
+    ))
 }
 
 /// The median clock in the second half of a stretch of work. It is read right after the work: the

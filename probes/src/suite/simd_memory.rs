@@ -13,6 +13,7 @@
 //! Expect: in L1 the ratio of the widths, up to what the load ports do; in main memory hardly
 //! more than 1, because one scalar thread already has as many misses in flight as there can be.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::elements::{Arrays, Kernel, Way};
 use crate::kernel::{vector, widths};
-use crate::probe::{Need, Probe, Unmet};
+use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use card::declare::{
     Better, Derive, Estimator, Level, Metric, Text, Tier, Unit, metric, select, text,
@@ -42,6 +43,7 @@ pub const PROBE: Probe = Probe {
     metrics: METRICS,
     proofs: &[],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -169,11 +171,11 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let settings = sets.iter().flat_map(|set| Kernel::ALL.map(|kernel| (*set, kernel)));
     for (done, (set, kernel)) in settings.enumerate() {
         if bench.left().is_zero() {
-            return bench.skip(Unmet {
-                need: "time for every kernel and level".into(),
-                reason: format!("round {}: {done} of {all} were measured", bench.round + 1),
-                remedy: "give the run more time (--tier thorough or --budget)".into(),
-            });
+            return bench.skip(Skip::new(
+                "time for every kernel and level",
+                format!("round {}: {done} of {all} were measured", bench.round + 1),
+                "give the run more time (--tier thorough or --budget)",
+            ));
         }
         let share = bench.left() / u32::try_from(all - done)?;
         point(bench, &mut arrays, (kernel, set), &ways, share, note.as_deref())?;
@@ -198,7 +200,7 @@ fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Resu
         "none, if there is no such cache; on a shared host, try when it is less busy"
     };
     let need = format!("a working set in {name} for simd.*.{name}_ratio");
-    bench.skip(Unmet { need, reason, remedy: remedy.into() })
+    bench.skip(Skip::new(need, reason, remedy))
 }
 
 /// Samples one kernel in one level, all widths in turn.

@@ -20,13 +20,13 @@ use anyhow::Context;
 
 use crate::harness::bench::{Bench, Tier as RunTier, params};
 use crate::harness::scratch::{self, STEP, Scratch};
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::sys::file::FileSystem;
 use crate::sys::memory::{Buffer, Pages};
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 use card::estimate::quantile;
 use card::machine::{Device, Disk};
-use card::record::{Params, Point, PointState};
+use card::record::{Params, Point, PointState, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -61,6 +61,7 @@ pub const PROBE: Probe = Probe {
     ],
     proofs: &[],
     in_kernel: true,
+    declare: |_| (),
     run,
 };
 
@@ -139,13 +140,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.check(request.wrong.is_none(), || request.wrong.unwrap_or_default())?;
     describe(bench, &disk, scratch.system(), request.blocks * BLOCK as u64)?;
     if let Some(reason) = scratch.system().no_durability() {
-        bench.skip(Unmet {
-            need: "a file system that makes such a file durable (storage.fsync_ns, \
-                   storage.fdatasync_ns)"
-                .into(),
-            reason: reason.into(),
-            remedy: "name a directory on another file system with --scratch DIR".into(),
-        })?;
+        bench.skip(Skip::new(
+            "a file system that makes such a file durable (storage.fsync_ns, \
+                   storage.fdatasync_ns)",
+            reason,
+            "name a directory on another file system with --scratch DIR",
+        ))?;
     }
     times.emit(bench, &disk)
 }
@@ -344,22 +344,25 @@ impl Times {
                 emit(bench, SEEK, params([]), &random, self.random.len())?;
                 emit(bench, DISK_SEQUENTIAL, params([]), &sequential, self.sequential.len())
             }
-            Some(reason) => bench.skip(Unmet {
-                need: "a rotating disk (storage.seek_*, storage.disk_*)".into(),
-                reason,
-                remedy: "name a directory on a hard disk with --scratch DIR".into(),
-            }),
+            Some(reason) => bench.skip(
+                Skip::new(
+                    "a rotating disk",
+                    reason,
+                    "name a directory on a hard disk with --scratch DIR",
+                )
+                .of(["storage.seek_*", "storage.disk_*"]),
+            ),
         }
     }
 
     /// The slowest reads, by how many of a thousand are faster.
     fn tail(&self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if self.random.len() < FEW {
-            return bench.skip(Unmet {
-                need: format!("{FEW} reads a round (storage.read_4k_random_p99_ns)"),
-                reason: "the disk is too slow for that".into(),
-                remedy: "give it more time: --tier thorough, or --budget".into(),
-            });
+            return bench.skip(Skip::new(
+                format!("{FEW} reads a round (storage.read_4k_random_p99_ns)"),
+                "the disk is too slow for that",
+                "give it more time: --tier thorough, or --budget",
+            ));
         }
         for (per_mille, of) in [(900, FEW), (990, FEW), (999, 10 * FEW), (1000, FEW)] {
             let value = quantile(&self.random, per_mille as f64 / 1000.0);

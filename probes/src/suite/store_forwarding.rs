@@ -15,6 +15,7 @@
 //! value over in no time (`same_in_small_loop`); 64 loads in a row are beyond the predictor.
 //! Expect: same address 4 to 8 cycles, partial overlap 12 to 20; an alias costs up to 7.
 
+use card::record::Skip;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::forward::{self, Bystander, Chain, Shape, Wide};
-use crate::probe::{Probe, Unmet};
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
 use card::declare::{
@@ -51,6 +52,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(FORWARDED, select("forward_case", SAME), None, BLOCKS, 0.01),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 
@@ -306,11 +308,11 @@ fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let all = cells.len();
     for (done, (store, load)) in cells.into_iter().enumerate() {
         if bench.left().is_zero() {
-            return bench.skip(Unmet {
-                need: "time for every cell of the matrix".into(),
-                reason: format!("round {}: {done} of {all} were measured", bench.round + 1),
-                remedy: "give the run more time (--tier thorough or --budget)".into(),
-            });
+            return bench.skip(Skip::new(
+                "time for every cell of the matrix",
+                format!("round {}: {done} of {all} were measured", bench.round + 1),
+                "give the run more time (--tier thorough or --budget)",
+            ));
         }
         chain.place(INSIDE + store, INSIDE + load);
         chain.start([bench.rng.u64(..), 0, 0, 0], &mut bench.rng);

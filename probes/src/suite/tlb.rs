@@ -73,6 +73,7 @@ pub const PROBE: Probe = Probe {
         Proof::at_most(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbWalks, 0.02),
     ],
     in_kernel: false,
+    declare: |_| (),
     run,
 };
 

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod code;
+pub mod errno;
 pub mod file;
 pub mod ipc;
 pub mod link;

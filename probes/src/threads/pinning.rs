@@ -1,6 +1,6 @@
 //! Which CPU a thread is on.
 
-use crate::probe::Unmet;
+use card::record::Skip;
 
 /// Pins the calling thread; `false` where that is not permitted.
 pub fn pin(cpu: usize) -> bool {
@@ -15,10 +15,10 @@ pub fn pinnable(cpus: &[usize]) -> Vec<usize> {
 }
 
 /// Why nothing can be measured between two CPUs where threads cannot be pinned.
-pub fn unpinned() -> Unmet {
-    Unmet {
-        need: "threads on two CPUs of their own".into(),
-        reason: "pinning is not permitted here (sched_setaffinity)".into(),
-        remedy: "allow it in the seccomp profile".into(),
-    }
+pub fn unpinned() -> Skip {
+    Skip::new(
+        "threads on two CPUs of their own",
+        "pinning is not permitted here (sched_setaffinity)",
+        "allow it in the seccomp profile",
+    )
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::harness::bench::Bench;
 use crate::harness::meter::{Meter, Reading};
-use crate::probe::Unmet;
+use crate::sys::errno;
 use card::declare::Unit;
-use card::record::{Disturbances, Params, Point, PointState};
+use card::record::{Disturbances, Params, Point, PointState, Skip};
 
 /// Switches per operation that a repetition must have had, of those it is about.
 const ENOUGH: f64 = 0.95;
@@ -137,11 +137,7 @@ pub(super) fn sample(
     }
     for ((arm, taken), ops) in arms.iter().zip(taken).zip(ops) {
         if let Some(error) = &taken.failed {
-            bench.skip(Unmet {
-                need: need(arm.quantity, &arm.params),
-                reason: reason(error),
-                remedy: remedy(error).into(),
-            })?;
+            bench.skip(Skip::new(need(arm.quantity, &arm.params), reason(error), remedy(error)))?;
         } else {
             let point = taken.point(bench, arm, ops);
             bench.emit(point)?;
@@ -167,7 +163,7 @@ pub(super) fn remedy(error: &io::Error) -> &'static str {
         // A partner that ended at once was refused what ties its life to ours.
         Some(libc::EPERM | libc::ENOSYS) => CALLS,
         None if error.kind() != io::ErrorKind::OutOfMemory => CALLS,
-        _ => Unmet::remedy_for(error),
+        _ => errno::remedy(error),
     }
 }
 

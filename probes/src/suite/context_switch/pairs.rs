@@ -7,13 +7,13 @@ use super::counted::{self, About, Arm, Effort, Repetition};
 use crate::harness::bench::{Bench, Tier, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
-use crate::probe::{Need, Unmet};
+use crate::probe::Need;
 use crate::sys::ipc::yield_now;
 use crate::threads::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};
 use crate::threads::pinning;
 use card::estimate::median;
 use card::machine::{Machine, Relation};
-use card::record::Params;
+use card::record::{Params, Skip};
 
 /// Where the partner is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
             let unmet = no_other(bench.machine, bench.cpu, cpus);
             let need =
                 format!("{} (context_switch.*.other_cpu.*, context_switch.wakeup*)", unmet.need);
-            bench.skip(Unmet { need, ..unmet })?;
+            bench.skip(Skip { need, ..unmet })?;
         }
     }
     let mut team = Team::default();
@@ -82,15 +82,15 @@ pub(super) fn effort(bench: &Bench<'_>, share: f64) -> Effort {
     Effort { samples, time: bench.share(share) }
 }
 
-fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Unmet> {
+fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Skip> {
     let claimed = bench.machine.siblings_of(bench.cpu);
     let mut others = claimed.iter().filter(|&&cpu| cpu != bench.cpu);
     let allowed = others.clone().find(|cpu| cpus.contains(cpu));
     allowed.copied().ok_or_else(|| {
         let none = others.next().is_none();
-        Unmet {
-            need: "a hyperthread sibling (context_switch.*.sibling.*)".into(),
-            reason: if none {
+        Skip::new(
+            "a hyperthread sibling",
+            if none {
                 format!(
                     "the machine claims none for CPU {} (a virtual machine may not be told)",
                     bench.cpu
@@ -98,8 +98,9 @@ fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Unmet> {
             } else {
                 format!("that of CPU {} may not be used", bench.cpu)
             },
-            remedy: "a CPU with SMT, both threads of a core in the affinity mask".into(),
-        }
+            "a CPU with SMT, both threads of a core in the affinity mask",
+        )
+        .of(["context_switch.*.sibling.*"])
     })
 }
 
@@ -111,12 +112,14 @@ fn other(bench: &Bench<'_>, cpus: &[usize]) -> Option<usize> {
 }
 
 /// Why there is none.
-fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Unmet {
+fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Skip {
     let siblings = || {
-        cpus.iter().any(|&other| other != cpu).then(|| Unmet {
-            need: "a CPU of another core".into(),
-            reason: format!("all other allowed CPUs are hyperthread siblings of CPU {cpu}"),
-            remedy: "give the process a CPU of another core (taskset, cpuset)".into(),
+        cpus.iter().any(|&other| other != cpu).then(|| {
+            Skip::new(
+                "a CPU of another core",
+                format!("all other allowed CPUs are hyperthread siblings of CPU {cpu}"),
+                "give the process a CPU of another core (taskset, cpuset)",
+            )
         })
     };
     Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(pinning::unpinned)
@@ -179,8 +182,7 @@ impl Team {
             }
             let need =
                 format!("a {kind} that answers by {} ({})", ways.join(", "), lost.join(", "));
-            let (reason, remedy) = (reason.clone(), (*remedy).into());
-            bench.skip(Unmet { need, reason, remedy })?;
+            bench.skip(Skip::new(need, reason.clone(), *remedy))?;
         }
         Ok(())
     }
@@ -304,14 +306,14 @@ fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
     for how in Mechanism::ALL {
         match Alone::new(how) {
             Ok(alone) => made.push((how, alone)),
-            Err(e) => bench.skip(Unmet {
-                need: format!(
+            Err(e) => bench.skip(Skip::new(
+                format!(
                     "messages by {how} to oneself (context_switch.{how}.direct_ns)",
                     how = how.name()
                 ),
-                reason: counted::reason(&e),
-                remedy: counted::remedy(&e).into(),
-            })?,
+                counted::reason(&e),
+                counted::remedy(&e),
+            ))?,
         }
     }
     Ok(made)

@@ -13,10 +13,10 @@ use super::counted::{self, About, Arm, Repetition};
 use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
-use crate::probe::{Need, Unmet};
+use crate::probe::Need;
 use crate::sys::memory::{Pages, SharedWords};
 use crate::sys::thread::usage_of_all;
-use card::record::Params;
+use card::record::{Params, Skip};
 
 /// Tasks in the ring.
 const TASKS: [usize; 4] = [2, 4, 8, 16];
@@ -51,20 +51,19 @@ const STOP: u8 = 2;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Memory((MOST * LARGEST) as u64).unmet(bench.machine) {
-        let need = format!("{} (context_switch.ring*)", unmet.need);
-        return bench.skip(Unmet { need, ..unmet });
+        return bench.skip(unmet.of(["context_switch.ring*"]));
     }
     let ring = match Ring::new(&mut bench.rng) {
         Ok(ring) => ring,
         Err(e) => {
-            return bench.skip(Unmet {
-                need: format!(
+            return bench.skip(Skip::new(
+                format!(
                     "a ring of {MOST} threads with {} MiB each (context_switch.ring*)",
                     LARGEST >> 20
                 ),
-                reason: counted::reason(&e),
-                remedy: counted::remedy(&e).into(),
-            });
+                counted::reason(&e),
+                counted::remedy(&e),
+            ));
         }
     };
     let levels = || 0..FOOTPRINTS.len();

@@ -1,5 +1,6 @@
 //! Switches that the kernel knows nothing of.
 
+use card::record::Skip;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -14,7 +15,6 @@ use corosensei::{Coroutine, CoroutineResult};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::switch::{Back, Task};
-use crate::probe::Unmet;
 
 /// Bytes of the coroutine's stack, of which it needs a few words.
 const STACK: usize = 64 << 10;
@@ -23,13 +23,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let tasks = [Task::new(Back::Jump), Task::new(Back::Return)];
     let stack = DefaultStack::new(STACK);
     let ([Ok(mut jump), Ok(mut back)], Ok(stack)) = (tasks, stack) else {
-        return bench.skip(Unmet {
-            need: "stacks for two tasks (context_switch.user*, context_switch.coroutine*, \
-                   context_switch.async*, context_switch.thread_to*)"
-                .into(),
-            reason: "the kernel gives no memory for them".into(),
-            remedy: "raise the limit on memory (ulimit -v, the container's)".into(),
-        });
+        return bench.skip(Skip::new(
+            "stacks for two tasks (context_switch.user*, context_switch.coroutine*, \
+                   context_switch.async*, context_switch.thread_to*)",
+            "the kernel gives no memory for them",
+            "raise the limit on memory (ulimit -v, the container's)",
+        ));
     };
     let mut coroutine = counter(stack);
     let (mut resumed, mut counted) = (0, 0);

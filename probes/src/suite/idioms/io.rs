@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::{interleave, plan, way};
 use crate::harness::bench::{Bench, params};
-use crate::probe::{Need, Unmet};
+use crate::probe::Need;
 use crate::sys::file;
 use crate::threads::crew::{self, Hand};
 use crate::threads::pinning;
 use card::declare::Unit;
-use card::record::PointState;
+use card::record::{PointState, Skip};
 
 const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
@@ -23,11 +23,11 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
-            return bench.skip(Unmet {
-                need: format!("files in memory ({WRITES}, {LOCK})"),
-                reason: format!("memfd_create: {e}"),
-                remedy: "allow it in the seccomp profile, raise the limit on open files".into(),
-            });
+            return bench.skip(Skip::new(
+                format!("files in memory ({WRITES}, {LOCK})"),
+                format!("memfd_create: {e}"),
+                "allow it in the seccomp profile, raise the limit on open files",
+            ));
         }
     };
     let [plain, buffered, first, second] = files;
@@ -65,12 +65,12 @@ fn single_bytes(bench: &mut Bench<'_>, mut plain: File, file: File) -> anyhow::R
     bench.check(right, || "files are not as long as what was written to them".into())
 }
 
-fn refused(metric: &str, reason: &str) -> Unmet {
-    Unmet {
-        need: format!("writing to files in memory ({metric})"),
-        reason: reason.into(),
-        remedy: "raise the limits on memory and file size (ulimit -f)".into(),
-    }
+fn refused(metric: &str, reason: &str) -> Skip {
+    Skip::new(
+        format!("writing to files in memory ({metric})"),
+        reason,
+        "raise the limits on memory and file size (ulimit -f)",
+    )
 }
 
 /// From the start of the file.
@@ -142,13 +142,12 @@ const WINDOW: Duration = Duration::from_millis(3);
 
 fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
-        return bench.skip(Unmet { need: format!("2 CPUs ({LOCK})"), ..unmet });
+        return bench.skip(unmet.of([LOCK]));
     }
     let cpus = pinning::pinnable(bench.machine.allowed_cpus());
     pinning::pin(bench.cpu);
     let Some(&other) = cpus.iter().find(|&&cpu| cpu != bench.cpu) else {
-        let unmet = pinning::unpinned();
-        return bench.skip(Unmet { need: format!("{} ({LOCK})", unmet.need), ..unmet });
+        return bench.skip(pinning::unpinned().of([LOCK]));
     };
     let count = Mutex::new(0);
     let hire = |cpu| {
@@ -159,11 +158,11 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     let windows = match crew::windows(crew, &bench.timer, (WINDOWS, WINDOW), hire) {
         Ok(windows) => windows,
         Err(reason) => {
-            return bench.skip(Unmet {
-                need: format!("2 threads ({LOCK})"),
+            return bench.skip(Skip::new(
+                format!("2 threads ({LOCK})"),
                 reason,
-                remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
-            });
+                "raise the limits on threads (ulimit -u, pids.max) and memory",
+            ));
         }
     };
     let shares = || windows.iter().flat_map(|window| &window.0);

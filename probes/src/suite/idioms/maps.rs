@@ -1,6 +1,7 @@
 //! Hash maps with integer and text keys, small and large. Each value found holds the next key, so
 //! that one lookup waits for the one before, as in programs that do something with what they find.
 
+use card::record::Skip;
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +9,6 @@ use std::hint::black_box;
 
 use super::{Plan, beyond, fits, interleave, memory_plan, plan, way};
 use crate::harness::bench::Bench;
-use crate::probe::Unmet;
 
 /// Bytes of an entry, key and value.
 const ENTRY: usize = 128;
@@ -154,7 +154,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// Slots of a map beyond the caches, if there is room and time for one.
-fn slots(bench: &Bench<'_>) -> Result<usize, Unmet> {
+fn slots(bench: &Bench<'_>) -> Result<usize, Skip> {
     let slots = beyond(bench.machine).div_ceil(ENTRY as u64).next_power_of_two();
     let bytes = slots * ENTRY as u64;
     // The keys' text, and lists of numbers while the map is filled.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::kinds::{Lock, Read, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::probe::Unmet;
 use crate::suite::core_to_core::{crowds, few_threads, least_share};
 use crate::threads::crew::{self, Hand, Window};
 use card::declare::Unit;
@@ -28,16 +27,14 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     for threads in crowds(cpus.len()).into_iter().filter(|&threads| threads > 1) {
         let all = threads == cpus.len();
         if let Err(reason) = fight.at(bench, threads, all)? {
-            let Unmet { need, reason, remedy } = few_threads(threads, &reason);
-            let need = format!("{need} ({IDS})");
-            return bench.skip(Unmet { need, reason, remedy });
+            return bench.skip(few_threads(threads, &reason).of(IDS));
         }
     }
     Ok(())
 }
 
 /// What is missing where there are too few threads.
-const IDS: &str = "locks.*_contended_ns, locks.*_work_*_ns, locks.*_fairness_ratio";
+const IDS: [&str; 3] = ["locks.*_contended_ns", "locks.*_work_*_ns", "locks.*_fairness_ratio"];
 
 /// What all settings have in common.
 struct Fight {

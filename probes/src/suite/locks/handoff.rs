@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::kinds::{Lock, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::probe::Unmet;
 use crate::suite::core_to_core::{few_threads, nearest};
 use crate::sys::thread::usage;
 use crate::threads::gang::Gang;
@@ -47,9 +46,8 @@ fn between<L: Lock>(
     let handed = match pass::<L>(&bench.timer, (bench.cpu, partner), &trials) {
         Ok(handed) => handed,
         Err(e) => {
-            let Unmet { need, reason, remedy } = few_threads(2, &e.to_string());
-            let need = format!("{need} (locks.{quantity}_ns)");
-            return bench.skip(Unmet { need, reason, remedy });
+            let metric = format!("locks.{quantity}_ns");
+            return bench.skip(few_threads(2, &e.to_string()).of([metric]));
         }
     };
     let counted = handed.counted;

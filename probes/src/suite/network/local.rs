@@ -7,12 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::probe::Unmet;
 use crate::sys::socket;
 use crate::threads::pinning;
 use card::declare::Unit;
 use card::estimate::median;
-use card::record::{Params, Point, PointState};
+use card::record::{Params, Point, PointState, Skip};
 
 /// Samples of a point: each is the median of a part of the exchanges.
 const SAMPLES: u32 = 7;
@@ -82,7 +81,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         return bench.skip(unpinned());
     }
     let other = cpus.into_iter().find(|&cpu| cpu != bench.cpu);
-    let answers = !bench.gave_up(ANSWERS) && is_answered(bench)?;
+    let answers = !bench.gave_up(LOOPBACK) && is_answered(bench)?;
     // Some is left for the peer.
     let time = bench.share(0.7 / 8.0);
     for (bytes, cpus) in
@@ -253,52 +252,48 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     bench.emit(Point { ops: all / u64::from(SAMPLES), ..point })
 }
 
-fn no_socket(error: &io::Error) -> Unmet {
+fn no_socket(error: &io::Error) -> Skip {
     if socket::timed_out(error) {
         return silent();
     }
-    Unmet {
-        need: "sockets within this machine (network.loopback_*, network.unix_*, network.send_*)"
-            .into(),
-        reason: error.to_string(),
-        remedy: "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)".into(),
-    }
+    Skip::new(
+        "sockets within this machine (network.loopback_*, network.unix_*, network.send_*)",
+        error.to_string(),
+        "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)",
+    )
 }
 
-/// In words that name the metrics.
-const ANSWERS: &str = "answers from 127.0.0.1 (network.loopback_*, network.send_*)";
+const LOOPBACK: &[&str] = &["network.loopback_*", "network.send_*"];
 
-fn silent() -> Unmet {
-    Unmet {
-        need: ANSWERS.into(),
-        reason: format!("nothing came within {} s: packets are dropped", PATIENCE.as_secs()),
-        remedy: "let pass what the machine sends to itself (`iptables -L`, `nft list ruleset`)"
-            .into(),
-    }
+fn silent() -> Skip {
+    Skip::new(
+        "answers from 127.0.0.1",
+        format!("nothing came within {} s: packets are dropped", PATIENCE.as_secs()),
+        "let pass what the machine sends to itself (`iptables -L`, `nft list ruleset`)",
+    )
+    .of(LOOPBACK)
 }
 
-fn no_threads(error: &io::Error) -> Unmet {
-    Unmet {
-        need: "a second thread (network.loopback_*, network.unix_*, network.send_*)".into(),
-        reason: error.to_string(),
-        remedy: "raise the limits on threads (ulimit -u, pids.max) and memory".into(),
-    }
+fn no_threads(error: &io::Error) -> Skip {
+    Skip::new(
+        "a second thread",
+        error.to_string(),
+        "raise the limits on threads (ulimit -u, pids.max) and memory",
+    )
+    .of(["network.loopback_*", "network.unix_*", "network.send_*"])
 }
 
-fn unpinned() -> Unmet {
-    Unmet {
-        need: "threads on CPUs of our choice (network.loopback_*, network.unix_*, network.send_*)"
-            .into(),
-        ..pinning::unpinned()
-    }
+fn unpinned() -> Skip {
+    pinning::unpinned().of(["network.loopback_*", "network.unix_*", "network.send_*"])
 }
 
-fn one_cpu() -> Unmet {
-    Unmet {
-        need: "2 CPUs (network.*_two_cpus_*)".into(),
-        reason: "the affinity mask allows one".into(),
-        remedy: "give the process 2 CPUs (taskset, cpuset, --cpus)".into(),
-    }
+fn one_cpu() -> Skip {
+    Skip::new(
+        "2 CPUs",
+        "the affinity mask allows one",
+        "give the process 2 CPUs (taskset, cpuset, --cpus)",
+    )
+    .of(["network.*_two_cpus_*"])
 }
 
 #[cfg(test)]
@@ -345,7 +340,7 @@ mod tests {
         let (mut here, there) = <UnixStream as Link>::pair().unwrap();
         let error = ask(&mut here, &mut [1, 2, 3]).unwrap_err();
         assert!(socket::timed_out(&error), "{error:?}");
-        assert_eq!(no_socket(&error).need, ANSWERS);
+        assert_eq!(no_socket(&error).metrics, LOOPBACK);
         assert!(no_socket(&io::Error::from_raw_os_error(libc::EPERM)).need.contains("sockets"));
         // The other end gives up as well: the first message, and no second one.
         assert_eq!(answer(there, 3), [2, 2, 6]);

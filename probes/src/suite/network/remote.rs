@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::probe::Unmet;
 use crate::sys::socket;
 use card::declare::Unit;
 use card::peer::Peer;
-use card::record::{Point, PointState};
+use card::record::{Point, PointState, Skip};
 
 /// Connects of a round: enough for a median, few enough for someone else's machine.
 const CONNECTS: usize = 12;
@@ -36,7 +35,7 @@ const TOGETHER: Duration = Duration::from_millis(400);
 const ADDRESSES: usize = 4;
 
 /// In words that name the metrics.
-const NEED: &str = "--peer HOST:PORT (network.peer_*)";
+const PEER: &[&str] = &["network.peer_*"];
 
 /// Who answered a connect.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +47,7 @@ enum Answer {
 
 /// Connects a few times, unless an earlier round has done so in vain.
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    if bench.gave_up(NEED) {
+    if bench.gave_up(PEER) {
         return Ok(());
     }
     let Some(peer) = bench.peer else {
@@ -114,7 +113,7 @@ fn connect(timer: Timer, address: &SocketAddr) -> io::Result<Handshake> {
 
 /// The addresses of a name. The resolver has no time limit, so that it works aside; a thread that
 /// still waits ends with this process.
-fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, Unmet> {
+fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, Skip> {
     if let Ok(address) = peer.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, peer.port)]);
     }
@@ -145,7 +144,7 @@ fn first_to_answer(
     timer: Timer,
     peer: &Peer,
     addresses: &[SocketAddr],
-) -> Result<(SocketAddr, Handshake), Unmet> {
+) -> Result<(SocketAddr, Handshake), Skip> {
     let mut refused = None;
     let mut failed = None;
     for &address in addresses {
@@ -165,13 +164,13 @@ fn first_to_answer(
     refused.ok_or_else(|| failed.unwrap_or_else(|| silent(peer)))
 }
 
-fn silent(peer: &Peer) -> Unmet {
+fn silent(peer: &Peer) -> Skip {
     let reason = format!("no answer from {peer} within {} s", PATIENCE.as_secs());
     unmet(&reason, "check that the port is open and that no firewall drops connects to it")
 }
 
-fn unmet(reason: &str, remedy: &str) -> Unmet {
-    Unmet { need: NEED.into(), reason: reason.into(), remedy: remedy.into() }
+fn unmet(reason: &str, remedy: &str) -> Skip {
+    Skip::new("--peer HOST:PORT", reason, remedy).of(PEER)
 }
 
 /// What the reader must know of the number.

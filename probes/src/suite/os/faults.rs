@@ -1,12 +1,12 @@
 //! Page faults, each counted by the kernel.
 
+use card::record::Skip;
 use std::fs::File;
 use std::io;
 
 use super::refused;
 use super::row::{Does, Step, sample, sample_verified};
 use crate::harness::bench::{Bench, params};
-use crate::probe::Unmet;
 use crate::sys::map::Mapping;
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages, SMALL_PAGE};
 use crate::sys::thread::usage;
@@ -69,11 +69,8 @@ fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Err(e) => return bench.skip(refused(metric, "8 MiB of memory", &e)),
     };
     touch(buffer.bytes_mut(), HUGE_PAGE);
-    let unmet = |reason: &str, remedy: &str| Unmet {
-        need: format!("huge pages ({metric})"),
-        reason: reason.into(),
-        remedy: remedy.into(),
-    };
+    let unmet =
+        |reason: &str, remedy: &str| Skip::new(format!("huge pages ({metric})"), reason, remedy);
     if !is_huge(&buffer) {
         let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise";
         return bench.skip(unmet("the kernel gave pages of 4 KiB", remedy));
@@ -171,18 +168,15 @@ const KEPT: usize = 9;
 /// Share of the round's time after which no more memory is looked through.
 const COLD_SHARE: f64 = 0.1;
 
-/// As [`Bench::gave_up`] knows it.
-const COLD_NEED: &str = "memory that this guest has not used before (os.page_fault_cold_ns)";
+const COLD_METRICS: &[&str] = &["os.page_fault_cold_ns"];
 
 pub(super) fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     // What one round has not found, the next ones do not find either.
-    if bench.gave_up(COLD_NEED) {
+    if bench.gave_up(COLD_METRICS) {
         return Ok(());
     }
-    let unmet = |reason: String, remedy: &str| Unmet {
-        need: COLD_NEED.into(),
-        reason,
-        remedy: remedy.into(),
+    let unmet = |reason: String, remedy: &str| {
+        Skip::new("memory that this guest has not used before", reason, remedy).of(COLD_METRICS)
     };
     if bench.machine.host.guest_of().is_none() {
         let reason = "no hypervisor is known here: memory needs to be found only once";

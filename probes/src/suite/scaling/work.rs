@@ -1,11 +1,11 @@
 //! The four kinds of work, each with a check of what it did.
 
+use card::record::Skip;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::team::{Post, Unable, Windows, watch};
-use crate::probe::Unmet;
 use crate::sys::memory::{Buffer, Pages};
 use card::machine::{Machine, human_bytes};
 
@@ -82,7 +82,7 @@ impl Kind {
     }
 
     /// Makes what the threads work on.
-    pub(super) fn prepare(self, machine: &Machine) -> Result<Ground, Unmet> {
+    pub(super) fn prepare(self, machine: &Machine) -> Result<Ground, Skip> {
         match self {
             Kind::Compute => Ok(Ground::Compute),
             Kind::Memory => buffer(machine).map(Ground::Memory),
@@ -100,7 +100,7 @@ fn last_caches(machine: &Machine) -> u64 {
     one * machine.l3_groups().iter().filter(ours).count().max(1) as u64
 }
 
-fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
+fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
     let cache = last_caches(machine);
     let bytes = (BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
     let need =
@@ -114,14 +114,11 @@ fn buffer(machine: &Machine) -> Result<Buffer, Unmet> {
             human_bytes(machine.buffer_limit()),
             human_bytes(LARGEST)
         );
-        return Err(Unmet { need, reason, remedy });
+        return Err(Skip::new(need, reason, remedy));
     }
     let bytes = (bytes as usize).next_multiple_of(CHUNK) - CHUNK;
-    let mut buffer = Buffer::untouched(bytes, Pages::Huge).map_err(|e| Unmet {
-        need,
-        reason: format!("mmap: {e}"),
-        remedy,
-    })?;
+    let mut buffer = Buffer::untouched(bytes, Pages::Huge)
+        .map_err(|e| Skip::new(need, format!("mmap: {e}"), remedy))?;
     buffer.words_mut().fill(WORD);
     Ok(buffer)
 }
