@@ -1,12 +1,5 @@
 //! The real program where what it says, or what it writes beside the card, goes nowhere: no finished
 //! measurement is lost with it.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-#[path = "common/children.rs"]
-mod children;
-mod common;
-#[path = "common/wait.rs"]
-mod wait;
 
 use std::fs;
 use std::io::Write;
@@ -16,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::children::{child_of, signal};
+use crate::common::turn::beside_others;
+use crate::common::wait::wait_for;
+use crate::common::{card_in, program};
 use card::file::Card;
-use children::{child_of, signal};
-use common::{card_in, program};
 use serde_json::Value;
-use wait::wait_for;
 
 const LOCKS: [&str; 4] = ["--tier", "quick", "--only", "locks"];
 const CACHE_LINE: [&str; 4] = ["--tier", "quick", "--only", "cache-line"];
@@ -82,6 +76,7 @@ fn clogged() -> (UnixStream, UnixStream) {
 
 #[test]
 fn a_run_whose_progress_no_one_can_hear_is_measured_to_its_end() {
+    let _turn = beside_others();
     let (clogged, _reader) = clogged();
     let (left, reader) = UnixStream::pair().unwrap();
     drop(reader);
@@ -99,6 +94,7 @@ fn a_run_whose_progress_no_one_can_hear_is_measured_to_its_end() {
 
 #[test]
 fn an_error_that_no_one_can_hear_is_still_exit_code_2() {
+    let _turn = beside_others();
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let status = Command::new(program()).args(["show", "/nowhere"]).stderr(full).status();
     assert_eq!(status.unwrap().code(), Some(2));
@@ -106,6 +102,7 @@ fn an_error_that_no_one_can_hear_is_still_exit_code_2() {
 
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let command = run(&CACHE_LINE, dir.path());
     let child = start(&mut prepared("trap '' HUP INT TERM", &command));
@@ -120,6 +117,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
 
 #[test]
 fn a_card_is_written_by_one_run_at_a_time() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let first = start(&mut run(&CACHE_LINE, dir.path()));
     let card = begun(dir.path());
@@ -136,6 +134,7 @@ fn a_card_is_written_by_one_run_at_a_time() {
 
 #[test]
 fn a_card_is_resumed_by_one_run_at_a_time_and_by_the_program_that_began_it_where_it_did() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let card = interrupted(dir.path());
     let text = fs::read_to_string(&card).unwrap();
@@ -176,6 +175,7 @@ fn a_card_is_resumed_by_one_run_at_a_time_and_by_the_program_that_began_it_where
 
 #[test]
 fn what_happens_to_the_cards_name_meanwhile_does_not_change_the_result() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let mut command = run(&[&CACHE_LINE[..], &["--json"]].concat(), dir.path());
     let child = start(&mut command);
@@ -194,6 +194,7 @@ fn what_happens_to_the_cards_name_meanwhile_does_not_change_the_result() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_named_after_the_result_was_shown() {
+    let _turn = beside_others();
     // Nothing larger than 200 KiB: the card is smaller, the page is not. Then a page and a copy whose
     // names are taken by directories.
     let dir = tempfile::tempdir().unwrap();
@@ -232,6 +233,7 @@ fn a_file_that_cannot_be_written_is_named_after_the_result_was_shown() {
 
 #[test]
 fn a_disk_that_fills_up_meanwhile_ends_the_run_with_what_was_measured() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     // Room for the header and some points, as an ended run tells.
     assert!(run(&CACHE_LINE, dir.path()).output().unwrap().status.success());
@@ -251,6 +253,7 @@ fn a_disk_that_fills_up_meanwhile_ends_the_run_with_what_was_measured() {
 
 #[test]
 fn a_child_that_cannot_be_started_is_a_row_and_the_run_goes_on() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let child = start(&mut run(&CACHE_LINE, dir.path()));
     let card = begun(dir.path());
@@ -272,6 +275,7 @@ fn a_child_that_cannot_be_started_is_a_row_and_the_run_goes_on() {
 
 #[test]
 fn a_pattern_in_a_card_keeps_no_one_waiting() {
+    let _turn = beside_others();
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
     let mut files = fs::read_dir(sample).unwrap().map(|e| e.unwrap().path());
     let sample = files.find(|p| p.extension().is_some_and(|e| e == "zst")).unwrap();
