@@ -6,7 +6,7 @@
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::kernel::jumps::Chain;
+use crate::kernel::jumps::TakenBranchRing;
 use card::declare::{Declare, Estimator, Tier, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -52,12 +52,12 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for (spacing, all) in GRID {
         for &jumps in all {
             // A mapping of its own, and the blocks in another order.
-            let mut chain = Chain::new(jumps, spacing, &mut bench.rng)?;
+            let mut ring = TakenBranchRing::new(jumps, spacing, &mut bench.rng)?;
             let setting =
                 params([("spacing", (spacing as u64).into()), ("jumps", (jumps as u64).into())]);
-            let arm = Arm::new("jump", setting, |ops| chain.run(ops)).in_blocks_of(jumps as u64);
+            let arm = Arm::new("jump", setting, |ops| ring.run(ops)).in_blocks_of(jumps as u64);
             bench.sample(arm, &policy)?;
-            bench.check(chain.is_right(), || "a ring of jumps lost a lap".into())?;
+            bench.check(ring.is_right(), || "a ring of jumps lost a lap".into())?;
         }
     }
     Ok(())
