@@ -45,16 +45,59 @@ impl Tier {
     }
 }
 
+/// Work that is timed, and that can tell whether what it did was right.
+///
+/// A closure is a kernel whose answer someone else looks at.
+pub trait Kernel {
+    /// Work outside the timed region before each sample of so many operations: fresh data, for
+    /// instance.
+    fn prepare(&mut self, _ops: u64) {}
+    /// Does so many operations.
+    fn run(&mut self, ops: u64);
+    /// What is wrong with all that it did so far. It is asked before each preparation and at the
+    /// end, also if nothing was done in between.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong.
+    fn check(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(u64)> Kernel for F {
+    fn run(&mut self, ops: u64) {
+        self(ops);
+    }
+}
+
+/// A kernel with more to do before each sample.
+struct Prepared<'k, P> {
+    prepare: P,
+    kernel: Box<dyn Kernel + 'k>,
+}
+
+impl<P: FnMut(u64)> Kernel for Prepared<'_, P> {
+    fn prepare(&mut self, ops: u64) {
+        self.kernel.prepare(ops);
+        (self.prepare)(ops);
+    }
+    fn run(&mut self, ops: u64) {
+        self.kernel.run(ops);
+    }
+    fn check(&mut self) -> Result<(), String> {
+        self.kernel.check()
+    }
+}
+
 /// One kernel at one setting, sampled in turn with the other arms of a comparison.
 pub struct Arm<'k> {
     /// What is measured.
     pub quantity: &'static str,
     /// At which setting.
     pub params: Params,
-    /// Work outside the timed region before each sample: fresh data, for instance.
-    pub prepare: Box<dyn FnMut(u64) + 'k>,
-    /// The timed kernel, which does so many operations.
-    pub work: Box<dyn FnMut(u64) + 'k>,
+    /// What is timed.
+    pub kernel: Box<dyn Kernel + 'k>,
     /// The kernel does whole blocks of so many operations.
     pub block: u64,
     /// What the reader must know of it.
@@ -62,10 +105,15 @@ pub struct Arm<'k> {
 }
 
 impl<'k> Arm<'k> {
-    /// An arm that needs no preparation.
+    /// An arm whose answer is looked at elsewhere.
     pub fn new(quantity: &'static str, params: Params, work: impl FnMut(u64) + 'k) -> Arm<'k> {
-        let (prepare, work) = (Box::new(|_| ()), Box::new(work));
-        Arm { quantity, params, prepare, work, block: 1, note: None }
+        Arm::of(quantity, params, work)
+    }
+
+    /// An arm with a kernel that checks itself: the bench ends the round if it finds something
+    /// wrong.
+    pub fn of(quantity: &'static str, params: Params, kernel: impl Kernel + 'k) -> Arm<'k> {
+        Arm { quantity, params, kernel: Box::new(kernel), block: 1, note: None }
     }
 
     /// Says that the kernel does whole blocks: the count is then rounded before the time is
@@ -77,7 +125,7 @@ impl<'k> Arm<'k> {
 
     /// Adds work to be done before each sample, outside the timed region.
     pub fn prepared(mut self, prepare: impl FnMut(u64) + 'k) -> Arm<'k> {
-        self.prepare = Box::new(prepare);
+        self.kernel = Box::new(Prepared { prepare, kernel: self.kernel });
         self
     }
 
@@ -169,7 +217,8 @@ impl Bench<'_> {
     pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
         let began = self.meter.elapsed();
         let mut steal = self.meter.steal_ticks();
-        let ops: Vec<u64> = arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect();
+        let ops: Vec<u64> =
+            arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect::<Result<_, _>>()?;
         let mut collectors: Vec<Collector> = arms.iter().map(|_| Collector::default()).collect();
         let mut order: Vec<usize> = (0..arms.len()).collect();
         loop {
@@ -178,8 +227,7 @@ impl Bench<'_> {
             // Arms that have enough wait for the others: more of them is only a larger card.
             let unfinished = |i: &&usize| collectors[**i].samples.len() < policy.most;
             for &i in order.iter().filter(unfinished) {
-                (arms[i].prepare)(ops[i]);
-                pass.push((i, self.meter.measure(ops[i], &mut *arms[i].work)));
+                pass.push((i, self.one(&mut *arms[i].kernel, ops[i])?));
             }
             // The kernel counts stolen ticks, not when they were stolen: the whole pass is spoiled.
             let now = self.meter.steal_ticks();
@@ -208,6 +256,9 @@ impl Bench<'_> {
                 self.meter.pause(Duration::from_micros(500));
             }
         }
+        for arm in &mut arms {
+            self.look_at(&mut *arm.kernel)?;
+        }
         for ((arm, ops), collector) in arms.into_iter().zip(ops).zip(collectors) {
             let state = collector.state(policy);
             self.emit(Point {
@@ -223,19 +274,30 @@ impl Bench<'_> {
     }
 
     /// Finds how many operations last as long as a sample should.
-    fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> u64 {
+    fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> Result<u64, WrongAnswer> {
         let target = policy.sample.as_nanos() as f64;
         let mut ops = arm.block.max(64);
         loop {
-            (arm.prepare)(ops);
-            let ns = self.meter.measure(ops, &mut *arm.work).ns.max(1.0);
+            let ns = self.one(&mut *arm.kernel, ops)?.ns.max(1.0);
             if ns >= target / 4.0 || ops >= 1 << 40 {
                 let blocks = (ops as f64 * target / ns / arm.block as f64).round() as u64;
-                return blocks.max(1) * arm.block;
+                return Ok(blocks.max(1) * arm.block);
             }
             // Short trials overrate the cost of an operation; grow by no more than 16.
             ops = (ops as f64 * (target / ns).clamp(2.0, 16.0)) as u64;
         }
+    }
+
+    /// One sample, after a look at what the kernel did before.
+    fn one(&mut self, kernel: &mut dyn Kernel, ops: u64) -> Result<Reading, WrongAnswer> {
+        self.look_at(kernel)?;
+        kernel.prepare(ops);
+        Ok(self.meter.measure(ops, &mut |ops| kernel.run(ops)))
+    }
+
+    /// Ends the round with a `corruption` row unless the kernel was right so far.
+    fn look_at(&self, kernel: &mut dyn Kernel) -> Result<(), WrongAnswer> {
+        kernel.check().map_err(|what| WrongAnswer { cpu: self.cpu, what })
     }
 
     /// Records samples that a probe took by other means than [`Bench::interleave`].
@@ -407,6 +469,65 @@ pub(crate) mod tests {
         bench.interleave(arms, policy).unwrap();
         let pauses = meter.pauses;
         (points, pauses)
+    }
+
+    /// Counts its operations, and is wrong from some number of checks on.
+    #[derive(Default)]
+    struct Checked {
+        calls: String,
+        checks: usize,
+        right: usize,
+    }
+
+    impl Kernel for &mut Checked {
+        fn prepare(&mut self, _: u64) {
+            self.calls.push('p');
+        }
+        fn run(&mut self, _: u64) {
+            self.calls.push('r');
+        }
+        fn check(&mut self) -> Result<(), String> {
+            self.calls.push('c');
+            self.checks += 1;
+            (self.checks <= self.right).then_some(()).ok_or_else(|| "a lost word".into())
+        }
+    }
+
+    /// What a kernel was asked for, and what became of its round.
+    fn checked(right: usize) -> (Checked, anyhow::Result<()>, usize) {
+        let (machine, known) = (Machine::default(), BTreeMap::new());
+        let script = |_, ops| reading(ops as f64, 3.7, 0.0);
+        let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
+        let mut points = 0;
+        let mut sink = |_| {
+            points += 1;
+            Ok(())
+        };
+        let mut kernel = Checked { right, ..Checked::default() };
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
+        let ended = bench.sample(Arm::of("a", Params::new(), &mut kernel), &policy());
+        (kernel, ended, points)
+    }
+
+    #[test]
+    fn a_kernel_is_checked_before_each_preparation_and_at_the_end() {
+        let (kernel, ended, points) = checked(usize::MAX);
+        ended.unwrap();
+        assert_eq!(points, 1);
+        let samples = kernel.calls.strip_suffix('c').unwrap();
+        assert_eq!(samples, "cpr".repeat(samples.len() / 3));
+    }
+
+    #[test]
+    fn a_wrong_answer_ends_the_round_at_the_next_look_and_without_a_point() {
+        let (all, ..) = checked(usize::MAX);
+        // In the calibration, in the middle, after the last sample.
+        for right in [1, all.checks / 2, all.checks - 1] {
+            let (kernel, ended, points) = checked(right);
+            let said = ended.unwrap_err().downcast::<WrongAnswer>().unwrap();
+            assert_eq!((said.cpu, &*said.what, points), (0, "a lost word", 0));
+            assert_eq!(kernel.checks, right + 1);
+        }
     }
 
     fn arm(quantity: &'static str) -> Arm<'static> {

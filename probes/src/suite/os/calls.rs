@@ -1,11 +1,10 @@
 //! System calls that one thread makes in a row.
 
-use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
 
 use super::refused;
-use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::Policy;
 use crate::sys::file::{largest_file, memfd};
 use crate::sys::map::Mapping;
@@ -66,8 +65,6 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// Tries each row, skips those that are refused and samples the others in turn.
 fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
-    // The first row that went wrong, and how.
-    let wrong: RefCell<Option<String>> = RefCell::new(None);
     let mut arms = Vec::new();
     for Row(quantity, metric, what, each) in rows {
         let tried = each.and_then(|mut each| {
@@ -75,30 +72,41 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
             let all = right == 2;
             all.then_some(each).ok_or_else(|| io::Error::other(format!("{right} of 2 were right")))
         });
-        let mut each = match tried {
+        let each = match tried {
             Ok(each) => each,
             Err(error) => {
                 bench.skip(refused(metric, what, &error))?;
                 continue;
             }
         };
-        let wrong = &wrong;
-        let work = move |ops| {
-            let said = match each(ops) {
-                Ok(right) if right == ops => return,
-                Ok(right) => format!("{right} of {ops} were right"),
-                Err(error) => error.to_string(),
-            };
-            wrong.borrow_mut().get_or_insert(format!("{what}: {said}"));
-        };
         let block = if quantity == "write_1b_buffered" { BUFFER } else { 2 };
-        arms.push(Arm::new(quantity, params([]), work).in_blocks_of(block));
+        let calls = Calls { each, what, wrong: None };
+        arms.push(Arm::of(quantity, params([]), calls).in_blocks_of(block));
     }
     let policy = Policy { most: 9, ..Policy::structural(bench.share(0.1)) };
-    bench.interleave(arms, &policy)?;
-    // What was right twice and is wrong later is no matter of permission.
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy)
+}
+
+/// Calls that were right when they were tried. One that is wrong later is no matter of permission.
+struct Calls<'a> {
+    each: Each<'a>,
+    what: &'static str,
+    wrong: Option<String>,
+}
+
+impl Kernel for Calls<'_> {
+    fn run(&mut self, ops: u64) {
+        let said = match (self.each)(ops) {
+            Ok(right) if right == ops => return,
+            Ok(right) => format!("{right} of {ops} were right"),
+            Err(error) => error.to_string(),
+        };
+        self.wrong = Some(format!("{}: {said}", self.what));
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.wrong.take().map_or(Ok(()), Err)
+    }
 }
 
 /// A filter may kill who makes an unknown call: a child finds out.
@@ -186,6 +194,20 @@ fn in_memory() -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_turns_wrong_is_told_once() {
+        let mut answers = vec![Err(io::ErrorKind::NotFound.into()), Ok(7), Ok(8)];
+        let each = each(|_| answers.pop().unwrap());
+        let mut calls = Calls { each, what: "getppid", wrong: None };
+        calls.run(8);
+        assert_eq!(calls.check(), Ok(()));
+        calls.run(8);
+        assert_eq!(calls.check(), Err("getppid: 7 of 8 were right".into()));
+        assert_eq!(calls.check(), Ok(()));
+        calls.run(8);
+        assert_eq!(calls.check(), Err("getppid: entity not found".into()));
+    }
 
     #[test]
     fn bytes_are_written_one_at_a_time_within_a_small_file() {
