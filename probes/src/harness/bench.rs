@@ -1,12 +1,14 @@
 //! What a probe sees of the harness: it sets up arms, the bench samples them and hands over points.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
 use super::meter::{Meter, Reading};
-use super::sampling::{ClockHistory, Collector, Policy};
+use super::sampling::{ClockHistory, Policy};
+use super::turns::{Amount, Sampled, Taken};
 use card::counters::Counts;
 use card::declare::Unit;
 use card::estimate::median;
@@ -136,6 +138,21 @@ impl<'k> Arm<'k> {
     }
 }
 
+impl Sampled for Arm<'_> {
+    fn amount(&self) -> Amount {
+        Amount::Fill { first: self.block.max(64), block: self.block, least: self.block }
+    }
+
+    fn take(&mut self, meter: &mut dyn Meter, ops: u64) -> io::Result<Reading> {
+        self.kernel.prepare(ops);
+        Ok(meter.measure(ops, &mut |ops| self.kernel.run(ops)))
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.kernel.check()
+    }
+}
+
 /// Parameters in one line: `params([("variant", "random".into())])`.
 pub fn params<const N: usize>(pairs: [(&str, card::record::Param); N]) -> Params {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -215,51 +232,10 @@ impl Bench<'_> {
     /// Samples several kernels in turn, in a new random order each time, so that whatever drifts
     /// drifts for all of them alike, and records a point for each.
     pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
-        let began = self.meter.elapsed();
-        let mut steal = self.meter.steal_ticks();
-        let ops: Vec<u64> =
-            arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect::<Result<_, _>>()?;
-        let mut collectors: Vec<Collector> = arms.iter().map(|_| Collector::default()).collect();
-        let mut order: Vec<usize> = (0..arms.len()).collect();
-        loop {
-            self.rng.shuffle(&mut order);
-            let mut pass = Vec::with_capacity(order.len());
-            // Arms that have enough wait for the others: more of them is only a larger card.
-            let unfinished = |i: &&usize| collectors[**i].samples.len() < policy.most;
-            for &i in order.iter().filter(unfinished) {
-                pass.push((i, self.one(&mut *arms[i].kernel, ops[i])?));
-            }
-            // The kernel counts stolen ticks, not when they were stolen: the whole pass is spoiled.
-            let now = self.meter.steal_ticks();
-            let stolen = now.saturating_sub(steal);
-            steal = now;
-            let mut disturbed = false;
-            for (i, reading) in pass {
-                let reading = Reading { stolen, ..reading };
-                disturbed |= !collectors[i].offer(&reading, ops[i], policy, &mut self.history);
-            }
-            let spent = self.meter.elapsed().saturating_sub(began);
-            let few = collectors.iter().any(|c| c.samples.len() < policy.want);
-            // A point may wait for quiet, but never beyond what the whole round was given.
-            let patience = if few { policy.time * 4 } else { policy.time };
-            let out_of_time = spent >= patience || self.left().is_zero();
-            if out_of_time || collectors.iter().all(|c| c.is_tight(policy, &mut self.rng)) {
-                break;
-            }
-            if policy.spaced {
-                let passes = u32::try_from(policy.most).unwrap_or(u32::MAX);
-                let due = policy.time / passes * collectors[0].taken();
-                self.meter.pause(due.saturating_sub(spent));
-            } else if disturbed && policy.quiet {
-                // Phases of a busy sibling last from 0.3 s to seconds; asking all the time only
-                // costs clean samples elsewhere.
-                self.meter.pause(Duration::from_micros(500));
-            }
-        }
-        for arm in &mut arms {
-            self.look_at(&mut *arm.kernel)?;
-        }
-        for ((arm, ops), collector) in arms.into_iter().zip(ops).zip(collectors) {
+        let mut all: Vec<&mut dyn Sampled> =
+            arms.iter_mut().map(|arm| arm as &mut dyn Sampled).collect();
+        let taken = self.take_turns(&mut all, policy)?;
+        for (arm, Taken { ops, collector, .. }) in arms.into_iter().zip(taken) {
             let state = collector.state(policy);
             self.emit(Point {
                 counts: collector.middle_counts(),
@@ -271,33 +247,6 @@ impl Bench<'_> {
             })?;
         }
         Ok(())
-    }
-
-    /// Finds how many operations last as long as a sample should.
-    fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> Result<u64, WrongAnswer> {
-        let target = policy.sample.as_nanos() as f64;
-        let mut ops = arm.block.max(64);
-        loop {
-            let ns = self.one(&mut *arm.kernel, ops)?.ns.max(1.0);
-            if ns >= target / 4.0 || ops >= 1 << 40 {
-                let blocks = (ops as f64 * target / ns / arm.block as f64).round() as u64;
-                return Ok(blocks.max(1) * arm.block);
-            }
-            // Short trials overrate the cost of an operation; grow by no more than 16.
-            ops = (ops as f64 * (target / ns).clamp(2.0, 16.0)) as u64;
-        }
-    }
-
-    /// One sample, after a look at what the kernel did before.
-    fn one(&mut self, kernel: &mut dyn Kernel, ops: u64) -> Result<Reading, WrongAnswer> {
-        self.look_at(kernel)?;
-        kernel.prepare(ops);
-        Ok(self.meter.measure(ops, &mut |ops| kernel.run(ops)))
-    }
-
-    /// Ends the round with a `corruption` row unless the kernel was right so far.
-    fn look_at(&self, kernel: &mut dyn Kernel) -> Result<(), WrongAnswer> {
-        kernel.check().map_err(|what| WrongAnswer { cpu: self.cpu, what })
     }
 
     /// Records samples that a probe took by other means than [`Bench::interleave`].
@@ -393,11 +342,17 @@ pub(crate) mod tests {
     use card::estimate::quantile;
 
     /// A machine without hardware: time passes only as the script says.
-    struct Scripted<F> {
+    pub(in crate::harness) struct Scripted<F> {
         now: Duration,
         script: F,
         calls: u64,
         pauses: u64,
+    }
+
+    impl<F> Scripted<F> {
+        pub(in crate::harness) fn new(script: F) -> Scripted<F> {
+            Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 }
+        }
     }
 
     impl<F: FnMut(u64, u64) -> Reading> Meter for Scripted<F> {
@@ -457,7 +412,7 @@ pub(crate) mod tests {
     ) -> (Vec<Point>, u64) {
         let machine = Machine::default();
         let known = BTreeMap::new();
-        let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
+        let mut meter = Scripted::new(script);
         let mut points = Vec::new();
         let mut sink = |record| {
             if let Record::Point(p) = record {
@@ -497,7 +452,7 @@ pub(crate) mod tests {
     fn checked(right: usize) -> (Checked, anyhow::Result<()>, usize) {
         let (machine, known) = (Machine::default(), BTreeMap::new());
         let script = |_, ops| reading(ops as f64, 3.7, 0.0);
-        let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
+        let mut meter = Scripted::new(script);
         let mut points = 0;
         let mut sink = |_| {
             points += 1;

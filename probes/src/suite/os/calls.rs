@@ -24,8 +24,8 @@ const IN_MEMORY: &str = "a file in memory (memfd_create)";
 /// A call, how often it is made, and how often it came out right.
 type Each<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
 
-/// A row of the list: the quantity, its metric, what it needs in words, and how it is done.
-struct Row<'a>(&'static str, &'static str, &'static str, io::Result<Each<'a>>);
+/// A row of the list: the quantity, what it needs in words, and how it is done.
+struct Row<'a>(&'static str, &'static str, io::Result<Each<'a>>);
 
 fn each<'a>(each: impl FnMut(u64) -> io::Result<u64> + 'a) -> Each<'a> {
     Box::new(each)
@@ -33,26 +33,22 @@ fn each<'a>(each: impl FnMut(u64) -> io::Result<u64> + 'a) -> Each<'a> {
 
 /// A row that nothing has to be made for.
 fn plain<'a>(
-    (quantity, metric, what): (&'static str, &'static str, &'static str),
+    (quantity, what): (&'static str, &'static str),
     call: impl FnMut(u64) -> io::Result<u64> + 'a,
 ) -> Row<'a> {
-    Row(quantity, metric, what, Ok(each(call)))
+    Row(quantity, what, Ok(each(call)))
 }
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let clock = "clock_gettime";
     let rows = vec![
-        plain(("syscall", "os.syscall_ns", "getppid"), |n| Ok(call::getppid_each(n))),
-        plain(("syscall_inline", "os.syscall_inline_ns", "getppid"), |n| {
-            Ok(call::getppid_inline_each(n))
-        }),
+        plain(("syscall", "getppid"), |n| Ok(call::getppid_each(n))),
+        plain(("syscall_inline", "getppid"), |n| Ok(call::getppid_inline_each(n))),
         invalid(bench),
-        plain((clock, "os.clock_gettime_ns", clock), |n| Ok(call::clock_each(n))),
-        plain(("clock_gettime_syscall", "os.clock_gettime_syscall_ns", clock), |n| {
-            Ok(call::clock_by_call_each(n))
-        }),
+        plain((clock, clock), |n| Ok(call::clock_each(n))),
+        plain(("clock_gettime_syscall", clock), |n| Ok(call::clock_by_call_each(n))),
         signal(),
-        plain(("mmap", "os.mmap_ns", "mmap"), |n| {
+        plain(("mmap", "mmap"), |n| {
             (0..n).try_for_each(|_| Mapping::anonymous(SMALL_PAGE).map(drop)).map(|()| n)
         }),
         mprotect(),
@@ -66,7 +62,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// Tries each row, skips those that are refused and samples the others in turn.
 fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
     let mut arms = Vec::new();
-    for Row(quantity, metric, what, each) in rows {
+    for Row(quantity, what, each) in rows {
         let tried = each.and_then(|mut each| {
             let right = each(2)?;
             let all = right == 2;
@@ -75,7 +71,7 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
         let each = match tried {
             Ok(each) => each,
             Err(error) => {
-                bench.skip(refused(metric, what, &error))?;
+                bench.skip(refused([quantity], what, &error))?;
                 continue;
             }
         };
@@ -115,7 +111,6 @@ fn invalid<'a>(bench: &Bench<'_>) -> Row<'a> {
     let made = if filtered { survives() } else { Ok(()) };
     Row(
         "syscall_invalid",
-        "os.syscall_invalid_ns",
         "a system call that does not exist",
         made.map(|()| each(|n| Ok(call::invalid_each(n)))),
     )
@@ -130,7 +125,7 @@ fn survives() -> io::Result<()> {
 fn signal<'a>() -> Row<'a> {
     let made = Counted::install();
     let each = made.map(|counted| each(move |n| counted.send_each(n)));
-    Row("signal", "os.signal_ns", "signals to oneself", each)
+    Row("signal", "signals to oneself", each)
 }
 
 fn mprotect<'a>() -> Row<'a> {
@@ -141,7 +136,7 @@ fn mprotect<'a>() -> Row<'a> {
         map
     });
     let each = made.map(|mut map| each(move |n| map.protect_each(n).map(|()| n)));
-    Row("mprotect", "os.mprotect_ns", "mprotect", each)
+    Row("mprotect", "mprotect", each)
 }
 
 fn write_null<'a>() -> Row<'a> {
@@ -149,20 +144,20 @@ fn write_null<'a>() -> Row<'a> {
     let each = made.map(|mut null| {
         each(move |n| (0..n).try_fold(0, |written, _| Ok(written + null.write(b"x")? as u64)))
     });
-    Row("write_1b_null", "os.write_1b_null_ns", "/dev/null", each)
+    Row("write_1b_null", "/dev/null", each)
 }
 
 fn write_file<'a>() -> Row<'a> {
     let made = in_memory();
     let each = made.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b", "os.write_1b_ns", IN_MEMORY, each)
+    Row("write_1b", IN_MEMORY, each)
 }
 
 fn write_buffered<'a>() -> Row<'a> {
     let made = in_memory();
     let buffered = made.map(|file| BufWriter::with_capacity(BUFFER as usize, file));
     let each = buffered.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b_buffered", "os.write_1b_buffered_ns", IN_MEMORY, each)
+    Row("write_1b_buffered", IN_MEMORY, each)
 }
 
 /// So many bytes, one at a time, over and over the same part of the file.
