@@ -27,7 +27,7 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::declare::{Better, Derive, Estimator, Select, Text, Tier, Unit, metric, select, text};
 use card::machine::human_bytes;
 
@@ -130,9 +130,6 @@ const FAR_LINE: &[(Text, Text)] = &[(text("line"), text("far"))];
 const fn neighbour(line: &'static [(Text, Text)]) -> Derive {
     Derive::Value(select("neighbour", line), Estimator::Median)
 }
-
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     // First what is quickly done and matters most, in a short run too.

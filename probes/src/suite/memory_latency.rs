@@ -22,11 +22,12 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::levels;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring, Rings};
 use crate::kernel::stream;
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
 use card::declare::{
     Better, Derive, Edge, Estimator, Level, Metric, Proof, Select, Text, Tier, Unit, metric,
@@ -175,20 +176,11 @@ const fn visit(params: &'static [(Text, Text)]) -> Derive {
     Derive::Value(select("visit", params), Estimator::LowerQuartile)
 }
 
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
-
 /// Smallest working set: every data cache of the last twenty years holds it.
 const SMALLEST: u64 = 4 << 10;
 
-/// Beyond this no cache of a socket reaches, and laying rings takes too long.
-const LARGEST: u64 = 2 << 30;
-
 /// Entries of the page table in a line of 64 bytes.
 const PAGES_OF_A_LINE: usize = 8;
-
-/// Where the machine claims no cache at all, as some hypervisors do.
-const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 
 /// Dean's "1 MB".
 const MEGABYTE: usize = 1_000_000;
@@ -379,8 +371,8 @@ fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Re
 /// Four sizes an octave, from inside L1 to four times the last cache, or
 /// to what memory allows, in which case the card says so.
 fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
-    let wanted = last_cache(bench) * 4;
-    let largest = wanted.min(bench.machine.buffer_limit()).min(LARGEST);
+    let wanted = levels::BEYOND * levels::last_cache(bench.machine);
+    let largest = wanted.min(bench.machine.buffer_limit()).min(levels::LARGEST);
     if largest < wanted {
         bench.skip(Skip::new(
             format!("{} for the largest working set", human_bytes(wanted)),
@@ -472,11 +464,7 @@ fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> a
 
 /// Whether most of a working set must lie in main memory.
 fn beyond_caches(bench: &Bench<'_>, bytes: u64) -> bool {
-    bytes >= 2 * last_cache(bench)
-}
-
-fn last_cache(bench: &Bench<'_>) -> u64 {
-    bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE)
+    bytes >= levels::LEAST_BEYOND * levels::last_cache(bench.machine)
 }
 
 fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {

@@ -26,9 +26,9 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
-use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, LINE, Lines, STREAMS, Way};
+use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, Lines, STREAMS, Way};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::Pages;
+use crate::sys::memory::{LINE, Pages};
 use card::counters::Event;
 use card::declare::{
     Better, Derive, Estimator, Level, Metric, Proof, Text, Tier, Unit, metric, select, text,

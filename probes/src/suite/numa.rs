@@ -16,12 +16,12 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::levels::Levels;
+use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::probe::Probe;
-use crate::sys::memory::{Buffer, Pages};
+use crate::sys::memory::{Buffer, LINE, Pages};
 use crate::threads::pinning;
 use card::declare::{
     Better, Derive, Estimator, Level, Metric, Select, Text, Tier, Unit, metric, select, text,
@@ -93,8 +93,6 @@ const fn rate(
     metric(id, summary, Unit::Gbs, Better::Higher, Tier::T3, family, from)
 }
 
-const LINE: usize = 64;
-
 /// Larger buffers take too long to lay a ring in, once for each node; twice the last cache it must
 /// be.
 const LARGEST: u64 = 512 << 20;
@@ -147,8 +145,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             "raise the memory limit",
         ));
     };
-    let last_cache = bench.machine.last_cache_bytes().unwrap_or(0);
-    let bytes = bytes.min(LARGEST.max(2 * last_cache));
+    let least = levels::LEAST_BEYOND * levels::last_cache(bench.machine);
+    let bytes = bytes.min(LARGEST.max(least));
     let mut plan = Plan::of(bench.machine, bench.cpu, bytes);
     for gap in plan.gaps.drain(..) {
         bench.skip(gap)?;

@@ -20,7 +20,7 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
 use card::declare::{
     Better, Derive, Edge, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
@@ -115,9 +115,6 @@ const BETWEEN_CONTROL: &[(Text, Text)] =
 const fn lower(quantity: &'static str, params: &'static [(Text, Text)]) -> Derive {
     Derive::Value(select(quantity, params), Estimator::LowerQuartile)
 }
-
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 /// Half again as much as the largest second level in use.
 const MOST_PAGES: usize = 6144;
