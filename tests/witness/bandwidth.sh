@@ -8,10 +8,8 @@
 # best size we measured in the level. likwid's arrays lie in 4 KiB pages, ours in huge ones where
 # the kernel gives them.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-python3 - "${CARGO_TARGET_DIR:-target}/release/probecard" "$work" "${1:-5}" "${@:2}" <<'PYTHON'
+source "$(dirname "$0")/common.sh"
+python3 - "$probecard" "$work" "${1:-5}" "${@:2}" <<'PYTHON'
 import json, re, statistics, subprocess, sys
 from collections import defaultdict
 from pathlib import Path

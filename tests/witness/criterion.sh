@@ -9,12 +9,9 @@
 # n says how many are left. Core-bound kernels are expected within 3 %, main memory within 10 %; an L3
 # that others use as well has no bound.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+source "$(dirname "$0")/common.sh"
 cargo bench --quiet -p probecard-probes --bench kernels --no-run
-cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
-python3 - "${CARGO_TARGET_DIR:-target}/release/probecard" "$work" "$cpu" "${1:-3}" "${@:2}" <<'PYTHON'
+python3 - "$probecard" "$work" "$cpu" "${1:-3}" "${@:2}" <<'PYTHON'
 import json, os, statistics, subprocess, sys
 from collections import defaultdict
 from pathlib import Path

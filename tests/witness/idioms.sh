@@ -3,14 +3,10 @@
 # interleaved: ours, theirs, ratio. The Snappy blocks are the same bytes.
 # Usage: tests/witness/idioms.sh [PAIRS]; needs a C++ compiler, libsnappy-dev, jq and a release build.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+source "$(dirname "$0")/common.sh"
 pairs=${1:-5}
-probecard=${PROBECARD:-${CARGO_TARGET_DIR:-target}/release/probecard}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 c++ -O2 -std=c++17 -o "$work/idioms" tests/witness/idioms.cc -lsnappy -pthread
 WITNESS_DATA=$work cargo test -q -p probecard-probes --lib -- --ignored write_the_data >/dev/null
-cpu=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
 
 # The points of one way: the median over the rounds of their lower quartiles. Later points of a
 # series give its number instead of what they share.
@@ -24,16 +20,13 @@ point() {
              | .samples | at(0.25)] | at(0.5)' "$1"
 }
 
-printf '%-5s %-20s %12s %12s %7s\n' pair what 'ours ns' 'theirs ns' ratio
+heading
 for pair in $(seq "$pairs"); do
-    "$probecard" run --tier quick --only idioms --only compress --cpu "$cpu" --out "$work/$pair" >/dev/null 2>&1
-    card=$(echo "$work/$pair"/*.card.jsonl)
+    quick "$pair" idioms compress
     taskset -c "$cpu" "$work/idioms" "$work/data.json" "$work/data.text" >"$work/theirs"
     while IFS=, read -r theirs quantity how; do
         their=$(awk -v name="$theirs" '$1 == name { print $2 }' "$work/theirs")
-        our=$(point "$card" "$quantity" "$how")
-        awk -v p="$pair" -v n="$theirs" -v o="$our" -v t="$their" \
-            'BEGIN { printf "%-5s %-20s %12.3f %12.3f %7.3f\n", p, n, o, t, o / t }'
+        row "$pair" "$theirs" "$(point "$card" "$quantity" "$how")" "$their"
     done <<ROWS
 call_virtual,call,dyn
 call_virtual_random,call,dyn_random

@@ -5,10 +5,8 @@
 # Our file has no name; it is kept open here by way of /proc when its round is over, and fio reads
 # and writes it there. fio's durable write is the sum of its medians of write and sync.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-python3 - "${PROBECARD:-${CARGO_TARGET_DIR:-target}/release/probecard}" "$work" "${1:-5}" "${2:-$PWD}" <<'PYTHON'
+source "$(dirname "$0")/common.sh"
+python3 - "$probecard" "$work" "${1:-5}" "${2:-$PWD}" <<'PYTHON'
 import json, os, statistics, subprocess, sys, time
 from pathlib import Path
 

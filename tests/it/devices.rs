@@ -1,58 +1,41 @@
 //! The real program and what is outside of the CPU: directories that are no place for a file, and
 //! peers that answer, refuse, keep silent or are not there.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-#[path = "common/children.rs"]
-mod children;
-mod common;
-#[path = "common/wait.rs"]
-mod wait;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use card::file::Card;
-use card::metrics::{self, State, Value};
-use card::record::{Point, Skip};
-use children::{child_of, signal};
-use common::{card_in, program};
-use wait::wait_for;
+use card::metrics::{State, Value};
+use card::record::Skip;
 
-struct Run {
-    card: Card,
-    text: String,
+use crate::common::children::{child_of, signal};
+use crate::common::run::{Run, quick};
+use crate::common::turn::beside_others;
+use crate::common::wait::wait_for;
+use crate::common::{card_in, program};
+
+fn value(run: &Run, id: &str) -> Value {
+    run.metrics.get(id).unwrap_or_else(|| panic!("no {id}")).clone()
 }
 
-impl Run {
-    fn value(&self, id: &str) -> Value {
-        metrics::evaluate(&self.card).get(id).unwrap_or_else(|| panic!("no {id}")).clone()
-    }
+/// That line of the ladder.
+fn rung<'a>(run: &'a Run, label: &str) -> &'a str {
+    run.text().lines().find(|line| line.starts_with(label)).expect("every row is there")
+}
 
-    fn points<'a>(&'a self, quantity: &'a str) -> impl Iterator<Item = &'a Point> {
-        self.card.points.iter().filter(move |p| p.quantity == quantity)
-    }
-
-    /// That line of the ladder.
-    fn rung(&self, label: &str) -> &str {
-        self.text.lines().find(|line| line.starts_with(label)).expect("every row is there")
-    }
-
-    /// The one skip that is about this.
-    fn skip(&self, need: &str) -> &Skip {
-        let all: Vec<&Skip> = self.card.skips.iter().filter(|s| s.need.contains(need)).collect();
-        assert_eq!(all.len(), 1, "{need}: {:?}", self.card.skips);
-        assert!(!all[0].remedy.is_empty());
-        all[0]
-    }
+/// The one skip that is about this.
+fn skip<'a>(run: &'a Run, need: &str) -> &'a Skip {
+    let all: Vec<&Skip> = run.card.skips.iter().filter(|s| s.need.contains(need)).collect();
+    assert_eq!(all.len(), 1, "{need}: {:?}", run.card.skips);
+    assert!(!all[0].remedy.is_empty());
+    all[0]
 }
 
 fn start(probe: &str, args: &[&str], out: &Path) -> Child {
-    Command::new(program())
-        .args(["run", "--tier", "quick", "--only", probe])
+    quick(&[probe])
         .args(args)
         .arg("--out")
         .arg(out)
@@ -62,17 +45,11 @@ fn start(probe: &str, args: &[&str], out: &Path) -> Child {
         .unwrap()
 }
 
-fn finished(output: Output, out: &Path) -> Run {
-    let card = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
-    let card = Card::read(&card).unwrap();
-    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
-    Run { card, text: String::from_utf8(output.stdout).unwrap() }
-}
-
 fn run(probe: &str, args: &[&str]) -> Run {
-    let dir = tempfile::tempdir().unwrap();
-    let output = start(probe, args, dir.path()).wait_with_output().unwrap();
-    finished(output, dir.path())
+    let _turn = beside_others();
+    let out = tempfile::tempdir().unwrap();
+    let output = start(probe, args, out.path()).wait_with_output().unwrap();
+    Run::completed(output, out.path())
 }
 
 fn with_peer(peer: &str) -> Run {
@@ -82,7 +59,7 @@ fn with_peer(peer: &str) -> Run {
 /// Whatever becomes of the peer, what needs none is measured.
 fn has_loopback(run: &Run) {
     for id in ["loopback_round_trip", "unix_round_trip", "loopback_connect", "send_2k", "send_1m"] {
-        let value = run.value(&format!("network.{id}_ns"));
+        let value = value(run, &format!("network.{id}_ns"));
         assert!(value.value.is_some_and(|ns| ns > 100.0), "{id}: {value:?}");
     }
 }
@@ -120,13 +97,13 @@ fn malformed_options_are_exit_code_2_and_say_what_is_right() {
 fn without_a_peer_the_rows_of_a_network_say_what_they_need() {
     let run = run("network", &[]);
     has_loopback(&run);
-    let value = run.value(PEER);
+    let value = value(&run, PEER);
     assert_eq!((value.state, value.value), (State::Unavailable, None));
     assert!(value.reason.unwrap().contains("needs --peer HOST:PORT"));
-    assert!(run.text.contains("--peer HOST:PORT"), "{}", run.text);
+    assert!(run.text().contains("--peer HOST:PORT"), "{}", run.text());
     assert_eq!(run.card.header.plan.peer, None);
-    assert!(run.rung("Round trip in datacenter").contains(" – "), "{}", run.text);
-    assert!(!run.rung("TCP round trip, loopback").contains(" – "), "{}", run.text);
+    assert!(rung(&run, "Round trip in datacenter").contains(" – "), "{}", run.text());
+    assert!(!rung(&run, "TCP round trip, loopback").contains(" – "), "{}", run.text());
 }
 
 #[test]
@@ -156,7 +133,7 @@ fn a_listener_is_measured_politely_and_known_to_be_here() {
     });
     has_loopback(&run);
     let [low, middle, high] =
-        ["_min", "", "_max"].map(|s| run.value(&format!("network.peer_round_trip{s}_ns")).value);
+        ["_min", "", "_max"].map(|s| value(&run, &format!("network.peer_round_trip{s}_ns")).value);
     assert!(low.unwrap() > 100.0 && low <= middle && middle <= high, "{low:?} {middle:?} {high:?}");
     let samples: usize = run.points("peer_round_trip").map(|p| p.samples.len()).sum();
     // One more a round, which is not timed.
@@ -165,8 +142,8 @@ fn a_listener_is_measured_politely_and_known_to_be_here() {
     assert!(
         run.points("peer_round_trip").all(|p| p.note.as_ref().unwrap().contains("this machine"))
     );
-    assert!(run.rung("Round trip in datacenter").contains("µs"), "{}", run.text);
-    assert!(run.text.contains("Round trip in datacenter: the peer is this machine"));
+    assert!(rung(&run, "Round trip in datacenter").contains("µs"), "{}", run.text());
+    assert!(run.text().contains("Round trip in datacenter: the peer is this machine"));
     assert_eq!(run.card.header.plan.peer.as_ref().unwrap().to_string(), at.to_string());
 }
 
@@ -175,7 +152,7 @@ fn a_peer_at_an_ipv6_address_is_measured() {
     // A machine may have no IPv6.
     let Ok(listener) = TcpListener::bind("[::1]:0") else { return };
     let run = with_peer(&listener.local_addr().unwrap().to_string());
-    assert!(run.value(PEER).value.is_some_and(|ns| ns > 100.0));
+    assert!(value(&run, PEER).value.is_some_and(|ns| ns > 100.0));
 }
 
 #[test]
@@ -185,7 +162,7 @@ fn a_refusal_is_a_round_trip_and_labelled() {
     drop(listener);
     let run = with_peer(&at.to_string());
     has_loopback(&run);
-    assert!(run.value(PEER).value.is_some_and(|ns| ns > 100.0));
+    assert!(value(&run, PEER).value.is_some_and(|ns| ns > 100.0));
     for point in run.points("peer_round_trip") {
         assert_eq!(point.params["answer"].to_string(), "refused");
     }
@@ -205,16 +182,17 @@ fn black_hole() -> (TcpListener, Vec<TcpStream>) {
 
 #[test]
 fn a_peer_that_keeps_silent_is_waited_for_once() {
+    let _turn = beside_others();
     let (listener, _waiting) = black_hole();
     let at = listener.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let measuring = start("network", &["--peer", &at.to_string()], dir.path());
-    let run = finished(measuring.wait_with_output().unwrap(), dir.path());
+    let run = Run::completed(measuring.wait_with_output().unwrap(), dir.path());
     has_loopback(&run);
-    let skip = run.skip("network.peer_*");
+    let skip = skip(&run, "network.peer_*");
     assert_eq!(skip.reason, format!("no answer from {at} within 1 s"));
     assert!(skip.remedy.contains("firewall"));
-    let value = run.value(PEER);
+    let value = value(&run, PEER);
     assert!(value.value.is_none() && value.reason.unwrap().contains("no answer from"));
     // The first round waits for a second and says so; those after it do not ask.
     assert!(run.card.rounds[0].wall_s >= 1.0, "{:?}", run.card.rounds);
@@ -227,13 +205,14 @@ fn a_name_without_an_address_is_named() {
     // Reserved for not being there (RFC 6761).
     let run = with_peer("nowhere.invalid:443");
     has_loopback(&run);
-    let skip = run.skip("network.peer_*");
+    let skip = skip(&run, "network.peer_*");
     assert!(skip.reason.contains("nowhere.invalid has no address"), "{skip:?}");
     assert!(skip.remedy.contains("check the name"));
 }
 
 #[test]
 fn a_resumed_run_asks_the_same_peer_and_uses_the_same_directory() {
+    let _turn = beside_others();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (dir, scratch) = (tempfile::tempdir().unwrap(), on_disk());
     let at = listener.local_addr().unwrap().to_string();
@@ -247,7 +226,7 @@ fn a_resumed_run_asks_the_same_peer_and_uses_the_same_directory() {
     run.wait().unwrap();
     let path = card_in(dir.path()).unwrap();
     let output = Command::new(program()).arg("--resume").arg(&path).output().unwrap();
-    let run = finished(output, dir.path());
+    let run = Run::completed(output, dir.path());
     assert_eq!(run.card.header.plan.scratch.as_deref(), Some(there));
     let rounds: Vec<u32> = run.points("peer_round_trip").map(|p| p.round).collect();
     assert_eq!(rounds, [0, 1, 2]);
@@ -272,6 +251,7 @@ fn listening(pid: u32) -> Vec<(String, String)> {
 
 #[test]
 fn nothing_listens_to_others_nor_after_the_run() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let args = ["run", "--only", "network", "--out"];
     let mut run = Command::new(program())
@@ -306,11 +286,13 @@ fn a_disk_is_measured_and_described_and_left_as_it_was() {
         return;
     }
     for id in ["read_4k_random", "read_1m_sequential", "fsync", "fdatasync"] {
-        let value = run.value(&format!("storage.{id}_ns"));
+        let value = value(&run, &format!("storage.{id}_ns"));
         assert!(value.value.is_some_and(|ns| ns > 100.0), "{id}: {value:?}");
     }
-    let middle = run.value("storage.read_4k_random_ns").value;
-    assert!(run.value("storage.read_4k_random_p99_ns").value.is_none_or(|p99| Some(p99) > middle));
+    let middle = value(&run, "storage.read_4k_random_ns").value;
+    assert!(
+        value(&run, "storage.read_4k_random_p99_ns").value.is_none_or(|p99| Some(p99) > middle)
+    );
     for file in run.points("file") {
         // The card keeps five digits.
         let mib = file.samples[0] / f64::from(1 << 20);
@@ -321,8 +303,8 @@ fn a_disk_is_measured_and_described_and_left_as_it_was() {
         assert!(writes.ops * writes.samples.len() as u64 <= 1000, "{writes:?}");
     }
     // A rotating disk has its seeks, any other disk says that it is none.
-    if run.value("storage.seek_ns").value.is_none() {
-        assert!(run.skip("storage.seek_").reason.starts_with("no rotating disk here"));
+    if value(&run, "storage.seek_ns").value.is_none() {
+        assert!(skip(&run, "storage.seek_").reason.starts_with("no rotating disk here"));
     }
 }
 
@@ -330,15 +312,16 @@ fn a_disk_is_measured_and_described_and_left_as_it_was() {
 fn memory_is_no_disk() {
     let Ok(dir) = tempfile::tempdir_in("/dev/shm") else { return };
     let run = run("storage", &["--scratch", dir.path().to_str().unwrap()]);
-    let skip = run.skip("a directory on a disk");
+    let skip = skip(&run, "a directory on a disk");
     assert!(skip.reason.contains("tmpfs, which is memory") && skip.remedy.contains("--scratch"));
-    let value = run.value("storage.read_4k_random_ns");
+    let value = value(&run, "storage.read_4k_random_ns");
     assert!(value.value.is_none() && value.reason.unwrap().contains("tmpfs"));
 }
 
 /// Runs the probe in a mount namespace of its own, in which `prepare` has mounted something at
 /// `$DIR/at`; `None` where that is not permitted.
 fn within_mounts(prepare: &str) -> Option<Run> {
+    let _turn = beside_others();
     let (dir, out) = (on_disk(), tempfile::tempdir().unwrap());
     fs::create_dir(dir.path().join("at")).unwrap();
     let script = format!(
@@ -351,7 +334,7 @@ fn within_mounts(prepare: &str) -> Option<Run> {
         .output()
         .ok()?;
     // Not for ordinary users, nor in every container.
-    (card_in(out.path()).is_some()).then(|| finished(output, out.path()))
+    (card_in(out.path()).is_some()).then(|| Run::completed(output, out.path()))
 }
 
 #[test]
@@ -369,7 +352,7 @@ fn an_overlay_a_read_only_and_a_full_disk_are_refused() {
         (full, "are free, and a tenth stays free", "free space"),
     ] {
         let Some(run) = within_mounts(prepare) else { continue };
-        let skip = run.skip("a directory on a disk");
+        let skip = skip(&run, "a directory on a disk");
         assert!(skip.reason.contains(says) && skip.remedy.contains(remedy), "{skip:?}");
         assert!(run.points("read_4k_random").next().is_none());
     }
@@ -380,18 +363,19 @@ fn where_a_nameless_file_is_never_durable_no_price_of_that_is_told() {
     let btrfs = "truncate -s 512M \"$DIR/disk\"; mkfs.btrfs -q \"$DIR/disk\"; \
                  mount -o loop \"$DIR/disk\" \"$DIR/at\"";
     let Some(run) = within_mounts(btrfs) else { return };
-    let skip = run.skip("storage.fsync_ns");
+    let skip = skip(&run, "storage.fsync_ns");
     assert!(skip.reason.contains("btrfs") && skip.remedy.contains("another file system"));
     assert!(run.points("durable_write").next().is_none());
     for id in ["storage.fsync_ns", "storage.fdatasync_ns"] {
-        let value = run.value(id);
+        let value = value(&run, id);
         assert!(value.value.is_none() && value.reason.is_some_and(|r| r.contains("btrfs")), "{id}");
     }
-    assert!(run.value("storage.read_4k_random_ns").value.is_some());
+    assert!(value(&run, "storage.read_4k_random_ns").value.is_some());
 }
 
 #[test]
 fn where_a_file_may_not_grow_it_says_so() {
+    let _turn = beside_others();
     let (dir, scratch) = (tempfile::tempdir().unwrap(), on_disk());
     // 512 KiB: enough for the card, too little for anything else. Pictures may be larger.
     let output = Command::new("bash")
@@ -403,13 +387,14 @@ fn where_a_file_may_not_grow_it_says_so() {
         .arg(dir.path())
         .output()
         .unwrap();
-    let run = finished(output, dir.path());
-    let reason = &run.skip("a directory on a disk").reason;
+    let run = Run::completed(output, dir.path());
+    let reason = &skip(&run, "a directory on a disk").reason;
     assert!(reason.contains("ulimit -f") || reason.contains("overlay"), "{reason}");
 }
 
 #[test]
 fn a_killed_round_leaves_no_file() {
+    let _turn = beside_others();
     let (dir, scratch) = (tempfile::tempdir().unwrap(), on_disk());
     let there = scratch.path().to_str().unwrap();
     let mut run = start("storage", &["--scratch", there], dir.path());
@@ -437,6 +422,7 @@ fn a_killed_round_leaves_no_file() {
 
 #[test]
 fn doctor_says_which_disk_and_what_a_peer_would_add() {
+    let _turn = beside_others();
     let scratch = on_disk();
     let output =
         Command::new(program()).arg("doctor").current_dir(scratch.path()).output().unwrap();

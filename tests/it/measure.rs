@@ -1,30 +1,13 @@
 //! A whole quick run on whatever machine this is. Structure, counts, ratios and invariants: never
 //! absolute times.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod common;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use card::file::Card;
-use card::metrics::{self, Metrics, State};
+use card::metrics::{Metrics, State};
 use card::record::Param;
-use common::{card_in, program};
 use probecard_probes::catalog;
 
-fn quick_run() -> (Card, Metrics) {
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(program())
-        .args(["run", "--tier", "quick", "--out"])
-        .arg(dir.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
-    let metrics = metrics::evaluate(&card);
-    (card, metrics)
-}
+use crate::common::run::{Run, measured_once, number};
 
 /// What is there and not noisy is in order.
 fn ascend(metrics: &Metrics, ids: &[&str]) {
@@ -35,11 +18,11 @@ fn ascend(metrics: &Metrics, ids: &[&str]) {
 
 #[test]
 fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
-    let (card, metrics) = quick_run();
+    let run = measured_once();
+    let Run { card, metrics, .. } = run;
     // Drawing is not counted: it takes ten times as long in a debug build.
     let took = card.end.as_ref().unwrap().wall_s;
     assert!(took < 33.0, "quick takes 30 s and a tenth at most: {took}");
-    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
 
     // Every probe ran every round, and every declared metric has an answer or a reason.
     for probe in catalog::ALL {
@@ -60,10 +43,7 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
         .points
         .iter()
         .filter(|p| p.params.get("variant") == Some(&Param::Text("random_2m".into())))
-        .filter_map(|p| match p.params["working_set"] {
-            Param::Int(n) => Some(n),
-            Param::Text(_) => None,
-        })
+        .filter_map(|p| number(p, "working_set"))
         .collect();
     let octaves = (*sizes.last().unwrap() as f64 / *sizes.first().unwrap() as f64).log2();
     assert_eq!(sizes.first(), Some(&4096));
@@ -71,7 +51,7 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
 
     // Invariants that hold on every machine.
     ascend(
-        &metrics,
+        metrics,
         &[
             "memory.latency.l1_ns",
             "memory.latency.l2_ns",
@@ -79,8 +59,8 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
             "memory.latency.dram_ns",
         ],
     );
-    ascend(&metrics, &["cache.l1d_knee_bytes", "cache.l2_knee_bytes", "cache.l3_knee_bytes"]);
-    ascend(&metrics, &["clock.empty_kernel_ns", "memory.read_1m_sequential_ns"]);
+    ascend(metrics, &["cache.l1d_knee_bytes", "cache.l2_knee_bytes", "cache.l3_knee_bytes"]);
+    ascend(metrics, &["clock.empty_kernel_ns", "memory.read_1m_sequential_ns"]);
     let believed = |id: &str| metrics.get(id).filter(|v| v.state == State::Ok)?.value;
     if let Some(ratio) = believed("clock.mul_add_ratio") {
         assert!((ratio - 3.0).abs() < 0.1, "a multiplication takes {ratio} additions");

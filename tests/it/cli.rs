@@ -1,7 +1,4 @@
 //! The real program: its command line, and what it does with bad input.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
@@ -10,16 +7,17 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_match};
 
-use common::{card_in, program};
+use crate::common::run::measured_once;
+use crate::common::turn::{Turn, beside_others};
+use crate::common::{card_in, program};
 
 fn probecard() -> Command {
     Command::new(program())
 }
 
-/// A short but complete run of one probe; returns the directory's card.
-fn measured(dir: &Path) -> std::path::PathBuf {
-    probecard().args(["--tier", "quick", "--only", "locks", "--out"]).arg(dir).assert().success();
-    card_in(dir).unwrap()
+/// The card of the run that is there to be looked at, and a turn to do so.
+fn a_card() -> (&'static Path, Turn) {
+    (&measured_once().path, beside_others())
 }
 
 #[test]
@@ -51,6 +49,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
 
 #[test]
 fn list_and_doctor_describe_this_machine() {
+    let _turn = beside_others();
     for args in [&["list"][..], &["doctor"]] {
         probecard().args(args).assert().success().stdout(contains("memory-latency"));
     }
@@ -68,6 +67,7 @@ fn completions_and_the_manual_page_are_there() {
 
 #[test]
 fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     probecard()
@@ -109,6 +109,7 @@ fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
 
 #[test]
 fn a_run_can_speak_json() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let output = probecard()
         .args(["run", "--json", "--tier", "quick", "--only", "locks", "--out"])
@@ -124,15 +125,15 @@ fn a_run_can_speak_json() {
 
 #[test]
 fn colour_is_for_terminals_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let card = measured(&dir.path().join("run"));
+    let (card, _turn) = a_card();
     probecard().arg("show").arg(card).assert().success().stdout(contains("\u{1b}[").not());
 }
 
 #[test]
 fn a_broken_card_names_its_line_and_the_remedy() {
+    let (card, _turn) = a_card();
     let dir = tempfile::tempdir().unwrap();
-    let good = fs::read(measured(&dir.path().join("run"))).unwrap();
+    let good = fs::read(card).unwrap();
     let text = String::from_utf8(good.clone()).unwrap();
     let second = text.find('\n').unwrap() + 1;
     let with_line_2 = |line: &[u8]| [&good[..second], line, b"\n", &good[second..]].concat();
@@ -160,8 +161,9 @@ fn a_broken_card_names_its_line_and_the_remedy() {
 
 #[test]
 fn a_cut_off_card_loses_its_last_line_alone() {
+    let (card, _turn) = a_card();
     let dir = tempfile::tempdir().unwrap();
-    let good = fs::read(measured(&dir.path().join("run"))).unwrap();
+    let good = fs::read(card).unwrap();
     let path = dir.path().join("cut.card.jsonl");
     fs::write(&path, &good[..good.len() - 10]).unwrap();
     probecard()
@@ -174,8 +176,9 @@ fn a_cut_off_card_loses_its_last_line_alone() {
 
 #[test]
 fn unknown_kinds_and_fields_are_kept_out_of_the_way() {
+    let (card, _turn) = a_card();
     let dir = tempfile::tempdir().unwrap();
-    let good = fs::read_to_string(measured(&dir.path().join("run"))).unwrap();
+    let good = fs::read_to_string(card).unwrap();
     let path = dir.path().join("future.card.jsonl");
     let future = good.replacen("{\"kind\":\"point\"", "{\"kind\":\"point\",\"aura\":7", 1)
         + "{\"kind\":\"omen\",\"text\":\"hm\"}\n";
@@ -185,11 +188,11 @@ fn unknown_kinds_and_fields_are_kept_out_of_the_way() {
 
 #[test]
 fn a_full_disk_is_named() {
+    let (card, _turn) = a_card();
     let dir = tempfile::tempdir().unwrap();
-    // The card's name is known after a first run; then it leads to a device that is always full.
-    let card = measured(dir.path());
-    fs::remove_file(&card).unwrap();
-    std::os::unix::fs::symlink("/dev/full", &card).unwrap();
+    // What the card will be called leads to a device that is always full.
+    let at = dir.path().join(card.file_name().unwrap());
+    std::os::unix::fs::symlink("/dev/full", at).unwrap();
     probecard()
         .args(["--tier", "quick", "--only", "locks", "--force", "--out"])
         .arg(dir.path())
@@ -209,8 +212,7 @@ fn an_unwritable_directory_is_named() {
 
 #[test]
 fn a_closed_pipe_is_no_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let card = measured(&dir.path().join("run"));
+    let (card, _turn) = a_card();
     let script = format!("'{}' show '{}' | head -1", program().display(), card.display());
     Command::new("bash")
         .args(["-o", "pipefail", "-c", &script])

@@ -1,8 +1,12 @@
 //! The page in a real browser: it renders from a file, without a network and without errors.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::common::turn::beside_others;
+use crate::common::{program, sample_card};
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -29,7 +33,17 @@ fn rendered(browser: &Path, page: &Path, width: u32) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-/// The page of the sample card, and the browser to look at it; none where there is no browser, which
+/// The page of the sample card, drawn once.
+static SAMPLE_PAGE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let card = sample_card();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sample-page");
+    let mut command = Command::new(program());
+    command.arg("report").arg(card).arg("--force").arg("--out").arg(&dir);
+    assert!(command.output().unwrap().status.success());
+    dir.join("report.html")
+});
+
+/// A copy of the page of the sample card, and the browser to look at it; none where there is no browser, which
 /// continuous integration does not accept.
 fn sample_page(dir: &Path) -> Option<(PathBuf, PathBuf)> {
     let Some(browser) = browser() else {
@@ -37,28 +51,17 @@ fn sample_page(dir: &Path) -> Option<(PathBuf, PathBuf)> {
         eprintln!("skipped: no browser ({}) on the PATH", BROWSERS.join(", "));
         return None;
     };
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
-    let card = std::fs::read_dir(&sample)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.to_string_lossy().ends_with(".card.jsonl.zst"))
-        .expect("a sample card");
-    let status = Command::new(assert_cmd::cargo::cargo_bin("probecard"))
-        .arg("report")
-        .arg(card)
-        .arg("--out")
-        .arg(dir)
-        .status()
-        .unwrap();
-    assert!(status.success());
-    Some((browser, dir.join("report.html")))
+    let page = dir.join("report.html");
+    fs::copy(&*SAMPLE_PAGE, &page).unwrap();
+    Some((browser, page))
 }
 
 #[test]
 fn the_reader_chooses_the_year_of_the_list() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let Some((browser, page)) = sample_page(dir.path()) else { return };
-    let html = std::fs::read_to_string(&page).unwrap();
+    let html = fs::read_to_string(&page).unwrap();
     // A reader's click, and what can be seen after it.
     let click = |year: &str| {
         format!(
@@ -68,7 +71,7 @@ fn the_reader_chooses_the_year_of_the_list() {
         )
     };
     for year in ["2002", "2007", "2012", "2024"] {
-        std::fs::write(&page, html.replace("</body>", &click(year))).unwrap();
+        fs::write(&page, html.replace("</body>", &click(year))).unwrap();
         let (document, _) = rendered(&browser, &page, 1280);
         assert!(document.contains(&format!("data-seen=\"year of-{year}\"")), "{year}");
     }
@@ -76,6 +79,7 @@ fn the_reader_chooses_the_year_of_the_list() {
 
 #[test]
 fn the_page_of_a_run_renders_from_a_file() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let Some((browser, page)) = sample_page(dir.path()) else { return };
     for width in [390, 1280] {
@@ -87,7 +91,7 @@ fn the_page_of_a_run_renders_from_a_file() {
         assert!(errors.is_empty(), "{errors:?}");
     }
     // Self-contained: nothing is fetched from anywhere.
-    let html = std::fs::read_to_string(&page).unwrap();
+    let html = fs::read_to_string(&page).unwrap();
     for fetch in ["src=\"http", "href=\"http://fonts", "url(http", "@import", "<link "] {
         assert!(!html.contains(fetch), "{fetch}");
     }
@@ -125,10 +129,11 @@ Promise.allSettled([...document.fonts].map(face => face.load())).then(() => {
 
 #[test]
 fn the_fonts_of_the_page_load_and_no_label_is_cut_or_covered() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let Some((browser, page)) = sample_page(dir.path()) else { return };
-    let html = std::fs::read_to_string(&page).unwrap();
-    std::fs::write(&page, html.replace("</body>", LETTERS)).unwrap();
+    let html = fs::read_to_string(&page).unwrap();
+    fs::write(&page, html.replace("</body>", LETTERS)).unwrap();
     let (document, _) = rendered(&browser, &page, 1440);
     let seen = |name: &str| {
         let (_, rest) = document.split_once(&format!("data-{name}=\"")).expect("the script ran");

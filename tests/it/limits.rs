@@ -1,71 +1,29 @@
 //! All probes of the real program where something is missing: memory, a second CPU, huge pages.
 //! Whatever a probe cannot do there, it says so, and everything else is measured.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Mutex;
 
-use card::file::Card;
-use card::machine::Machine;
-use card::metrics::{self, Metrics, State};
-use card::record::{Param, Point};
-use common::{card_in, program};
+use card::metrics::State;
 
-struct Run {
-    card: Card,
-    metrics: Metrics,
-    text: String,
-}
-
-impl Run {
-    fn has_point(&self, quantity: &str) -> bool {
-        self.card.points.iter().any(|p| p.quantity == quantity)
-    }
-}
+use crate::common::first_cpu;
+use crate::common::run::{Run, number, quick_under};
+use crate::common::turn::alone;
 
 /// A short run of everything under a wrapper such as taskset or prlimit.
-fn everything_under(wrapper: &[&str], out: &Path) -> Run {
-    // One run at a time: each wants all CPUs.
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock();
-    let output = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(program())
-        .args(["run", "--tier", "quick", "--budget", "30s", "--out"])
-        .arg(out)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let card = Card::read(&card_in(out).unwrap()).unwrap();
-    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
-    let metrics = metrics::evaluate(&card);
-    for metric in card.header.declarations.iter().flat_map(|d| d.metrics.iter()) {
-        let value = metrics.get(&metric.id).expect("a declared metric");
-        assert!(value.value.is_some() || value.reason.is_some(), "{} has no reason", metric.id);
-    }
-    Run { card, metrics, text: String::from_utf8(output.stdout).unwrap() }
-}
-
-fn number(point: &Point, name: &str) -> Option<i64> {
-    match point.params.get(name)? {
-        Param::Int(n) => Some(*n),
-        Param::Text(_) => None,
-    }
+fn everything_under(wrapper: &[&str]) -> Run {
+    let run = Run::of(quick_under(wrapper, &[]));
+    run.answers_everything();
+    run
 }
 
 #[test]
 fn on_one_cpu_everything_runs_but_what_needs_two() {
-    let allowed = Machine::detect().allowed_cpus()[0].to_string();
-    let dir = tempfile::tempdir().unwrap();
-    let run = everything_under(&["taskset", "-c", &allowed], dir.path());
+    let _turn = alone();
+    let run = everything_under(&["taskset", "-c", &first_cpu()]);
     let card = &run.card;
     assert!(card.header.plan.cpu_reason.contains("only CPU"));
     assert!(card.skips.iter().any(|s| s.need.contains("2 CPUs") && s.remedy.contains("taskset")));
-    assert!(run.has_point("split_load") && !run.has_point("coherence"));
+    assert!(run.points("split_load").count() > 0 && run.points("coherence").count() == 0);
     // Nothing was loaded by another CPU, and no second thread shared the only one, but where that is
     // the question.
     assert!(card.points.iter().all(|p| number(p, "loaders").is_none_or(|n| n == 0)));
@@ -75,8 +33,8 @@ fn on_one_cpu_everything_runs_but_what_needs_two() {
 
 #[test]
 fn within_200_mb_buffers_are_small_and_what_needs_more_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let card = everything_under(&["prlimit", "--as=200000000"], dir.path()).card;
+    let _turn = alone();
+    let card = everything_under(&["prlimit", "--as=200000000"]).card;
     let largest = card.points.iter().filter_map(|p| number(p, "working_set")).max().unwrap();
     assert!((8 << 20..=100_000_000).contains(&largest), "{largest}");
     if card.header.machine.last_cache_bytes().is_some_and(|b| b * 4 > 100_000_000) {
@@ -88,11 +46,12 @@ fn within_200_mb_buffers_are_small_and_what_needs_more_says_so() {
 
 #[test]
 fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
-    let dir = tempfile::tempdir().unwrap();
-    // Holds for this process and what it starts; the tests beside this one do not mind.
+    let _turn = alone();
+    // Holds for this process and what it starts.
     nix::sys::prctl::set_thp_disable(true).unwrap();
-    let Run { card, metrics, text } = everything_under(&["env"], dir.path());
+    let run = everything_under(&["env"]);
     nix::sys::prctl::set_thp_disable(false).unwrap();
+    let Run { card, metrics, .. } = &run;
     let labelled: BTreeSet<&str> = card
         .points
         .iter()
@@ -110,6 +69,6 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
     let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("4 KiB pages"));
     assert!(dram.state != State::Ok || labelled, "{dram:?}");
-    let words: Vec<&str> = text.split_whitespace().collect();
-    assert!(words.join(" ").contains("2 MiB latency curve"), "{text}");
+    let words: Vec<&str> = run.text().split_whitespace().collect();
+    assert!(words.join(" ").contains("2 MiB latency curve"), "{}", run.text());
 }

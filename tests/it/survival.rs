@@ -1,25 +1,20 @@
 //! The real program when things go wrong meanwhile: signals and crashes.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-#[path = "common/children.rs"]
-mod children;
-mod common;
-#[path = "common/wait.rs"]
-mod wait;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use card::file::{Card, EndState};
-use children::{child_of, signal};
-use common::{card_in, program};
-use wait::wait_for;
 
-fn start(args: &[&str], out: &Path) -> Child {
-    Command::new(program())
-        .args(args)
+use crate::common::children::{child_of, signal};
+use crate::common::run::{Run, quick};
+use crate::common::turn::beside_others;
+use crate::common::wait::wait_for;
+use crate::common::{card_in, program};
+
+fn start(probes: &[&str], out: &Path) -> Child {
+    quick(probes)
         .arg("--out")
         .arg(out)
         .stdout(Stdio::piped())
@@ -28,21 +23,16 @@ fn start(args: &[&str], out: &Path) -> Child {
         .unwrap()
 }
 
-fn run(args: &[&str], out: &Path) -> (Output, Card) {
-    let output = start(args, out).wait_with_output().unwrap();
-    (output, Card::read(&card_in(out).expect("a card")).unwrap())
-}
-
 fn points(card: &Path) -> usize {
     fs::read_to_string(card).map_or(0, |t| t.matches("\"kind\":\"point\"").count())
 }
 
 #[test]
 fn an_ended_run_leaves_a_valid_card_and_can_be_resumed() {
+    let _turn = beside_others();
     for name in ["-TERM", "-INT"] {
         let dir = tempfile::tempdir().unwrap();
-        let args = ["--tier", "quick", "--only", "cache-line", "--only", "locks"];
-        let mut run = start(&args, dir.path());
+        let mut run = start(&["cache-line", "locks"], dir.path());
         let card = wait_for("the first points", || card_in(dir.path()).filter(|c| points(c) > 3));
         let measuring = wait_for("the child", || child_of(run.id()));
         signal(run.id(), name);
@@ -74,8 +64,9 @@ fn an_ended_run_leaves_a_valid_card_and_can_be_resumed() {
 
 #[test]
 fn a_run_killed_hard_can_be_resumed() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
-    let mut run = start(&["--tier", "quick", "--only", "cache-line"], dir.path());
+    let mut run = start(&["cache-line"], dir.path());
     let card = wait_for("the first points", || card_in(dir.path()).filter(|c| points(c) > 3));
     let measuring = wait_for("the child", || child_of(run.id()));
     signal(run.id(), "-KILL");
@@ -97,9 +88,9 @@ fn a_run_killed_hard_can_be_resumed() {
 
 #[test]
 fn a_killed_child_is_a_row_and_the_run_goes_on() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
-    let args = ["--tier", "quick", "--only", "fault-hang", "--only", "locks"];
-    let mut run = start(&args, dir.path());
+    let mut run = start(&["fault-hang", "locks"], dir.path());
     // Each of its three rounds hangs; each is killed from outside. A child that measures locks may
     // be hit as well: that is a row too.
     let mut killed = std::collections::HashSet::new();
@@ -134,21 +125,13 @@ fn is_hanging(pid: u32) -> bool {
 
 #[test]
 fn crashes_errors_and_wrong_answers_are_rows() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
-    let args = [
-        "--tier",
-        "quick",
-        "--only",
-        "fault-crash",
-        "--only",
-        "fault-error",
-        "--only",
-        "fault-wrong-answer",
-        "--only",
-        "locks",
-    ];
-    let (output, card) = run(&args, dir.path());
+    let probes = ["fault-crash", "fault-error", "fault-wrong-answer", "locks"];
+    let output = start(&probes, dir.path()).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2), "a wrong answer is no success");
+    let run = Run::ended(output, dir.path());
+    let card = &run.card;
     let how = |probe: &str| {
         let fails: Vec<_> = card.fails.iter().filter(|f| f.probe == probe).collect();
         assert_eq!(fails.len(), 3, "{probe}");
@@ -161,6 +144,5 @@ fn crashes_errors_and_wrong_answers_are_rows() {
     // What a crashed child said before stays.
     assert!(card.points.iter().any(|p| p.probe == "fault-crash"));
     assert!(card.points.iter().any(|p| p.probe == "locks"));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("corruption on CPU"), "{text}");
+    assert!(run.text().contains("corruption on CPU"), "{}", run.text());
 }

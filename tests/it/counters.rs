@@ -1,27 +1,21 @@
 //! Counters in the real program: what it says where it may not count, and files of events.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
-
-#[expect(dead_code, reason = "no signals here")]
-#[path = "common/children.rs"]
-mod children;
-mod common;
-#[path = "common/filter.rs"]
-mod filter;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use card::counters::{CounterSupport, Event};
-use card::file::Card;
 use card::machine::Machine;
 use card::metrics::proofs;
-use common::{card_in, program};
-use filter::forbid;
 use probecard_probes::harness::counters::EventFile;
 use serde_json::Value;
+
+use crate::common::children::child_of;
+use crate::common::filter::{EPERM, always, behind, refuse};
+use crate::common::program;
+use crate::common::run::{Run, quick};
+use crate::common::turn::beside_others;
+use crate::common::user::{directory_for_everyone, is_root, program_in};
 
 /// What the program prints, and that all is well.
 fn printed(output: Output) -> String {
@@ -59,23 +53,11 @@ fn complete(survey: &CounterSupport, checks: &[Value]) {
     }
 }
 
-/// Whether this is root, by whose /proc/self is.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-/// The program where every user can run it.
-fn for_everyone(dir: &Path) -> PathBuf {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
-    let copy = dir.join("probecard");
-    fs::copy(program(), &copy).unwrap();
-    copy
-}
-
 #[test]
 fn a_plain_user_is_told_which_level_or_what_else_is_in_the_way() {
-    let dir = tempfile::tempdir().unwrap();
-    let copy = for_everyone(dir.path());
+    let _turn = beside_others();
+    let dir = directory_for_everyone();
+    let copy = program_in(dir.path());
     let mut command = Command::new("setpriv");
     if is_root() {
         command.args(["--reuid=65534", "--clear-groups"]);
@@ -107,48 +89,41 @@ fn a_plain_user_is_told_which_level_or_what_else_is_in_the_way() {
 
 #[test]
 fn behind_a_filter_the_doctor_names_it_and_a_run_completes() {
-    let dir = tempfile::tempdir().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            forbid(libc::SYS_perf_event_open);
-            let (survey, machine, checks) = doctor(&mut Command::new(program()), &[]);
-            complete(&survey, &checks);
-            assert_eq!(survey.counting.events, []);
-            let faults = survey.missing.iter().find(|m| m.event == Event::Faults).unwrap();
-            assert!(faults.reason.contains("seccomp"), "{faults:?}");
-            let text = flat(&printed(Command::new(program()).arg("doctor").output().unwrap()));
-            for part in
-                ["counts nothing: ", "seccomp", "a seccomp profile that lists perf_event_open"]
-            {
-                assert!(text.contains(part), "{part} missing in {text}");
-            }
-            let pmu = machine.counters.core_pmus.reason();
-            assert!(pmu.is_none_or(|reason| text.contains(reason)), "{text}");
+    let _turn = beside_others();
+    behind(&[refuse(EPERM, [always(libc::SYS_perf_event_open)])], || {
+        let (survey, machine, checks) = doctor(&mut Command::new(program()), &[]);
+        complete(&survey, &checks);
+        assert_eq!(survey.counting.events, []);
+        let faults = survey.missing.iter().find(|m| m.event == Event::Faults).unwrap();
+        assert!(faults.reason.contains("seccomp"), "{faults:?}");
+        let text = flat(&printed(Command::new(program()).arg("doctor").output().unwrap()));
+        for part in ["counts nothing: ", "seccomp", "a seccomp profile that lists perf_event_open"]
+        {
+            assert!(text.contains(part), "{part} missing in {text}");
+        }
+        let pmu = machine.counters.core_pmus.reason();
+        assert!(pmu.is_none_or(|reason| text.contains(reason)), "{text}");
 
-            let output = Command::new(program())
-                .args(["run", "--only", "clock", "--tier", "quick", "--out"])
-                .arg(dir.path())
-                .output()
-                .unwrap();
-            let text = flat(&printed(output));
-            let part = "nothing that the core does was counted: ";
-            assert!(text.contains(part) && text.contains("seccomp"), "{text}");
-            let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
-            assert!(page.contains(part) && !page.contains(">IPC<"));
-            let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
-            assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
-            assert!(card.points.iter().any(|p| !p.samples.is_empty()));
-            assert!(card.points.iter().all(|p| p.counts.is_empty()));
-            assert_eq!(card.header.counters.missing, survey.missing);
-        });
+        let dir = tempfile::tempdir().unwrap();
+        let run = Run::into(dir.path(), &mut quick(&["clock"]));
+        let text = flat(run.text());
+        let part = "nothing that the core does was counted: ";
+        assert!(text.contains(part) && text.contains("seccomp"), "{text}");
+        let page = fs::read_to_string(dir.path().join("report.html")).unwrap();
+        assert!(page.contains(part) && !page.contains(">IPC<"));
+        let card = &run.card;
+        assert!(card.points.iter().any(|p| !p.samples.is_empty()));
+        assert!(card.points.iter().all(|p| p.counts.is_empty()));
+        assert_eq!(card.header.counters.missing, survey.missing);
     });
 }
 
 #[test]
 fn what_the_kernel_does_is_timed_without_counters_and_counted_all_the_same() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
-    let mut run = Command::new(program())
-        .args(["run", "--only", "context-switch", "--tier", "quick", "--out"])
+    let mut run = quick(&["context-switch"])
+        .arg("--out")
         .arg(dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -156,7 +131,7 @@ fn what_the_kernel_does_is_timed_without_counters_and_counted_all_the_same() {
         .unwrap();
     let mut seen = 0;
     while run.try_wait().unwrap().is_none() {
-        if let Some(child) = children::child_of(run.id()) {
+        if let Some(child) = child_of(run.id()) {
             let Ok(files) = fs::read_dir(format!("/proc/{child}/fd")) else { continue };
             let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
             assert!(links.into_iter().all(|link| !link.to_string_lossy().contains("perf_event")));
@@ -166,7 +141,7 @@ fn what_the_kernel_does_is_timed_without_counters_and_counted_all_the_same() {
     }
     assert!(seen > 20, "{seen} looks at the children");
 
-    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
+    let card = Run::succeeded(run.wait_with_output().unwrap(), dir.path()).card;
     let counted = card.points.iter().filter(|p| p.counts.contains_key(&Event::ContextSwitches));
     assert!(counted.count() > 0);
     let verdicts: Vec<_> =
@@ -176,6 +151,7 @@ fn what_the_kernel_does_is_timed_without_counters_and_counted_all_the_same() {
 
 #[test]
 fn a_file_of_events_is_used_or_refused_with_the_place_of_the_mistake() {
+    let _turn = beside_others();
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);

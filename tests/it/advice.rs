@@ -1,59 +1,29 @@
 //! The probes of programs and threads where something is missing: a second CPU, CPU time, memory,
 //! threads. What cannot be measured says so; everything else is.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-mod common;
-#[path = "common/group.rs"]
-mod group;
-
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 
-use card::file::Card;
 use card::findings;
 use card::machine::Machine;
-use card::metrics::{self, Metrics};
 use card::record::{Param, Params, Record, Skip};
-use common::{card_in, program};
-use group::Group;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
 use probecard_probes::run::child::Assignment;
 
-/// One run at a time: each wants all CPUs.
-static TURN: Mutex<()> = Mutex::new(());
+use crate::common::first_cpu;
+use crate::common::group::Group;
+use crate::common::run::{Run, number, quick_under};
+use crate::common::turn::alone;
+use crate::common::user::{directory_for_everyone, is_root, program_in};
 
 /// A short run of the three probes under a wrapper such as taskset or prlimit.
-fn run_under(wrapper: &[&str]) -> (Card, Metrics) {
-    let _turn = TURN.lock();
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(wrapper[0])
-        .args(&wrapper[1..])
-        .arg(program())
-        .args(["run", "--tier", "quick", "--out"])
-        .arg(dir.path())
-        .args(["--only", "idioms", "--only", "scaling", "--only", "compress"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let card = Card::read(&card_in(dir.path()).unwrap()).unwrap();
-    assert!(card.is_complete() && card.fails.is_empty(), "{:?}", card.fails);
-    let metrics = metrics::evaluate(&card);
-    for value in &metrics.0 {
-        assert!(value.value.is_some() || value.reason.is_some(), "{} has no reason", value.id);
-    }
-    (card, metrics)
-}
-
-/// The metric has no number, for a reason that says this.
-fn lacks(metrics: &Metrics, id: &str, reason: &str) {
-    let value = metrics.get(id).unwrap();
-    assert_eq!(value.value, None, "{id}");
-    assert!(value.reason.as_ref().is_some_and(|r| r.contains(reason)), "{value:?}");
+fn run_under(wrapper: &[&str]) -> Run {
+    let _turn = alone();
+    let run = Run::of(quick_under(wrapper, &["idioms", "scaling", "compress"]));
+    run.answers_everything();
+    run
 }
 
 fn threads(params: &Params) -> Option<i64> {
@@ -63,19 +33,16 @@ fn threads(params: &Params) -> Option<i64> {
     }
 }
 
-fn first_cpu() -> String {
-    Machine::detect().allowed_cpus()[0].to_string()
-}
-
 #[test]
 fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
-    let (card, metrics) = run_under(&["taskset", "-c", &first_cpu()]);
+    let run = run_under(&["taskset", "-c", &first_cpu()]);
+    let Run { card, metrics, .. } = &run;
     for id in ["scaling.compute_ratio", "scaling.message_ratio", "idioms.lock_around_io_ratio"] {
-        lacks(&metrics, id, "2 CPUs");
+        run.lacks(id, "2 CPUs");
     }
     let others = |skip: &&Skip| !skip.reason.contains("too long to fill");
     assert!(card.skips.iter().filter(others).all(|skip| skip.remedy.contains("taskset")));
-    let most = card.points.iter().filter_map(|p| threads(&p.params)).max();
+    let most = card.points.iter().filter_map(|p| number(p, "threads")).max();
     assert_eq!(most, Some(2), "twice as many threads as CPUs");
     for id in ["scaling.oversubscribed_ratio", "scaling.message_oversubscribed_ratio"] {
         assert!(metrics.number(id).is_some(), "{id}");
@@ -84,14 +51,14 @@ fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
     // Where caches are large, there is no time for data beyond them.
     match metrics.number("idioms.column_order_ratio") {
         Some(ratio) => assert!(ratio > 1.0, "{ratio}"),
-        None => lacks(&metrics, "idioms.column_order_ratio", "too long to fill"),
+        None => run.lacks("idioms.column_order_ratio", "too long to fill"),
     }
     assert!(metrics.number("compress.snappy_1k_ratio").is_some_and(|ratio| ratio > 1.0));
 }
 
 #[test]
 fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
-    let (card, metrics) = run_under(&["prlimit", "--as=200000000"]);
+    let Run { card, metrics, .. } = run_under(&["prlimit", "--as=200000000"]);
     // Whether they fit depends on the caches.
     for id in
         ["idioms.map_int_key_dram_ns", "idioms.map_string_key_dram_ns", "scaling.memory_ratio"]
@@ -120,23 +87,19 @@ fn a_quota_of_cpu_time_is_named_and_kept() {
     let Some(group) = group.filter(|_| Machine::detect().allowed_cpus().len() > 1) else {
         return eprintln!("no control group can be made here");
     };
-    let (card, metrics) = run_under(&["sh", "-c", &group.enter(), "sh"]);
+    let Run { card, metrics, .. } = run_under(&["sh", "-c", &group.enter(), "sh"]);
     let found = findings::find(&card, &metrics);
     let named = found.iter().find(|f| f.text.contains("a quota of 1.5 CPUs")).expect("a finding");
     assert!(named.text.contains("cgroup cpu.") && named.text.contains("2 threads"), "{named:?}");
     assert!(metrics.number("scaling.compute_ratio").is_some());
-    let most = card.points.iter().filter_map(|p| threads(&p.params)).max();
+    let most = card.points.iter().filter_map(|p| number(p, "threads")).max();
     assert_eq!(most, Some(4), "twice as many threads as the quota lets run");
 }
 
 /// One round in a process of its own, as the run starts it, but under a wrapper.
 fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
-    let _turn = TURN.lock();
-    // Where another user can run it.
-    let copy = dir.join("probecard");
-    if !copy.exists() {
-        fs::copy(program(), &copy).unwrap();
-    }
+    let _turn = alone();
+    let copy = program_in(dir);
     let machine = Machine::detect();
     let assignment = Assignment {
         parent: std::process::id(),
@@ -169,11 +132,6 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
-/// Whether this is root, by whose /proc/self is.
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
 /// May start so many threads and processes, the first one counted. The limit does not hold for
 /// root, who becomes a user that has no other processes.
 fn at_most(tasks: usize) -> Vec<String> {
@@ -186,8 +144,7 @@ fn at_most(tasks: usize) -> Vec<String> {
 
 #[test]
 fn where_threads_are_limited_fewer_are_measured() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = directory_for_everyone();
     let root = is_root();
     let cpus = Machine::detect().allowed_cpus().len() as i64;
     let alone = round_under(&at_most(1), "idioms", dir.path());

@@ -1,0 +1,50 @@
+//! The real program where the kernel refuses what it asks for: pinning, placing memory, sockets.
+
+use crate::common::filter::{EPERM, always, behind, refuse};
+use crate::common::run::{Run, quick};
+use crate::common::turn::beside_others;
+
+/// A quick run of these probes to which these calls are refused.
+fn without(calls: &[i64], probes: &[&str], args: &[&str]) -> Run {
+    let _turn = beside_others();
+    let mut command = quick(probes);
+    command.args(args);
+    let filter = refuse(EPERM, calls.iter().copied().map(always));
+    behind(&[filter], || Run::of(command))
+}
+
+#[test]
+fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
+    let run = without(&[libc::SYS_sched_setaffinity], &["locks"], &[]);
+    assert!(run.card.header.plan.cpu_reason.starts_with("not pinned"));
+    assert!(run.text().contains("not permitted"), "{}", run.text());
+    assert!(run.card.points.iter().any(|p| !p.samples.is_empty()));
+}
+
+#[test]
+fn without_permission_to_place_memory_the_first_touch_places_it() {
+    let run = without(&[libc::SYS_mbind], &["numa"], &[]);
+    // Where a node has no CPU that could touch its memory, a skip says so.
+    let local = run
+        .card
+        .points
+        .iter()
+        .filter(|p| p.params.get("place").is_some_and(|place| place.to_string() == "local"));
+    let notes: Vec<_> = local.filter_map(|p| p.note.as_deref()).collect();
+    assert!(!notes.is_empty());
+    for note in notes {
+        assert!(note.contains("mbind: ") && note.contains("first touch"), "{note}");
+    }
+}
+
+#[test]
+fn without_permission_to_make_sockets_it_says_so() {
+    let calls = [libc::SYS_socket, libc::SYS_socketpair];
+    let run = without(&calls, &["network", "locks"], &["--peer", "127.0.0.1:9"]);
+    let skips: Vec<_> = run.card.skips.iter().filter(|s| s.probe == "network").collect();
+    for need in ["network.loopback_*", "network.peer_*"] {
+        let skip = skips.iter().find(|s| s.need.contains(need)).unwrap();
+        assert!(skip.reason.contains("Operation not permitted"), "{skip:?}");
+    }
+    assert!(run.card.points.iter().any(|p| p.probe == "locks" && !p.samples.is_empty()));
+}
