@@ -11,6 +11,8 @@ mod forbidden;
 mod limits;
 mod measure;
 mod page;
+mod pictures;
 mod prices;
+mod readers;
 mod survival;
 mod switching;
