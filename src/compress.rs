@@ -1,20 +1,24 @@
 //! The compressed copy of a card.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 /// A tenth smaller than the middle levels, in half a second and 40 MB; beyond, both grow fast.
 const COMPRESSION: i32 = 16;
 
-/// Writes a compressed copy beside the card: `x.card.jsonl` → `x.card.jsonl.zst`.
-pub(crate) fn compress(path: &Path) -> io::Result<PathBuf> {
+/// The compressed copy of a card's file.
+pub(crate) fn compress(mut file: &File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    zstd::encode_all(file, COMPRESSION)
+}
+
+/// Where it lies: `x.card.jsonl` → `x.card.jsonl.zst`.
+pub(crate) fn name(path: &Path) -> PathBuf {
     // Not by way of text: a path may be no UTF-8.
     let mut target = path.as_os_str().to_owned();
     target.push(".zst");
-    let target = PathBuf::from(target);
-    std::fs::write(&target, zstd::encode_all(File::open(path)?, COMPRESSION)?)?;
-    Ok(target)
+    PathBuf::from(target)
 }
 
 #[cfg(test)]
@@ -24,12 +28,19 @@ mod tests {
     #[test]
     fn a_compressed_copy_lies_beside_a_card_whose_path_is_no_text() {
         use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"d/a\xff.card.jsonl"));
+        assert_eq!(name(path).as_os_str().as_bytes(), b"d/a\xff.card.jsonl.zst");
+    }
+
+    #[test]
+    fn a_compressed_card_is_read_like_any_other() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff.card.jsonl"));
-        // Some file systems take text alone.
-        let Ok(()) = std::fs::write(&path, "words") else { return };
-        let copy = compress(&path).unwrap();
-        assert_eq!(copy.as_os_str().as_bytes(), [path.as_os_str().as_bytes(), b".zst"].concat());
-        assert_eq!(zstd::decode_all(File::open(copy).unwrap()).unwrap(), b"words");
+        let path = dir.path().join("x.card.jsonl");
+        let header = card::file::Line::Header(Box::new(card::fixture::empty().card.header));
+        std::fs::write(&path, serde_json::to_string(&header).unwrap() + "\n").unwrap();
+        let small = name(&path);
+        std::fs::write(&small, compress(&File::open(&path).unwrap()).unwrap()).unwrap();
+        let read = card::file::Card::read;
+        assert_eq!(read(&small).unwrap(), read(&path).unwrap());
     }
 }

@@ -4,7 +4,10 @@
 //! Data flows one way: the `run` command writes a card ([`card::file`]), and everything else (metrics,
 //! findings, text, page, pictures) is computed from cards alone.
 #![forbid(unsafe_code)]
+// These macros panic where the stream cannot be written to, and a measurement must not end with that.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cmd;
 mod compress;
+mod files;
 pub mod report;

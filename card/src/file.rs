@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -187,9 +187,7 @@ pub enum CardError {
 impl Card {
     /// Reads a card, compressed or not.
     pub fn read(path: &Path) -> Result<Card, CardError> {
-        let bytes =
-            read_bytes(path).map_err(|source| CardError::Io { path: path.to_owned(), source })?;
-        parse(path, &bytes)
+        parse(path, &read_bytes(path).map_err(|source| unreadable(path, source))?)
     }
 
     /// Whether the run did all that was planned.
@@ -201,6 +199,10 @@ impl Card {
     pub fn has_round(&self, probe: &str, round: u32) -> bool {
         self.rounds.iter().any(|r| r.probe == probe && r.round == round)
     }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> CardError {
+    CardError::Io { path: path.to_owned(), source }
 }
 
 fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -254,7 +256,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
             Err(reason) => return Err(CardError::BrokenLine { path: path(), line, reason }),
         }
     }
-    card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })
+    let mut card = card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })?;
+    legacy::quantities(&mut card);
+    Ok(card)
 }
 
 /// The version is looked at before anything else, since a newer header may have another shape.
@@ -410,6 +414,56 @@ fn series(point: &Point) -> String {
     format!("{} {} {:?} {}", point.probe, point.quantity, point.params, point.unit.symbol())
 }
 
+/// A card on which a run may go on; no other one can while this is held.
+#[derive(Debug)]
+pub struct Held {
+    file: File,
+    path: PathBuf,
+    card: Card,
+    /// Bytes of the file up to the `end` line, or to a last line that was cut off.
+    keep: u64,
+}
+
+impl Held {
+    /// Opens a card and changes nothing yet.
+    pub fn open(path: &Path) -> Result<Held, CardError> {
+        let failed = |source| unreadable(path, source);
+        let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(failed)?;
+        lock(&file).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        // A line that was cut off is measured again even if it can be read.
+        bytes.truncate(line_start(&bytes, bytes.len()));
+        let card = parse(path, &bytes)?;
+        let last = line_start(&bytes, bytes.trim_ascii_end().len());
+        let end = |line| serde_json::from_slice(line).is_ok_and(|l: Value| kind(&l) == "end");
+        let keep = if end(&bytes[last..]) { last } else { bytes.len() };
+        Ok(Held { file, path: path.to_owned(), card, keep: keep as u64 })
+    }
+
+    /// What has been measured so far.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+}
+
+/// Where the line begins that has this position.
+fn line_start(bytes: &[u8], position: usize) -> usize {
+    bytes[..position].iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1)
+}
+
+/// Keeps other runs from a card as long as its file is open.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another run is writing it; wait for its end, or begin one in another --out",
+        )),
+        // Not every file system knows locks, and a run does not need one.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
 /// Appends lines to a card, each flushed to the file before the next measurement starts.
 #[derive(Debug)]
 pub struct Writer {
@@ -419,35 +473,35 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a card; an existing file is an error unless `force`.
+    /// Starts a card; an existing file is an error unless `force`, and in any case while another run
+    /// is writing it.
     pub fn create(path: &Path, header: &Header, force: bool) -> io::Result<Writer> {
         let mut options = OpenOptions::new();
-        options.write(true);
+        options.read(true).write(true);
+        // What another run is writing must not be cut off, so that opening does not truncate.
         if force {
-            options.create(true).truncate(true)
+            options.create(true).truncate(false)
         } else {
             options.create_new(true)
         };
+        let file = options.open(path)?;
+        lock(&file)?;
+        // A device has no length to be set.
+        if file.metadata()?.len() > 0 {
+            file.set_len(0)?;
+        }
         let card = Growing::new(header.clone());
-        let mut writer = Writer { file: options.open(path)?, path: path.to_owned(), card };
+        let mut writer = Writer { file, path: path.to_owned(), card };
         writer.append(Line::Header(Box::new(header.clone())))?;
         Ok(writer)
     }
 
-    /// Continues an interrupted card, which has been read: a cut-off last line and an `end` line are
-    /// taken off first.
-    pub fn resume(path: &Path, card: Card) -> io::Result<Writer> {
-        let bytes = std::fs::read(path)?;
-        let mut keep = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        let last = bytes[..keep].trim_ascii_end();
-        let start = last.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        let is_end = serde_json::from_slice(&last[start..]).is_ok_and(|l: Value| kind(&l) == "end");
-        if is_end {
-            keep = start;
-        }
-        let file = OpenOptions::new().append(true).open(path)?;
-        file.set_len(keep as u64)?;
-        Ok(Writer { file, path: path.to_owned(), card: Growing::from(card) })
+    /// Continues an interrupted card: a cut-off last line and an `end` line are taken off first.
+    pub fn resume(held: Held) -> io::Result<Writer> {
+        let Held { file, path, mut card, keep } = held;
+        file.set_len(keep)?;
+        card.end = None;
+        Ok(Writer { file, path, card: Growing::from(card) })
     }
 
     /// Writes one line and hands it to the kernel at once.
@@ -467,6 +521,11 @@ impl Writer {
     /// Where the card is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The card, and its file, which no other run can write to until it is closed.
+    pub fn finish(self) -> (Card, File) {
+        (self.card.card, self.file)
     }
 }
 
@@ -547,7 +606,9 @@ mod tests {
         for tail in ["", "{\"kind\":\"poi"] {
             let bytes = [written(&lines_of(&card)), tail.into()].concat();
             std::fs::write(&file, bytes).unwrap();
-            let mut writer = Writer::resume(&file, card.clone()).unwrap();
+            let mut writer = Writer::resume(Held::open(&file).unwrap()).unwrap();
+            assert_eq!(writer.card(), &Card { end: None, ..card.clone() });
+            assert!(Held::open(&file).unwrap_err().to_string().contains("another run"));
             writer.append(Line::End(end.clone())).unwrap();
             let again = Card::read(&file).unwrap();
             assert_eq!(again.end, Some(end.clone()));

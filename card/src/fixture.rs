@@ -1,4 +1,5 @@
 //! Cards for the tests of the readers: one that was recorded, and others made in memory.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -1,6 +1,52 @@
 //! What cards of earlier programs said in words and today's say in fields.
 
+use crate::declare::{Derive, Estimator, Quantity, Select};
+use crate::file::Card;
 use crate::record::Skip;
+use crate::series::usual;
+
+/// Estimators used to be said by each metric, and of curves by none: where all metrics of a quantity
+/// agree on one, it is the quantity's; where they do not, that of what each of them selects.
+pub fn quantities(card: &mut Card) {
+    for declaration in card.header.declarations.iter_mut().filter(|d| d.quantities.is_empty()) {
+        let mut said: Vec<(Select, Estimator)> = Vec::new();
+        declaration.metrics.iter().for_each(|metric| values(&metric.from, &mut said));
+        for point in card.points.iter().filter(|p| p.probe == declaration.probe) {
+            let of_it = || said.iter().filter(|s| s.0.quantity == point.quantity);
+            let first = of_it().next().map_or_else(|| usual(point.unit), |s| s.1);
+            let mut ask = |at: Select, estimator| {
+                if !declaration.quantities.iter().any(|q| q.at == at) {
+                    declaration.quantities.push(Quantity { at, unit: point.unit, estimator });
+                }
+            };
+            if of_it().all(|s| s.1 == first) {
+                let name = point.quantity.clone().into();
+                ask(Select { quantity: name, params: Vec::new().into() }, first);
+            } else {
+                of_it().for_each(|(at, estimator)| ask(at.clone(), *estimator));
+            }
+        }
+    }
+}
+
+/// The quantities of a derivation whose middle is asked for; tails and extremes say nothing of it.
+fn values(from: &Derive, said: &mut Vec<(Select, Estimator)>) {
+    match from {
+        Derive::Value(
+            select,
+            estimator @ (Estimator::LowerQuartile | Estimator::Median | Estimator::UpperQuartile),
+        ) => said.push((select.clone(), *estimator)),
+        Derive::Vote(parts)
+        | Derive::Difference(parts)
+        | Derive::Quotient(parts)
+        | Derive::Times(_, parts)
+        | Derive::Rate(_, parts)
+        | Derive::Product(parts)
+        | Derive::PowerOfTwo(parts)
+        | Derive::OfPublished(parts, _) => parts.iter().for_each(|part| values(part, said)),
+        _ => {}
+    }
+}
 
 /// Metrics used to be named within the need: "2 CPUs (locks.*_contended_ns, locks.handoff*_ns)".
 pub fn skip(skip: &mut Skip) {
@@ -23,6 +69,29 @@ pub fn skip(skip: &mut Skip) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::Unit;
+    use crate::series::Quantities;
+
+    #[test]
+    fn a_quantity_takes_the_estimator_of_its_metrics_and_else_the_usual_one() {
+        use crate::fixture::{blank, declared, point, with};
+        let mut card = blank("test");
+        card.header.declarations = vec![declared("scaling"), declared("idioms")];
+        card.header.declarations.iter_mut().for_each(|d| d.quantities.clear());
+        let kind = |kind: &str| {
+            let labels = [("kind", kind.into()), ("at", "full".into())];
+            with(point("scaling", "time_per_op", 0, Unit::Ns, vec![1.0]), &labels)
+        };
+        let lock = point("idioms", "io_lock", 0, Unit::Ns, vec![1.0]);
+        let other = point("idioms", "other", 0, Unit::Gbs, vec![1.0]);
+        card.points = vec![kind("compute"), kind("lock"), lock, other];
+        quantities(&mut card);
+        let estimators: Vec<Estimator> =
+            card.points.iter().map(|p| Quantities::in_card(&card, &p.probe).estimator(p)).collect();
+        let usual = [Estimator::Median, Estimator::UpperQuartile];
+        assert_eq!(estimators[..2], [Estimator::LowerQuartile, Estimator::Median]);
+        assert_eq!(estimators[2..], usual);
+    }
 
     #[test]
     fn metrics_are_taken_out_of_the_need() {

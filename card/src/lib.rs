@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod peer;
 pub mod record;
 pub mod reference;
+pub mod series;
 pub mod summary;

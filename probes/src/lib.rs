@@ -3,7 +3,8 @@
 //! `suite/` holds one file per probe (safe code); `harness/` the sampling protocol and the clock,
 //! `threads/` teams of them, `run/` the parent's side; `kernel/` the measured loops and `sys/` the system calls, which are the only places
 //! with `unsafe` code.
-
+// These macros panic where the stream cannot be written to, and a measurement must not end with that.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 #![deny(unsafe_code)]
 
 pub mod catalog;

@@ -9,9 +9,10 @@ mod report;
 mod run;
 mod show;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Measures what a CPU really does, and draws it beside what it claims and what is published.
@@ -22,8 +23,8 @@ use clap::{CommandFactory, Parser, Subcommand};
     args_conflicts_with_subcommands = true,
     after_help = "Without a subcommand, `run` is meant: measure this machine, print the card, and \
                   write the card, a page and pictures to a new directory.\n\
-                  Exit codes: 0 done; 2 wrong usage, unreadable input, interrupted, nothing measured, or \
-                  a kernel that computed a wrong answer."
+                  Exit codes: 0 done; 2 wrong usage, unreadable input, interrupted, nothing measured, a \
+                  file that could not be written, or a kernel that computed a wrong answer."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
         // The reader of our output went away (`| head`); there is no one left to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("probecard: {error:#}");
+            say(&format!("probecard: {error:#}"));
             ExitCode::from(2)
         }
     }
@@ -87,8 +88,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Writes a result to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    written.context("cannot write to standard output")
+}
+
+/// Says something on standard error. Where no one can hear it, nothing is lost but that.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Columns of the terminal, or 80 where there is none.

@@ -25,12 +25,15 @@ use probecard_probes::run::placement;
 use probecard_probes::run::rounds::{self, Outcome, Round};
 use probecard_probes::threads::pinning;
 
-use crate::report;
-use card::file::{self, Card, End, EndState, Header, Line, Plan, RoundDone, Tool, Writer};
+use super::say;
+use crate::{compress, files, report};
+use card::file::{self, Card, End, EndState, Header, Held, Line, Plan, RoundDone, Tool, Writer};
 use card::findings::Severity;
+use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
 use plan::{Choice, Schedule};
+use probecard_probes::sys::process;
 use progress::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -94,17 +97,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let budget =
         Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
     run.deadline = began + budget.saturating_sub(REPORT_TIME);
-    let end = run.measure(&mut writer, &timer, &stop)?;
-    let wall_s = run.wall_before + began.elapsed().as_secs_f64();
-    append(&mut writer, Line::End(End { state: end, wall_s }))?;
-    finish(writer, args.json, end)
+    let ended = run.measure(&mut writer, &timer, &stop).and_then(|state| {
+        let wall_s = run.wall_before + began.elapsed().as_secs_f64();
+        append(&mut writer, Line::End(End { state, wall_s }))
+    });
+    finish(writer, args.json, ended)
 }
 
-/// Set by Ctrl-C, a termination or a hang-up; the run then ends in order.
+/// Set by Ctrl-C, a termination or a hang-up; the run then ends in order. What was ignored when the
+/// program began, as under `nohup`, stays ignored.
 fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&s| !process::ignores(s)) {
         signal_hook::flag::register(signal, stop.clone()).context("cannot handle signals")?;
     }
     Ok(stop)
@@ -150,11 +155,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
     let seed = fastrand::u64(..);
     let header = Header {
         format: file::FORMAT,
-        tool: Tool {
-            name: "probecard".into(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            revision: env!("PROBECARD_REVISION").into(),
-        },
+        tool: this_program(),
         id: format!("{}-{seed:016x}", now.strftime("%Y%m%dT%H%M%SZ")),
         start: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         arguments: arguments(),
@@ -193,19 +194,15 @@ fn arguments() -> Vec<String> {
 fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
-    let card = Card::read(path)?;
+    let held = Held::open(path)?;
+    let card = held.card();
     anyhow::ensure!(
         !card.is_complete(),
         "{} is complete; there is nothing to resume",
         path.display()
     );
-    let (then, now) = (&card.header.machine, &machine);
-    anyhow::ensure!(
-        then.host.name == now.host.name && then.cpu.brand == now.cpu.brand,
-        "{} was measured on {}; resume it there, or begin a new run here",
-        path.display(),
-        then.title()
-    );
+    same_program(&card.header.tool).with_context(|| refusal(path))?;
+    same_machine(&card.header.machine, &machine).with_context(|| refusal(path))?;
     let cpu = card.header.plan.cpu;
     anyhow::ensure!(
         machine.allowed_cpus().contains(&cpu),
@@ -226,10 +223,54 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
-    let writer = Writer::resume(path, card)
-        .with_context(|| format!("cannot continue {}", path.display()))?;
+    let writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
     let deadline = Instant::now();
     Ok((Run { header, machine, tier, schedule, deadline, wall_before }, writer))
+}
+
+fn refusal(path: &Path) -> String {
+    format!("cannot go on with {}", path.display())
+}
+
+/// This program, as a card names it.
+fn this_program() -> Tool {
+    Tool {
+        name: "probecard".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        revision: env!("PROBECARD_REVISION").into(),
+    }
+}
+
+/// Rounds are compared with each other, and a card names one program that has measured them all.
+fn same_program(then: &Tool) -> anyhow::Result<()> {
+    let now = this_program();
+    let words = |tool: &Tool| format!("{} {} ({})", tool.name, tool.version, tool.revision);
+    anyhow::ensure!(
+        *then == now,
+        "it was begun by {}, and this is {}; resume it with that program, or begin a new run",
+        words(then),
+        words(&now)
+    );
+    Ok(())
+}
+
+fn same_machine(then: &Machine, now: &Machine) -> anyhow::Result<()> {
+    fn known(fact: &Fact<String>) -> &str {
+        fact.known().map_or("that is unknown", String::as_str)
+    }
+    let facts = [
+        ("the host", &then.host.name, &now.host.name),
+        ("the processor", &then.cpu.brand, &now.cpu.brand),
+    ];
+    for (what, then, now) in facts {
+        anyhow::ensure!(
+            then == now,
+            "it was measured on {what} {}, and this is {}; resume it there, or begin a new run here",
+            known(then),
+            known(now)
+        );
+    }
+    Ok(())
 }
 
 impl Run {
@@ -379,39 +420,48 @@ fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Resul
         dir.display()
     );
     let path = dir.join(format!("{host}.card.jsonl"));
-    Writer::create(&path, header, force).with_context(|| unwritable(&path))
+    Writer::create(&path, header, force).map_err(|error| files::unwritable(&path, error))
 }
 
 fn append(writer: &mut Writer, line: Line) -> anyhow::Result<()> {
-    let done = writer.append(line);
-    done.with_context(|| unwritable(writer.path()))
+    writer.append(line).map_err(|error| files::unwritable(writer.path(), error))
 }
 
-fn unwritable(path: &Path) -> String {
-    format!("cannot write {}; free space there or choose another --out", path.display())
-}
-
-/// Writes what is drawn from the card, then prints it: a reader that goes away early (`| head`)
-/// loses no file.
-fn finish(writer: Writer, json: bool, end: EndState) -> anyhow::Result<ExitCode> {
+/// Prints what was measured, whatever has ended the run, and then writes what can be had from the
+/// card again: the result waits for no file, and no file for a reader (`| head`).
+fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
     let path = &writer.path().to_owned();
-    // The card is read anew: what is drawn is what a reader of the file would see.
-    drop(writer);
-    let card = Card::read(path)?;
-    let compressed = crate::compress::compress(path).with_context(|| unwritable(path))?;
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let (card, file) = writer.finish();
     let summary = Summary::of(card);
-    let written = report::write(dir, &summary, true)?;
-    super::show::show(&summary, json)?;
+    let shown = super::show::show(&summary, json);
+    let mut right = true;
+    let mut warn = |error: anyhow::Error| {
+        right = false;
+        say(&format!("probecard: {error:#}"));
+    };
+    let _ = ended.map_err(&mut warn);
+    let small = compress::name(path);
+    let compressed = compress::compress(&file).map_err(|error| files::unwritable(&small, error));
+    let _ = compressed.and_then(|bytes| files::write(&small, &bytes)).map_err(&mut warn);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let written = report::write(dir, &summary, true).map_err(&mut warn).unwrap_or_default();
+    shown?;
     let page = written.first().map(|p| format!(" and {}", p.display())).unwrap_or_default();
-    eprintln!("\nwrote {}{page}", compressed.with_extension("").display());
-    if end == EndState::Interrupted {
-        eprintln!("interrupted; go on with: probecard run --resume {}", path.display());
+    say(&format!("\nwrote {}{page}", path.display()));
+    if !summary.card.is_complete() {
+        say(&format!("interrupted; go on with: probecard run --resume {}", path.display()));
         return Ok(ExitCode::from(2));
+    }
+    if !right {
+        say(&format!(
+            "the card is complete, but not all files beside it were written; draw them anew with: \
+             probecard report --force {}",
+            path.display()
+        ));
     }
     let corrupt = summary.findings.iter().any(|f| f.severity == Severity::Corruption);
     let measured = summary.metrics.0.iter().any(|v| v.value.is_some());
-    Ok(if corrupt || !measured { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if corrupt || !measured || !right { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// A host name as part of a file name.

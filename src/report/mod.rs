@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use anyhow::Context;
 use card::summary::Summary;
 
@@ -28,30 +29,25 @@ pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<P
     })?;
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
-    let mut files = vec![("report.html".to_owned(), page.as_bytes())];
+    let mut contents = vec![("report.html".to_owned(), page.as_bytes())];
     for picture in &pictures {
-        files.push((format!("{}.svg", picture.name), picture.svg.as_bytes()));
-        files.push((format!("{}.png", picture.name), &picture.png));
+        contents.push((format!("{}.svg", picture.name), picture.svg.as_bytes()));
+        contents.push((format!("{}.png", picture.name), &picture.png));
     }
     // All are looked at before the first is written.
-    for path in files.iter().map(|(name, _)| dir.join(name)) {
+    for path in contents.iter().map(|(name, _)| dir.join(name)) {
         anyhow::ensure!(
             force || !path.exists(),
             "{} exists: add --force to overwrite it, or choose another folder with --out",
             path.display()
         );
     }
-    files.iter().map(|(name, bytes)| save(dir, name, bytes)).collect()
+    contents.iter().map(|(name, bytes)| save(dir, name, bytes)).collect()
 }
 
 fn save(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
     let path = dir.join(name);
-    fs::write(&path, bytes).with_context(|| {
-        format!(
-            "cannot write {}: is the disk full or the folder read-only? --out chooses another",
-            path.display()
-        )
-    })?;
+    files::write(&path, bytes)?;
     Ok(path)
 }
 

@@ -3,7 +3,8 @@
 
 use super::vectors::{WIDTHS, bytes};
 use card::file::Card;
-use card::metrics::{self, Metrics};
+use card::metrics::Metrics;
+use card::series;
 
 /// Instructions of our search for eight bytes without vectors, which aarch64 has a better one for, and
 /// for each vector.
@@ -85,7 +86,7 @@ impl Model<'_> {
         let single = self.width == "scalar" && kernel != "bytesearch";
         let (width, numbers) =
             if single { (self.narrow(), 1.0) } else { (self.width, self.lanes()) };
-        let settings = metrics::settings(self.card, "memory-bandwidth", "time_per_byte");
+        let settings = series::settings(self.card, "memory-bandwidth", "time_per_byte");
         let here = settings
             .iter()
             .filter(|s| s.is("kernel", "read") && s.is("level", "l1") && s.is("width", width));

@@ -10,6 +10,7 @@ mod devices;
 mod forbidden;
 mod limits;
 mod measure;
+mod outputs;
 mod page;
 mod pictures;
 mod prices;

@@ -120,15 +120,15 @@ const NEAR_BEST: f64 = 0.95;
 
 /// From where on more threads do not help.
 fn worth(curve: &Curve, cpus: i64) -> Option<Finding> {
-    let full = curve.at(cpus).filter(|_| cpus > 1)?.ratio();
+    let full = curve.at(cpus).filter(|_| cpus > 1)?.ratio;
     let within = || curve.points.iter().filter(|point| point.threads <= cpus);
-    let best = within().map(|point| point.ratio()).fold(1.0, f64::max);
-    let enough = within().find(|point| point.ratio() >= NEAR_BEST * best)?;
+    let best = within().map(|point| point.ratio).fold(1.0, f64::max);
+    let enough = within().find(|point| point.ratio >= NEAR_BEST * best)?;
     let what = words(curve.kind);
     let text = if enough.threads == 1 {
         format!("{what}: {cpus} threads get {} done of what one does alone", share(full))
     } else if enough.threads < cpus {
-        let (threads, ratio) = (enough.threads, format::number(enough.ratio()));
+        let (threads, ratio) = (enough.threads, format::number(enough.ratio));
         format!(
             "{what}: more than {threads} threads do not help ({ratio}×; {}× with {cpus})",
             format::number(full)
@@ -149,7 +149,7 @@ const LOSS: f64 = 0.93;
 
 fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
     let (full, double) = (curve.at(cpus)?, curve.at(2 * cpus)?);
-    let ratio = double.ratio() / full.ratio();
+    let ratio = full.time.with(&double.time, |full, double| full / double)?.value;
     // As sure as the rounds are: the worst of one and the best of the other must differ.
     let best = double.rounds.iter().copied().fold(0.0, f64::max);
     let worst = full.rounds.iter().copied().fold(f64::INFINITY, f64::min);
@@ -166,8 +166,8 @@ fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declare::Unit;
     use crate::fixture;
-    use crate::metrics::scaling::Scaled;
 
     fn texts() -> Vec<String> {
         let summary = fixture::recorded();
@@ -202,10 +202,19 @@ mod tests {
         assert!(text.is_some_and(|t| !t.contains("host") && t.contains("other programs")));
     }
 
-    fn curve(kind: &'static str, ratios: &[f64]) -> Curve {
-        let point =
-            |(i, ratio): (usize, &f64)| Scaled { threads: 1 + i as i64, rounds: vec![*ratio; 3] };
-        Curve { kind, points: ratios.iter().enumerate().map(point).collect() }
+    fn curve(kind: &str, ratios: &[f64]) -> Curve {
+        let mut card = fixture::blank("9B14");
+        for (i, ratio) in ratios.iter().enumerate() {
+            let labels = [("kind", kind.into()), ("threads", (i as u64 + 1).into())];
+            card.points.extend((0..3).map(|round| {
+                let time = vec![1.0 / ratio; 3];
+                fixture::with(
+                    fixture::point("scaling", "time_per_op", round, Unit::Ns, time),
+                    &labels,
+                )
+            }));
+        }
+        scaling::curves(&card).remove(0)
     }
 
     #[test]

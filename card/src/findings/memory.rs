@@ -5,7 +5,8 @@ use crate::machine::human_bytes;
 
 use super::{Finding, believed};
 use crate::file::Card;
-use crate::metrics::{self, Metrics, Setting};
+use crate::metrics::Metrics;
+use crate::series::{self, Setting};
 
 const LINE: f64 = 64.0;
 const STREAM: &str = "memory.bandwidth.read.dram_gbs";
@@ -111,7 +112,7 @@ fn host_pages(card: &Card, metrics: &Metrics) -> Option<Finding> {
         s.is("variant", "2m")
             && s.note.as_ref().is_some_and(|n| n.contains("4K") || n.contains("4 KiB"))
     };
-    if metrics::settings(card, "tlb", "latency").iter().any(refused) {
+    if series::settings(card, "tlb", "latency").iter().any(refused) {
         return None;
     }
     let (reach, entries) = (believed(metrics, HUGE_REACH)?, believed(metrics, TLB)?);
@@ -158,13 +159,13 @@ const DISTANCE: f64 = 0.25;
 /// The claimed distance that is farthest from what was measured.
 fn distances(card: &Card) -> Option<Finding> {
     let nodes = card.header.machine.numa_nodes();
-    let measured = metrics::settings(card, "numa", "latency");
+    let measured = series::settings(card, "numa", "latency");
     let ns = |cpu: usize, memory: usize| {
         let is = |s: &&Setting, name, id| s.int(name) == i64::try_from(id).ok();
         measured
             .iter()
             .find(|s| is(s, "cpu_node", cpu) && is(s, "memory_node", memory))
-            .map(|s| s.y)
+            .map(|s| s.value)
     };
     let pairs = nodes.iter().flat_map(|from| {
         let to = nodes.iter().zip(from.distances.known().into_iter().flatten());
@@ -233,7 +234,7 @@ fn nodes(card: &Card, metrics: &Metrics) -> Option<String> {
             remote / local
         )),
         None => {
-            let one = metrics::settings(card, "numa", "latency").len() == 1;
+            let one = series::settings(card, "numa", "latency").len() == 1;
             one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"))
         }
     }

@@ -8,10 +8,11 @@ use crate::declare::{Declaration, Derive, Level, Select, Text, Unit};
 use crate::record::{Param, Params, Point, PointState};
 use serde::Serialize;
 
-use super::derive::{Rounds, matches};
+use super::derive::Rounds;
 use super::proofs;
 use crate::estimate::{median, quantile};
 use crate::file::Card;
+use crate::series::{Quantities, Setting};
 
 /// What happened in one operation at one setting: medians over the rounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +21,7 @@ pub struct Row {
     pub quantity: String,
     /// What was set.
     pub params: Params,
-    /// Time of the middle sample, if it is a time; counts are of a middle sample too.
+    /// Its number, if it is a time.
     pub ns: Option<f64>,
     /// The same in cycles of the two-chain clock.
     pub clock_cycles: Option<f64>,
@@ -29,7 +30,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn of(quantity: &str, params: &Params, points: &[&Point]) -> Row {
+    fn of(quantities: Quantities<'_>, quantity: &str, params: &Params, points: &[&Point]) -> Row {
+        let setting = Setting::of(quantities, params, points);
         let middle = |of: &dyn Fn(&Point) -> Option<f64>| {
             median(&points.iter().filter_map(|p| of(p)).collect::<Vec<f64>>())
         };
@@ -37,8 +39,8 @@ impl Row {
         Row {
             quantity: quantity.to_owned(),
             params: params.clone(),
-            ns: middle(&|p| median(&p.samples).filter(|_| p.unit == Unit::Ns)),
-            clock_cycles: middle(&|p| median(&p.cycles()?)),
+            ns: setting.as_ref().filter(|s| s.unit == Unit::Ns).map(|s| s.value),
+            clock_cycles: setting.and_then(|s| s.cycles),
             counts: Event::ALL.into_iter().filter_map(count).collect(),
         }
     }
@@ -127,12 +129,13 @@ pub fn rows(card: &Card, declaration: &Declaration) -> Vec<Row> {
     for point in card.points.iter().filter(of_probe) {
         settings.entry((&point.quantity, &point.params)).or_default().push(point);
     }
+    let quantities = Quantities::of(declaration);
     let chooser = Chooser {
         settings: settings
             .iter()
-            .map(|((q, params), points)| (Row::of(q, params, points), points[0]))
+            .map(|((q, params), points)| (Row::of(quantities, q, params, points), points[0]))
             .collect(),
-        rounds: Rounds::of(card, &declaration.probe),
+        rounds: Rounds::of(card, declaration),
     };
     let mut chosen = Vec::new();
     for proof in declaration.proofs.iter() {
@@ -164,16 +167,16 @@ impl Chooser<'_> {
     fn derived<'s>(&'s self, from: &Derive, chosen: &mut Vec<&'s Row>) {
         match from {
             Derive::Value(select, _) | Derive::ModeValue(select, _) | Derive::SlowShare(select) => {
-                chosen.extend(self.extremes(|p| matches(select, p), |row| row.ns));
+                chosen.extend(self.extremes(|p| select.holds(p), |row| row.ns));
             }
             Derive::Count(select, event) => {
-                chosen.extend(self.extremes(|p| matches(select, p), |row| row.count(*event)));
+                chosen.extend(self.extremes(|p| select.holds(p), |row| row.count(*event)));
             }
             Derive::Lowest(select) => {
-                chosen.extend(self.extremes(|p| matches(select, p), |row| row.ns).first());
+                chosen.extend(self.extremes(|p| select.holds(p), |row| row.ns).first());
             }
             Derive::Highest(select) => {
-                chosen.extend(self.extremes(|p| matches(select, p), |row| row.ns).last());
+                chosen.extend(self.extremes(|p| select.holds(p), |row| row.ns).last());
             }
             Derive::Plateau(select, level) | Derive::Capacity(select, level) => {
                 chosen.extend(self.in_level(select, *level));
@@ -186,7 +189,7 @@ impl Chooser<'_> {
             | Derive::LastBefore(select, x, _)
             | Derive::Crossing(select, x, _)
             | Derive::AtShare(select, _, x, _) => {
-                chosen.extend(self.extremes(|p| matches(select, p), |row| number(row, x)));
+                chosen.extend(self.extremes(|p| select.holds(p), |row| number(row, x)));
             }
             Derive::Vote(parts)
             | Derive::Difference(parts)
@@ -227,7 +230,7 @@ impl Chooser<'_> {
         let wanted = if level == Level::Dram { to } else { (from * to).sqrt() };
         let distance = |(row, point): &(Row, &Point)| {
             let size =
-                number(row, &Text::Borrowed("working_set")).filter(|_| matches(select, point))?;
+                number(row, &Text::Borrowed("working_set")).filter(|_| select.holds(point))?;
             Some((size / wanted).ln().abs())
         };
         let near = self.settings.iter().filter_map(|s| Some((distance(s)?, &s.0)));

@@ -3,32 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Event, Missing};
-use crate::declare::{Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::declare::{Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
 use crate::machine::human_bytes;
-use crate::record::{Param, Params, Point, PointState};
+use crate::record::{Param, Point, PointState};
 
 use super::levels::{self, Found, Size};
-use super::{CurvePoint, Setting};
-use crate::estimate::{self as stats, fit_line, median, quantile, two_modes};
+use crate::estimate::{self as stats, fit_line, median, two_modes};
 use crate::file::Card;
 use crate::reference;
+use crate::series::{Quantities, RoundValue, estimate};
 
 /// The points of one probe, by round.
 #[derive(Debug)]
 pub(super) struct Rounds<'a> {
     by_number: BTreeMap<u32, Vec<&'a Point>>,
+    quantities: Quantities<'a>,
     last_cache: Option<u64>,
     arch: Option<&'a str>,
     /// Events that could not be counted.
     missing: &'a [Missing],
-}
-
-/// What one round says.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct RoundValue {
-    pub(super) value: f64,
-    /// A point it rests on had too few clean samples.
-    pub(super) noisy: bool,
 }
 
 /// What all rounds say.
@@ -44,15 +37,17 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Rounds<'a> {
-    pub(super) fn of(card: &'a Card, probe: &str) -> Rounds<'a> {
+    pub(super) fn of(card: &'a Card, declaration: &'a Declaration) -> Rounds<'a> {
         let mut rounds: BTreeMap<u32, Vec<&Point>> = BTreeMap::new();
-        for point in card.points.iter().filter(|p| p.probe == probe) {
+        for point in card.points.iter().filter(|p| p.probe == declaration.probe) {
             rounds.entry(point.round).or_default().push(point);
         }
         let machine = &card.header.machine;
         let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
         let missing = &card.header.counters.missing;
-        Rounds { by_number: rounds, last_cache: machine.last_cache_bytes(), arch, missing }
+        let quantities = Quantities::of(declaration);
+        let last_cache = machine.last_cache_bytes();
+        Rounds { by_number: rounds, quantities, last_cache, arch, missing }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
@@ -170,10 +165,15 @@ impl<'a> Context<'a> {
         Ok((self.derive(first)?, self.derive(second)?))
     }
 
+    /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
+    /// possible.
+    fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
+        estimate(&converted(point, cycles), self.all.quantities.estimator(point))
+    }
+
     /// All samples of the selected points together. Clean points are preferred to noisy ones.
     fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
-        let chosen: Vec<&Point> =
-            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
         if chosen.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
@@ -199,7 +199,7 @@ impl<'a> Context<'a> {
     }
 
     fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
-        let chosen = self.points.iter().filter(|p| matches(select, p));
+        let chosen = self.points.iter().filter(|p| select.holds(p));
         let counted: Vec<f64> = chosen.filter_map(|p| p.count(event)).collect();
         median(&counted).ok_or_else(|| {
             let missing = self.all.missing.iter().find(|m| m.event == event);
@@ -211,26 +211,22 @@ impl<'a> Context<'a> {
     /// The selected points that are clean, or the noisy ones if none is.
     fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
         self.samples(select)?;
-        let chosen = || self.points.iter().filter(|p| matches(select, p));
+        let chosen = || self.points.iter().filter(|p| select.holds(p));
         let clean = |p: &Point| p.state == PointState::Ok;
         let any_clean = chosen().any(|p| clean(p));
         Ok(chosen()
             .filter(|p| !any_clean || clean(p))
-            .filter_map(|p| estimate(&converted(p, self.cycles), Estimator::LowerQuartile))
+            .filter_map(|p| self.estimate(p, self.cycles))
             .collect())
     }
 
     /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
     /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
-        let chosen: Vec<&Point> =
-            self.points.iter().copied().filter(|p| matches(select, p)).collect();
+        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
-            .filter_map(|p| {
-                let y = estimate(&converted(p, self.cycles), usual(p.unit))?;
-                Some((number(p, x)?, y))
-            })
+            .filter_map(|p| Some((number(p, x)?, self.estimate(p, self.cycles)?)))
             .collect();
         if curve.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
@@ -252,12 +248,12 @@ impl<'a> Context<'a> {
             let mut sizes: Vec<Size> = self
                 .points
                 .iter()
-                .filter(|p| matches(select, p) && p.state == PointState::Ok)
+                .filter(|p| select.holds(p) && p.state == PointState::Ok)
                 .filter_map(|p| {
                     Some(Size {
                         bytes: number(p, "working_set")?,
-                        ns: estimate(&converted(p, false), Estimator::LowerQuartile)?,
-                        cycles: estimate(&converted(p, true), Estimator::LowerQuartile)?,
+                        ns: self.estimate(p, false)?,
+                        cycles: self.estimate(p, true)?,
                     })
                 })
                 .collect();
@@ -273,7 +269,7 @@ impl<'a> Context<'a> {
         if level == Level::Dram {
             self.reaches_memory(curve.last().map_or(0.0, |p| p.0))?;
         }
-        let selected = self.points.iter().filter(|p| matches(select, p));
+        let selected = self.points.iter().filter(|p| select.holds(p));
         self.notes.extend(selected.filter_map(|p| p.note.clone()));
         self.levels(select).into_iter().find(|f| f.level == level).ok_or_else(|| match level {
             Level::Dram => "the sweep does not reach main memory: its end is no plateau".into(),
@@ -333,7 +329,7 @@ impl<'a> Context<'a> {
             .by_number
             .values()
             .flatten()
-            .filter(|p| matches(select, p))
+            .filter(|p| select.holds(p))
             .flat_map(|p| converted(p, self.cycles))
             .collect();
         two_modes(&pooled)
@@ -368,15 +364,6 @@ fn malformed() -> String {
     "the card's declaration of this metric is malformed".into()
 }
 
-pub(super) fn matches(select: &Select, point: &Point) -> bool {
-    point.quantity == select.quantity
-        && select.params.iter().all(|(name, value)| match point.params.get(name.as_ref()) {
-            Some(Param::Text(text)) => text == value,
-            Some(number) => number.to_string() == *value,
-            None => false,
-        })
-}
-
 pub(super) fn described(select: &Select) -> String {
     let params: Vec<String> = select.params.iter().map(|(n, v)| format!("{n} {v}")).collect();
     if params.is_empty() {
@@ -396,19 +383,6 @@ fn name(method: &Derive) -> String {
     }
 }
 
-/// Noise takes from rates and adds to times.
-fn usual(unit: Unit) -> Estimator {
-    match unit {
-        Unit::Ghz
-        | Unit::Gbs
-        | Unit::Gops
-        | Unit::Gflops
-        | Unit::PerCycle
-        | Unit::BytesPerCycle => Estimator::UpperQuartile,
-        _ => Estimator::LowerQuartile,
-    }
-}
-
 fn number(point: &Point, name: &str) -> Option<f64> {
     match point.params.get(name)? {
         Param::Int(n) => Some(*n as f64),
@@ -419,20 +393,6 @@ fn number(point: &Point, name: &str) -> Option<f64> {
 /// The samples of a point, times as cycles if wanted and possible.
 fn converted(point: &Point, cycles: bool) -> Vec<f64> {
     point.cycles().filter(|_| cycles).unwrap_or_else(|| point.samples.clone())
-}
-
-fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
-    match estimator {
-        Estimator::LowerQuartile => quantile(samples, 0.25),
-        Estimator::UpperQuartile => quantile(samples, 0.75),
-        Estimator::Median => median(samples),
-        Estimator::P99 => quantile(samples, 0.99),
-        Estimator::Mean => {
-            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
-        }
-        Estimator::Lowest => quantile(samples, 0.0),
-        Estimator::Highest => quantile(samples, 1.0),
-    }
 }
 
 /// The most frequent reason for which samples were turned away.
@@ -450,48 +410,4 @@ fn why(points: &[&Point]) -> String {
         Some((what, n)) if *n > 0 => format!("{what} in {n} of {rejected} samples"),
         _ => "none was taken".into(),
     }
-}
-
-pub(super) fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
-    let mut by_x: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-    for point in card.points.iter().filter(|p| matches(select, p)) {
-        let y = estimate(&point.samples, usual(point.unit));
-        if let (Some(Param::Int(x)), Some(y)) = (point.params.get(x), y) {
-            by_x.entry(*x).or_default().push(y);
-        }
-    }
-    by_x.into_iter()
-        .filter_map(|(x, ys)| {
-            Some(CurvePoint {
-                x: x as f64,
-                y: median(&ys)?,
-                low: quantile(&ys, 0.0)?,
-                high: quantile(&ys, 1.0)?,
-            })
-        })
-        .collect()
-}
-
-pub(super) fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
-    let mut by_params: BTreeMap<&Params, Vec<&Point>> = BTreeMap::new();
-    for point in card.points.iter().filter(|p| p.probe == probe && p.quantity == quantity) {
-        by_params.entry(&point.params).or_default().push(point);
-    }
-    by_params.into_iter().filter_map(|(params, points)| setting(params, &points)).collect()
-}
-
-fn setting(params: &Params, points: &[&Point]) -> Option<Setting> {
-    let of = |samples: &dyn Fn(&Point) -> Option<Vec<f64>>| -> Vec<f64> {
-        points.iter().filter_map(|p| estimate(&samples(p)?, usual(p.unit))).collect()
-    };
-    let rounds = of(&|p| Some(p.samples.clone()));
-    let low = quantile(&rounds, 0.0).filter(|low| *low > 0.0)?;
-    Some(Setting {
-        params: params.clone(),
-        y: median(&rounds)?,
-        low,
-        high: quantile(&rounds, 1.0)?,
-        cycles: median(&of(&Point::cycles)),
-        note: points.iter().find_map(|p| p.note.clone()),
-    })
 }

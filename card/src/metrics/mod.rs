@@ -8,14 +8,14 @@ pub mod pairs;
 pub mod proofs;
 pub mod scaling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::declare::{Better, Derive, Level, Metric, Select, Tier, Unit};
-use crate::record::{Param, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
 use crate::file::Card;
+use crate::series::{self, Spread};
 use derive::Rounds;
 
 /// What a metric is worth.
@@ -108,15 +108,6 @@ const SAME: f64 = 0.02;
 /// The sweeps have four sizes an octave.
 const SIZE_STEP: f64 = 1.189;
 
-/// The spread between rounds; with many of them, without the outermost, so that a thorough run
-/// does not look worse than a quick one.
-fn interval(rounds: &[f64]) -> (f64, f64) {
-    let mut sorted = rounds.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let cut = sorted.len() / 6;
-    (sorted[cut], sorted[sorted.len() - 1 - cut])
-}
-
 /// A property is a count: where enough rounds agree on it, the others are wrong and not a spread.
 fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
     let all = rounds.len();
@@ -133,7 +124,7 @@ fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
 /// Evaluates every declared metric.
 pub fn evaluate(card: &Card) -> Metrics {
     let values = card.header.declarations.iter().flat_map(|declaration| {
-        let rounds = Rounds::of(card, &declaration.probe);
+        let rounds = Rounds::of(card, declaration);
         let verdicts = proofs::verdicts(card, declaration);
         declaration.metrics.iter().map(move |metric| {
             let value = value(card, &declaration.probe, metric, &rounds);
@@ -151,7 +142,7 @@ pub fn evaluate(card: &Card) -> Metrics {
 /// The numbers of those of these metrics that the card has so far.
 pub fn numbers(card: &Card, ids: &[&str]) -> BTreeMap<String, f64> {
     let wanted = card.header.declarations.iter().flat_map(|declaration| {
-        let rounds = Rounds::of(card, &declaration.probe);
+        let rounds = Rounds::of(card, declaration);
         let metrics = declaration.metrics.iter().filter(|m| ids.contains(&m.id.as_ref()));
         metrics
             .filter_map(|m| {
@@ -179,21 +170,16 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         probe: probe.to_owned(),
         summary: metric.summary.to_string(),
     };
-    let (clean, noisy): (Vec<_>, Vec<_>) = outcome.values.iter().partition(|v| !v.noisy);
-    // Rounds without enough clean samples count only where there is nothing better.
-    let enough = clean.len() >= 2 || noisy.is_empty();
-    let used: Vec<f64> =
-        if enough { clean } else { [clean, noisy].concat() }.iter().map(|v| v.value).collect();
+    let (used, enough) = series::counted(&outcome.values);
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
-    let Some(middle) = median(&used) else {
+    let Some(Spread { value: middle, low, high }) = Spread::of(&used) else {
         if outcome.split {
             value.state = State::Inconsistent;
         }
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
         return value;
     };
-    let (low, high) = interval(&used);
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
     if let Derive::Capacity(..) = metric.from {
         // The level ends between this size and the next one of the sweep.
@@ -253,62 +239,6 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .unwrap_or_else(|| "not measured in this run".into())
 }
 
-/// One point of a curve over a numeric parameter, all rounds taken together.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CurvePoint {
-    /// The parameter.
-    pub x: f64,
-    /// Median over rounds of the round's estimate.
-    pub y: f64,
-    /// Lowest round.
-    pub low: f64,
-    /// Highest round.
-    pub high: f64,
-}
-
-/// The selected points against parameter `x`, in the unit they were recorded in.
-pub fn curve(card: &Card, select: &Select, x: &str) -> Vec<CurvePoint> {
-    derive::curve(card, select, x)
-}
-
-/// One setting of a sweep, all rounds taken together.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    /// What was set.
-    pub params: Params,
-    /// Median over rounds of the round's estimate, in the unit it was recorded in.
-    pub y: f64,
-    /// Lowest round.
-    pub low: f64,
-    /// Highest round.
-    pub high: f64,
-    /// A time in core cycles, where the clock beside it is known.
-    pub cycles: Option<f64>,
-    /// What the card notes on it.
-    pub note: Option<String>,
-}
-
-impl Setting {
-    /// A numeric parameter.
-    pub fn int(&self, name: &str) -> Option<i64> {
-        match self.params.get(name)? {
-            Param::Int(n) => Some(*n),
-            Param::Text(_) => None,
-        }
-    }
-
-    /// A parameter as text.
-    pub fn is(&self, name: &str, value: &str) -> bool {
-        matches!(self.params.get(name), Some(Param::Text(text)) if text == value)
-    }
-}
-
-/// Every setting at which a probe recorded a quantity, in the order of the parameters. Settings
-/// without a finite, positive estimate are left out: no axis has a place for them.
-pub fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
-    derive::settings(card, probe, quantity)
-}
-
 /// A level of the memory hierarchy found on the latency curve, all rounds taken together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plateau {
@@ -323,15 +253,10 @@ pub struct Plateau {
 }
 
 /// The levels of the curve of the selected points: medians over the rounds that saw them.
-pub fn plateaus(card: &Card, select: &Select) -> Vec<Plateau> {
-    let probes: BTreeSet<&str> = card
-        .points
-        .iter()
-        .filter(|p| p.quantity == select.quantity)
-        .map(|p| p.probe.as_str())
-        .collect();
+pub fn plateaus(card: &Card, probe: &str, select: &Select) -> Vec<Plateau> {
+    let declared = card.header.declarations.iter().filter(|d| d.probe == probe);
     let found: Vec<levels::Found> =
-        probes.iter().flat_map(|probe| Rounds::of(card, probe).levels(select)).collect();
+        declared.flat_map(|declared| Rounds::of(card, declared).levels(select)).collect();
     [Level::L1, Level::L2, Level::L3, Level::Dram]
         .into_iter()
         .filter_map(|level| {

@@ -7,7 +7,7 @@ use crate::declare::{Declaration, Edge, Proof};
 use crate::record::{Param, Point};
 use serde::{Deserialize, Serialize};
 
-use super::derive::{described, matches};
+use super::derive::described;
 use crate::estimate::median;
 use crate::file::Card;
 
@@ -106,7 +106,7 @@ pub(super) fn points<'a>(
     proof: &Proof,
 ) -> Vec<&'a Point> {
     let of_probe = card.points.iter().filter(|p| p.probe == declaration.probe);
-    let selected: Vec<&Point> = of_probe.filter(|p| matches(&proof.at, p)).collect();
+    let selected: Vec<&Point> = of_probe.filter(|p| proof.at.holds(p)).collect();
     let Some((name, edge)) = &proof.end else { return selected };
     let mut by_value: BTreeMap<i64, Vec<&Point>> = BTreeMap::new();
     for point in selected {

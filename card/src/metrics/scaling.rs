@@ -1,12 +1,12 @@
 //! Throughput against the number of threads: the curves of the probe `scaling`, each round held
 //! against its own single thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::record::Param;
 
-use crate::estimate::{median, quantile};
 use crate::file::Card;
+use crate::series::{self, Setting};
 
 /// The kinds of work, as they are recorded.
 pub const KINDS: [&str; 4] = ["compute", "memory", "lock", "message"];
@@ -25,15 +25,12 @@ pub struct Curve {
 pub struct Scaled {
     /// How many.
     pub threads: i64,
-    /// Throughput relative to one thread: a number for each round.
+    /// Throughput relative to one thread.
+    pub ratio: f64,
+    /// The same in each round.
     pub rounds: Vec<f64>,
-}
-
-impl Scaled {
-    /// The middle round.
-    pub fn ratio(&self) -> f64 {
-        median(&self.rounds).unwrap_or(f64::NAN)
-    }
+    /// Time of an operation.
+    pub time: Setting,
 }
 
 impl Curve {
@@ -43,32 +40,24 @@ impl Curve {
     }
 }
 
-/// The curves of a card, in the order of [`KINDS`].
+/// The curves of a card, in the order of [`KINDS`]: each round is held against its own single thread.
 pub fn curves(card: &Card) -> Vec<Curve> {
-    // Time per operation by kind and round, then by threads.
-    let mut times: BTreeMap<(&str, u32), BTreeMap<i64, f64>> = BTreeMap::new();
-    for point in card.points.iter().filter(|p| p.probe == "scaling") {
-        let (Some(Param::Text(kind)), Some(Param::Int(threads))) =
-            (point.params.get("kind"), point.params.get("threads"))
-        else {
-            continue;
-        };
-        // As the metrics have it.
-        let share = if matches!(kind.as_str(), "compute" | "memory") { 0.25 } else { 0.5 };
-        if let Some(time) = quantile(&point.samples, share).filter(|time| *time > 0.0) {
-            times.entry((kind, point.round)).or_default().insert(*threads, time);
-        }
-    }
+    let settings = series::settings(card, "scaling", "time_per_op");
     let curve = |kind: &&'static str| {
-        let rounds: Vec<&BTreeMap<i64, f64>> =
-            times.iter().filter(|(key, _)| key.0 == *kind).map(|(_, round)| round).collect();
-        let all: BTreeSet<i64> = rounds.iter().flat_map(|round| round.keys().copied()).collect();
-        let scaled = |threads: i64| {
-            let ratio = |round: &&BTreeMap<i64, f64>| Some(round.get(&1)? / round.get(&threads)?);
-            Scaled { threads, rounds: rounds.iter().filter_map(ratio).collect() }
+        let of_kind: BTreeMap<i64, &Setting> = settings
+            .iter()
+            .filter(|s| s.is("kind", kind))
+            .filter_map(|s| Some((s.int("threads")?, s)))
+            .collect();
+        let one = of_kind.get(&1)?;
+        let scaled = |(&threads, many): (&i64, &&Setting)| {
+            // Throughput is one divided by time.
+            let rounds = one.each(many, |one, many| one / many);
+            let ratio = series::over_rounds(&rounds)?.value;
+            let rounds = rounds.iter().map(|r| r.value).collect();
+            Some(Scaled { threads, ratio, rounds, time: (*many).clone() })
         };
-        let points: Vec<Scaled> =
-            all.into_iter().map(scaled).filter(|point| !point.rounds.is_empty()).collect();
+        let points: Vec<Scaled> = of_kind.iter().filter_map(scaled).collect();
         (points.len() > 1).then_some(Curve { kind, points })
     };
     KINDS.iter().filter_map(curve).collect()
@@ -101,7 +90,7 @@ mod tests {
         }
         let compute = curves[0].at(2).unwrap();
         assert_eq!(compute.rounds.len(), 3);
-        assert!(compute.ratio() > 1.5 && curves[0].at(7).is_none());
+        assert!(compute.ratio > 1.5 && curves[0].at(7).is_none());
     }
 
     #[test]

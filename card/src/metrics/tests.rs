@@ -287,7 +287,8 @@ fn a_staircase_gives_plateaus_in_both_units_and_capacities() {
     let read = metrics.get("memory.read_1m_sequential_ns").unwrap();
     assert_eq!(read.state, State::Unavailable);
     let select = select("latency", &[]);
-    let levels: Vec<Level> = plateaus(&card, &select).iter().map(|p| p.level).collect();
+    let levels: Vec<Level> =
+        plateaus(&card, "memory-latency", &select).iter().map(|p| p.level).collect();
     assert_eq!(levels, [Level::L1, Level::L2, Level::L3, Level::Dram]);
 }
 
@@ -318,10 +319,11 @@ fn a_sweep_that_ends_early_claims_no_main_memory() {
 fn a_curve_takes_all_rounds_together() {
     let card = staircase(16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
     const VARIANT: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
-    let curve = curve(&card, &select("latency", VARIANT), "working_set");
+    let select = select("latency", VARIANT);
+    let curve = series::curve(&card, "memory-latency", &select, "working_set");
     assert_eq!(curve.len(), 15 * 4 + 1);
     assert!(curve.windows(2).all(|w| w[0].x < w[1].x));
-    assert_eq!((curve[0].low, curve[0].y, curve[0].high), (1.0, 1.0, 1.0));
+    assert_eq!((curve[0].low, curve[0].value, curve[0].high), (1.0, 1.0, 1.0));
 }
 
 #[test]
@@ -336,10 +338,10 @@ fn settings_are_medians_over_the_rounds_of_one_probe() {
     card.points.extend([at(0, "p", 8, 1.0), at(0, "other", 64, 9.0)]);
     // What cannot be drawn is no setting.
     card.points.extend([at(0, "p", 128, f64::NAN), at(0, "p", 256, 0.0)]);
-    let found = settings(&card, "p", "q");
+    let found = series::settings(&card, "p", "q");
     assert_eq!(found.iter().map(|s| s.int("size")).collect::<Vec<_>>(), [Some(8), Some(64)]);
     let s = &found[1];
-    assert_eq!((s.y, s.low, s.high, s.cycles), (4.0, 3.0, 5.0, Some(8.0)));
+    assert_eq!((s.value, s.low, s.high, s.cycles), (4.0, 3.0, 5.0, Some(8.0)));
     assert!(s.is("width", "avx") && !s.is("width", "sse") && s.int("width").is_none());
 }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use card::machine::Machine;
 use criterion::{Criterion, SamplingMode};
-use probecard_probes::kernel::bandwidth::{self, Field, Kernel};
+use probecard_probes::kernel::bandwidth::{self, Kernel, StreamBuffers};
 use probecard_probes::kernel::chase::{Order, Ring};
-use probecard_probes::kernel::forward::{Chain, Shape};
+use probecard_probes::kernel::forward::{Shape, StoreLoadChain};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
 use probecard_probes::kernel::{branch, chain, line};
 use probecard_probes::sys::memory::{Buffer, Pages, SMALL_PAGE};
@@ -147,7 +147,7 @@ fn forwarding(benches: &mut Benches) {
     for (name, load) in [("same", INSIDE), ("overlap", INSIDE + 4)] {
         let make = || {
             let buffer = Buffer::new(SMALL_PAGE, Pages::Small).expect("a page");
-            let mut chain = Chain::new(buffer, Shape::EightAndMultiply, INSIDE, load);
+            let mut chain = StoreLoadChain::new(buffer, Shape::EightAndMultiply, INSIDE, load);
             let mut rng = fastrand::Rng::new();
             chain.start([(); 4].map(|()| rng.u64(..)), &mut rng);
             let expected = chain.expected();
@@ -215,15 +215,16 @@ fn bandwidths(benches: &mut Benches, machine: &Machine) {
                 continue;
             }
             let make = || {
-                let mut field = Field::new(bytes, Pages::Huge, 1).expect("memory for a field");
-                field.lay(kernel, bytes);
-                field
+                let mut buffers =
+                    StreamBuffers::new(bytes, Pages::Huge, 1).expect("memory for streams");
+                buffers.lay(kernel, bytes);
+                buffers
             };
             let name = format!("{}_{}", kernel.name(), width.name());
-            benches.add(("memory-bandwidth", &name), make, |field, cycles, ops| {
-                field.prepare(ops * LINE);
-                let took = cycles.of(|| field.run(width, ops * LINE));
-                field.check().expect("the arrays hold what they should");
+            benches.add(("memory-bandwidth", &name), make, |buffers, cycles, ops| {
+                buffers.prepare(ops * LINE);
+                let took = cycles.of(|| buffers.run(width, ops * LINE));
+                buffers.check().expect("the arrays hold what they should");
                 took
             });
         }

@@ -1,8 +1,8 @@
 //! Streams through memory: reading, writing, copying and their mixtures, at every width.
 //!
-//! A [`Field`] is one thread's memory. Sources hold a known word at each place, so that whatever a
-//! loop did can be checked without a second copy: the last word it read, the sum of all it read,
-//! what it stored at places that were spoilt before.
+//! [`StreamBuffers`] are one thread's memory. Sources hold a known word at each place, so that
+//! whatever a loop did can be checked without a second copy: the last word it read, the sum of all it
+//! read, what it stored at places that were spoilt before.
 
 use std::io;
 
@@ -165,9 +165,9 @@ const GAP: usize = 8192;
 /// Places in the target that are spoilt before a timed run and looked at after it.
 const PROBED: usize = 16;
 
-/// The arrays of a kernel in a field.
+/// The arrays of a kernel in the buffer.
 #[derive(Clone, Copy, Debug)]
-struct Lay {
+struct Layout {
     kernel: Kernel,
     /// Bytes of each array.
     len: usize,
@@ -177,13 +177,13 @@ struct Lay {
     at: usize,
 }
 
-impl Lay {
+impl Layout {
     fn target(&self) -> usize {
         self.arrays[self.kernel.arrays() - 1]
     }
 }
 
-/// What the runs since [`Field::prepare`] did.
+/// What the runs since [`StreamBuffers::prepare`] did.
 #[derive(Debug)]
 struct Done {
     /// Where they began.
@@ -200,11 +200,11 @@ struct Done {
 
 /// One thread's memory with the arrays of one kernel at a time.
 #[derive(Debug)]
-pub struct Field {
+pub struct StreamBuffers {
     buffer: Buffer,
     /// Up to here every word is `content`.
     clean: usize,
-    lay: Lay,
+    layout: Layout,
     lanes: Lanes,
     /// A new one for each preparation, so that a store that did not happen is seen.
     pattern: u64,
@@ -212,16 +212,20 @@ pub struct Field {
     rng: fastrand::Rng,
 }
 
-impl Field {
-    /// A field for working sets of up to `bytes`, first touched by this thread.
-    pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<Field> {
+impl StreamBuffers {
+    /// Memory for working sets of up to `bytes`, first touched by this thread.
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<StreamBuffers> {
         let buffer = Buffer::new(bytes.max(Kernel::ALL.len() * GAP), pages)?;
-        let lay = Lay { kernel: Kernel::Read, len: BLOCK, arrays: [0; 3], at: 0 };
+        let layout = Layout { kernel: Kernel::Read, len: BLOCK, arrays: [0; 3], at: 0 };
         let rng = fastrand::Rng::with_seed(seed);
         let lanes = Lanes([0; WORDS]);
-        let mut field = Field { buffer, clean: 0, lay, lanes, pattern: 0, done: None, rng };
-        field.lay(Kernel::Read, BLOCK);
-        Ok(field)
+        let mut buffers =
+            StreamBuffers { buffer, clean: 0, layout, lanes, pattern: 0, done: None, rng };
+        buffers.lay(Kernel::Read, BLOCK);
+        Ok(buffers)
     }
 
     /// The memory.
@@ -248,9 +252,9 @@ impl Field {
         }
         let top = (0..kernel.sources()).map(|i| offsets[i] + len).max().unwrap_or(0);
         self.fill(top);
-        self.lay = Lay { kernel, len, arrays: offsets, at: 0 };
+        self.layout = Layout { kernel, len, arrays: offsets, at: 0 };
         if kernel.has_target() {
-            self.clean = self.clean.min(self.lay.target());
+            self.clean = self.clean.min(self.layout.target());
         }
         self.done = None;
         arrays * len
@@ -266,24 +270,24 @@ impl Field {
 
     /// Bytes loaded and stored by a lap through the arrays.
     pub fn lap(&self) -> u64 {
-        (self.lay.len * self.lay.kernel.accesses()) as u64
+        (self.layout.len * self.layout.kernel.accesses()) as u64
     }
 
     /// Bytes loaded and stored by the smallest run.
     pub fn block(&self) -> u64 {
-        (BLOCK * self.lay.kernel.accesses()) as u64
+        (BLOCK * self.layout.kernel.accesses()) as u64
     }
 
     /// Gets ready for runs of at least `bytes`, outside the timed region: spoils places that they
     /// must overwrite.
     pub fn prepare(&mut self, bytes: u64) {
         self.pattern = self.pattern.wrapping_add(content(1));
-        self.lanes.0.fill(match self.lay.kernel {
+        self.lanes.0.fill(match self.layout.kernel {
             Kernel::Triad => FACTOR.to_bits(),
             Kernel::Update => 1,
             _ => self.pattern,
         });
-        let Lay { kernel, len, at, .. } = self.lay;
+        let Layout { kernel, len, at, .. } = self.layout;
         let mut probes = Vec::new();
         if kernel.has_target() {
             let words = (bytes / self.block()).clamp(1, (len / BLOCK) as u64) * WORDS as u64;
@@ -292,7 +296,7 @@ impl Field {
                 probes.push((offset, self.target_word(offset)));
             }
             if kernel != Kernel::Update {
-                let target = self.lay.target();
+                let target = self.layout.target();
                 for &(offset, _) in &probes {
                     let spoilt = !self.word_of(offset, 0);
                     self.buffer.words_mut()[(target + offset) / 8] = spoilt;
@@ -304,23 +308,24 @@ impl Field {
 
     /// The word that a run leaves at `offset` of the target, which held `before`.
     fn word_of(&self, offset: usize, before: u64) -> u64 {
-        let lay = &self.lay;
-        let source = |i: usize| content((lay.arrays[i] + offset) / 8);
-        match lay.kernel {
+        let layout = &self.layout;
+        let source = |i: usize| content((layout.arrays[i] + offset) / 8);
+        match layout.kernel {
             Kernel::Write | Kernel::WriteNt => self.pattern,
             Kernel::Triad => {
                 (f64::from_bits(source(0)) + FACTOR * f64::from_bits(source(1))).to_bits()
             }
             Kernel::Update => {
                 let done = self.done.as_ref();
-                before.wrapping_add(done.map_or(0, |d| visits(d.from, lay.len, d.blocks, offset)))
+                before
+                    .wrapping_add(done.map_or(0, |d| visits(d.from, layout.len, d.blocks, offset)))
             }
             _ => source(0),
         }
     }
 
     fn target_word(&self, offset: usize) -> u64 {
-        let at = self.lay.target() + offset;
+        let at = self.layout.target() + offset;
         let mut word = [0; 8];
         word.copy_from_slice(&self.buffer.bytes()[at..at + 8]);
         u64::from_ne_bytes(word)
@@ -332,24 +337,24 @@ impl Field {
     pub fn run(&mut self, width: Width, bytes: u64) {
         let blocks = (bytes / self.block()).max(1);
         if let Some(done) = &mut self.done {
-            done.last = (self.lay.at, blocks);
+            done.last = (self.layout.at, blocks);
             done.blocks += blocks;
             done.width = Some(width);
         }
-        match width.0.stream(self.lay.kernel) {
+        match width.0.stream(self.layout.kernel) {
             Some(stream) => self.stream(stream, blocks),
             None => self.copy(blocks),
         }
     }
 
     fn stream(&mut self, stream: arch::bandwidth::Stream, blocks: u64) {
-        let lay = &self.lay;
-        let base = self.buffer.base().wrapping_add(lay.arrays[0]);
-        let apart = |i: usize| lay.arrays[i].wrapping_sub(lay.arrays[0]).cast_signed();
+        let layout = &self.layout;
+        let base = self.buffer.base().wrapping_add(layout.arrays[0]);
+        let apart = |i: usize| layout.arrays[i].wrapping_sub(layout.arrays[0]).cast_signed();
         let walk = Walk {
-            at: base.wrapping_add(lay.at),
+            at: base.wrapping_add(layout.at),
             base,
-            end: base.wrapping_add(lay.len),
+            end: base.wrapping_add(layout.len),
             blocks,
             second: apart(1),
             third: apart(2),
@@ -358,16 +363,16 @@ impl Field {
         // buffer, which is ours alone, at multiples of 64 and with a length of whole blocks; `at`
         // is a multiple of the block below that length.
         let stopped = unsafe { stream(&walk, &mut self.lanes) };
-        self.lay.at = stopped.addr() - base.addr();
+        self.layout.at = stopped.addr() - base.addr();
     }
 
     /// Does nothing, which the check sees, where there is no such instruction.
     fn copy(&mut self, blocks: u64) {
         let by_itself = Movsb::detect();
-        let Lay { kernel, len, arrays, .. } = self.lay;
+        let Layout { kernel, len, arrays, .. } = self.layout;
         let mut left = usize::try_from(blocks).unwrap_or(usize::MAX).saturating_mul(BLOCK);
         while left > 0 {
-            let at = self.lay.at;
+            let at = self.layout.at;
             let now = left.min(len - at);
             let from = self.buffer.base().wrapping_add(arrays[0] + at);
             let to = self.buffer.base().wrapping_add(arrays[1] + at);
@@ -382,16 +387,19 @@ impl Field {
                     libc::memcpy(to.cast(), from.cast(), now);
                 },
             }
-            self.lay.at = (at + now) % len;
+            self.layout.at = (at + now) % len;
             left -= now;
         }
     }
 
     /// Whether the runs since the last preparation did what they should; if not, what is wrong.
+    ///
+    /// # Errors
+    /// What is wrong: of which kernel at which width, what there is and what there should be.
     pub fn check(&mut self) -> Result<(), String> {
         let Some(done) = self.done.as_ref() else { return Ok(()) };
         let Some(width) = done.width else { return Ok(()) };
-        let Lay { kernel, len, arrays, at } = self.lay;
+        let Layout { kernel, len, arrays, at } = self.layout;
         let verdict = |what: &str, is: u64, should: u64| {
             let (kernel, width) = (kernel.name(), width.name());
             let wrong = || format!("{kernel} {width}: {what} is {is:#x} and should be {should:#x}");
@@ -419,8 +427,8 @@ impl Field {
 
     /// Sum over `blocks` of the source from `from`, lap after lap.
     fn sum(&self, from: usize, blocks: u64) -> u64 {
-        let len = self.lay.len;
-        let first = self.lay.arrays[0] / 8;
+        let len = self.layout.len;
+        let first = self.layout.arrays[0] / 8;
         let part = |from: usize, bytes: usize| sum_of(first + from / 8, bytes / 8);
         let bytes = blocks as usize * BLOCK;
         let head = bytes.min(len - from);
@@ -448,21 +456,21 @@ pub(super) fn visits(at: usize, len: usize, blocks: u64, offset: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn field() -> Field {
-        Field::new(1 << 20, Pages::Small, 1).unwrap()
+    fn buffers() -> StreamBuffers {
+        StreamBuffers::new(1 << 20, Pages::Small, 1).unwrap()
     }
 
     /// What the target holds after a lap, byte for byte.
-    fn lap(field: &mut Field, kernel: Kernel, width: Width, set: usize) -> Vec<u8> {
-        field.lay(kernel, set);
-        let target = field.lay.target();
-        let len = field.lay.len;
-        field.buffer.bytes_mut()[target..target + len].fill(0xa5);
-        field.pattern = 0;
-        field.prepare(field.lap());
-        field.run(width, field.lap());
-        field.check().unwrap();
-        field.buffer.bytes()[target..target + len].to_vec()
+    fn lap(buffers: &mut StreamBuffers, kernel: Kernel, width: Width, set: usize) -> Vec<u8> {
+        buffers.lay(kernel, set);
+        let target = buffers.layout.target();
+        let len = buffers.layout.len;
+        buffers.buffer.bytes_mut()[target..target + len].fill(0xa5);
+        buffers.pattern = 0;
+        buffers.prepare(buffers.lap());
+        buffers.run(width, buffers.lap());
+        buffers.check().unwrap();
+        buffers.buffer.bytes()[target..target + len].to_vec()
     }
 
     fn here() -> impl Iterator<Item = Kernel> {
@@ -475,14 +483,14 @@ mod tests {
 
     #[test]
     fn every_width_leaves_what_the_scalar_loop_leaves() {
-        let mut field = field();
+        let mut buffers = buffers();
         let scalar = Width::detect()[0];
         for kernel in writers() {
             for set in [BLOCK, 3 * BLOCK, 5 * BLOCK + 1, 24 << 10, 300_000] {
-                let twin = lap(&mut field, kernel, scalar, set);
+                let twin = lap(&mut buffers, kernel, scalar, set);
                 for width in Width::detect() {
                     let name = (kernel.name(), width.name(), set);
-                    assert_eq!(lap(&mut field, kernel, width, set), twin, "{name:?}");
+                    assert_eq!(lap(&mut buffers, kernel, width, set), twin, "{name:?}");
                 }
             }
         }
@@ -490,16 +498,16 @@ mod tests {
 
     #[test]
     fn the_scalar_loop_leaves_what_it_says() {
-        let mut field = field();
+        let mut buffers = buffers();
         let scalar = Width::detect()[0];
         for kernel in writers() {
-            let bytes = lap(&mut field, kernel, scalar, 7 * BLOCK);
+            let bytes = lap(&mut buffers, kernel, scalar, 7 * BLOCK);
             for (i, word) in bytes.chunks_exact(8).enumerate() {
                 let word = u64::from_ne_bytes(word.try_into().unwrap());
-                let source = |n: usize| content(field.lay.arrays[n] / 8 + i);
+                let source = |n: usize| content(buffers.layout.arrays[n] / 8 + i);
                 let number = |n| f64::from_bits(source(n));
                 let should = match kernel {
-                    Kernel::Write | Kernel::WriteNt => field.pattern,
+                    Kernel::Write | Kernel::WriteNt => buffers.pattern,
                     Kernel::Triad => (number(0) + 2.0 * number(1)).to_bits(),
                     Kernel::Update => 0xa5a5_a5a5_a5a5_a5a6,
                     _ => source(0),
@@ -511,16 +519,16 @@ mod tests {
 
     #[test]
     fn runs_of_any_length_go_on_where_the_last_one_ended() {
-        let mut field = field();
+        let mut buffers = buffers();
         let mut rng = fastrand::Rng::with_seed(3);
         for kernel in here() {
-            field.lay(kernel, 9 * BLOCK);
+            buffers.lay(kernel, 9 * BLOCK);
             for width in Width::detect() {
                 for _ in 0..50 {
-                    let bytes = rng.u64(1..40) * field.block();
-                    field.prepare(bytes);
-                    field.run(width, bytes);
-                    field.check().unwrap();
+                    let bytes = rng.u64(1..40) * buffers.block();
+                    buffers.prepare(bytes);
+                    buffers.run(width, bytes);
+                    buffers.check().unwrap();
                 }
             }
         }
@@ -528,46 +536,46 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_is_seen() {
-        let mut field = field();
+        let mut buffers = buffers();
         for width in Width::detect() {
             for kernel in here() {
-                field.lay(kernel, 64 << 10);
+                buffers.lay(kernel, 64 << 10);
                 // Said to have run, and did not.
-                field.prepare(field.lap());
-                let done = field.done.as_mut().unwrap();
+                buffers.prepare(buffers.lap());
+                let done = buffers.done.as_mut().unwrap();
                 (done.width, done.blocks) = (Some(width), 128);
-                assert!(field.check().is_err(), "{} {}", kernel.name(), width.name());
+                assert!(buffers.check().is_err(), "{} {}", kernel.name(), width.name());
                 // Run, and one word flipped where it was spoilt, read last or added up.
-                field.lay(kernel, 64 << 10);
-                field.prepare(field.lap());
+                buffers.lay(kernel, 64 << 10);
+                buffers.prepare(buffers.lap());
                 match kernel {
-                    Kernel::Read => field.buffer.words_mut()[field.lay.len / 8 - 1] ^= 1,
-                    Kernel::ReadSum => field.buffer.words_mut()[77] ^= 1,
+                    Kernel::Read => buffers.buffer.words_mut()[buffers.layout.len / 8 - 1] ^= 1,
+                    Kernel::ReadSum => buffers.buffer.words_mut()[77] ^= 1,
                     _ => (),
                 }
-                field.run(width, field.lap());
-                if let Some(probe) = field.done.as_ref().unwrap().probes.first() {
-                    let at = (field.lay.target() + probe.0) / 8;
-                    field.buffer.words_mut()[at] ^= 1;
+                buffers.run(width, buffers.lap());
+                if let Some(probe) = buffers.done.as_ref().unwrap().probes.first() {
+                    let at = (buffers.layout.target() + probe.0) / 8;
+                    buffers.buffer.words_mut()[at] ^= 1;
                 }
-                let said = field.check().unwrap_err();
+                let said = buffers.check().unwrap_err();
                 assert!(said.contains(kernel.name()), "{said}");
-                field.clean = 0;
+                buffers.clean = 0;
             }
         }
     }
 
     #[test]
     fn arrays_lie_in_the_buffer_apart_from_each_other() {
-        let mut field = field();
+        let mut buffers = buffers();
         for kernel in Kernel::ALL {
             for set in [1, 8 << 10, 24 << 10, 640 << 10, 1 << 20, 1 << 30] {
-                let real = field.lay(kernel, set);
+                let real = buffers.lay(kernel, set);
                 assert!(real <= set.max(kernel.arrays() * BLOCK));
-                let Lay { arrays, len, .. } = field.lay;
+                let Layout { arrays, len, .. } = buffers.layout;
                 assert_eq!(real, kernel.arrays() * len);
                 for i in 0..kernel.arrays() {
-                    assert!(arrays[i] + len <= field.buffer.len());
+                    assert!(arrays[i] + len <= buffers.buffer.len());
                     assert_eq!(arrays[i] % 64, 0);
                     for j in 0..i {
                         let apart = arrays[i] - arrays[j];
@@ -583,13 +591,13 @@ mod tests {
 
     #[test]
     fn sources_are_restored_after_a_target_lay_over_them() {
-        let mut field = field();
+        let mut buffers = buffers();
         let width = Width::detect()[0];
-        field.lay(Kernel::Write, 1 << 20);
-        field.run(width, field.lap());
-        field.lay(Kernel::ReadSum, 1 << 20);
-        field.prepare(field.lap());
-        field.run(width, field.lap());
-        field.check().unwrap();
+        buffers.lay(Kernel::Write, 1 << 20);
+        buffers.run(width, buffers.lap());
+        buffers.lay(Kernel::ReadSum, 1 << 20);
+        buffers.prepare(buffers.lap());
+        buffers.run(width, buffers.lap());
+        buffers.check().unwrap();
     }
 }

@@ -37,6 +37,9 @@ unsafe impl Send for Ring {}
 
 impl Ring {
     /// An empty ring with room for working sets of up to `capacity` bytes.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn with_capacity(capacity: usize, pages: Pages) -> io::Result<Ring> {
         Ok(Ring::over(Buffer::new(capacity, pages)?))
     }

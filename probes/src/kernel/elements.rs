@@ -64,14 +64,14 @@ impl Kernel {
     }
 }
 
-/// A way to go through the arrays that this CPU can go, proven by holding it.
+/// A variant of the loops that this CPU can run, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Way(arch::elements::Way);
+pub struct Variant(arch::elements::Way);
 
-impl Way {
+impl Variant {
     /// Those of this CPU: naive, scalar, then wider and wider.
-    pub fn detect() -> Vec<Way> {
-        arch::elements::Way::detect().into_iter().map(Way).collect()
+    pub fn detect() -> Vec<Variant> {
+        arch::elements::Way::detect().into_iter().map(Variant).collect()
     }
 
     /// The name in parameters and ids.
@@ -115,7 +115,7 @@ struct Done {
     from: usize,
     last: (usize, u64),
     blocks: u64,
-    way: Option<Way>,
+    variant: Option<Variant>,
     probes: Vec<(usize, f32)>,
 }
 
@@ -141,6 +141,9 @@ pub struct Arrays {
 
 impl Arrays {
     /// Room for working sets of up to `bytes`, first touched by this thread.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn new(bytes: usize, pages: Pages, seed: u64) -> io::Result<Arrays> {
         let buffer = Buffer::new(bytes + 2 * 4096 + ARRAY_GAP_BYTES, pages)?;
         let (kernel, rng) = (Kernel::Sum, fastrand::Rng::with_seed(seed));
@@ -220,7 +223,7 @@ impl Arrays {
             }
         }
         let last = (self.at, 0);
-        self.done = Some(Done { from: self.at, last, blocks: 0, way: None, probes });
+        self.done = Some(Done { from: self.at, last, blocks: 0, variant: None, probes });
     }
 
     /// A number of the second array.
@@ -231,18 +234,18 @@ impl Arrays {
 
     /// Goes over so many elements from where the last run ended, lap after lap.
     #[inline]
-    pub fn run(&mut self, way: Way, elements: u64) {
+    pub fn run(&mut self, variant: Variant, elements: u64) {
         let blocks = (elements / self.block()).max(1);
         if let Some(done) = &mut self.done {
             done.last = (self.at, blocks);
             done.blocks += blocks;
-            done.way = Some(way);
+            done.variant = Some(variant);
         }
-        self.go(way, blocks);
+        self.go(variant, blocks);
     }
 
-    fn go(&mut self, way: Way, blocks: u64) {
-        let Some(stream) = way.0.stream(self.kernel) else { return };
+    fn go(&mut self, variant: Variant, blocks: u64) {
+        let Some(stream) = variant.0.stream(self.kernel) else { return };
         let base = self.buffer.base();
         let walk = Walk {
             at: base.wrapping_add(self.at),
@@ -252,7 +255,7 @@ impl Arrays {
             second: self.second.cast_signed(),
             third: 0,
         };
-        // SAFETY: the way was detected (its token); `lay` put both arrays into the buffer, which
+        // SAFETY: the variant was detected (its token); `lay` put both arrays into the buffer, which
         // is ours alone, at multiples of 64 and with a length of whole blocks; `at` is a multiple
         // of the block below that length.
         let stopped = unsafe { stream(&walk, &mut self.lanes) };
@@ -260,13 +263,16 @@ impl Arrays {
     }
 
     /// Whether the runs since the last preparation did what they should; if not, what is wrong.
+    ///
+    /// # Errors
+    /// What is wrong: of which kernel and variant, what there is and what there should be.
     pub fn check(&mut self) -> Result<(), String> {
         let Some(done) = self.done.take() else { return Ok(()) };
-        let Some(way) = done.way else { return Ok(()) };
+        let Some(variant) = done.variant else { return Ok(()) };
         let (kernel, len) = (self.kernel, self.len);
         let verdict = |what: &str, is: f64, should: f64| {
-            let (kernel, way) = (kernel.name(), way.name());
-            let wrong = || format!("{kernel} {way}: {what} is {is} and should be {should}");
+            let (kernel, variant) = (kernel.name(), variant.name());
+            let wrong = || format!("{kernel} {variant}: {what} is {is} and should be {should}");
             (is == should).then_some(()).ok_or_else(wrong)
         };
         verdict("the end", self.at as f64, ahead(done.from, len, done.blocks) as f64)?;
@@ -275,7 +281,7 @@ impl Arrays {
                 let numbers = self.lanes.0.iter().flat_map(|word| {
                     [*word as u32, (*word >> 32) as u32].map(|bits| f64::from(f32::from_bits(bits)))
                 });
-                let sum: f64 = numbers.take(way.0.accumulators()).sum();
+                let sum: f64 = numbers.take(variant.0.accumulators()).sum();
                 verdict("the sum", sum, self.sum(done.last.0, done.last.1) as f64)
             }
             Kernel::Saxpy => done.probes.iter().try_for_each(|&(offset, before)| {
@@ -287,13 +293,17 @@ impl Arrays {
             Kernel::Search => {
                 let found = |lanes: &Lanes| lanes.0[0] as f64;
                 verdict("what is not there but found", found(&self.lanes), 0.0)?;
-                self.look_for_planted(done.last, way)
+                self.look_for_planted(done.last, variant)
             }
         }
     }
 
     /// Plants the byte somewhere in what was searched last, and searches there again.
-    fn look_for_planted(&mut self, (from, blocks): (usize, u64), way: Way) -> Result<(), String> {
+    fn look_for_planted(
+        &mut self,
+        (from, blocks): (usize, u64),
+        variant: Variant,
+    ) -> Result<(), String> {
         let (at, len) = (self.at, self.len);
         // A few blocks are enough to see a byte that is overlooked.
         let blocks = blocks.min(64).min((len / BLOCK) as u64);
@@ -301,7 +311,7 @@ impl Arrays {
         let before = std::mem::replace(&mut self.buffer.bytes_mut()[place], NEEDLE);
         self.prepare(0);
         (self.at, self.done) = (from, None);
-        self.go(way, blocks);
+        self.go(variant, blocks);
         let (found, stopped) = (self.lanes.0[0] == 1, self.at);
         self.buffer.bytes_mut()[place] = before;
         self.at = at;
@@ -310,7 +320,7 @@ impl Arrays {
             format!(
                 "bytesearch {}: the byte planted at {place} of {len} was not found in its block \
                  (stopped at {stopped}, found: {found})",
-                way.name()
+                variant.name()
             )
         })
     }
@@ -333,27 +343,27 @@ mod tests {
         Arrays::new(1 << 20, Pages::Small, 1).unwrap()
     }
 
-    fn ways(kernel: Kernel) -> impl Iterator<Item = Way> {
-        Way::detect().into_iter().filter(move |way| way.can(kernel))
+    fn variants(kernel: Kernel) -> impl Iterator<Item = Variant> {
+        Variant::detect().into_iter().filter(move |variant| variant.can(kernel))
     }
 
     #[test]
-    fn every_way_does_what_scalar_arithmetic_does() {
+    fn every_variant_does_what_scalar_arithmetic_does() {
         let mut arrays = arrays();
         let mut rng = fastrand::Rng::with_seed(2);
         for kernel in Kernel::ALL {
             for set in [1, 3 * BLOCK, 24 << 10, 300_000] {
                 arrays.lay(kernel, set);
-                for way in ways(kernel) {
+                for variant in variants(kernel) {
                     for _ in 0..20 {
                         let elements = rng.u64(1..30) * arrays.block();
                         arrays.prepare(elements);
-                        arrays.run(way, elements);
+                        arrays.run(variant, elements);
                         arrays.check().unwrap();
                     }
                     let laps = 40 * arrays.lap();
                     arrays.prepare(laps);
-                    arrays.run(way, laps);
+                    arrays.run(variant, laps);
                     arrays.check().unwrap();
                 }
             }
@@ -364,12 +374,12 @@ mod tests {
     fn sums_stay_exact_however_long_it_goes_on() {
         let mut arrays = arrays();
         arrays.lay(Kernel::Saxpy, 2 * BLOCK);
-        let way = ways(Kernel::Saxpy).last().unwrap();
+        let variant = variants(Kernel::Saxpy).last().unwrap();
         let laps = (1 << 20) * arrays.lap();
         // Twice as far as numbers of 24 bits are exact, if all of it were added.
         for _ in 0..4 {
             arrays.prepare(laps);
-            arrays.run(way, laps);
+            arrays.run(variant, laps);
             arrays.check().unwrap();
         }
     }
@@ -396,17 +406,17 @@ mod tests {
     #[test]
     fn every_width_of_saxpy_leaves_the_same_array() {
         let mut arrays = arrays();
-        let mut lap = |way: Way| {
+        let mut lap = |variant: Variant| {
             arrays.lay(Kernel::Saxpy, 10_000);
             arrays.prepare(arrays.lap());
-            arrays.run(way, 3 * arrays.lap());
+            arrays.run(variant, 3 * arrays.lap());
             arrays.check().unwrap();
             let (from, len) = (arrays.second, arrays.len);
             arrays.buffer.bytes()[from..from + len].to_vec()
         };
-        let scalar = lap(ways(Kernel::Saxpy).next().unwrap());
-        for way in ways(Kernel::Saxpy) {
-            assert_eq!(lap(way), scalar, "{}", way.name());
+        let scalar = lap(variants(Kernel::Saxpy).next().unwrap());
+        for variant in variants(Kernel::Saxpy) {
+            assert_eq!(lap(variant), scalar, "{}", variant.name());
         }
         let number_at = |i: usize| f32::from_ne_bytes(scalar[4 * i..][..4].try_into().unwrap());
         for i in 0..scalar.len() / 4 {
@@ -419,13 +429,13 @@ mod tests {
     fn a_wrong_answer_is_seen() {
         let mut arrays = arrays();
         for kernel in Kernel::ALL {
-            for way in ways(kernel) {
+            for variant in variants(kernel) {
                 // Said to have run further than it did.
                 arrays.lay(kernel, 64 << 10);
                 arrays.prepare(arrays.lap());
-                arrays.run(way, arrays.lap());
+                arrays.run(variant, arrays.lap());
                 arrays.done.as_mut().unwrap().blocks += 1;
-                assert!(arrays.check().is_err(), "{} {}", kernel.name(), way.name());
+                assert!(arrays.check().is_err(), "{} {}", kernel.name(), variant.name());
                 // A number changed before, or after for what is stored.
                 arrays.lay(kernel, 64 << 10);
                 arrays.prepare(arrays.lap());
@@ -433,12 +443,12 @@ mod tests {
                     Kernel::Search => arrays.buffer.bytes_mut()[7777] = NEEDLE,
                     _ => arrays.buffer.bytes_mut()[4096..4100].copy_from_slice(&9f32.to_ne_bytes()),
                 }
-                arrays.run(way, arrays.lap());
+                arrays.run(variant, arrays.lap());
                 if let Some(probe) = arrays.done.as_ref().unwrap().probes.first() {
                     let at = arrays.second + probe.0;
                     arrays.buffer.bytes_mut()[at..at + 4].copy_from_slice(&99f32.to_ne_bytes());
                 }
-                assert!(arrays.check().is_err(), "{} {}", kernel.name(), way.name());
+                assert!(arrays.check().is_err(), "{} {}", kernel.name(), variant.name());
                 arrays.clean = 0;
             }
         }
@@ -448,12 +458,12 @@ mod tests {
     fn a_byte_is_found_wherever_it_is() {
         let mut arrays = arrays();
         arrays.lay(Kernel::Search, 2 * BLOCK);
-        for way in ways(Kernel::Search) {
+        for variant in variants(Kernel::Search) {
             for place in 0..2 * BLOCK {
                 let before = std::mem::replace(&mut arrays.buffer.bytes_mut()[place], NEEDLE);
                 arrays.prepare(0);
                 arrays.at = 0;
-                arrays.go(way, 2);
+                arrays.go(variant, 2);
                 assert_eq!((arrays.lanes.0[0], arrays.at), (1, place / BLOCK * BLOCK), "{place}");
                 arrays.buffer.bytes_mut()[place] = before;
             }

@@ -60,7 +60,7 @@ impl Shape {
 /// A dependent chain of stores and loads: each step stores the value at one offset of a buffer and
 /// loads the next value from another one.
 #[derive(Debug)]
-pub struct Chain {
+pub struct StoreLoadChain {
     buffer: Buffer,
     shape: Shape,
     store: usize,
@@ -68,13 +68,13 @@ pub struct Chain {
     value: [u64; 4],
 }
 
-impl Chain {
+impl StoreLoadChain {
     /// A chain over a buffer, whose contents are what loads read that miss the store.
     ///
     /// # Panics
     /// If an access leaves the buffer.
-    pub fn new(buffer: Buffer, shape: Shape, store: usize, load: usize) -> Chain {
-        let mut chain = Chain { buffer, shape, store: 0, load: 0, value: [0; 4] };
+    pub fn new(buffer: Buffer, shape: Shape, store: usize, load: usize) -> StoreLoadChain {
+        let mut chain = StoreLoadChain { buffer, shape, store: 0, load: 0, value: [0; 4] };
         chain.place(store, load);
         chain
     }
@@ -243,7 +243,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(3);
         for shape in shapes() {
             let buffer = Buffer::new(8192, Pages::Small).unwrap();
-            let mut chain = Chain::new(buffer, shape, 0, 0);
+            let mut chain = StoreLoadChain::new(buffer, shape, 0, 0);
             for (store, load) in [(0, 0), (60, 60), (40, 44), (44, 40), (4092, 4092), (0, 100)] {
                 chain.place(store, load);
                 chain.start([(); 4].map(|()| rng.u64(..)), &mut rng);
@@ -260,7 +260,7 @@ mod tests {
     fn a_value_that_is_handed_over_is_the_first_one() {
         let mut rng = fastrand::Rng::with_seed(4);
         let buffer = Buffer::new(4096, Pages::Small).unwrap();
-        let mut chain = Chain::new(buffer, Shape::Eight, 8, 8);
+        let mut chain = StoreLoadChain::new(buffer, Shape::Eight, 8, 8);
         chain.start([77, 0, 0, 0], &mut rng);
         chain.run(100);
         assert_eq!(chain.value()[0], 77);
@@ -278,7 +278,7 @@ mod tests {
     #[should_panic = "not inside the buffer"]
     fn a_chain_does_not_store_before_the_buffer() {
         let buffer = Buffer::new(4096, Pages::Small).unwrap();
-        Chain::new(buffer, Shape::Eight, usize::MAX - 7, 0).run(1);
+        StoreLoadChain::new(buffer, Shape::Eight, usize::MAX - 7, 0).run(1);
     }
 
     #[test]

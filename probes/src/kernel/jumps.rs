@@ -9,24 +9,34 @@ use super::whole_blocks;
 
 /// A ring of jumps that are always taken, in random order.
 #[derive(Debug)]
-pub struct Chain {
+pub struct TakenBranchRing {
     code: routines::Chain,
     jumps: u64,
     right: bool,
 }
 
-impl Chain {
+impl TakenBranchRing {
     /// The smallest distance of two jumps, in bytes.
     pub const LEAST_SPACING: usize = routines::Chain::LEAST_SPACING;
 
     /// So many jumps, `spacing` bytes apart.
     ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
+    ///
     /// # Panics
     /// If two jumps do not fit side by side.
-    pub fn new(jumps: usize, spacing: usize, rng: &mut fastrand::Rng) -> io::Result<Chain> {
-        assert!(spacing >= Chain::LEAST_SPACING, "{spacing} bytes are too few for a jump");
+    pub fn new(
+        jumps: usize,
+        spacing: usize,
+        rng: &mut fastrand::Rng,
+    ) -> io::Result<TakenBranchRing> {
+        assert!(
+            spacing >= TakenBranchRing::LEAST_SPACING,
+            "{spacing} bytes are too few for a jump"
+        );
         let code = routines::Chain::new(&shuffled(jumps, rng), spacing)?;
-        Ok(Chain { code, jumps: jumps as u64, right: true })
+        Ok(TakenBranchRing { code, jumps: jumps as u64, right: true })
     }
 
     /// Jumps so often, rounded to whole laps.
@@ -56,6 +66,9 @@ pub struct Pattern {
 
 impl Pattern {
     /// So many branches, each with `length` outcomes of its own.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(branches: usize, length: usize, rng: &mut fastrand::Rng) -> io::Result<Pattern> {
         let code = routines::Rows::new(branches)?;
         let outcomes: Vec<u8> = (0..branches * length).map(|_| rng.u8(..=1)).collect();
@@ -95,6 +108,9 @@ pub struct Calls {
 
 impl Calls {
     /// Calls that go so deep.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(depth: usize) -> io::Result<Calls> {
         Ok(Calls { code: routines::Calls::new(depth)?, depth: depth as u64, right: true })
     }
@@ -111,22 +127,25 @@ impl Calls {
     }
 }
 
-/// Branches of [`Forks`] for each word of outcomes.
-pub const FORKS: u64 = 64;
+/// Branches of [`ScatteredBranches`] for each word of outcomes.
+pub const BRANCHES_PER_WORD: u64 = 64;
 
 /// Branches whose both ways lead to other lines at random places of a piece of code: three lines
 /// for each branch, its own and those that it goes to.
 #[derive(Debug)]
-pub struct Forks {
+pub struct ScatteredBranches {
     code: routines::Forks,
     words: u64,
 }
 
-impl Forks {
+impl ScatteredBranches {
     /// A branch for each bit of so many words; if `full`, each line is full of other instructions.
-    pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<Forks> {
-        let order = shuffled((3 * FORKS * words) as usize, rng);
-        Ok(Forks { code: routines::Forks::new(&order, full)?, words })
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
+    pub fn new(words: u64, full: bool, rng: &mut fastrand::Rng) -> io::Result<ScatteredBranches> {
+        let order = shuffled((3 * BRANCHES_PER_WORD * words) as usize, rng);
+        Ok(ScatteredBranches { code: routines::Forks::new(&order, full)?, words })
     }
 
     /// One branch for each bit; counts the clear bits.
@@ -139,7 +158,7 @@ impl Forks {
 
     /// Branches in one lap.
     pub fn lap(&self) -> u64 {
-        self.words * FORKS
+        self.words * BRANCHES_PER_WORD
     }
 }
 
@@ -171,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn chains_count_their_laps() {
+    fn rings_count_their_laps() {
         for (jumps, spacing) in [(1, 8), (100, 16), (9000, 32)] {
-            let mut chain = Chain::new(jumps, spacing, &mut rng()).unwrap();
-            chain.run(3 * jumps as u64);
-            chain.run(1);
-            assert!(chain.is_right());
+            let mut ring = TakenBranchRing::new(jumps, spacing, &mut rng()).unwrap();
+            ring.run(3 * jumps as u64);
+            ring.run(1);
+            assert!(ring.is_right());
         }
     }
 
@@ -205,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn forks_count_clear_bits() {
+    fn scattered_branches_count_clear_bits() {
         let mut rng = rng();
         for (words, full) in [(1, false), (7, true)] {
-            let forks = Forks::new(words, full, &mut rng).unwrap();
+            let branches = ScatteredBranches::new(words, full, &mut rng).unwrap();
             let words: Vec<u64> = (0..3 * words).map(|_| rng.u64(..)).collect();
             let clear: u64 = words.iter().map(|w| u64::from(w.count_zeros())).sum();
-            assert_eq!(forks.run(&words), clear);
-            assert_eq!(forks.run(&[]), 0);
+            assert_eq!(branches.run(&words), clear);
+            assert_eq!(branches.run(&[]), 0);
         }
     }
 

@@ -23,6 +23,9 @@ pub struct Load {
 
 impl Load {
     /// Maps at least `bytes`, in whole chunks, and touches them first: they lie near this CPU.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn new(bytes: usize) -> io::Result<Load> {
         let mut buffer = Buffer::new(bytes.next_multiple_of(CHUNK).max(CHUNK), Pages::Huge)?;
         let words = buffer.words_mut();

@@ -135,6 +135,9 @@ struct Done {
 
 impl Lines {
     /// Room for `bytes`; nothing is laid yet but the smallest ring.
+    ///
+    /// # Errors
+    /// If there is no memory, or `bytes` is more than places can be numbered.
     pub fn new(bytes: usize, pages: Pages) -> io::Result<Lines> {
         // Places are 32-bit numbers.
         if u32::try_from(bytes).is_err() {
@@ -160,8 +163,9 @@ impl Lines {
         let lines = bytes.min(self.buffer.len()) / LINE;
         self.ring = (lines / LIST * LIST).max(LIST);
         (self.at, self.beyond, self.last) = (0, 0, None);
-        // The buffer's size is a 32-bit number.
-        self.order = (0..self.ring).map(|line| word_of(line) as u32).collect();
+        // Kernels go where the order says, without a look.
+        let place = |line| u32::try_from(word_of(line)).expect("a buffer of 32-bit places");
+        self.order = (0..self.ring).map(place).collect();
         rng.shuffle(&mut self.order);
         self.order.extend_from_within(..SPARE.min(self.ring));
         while self.order.len() < self.ring + SPARE {

@@ -206,6 +206,9 @@ impl Chains {
     }
 
     /// Whether the last run left in every lane what the scalar twin says.
+    ///
+    /// # Errors
+    /// What is wrong: what there is and what there should be.
     pub fn check(&self) -> Result<(), String> {
         if self.blocks == 0 {
             return Ok(());
@@ -390,7 +393,7 @@ impl Assisted {
 
 /// Where the subnormal number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tiny {
+pub enum SubnormalAt {
     /// Nowhere.
     Nowhere,
     /// Among the operands; the result is normal.
@@ -399,16 +402,17 @@ pub enum Tiny {
     Result,
 }
 
-impl Tiny {
+impl SubnormalAt {
     /// All of them.
-    pub const ALL: [Tiny; 3] = [Tiny::Nowhere, Tiny::Operand, Tiny::Result];
+    pub const ALL: [SubnormalAt; 3] =
+        [SubnormalAt::Nowhere, SubnormalAt::Operand, SubnormalAt::Result];
 
     /// The name in parameters.
     pub fn name(self) -> &'static str {
         match self {
-            Tiny::Nowhere => "none",
-            Tiny::Operand => "input",
-            Tiny::Result => "output",
+            SubnormalAt::Nowhere => "none",
+            SubnormalAt::Operand => "input",
+            SubnormalAt::Result => "output",
         }
     }
 }
@@ -420,7 +424,7 @@ pub(super) struct Operands(pub(super) [[f32; 4]; 3]);
 
 /// One instruction on the same operands over and over, 128 bits wide.
 #[derive(Debug)]
-pub struct Assists {
+pub struct MicrocodeAssists {
     what: Assisted,
     flush: bool,
     run: Assist,
@@ -429,25 +433,25 @@ pub struct Assists {
     ran: bool,
 }
 
-impl Assists {
+impl MicrocodeAssists {
     /// Instructions in the smallest run.
     pub const BLOCK: u64 = 64;
 
     /// With subnormal numbers there, which are taken for zero if so asked. `None` where there is
     /// no such instruction.
-    pub fn new(what: Assisted, tiny: Tiny, flush: bool) -> Option<Assists> {
+    pub fn new(what: Assisted, place: SubnormalAt, flush: bool) -> Option<MicrocodeAssists> {
         let run = Assist::detect(what)?;
         let (smallest, small) = (f32::MIN_POSITIVE, 2_f32.powi(-70));
-        let operands = match (what, tiny) {
-            (_, Tiny::Nowhere) => [1.5, 1.25, 1.0],
-            (Assisted::Add, Tiny::Operand) => [smallest / 4.0, 1.25, 0.0],
-            (_, Tiny::Operand) => [smallest / 4.0, 2_f32.powi(40), 1.0],
-            (Assisted::Add, Tiny::Result) => [smallest * 1.5, -smallest, 0.0],
-            (Assisted::Mul, Tiny::Result) => [small, small, 0.0],
-            (Assisted::Fma, Tiny::Result) => [small, -2_f32.powi(-57), smallest],
+        let operands = match (what, place) {
+            (_, SubnormalAt::Nowhere) => [1.5, 1.25, 1.0],
+            (Assisted::Add, SubnormalAt::Operand) => [smallest / 4.0, 1.25, 0.0],
+            (_, SubnormalAt::Operand) => [smallest / 4.0, 2_f32.powi(40), 1.0],
+            (Assisted::Add, SubnormalAt::Result) => [smallest * 1.5, -smallest, 0.0],
+            (Assisted::Mul, SubnormalAt::Result) => [small, small, 0.0],
+            (Assisted::Fma, SubnormalAt::Result) => [small, -2_f32.powi(-57), smallest],
         };
         let operands = Operands(operands.map(|x| [x; 4]));
-        Some(Assists { what, flush, run, operands, result: [0.0; 4], ran: false })
+        Some(MicrocodeAssists { what, flush, run, operands, result: [0.0; 4], ran: false })
     }
 
     /// Runs so many blocks.
@@ -458,6 +462,9 @@ impl Assists {
     }
 
     /// Whether the last run gave what scalar arithmetic gives.
+    ///
+    /// # Errors
+    /// What is wrong: what there is and what there should be.
     pub fn check(&self) -> Result<(), String> {
         let flushed = |x: f32| if self.flush && x.is_subnormal() { 0.0 } else { x };
         let [a, b, c] = self.operands.0.map(|x| flushed(x[0]));
@@ -565,20 +572,22 @@ mod tests {
     #[test]
     fn subnormal_numbers_are_where_they_should_be() {
         for what in Assisted::ALL {
-            for tiny in Tiny::ALL {
+            for place in SubnormalAt::ALL {
                 for flush in [false, true] {
-                    let Some(mut assists) = Assists::new(what, tiny, flush) else { continue };
+                    let Some(mut assists) = MicrocodeAssists::new(what, place, flush) else {
+                        continue;
+                    };
                     assists.run(3);
                     assists.check().unwrap();
                     let operands = assists.operands.0.map(|x| x[0].is_subnormal());
                     let in_use = &operands[..if what == Assisted::Fma { 3 } else { 2 }];
                     let subnormal = (in_use.contains(&true), assists.result[0].is_subnormal());
-                    let expected = match tiny {
-                        Tiny::Nowhere => (false, false),
-                        Tiny::Operand => (true, false),
-                        Tiny::Result => (false, !flush),
+                    let expected = match place {
+                        SubnormalAt::Nowhere => (false, false),
+                        SubnormalAt::Operand => (true, false),
+                        SubnormalAt::Result => (false, !flush),
                     };
-                    assert_eq!(subnormal, expected, "{what:?} {tiny:?} {flush}");
+                    assert_eq!(subnormal, expected, "{what:?} {place:?} {flush}");
                     assists.result[3] = 77.0;
                     assert!(assists.check().is_err());
                 }
@@ -588,7 +597,7 @@ mod tests {
 
     #[test]
     fn arithmetic_outside_is_not_flushed() {
-        let mut assists = Assists::new(Assisted::Add, Tiny::Result, true).unwrap();
+        let mut assists = MicrocodeAssists::new(Assisted::Add, SubnormalAt::Result, true).unwrap();
         assists.run(10);
         let half = std::hint::black_box(f32::MIN_POSITIVE) / 2.0;
         assert!(half > 0.0);

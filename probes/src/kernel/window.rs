@@ -70,6 +70,9 @@ pub struct Window {
 impl Window {
     /// Makes the code: square roots of 1, each of which waits for the one before; fillers; as many
     /// square roots of another chain; and what waits for both chains, before it begins again.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(filler: Filler, fillers: u64) -> io::Result<Window> {
         let mut emit = Emit::default();
         emit.put(kernel::BEGIN).align(64);

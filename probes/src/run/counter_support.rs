@@ -155,7 +155,7 @@ impl Trying {
         let refused = "10000 loads that are wider than the store before them";
         self.provoke(&[Event::StoreForwardBlocks], refused, || {
             let buffer = Buffer::new(SMALL_PAGE, Pages::Small).ok()?;
-            let mut chain = forward::Chain::new(buffer, forward::Shape::EightOfFour, 0, 0);
+            let mut chain = forward::StoreLoadChain::new(buffer, forward::Shape::EightOfFour, 0, 0);
             Some(Box::new(move || chain.run(10_000)))
         });
         self.provoke(&[Event::Faults], "the first touch of a page", || {

@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub enum Outcome {
     /// It measured what it could.
     Done,
-    /// It crashed, hung, or said something that is no record.
+    /// It could not be started, crashed, hung, or said something that is no record.
     Failed {
         /// The row for the card.
         fail: Fail,
@@ -32,19 +32,6 @@ pub enum Outcome {
     },
     /// The run was asked to stop meanwhile.
     Stopped,
-}
-
-/// Why the parent itself cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RoundError {
-    /// The child could not be started at all.
-    #[error(
-        "cannot start a child process ({0}); is the process limit (ulimit -u, pids.max) used up?"
-    )]
-    Spawn(#[source] std::io::Error),
-    /// A record could not be kept.
-    #[error(transparent)]
-    Keep(#[from] anyhow::Error),
 }
 
 /// One round to be run: which, and for how long at most.
@@ -60,17 +47,25 @@ pub struct Round<'a> {
     pub deadline: Duration,
 }
 
-/// Runs one round in a child process; every record goes to `keep` as soon as it arrives.
+/// Runs one round in a child process; every record goes to `keep` as soon as it arrives. An error is
+/// one of `keep`: whatever becomes of the child is an outcome.
 pub fn run(
     mut command: Command,
     round: &Round<'_>,
     stop: &AtomicBool,
     keep: &mut dyn FnMut(Record) -> anyhow::Result<()>,
-) -> Result<Outcome, RoundError> {
+) -> anyhow::Result<Outcome> {
+    let fail = |how: String, stderr: String, late| {
+        let (probe, round) = (round.probe.to_owned(), round.round);
+        Ok(Outcome::Failed { fail: Fail { probe, round, how, stderr }, late })
+    };
     // A process group of its own: Ctrl-C reaches the parent alone, which then ends the child.
     command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(RoundError::Spawn)?;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return fail(no_start(&error), String::new(), false),
+    };
     // A child that dies at once closes the pipe; its exit status says more than that error.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(round.assignment));
     let readers = readers(&mut child);
@@ -83,26 +78,27 @@ pub fn run(
         // still its.
         process::kill_group(child.id());
     }
-    let status = wait(&mut child)?;
-    let Readers { lines, stdout, stderr } = readers.map_err(RoundError::Spawn)?;
+    let status = child.wait()?;
+    let Readers { lines, stdout, stderr } = match readers {
+        Ok(readers) => readers,
+        Err(error) => return fail(no_start(&error), String::new(), false),
+    };
     drop(lines);
     // Both threads end with the child, and are gone before the next one needs their place under a
     // limit on processes.
     let _ = stdout.join();
     let stderr = stderr.join().unwrap_or_default();
-    let fail = |how: String, late| {
-        let (probe, round) = (round.probe.to_owned(), round.round);
-        Ok(Outcome::Failed { fail: Fail { probe, round, how, stderr }, late })
-    };
     match ended? {
         Ended::Stopped => Ok(Outcome::Stopped),
         Ended::Late => {
             let seconds = round.deadline.as_secs_f64();
-            fail(format!("gave no result within {seconds:.0} s and was killed"), true)
+            fail(format!("gave no result within {seconds:.0} s and was killed"), stderr, true)
         }
-        Ended::Babble(line) => fail(format!("wrote a line that is no record: {line}"), false),
+        Ended::Babble(line) => {
+            fail(format!("wrote a line that is no record: {line}"), stderr, false)
+        }
         Ended::Closed if status.success() => Ok(Outcome::Done),
-        Ended::Closed => fail(cause_of_death(status), false),
+        Ended::Closed => fail(cause_of_death(status), stderr, false),
     }
 }
 
@@ -169,16 +165,23 @@ fn follow(
     }
 }
 
-fn wait(child: &mut Child) -> Result<ExitStatus, RoundError> {
-    child.wait().map_err(|e| RoundError::Keep(e.into()))
-}
-
 fn tail(mut from: impl Read) -> String {
     let mut bytes = Vec::new();
     // An unreadable end of the log is no reason to lose the rest of it.
     let _ = from.read_to_end(&mut bytes);
     let start = bytes.len().saturating_sub(STDERR_TAIL);
     String::from_utf8_lossy(&bytes[start..]).trim().to_owned()
+}
+
+/// Why there was no child, or none that could be listened to. A limit may be used up for a moment
+/// alone: the next round may start again.
+fn no_start(error: &io::Error) -> String {
+    let limit = match error.raw_os_error() {
+        Some(libc::EAGAIN) => "; the limit on processes (ulimit -u, pids.max) is used up",
+        Some(libc::EMFILE) => "; the limit on open files (ulimit -n) is used up",
+        _ => "",
+    };
+    format!("could not be started: {error}{limit}")
 }
 
 /// The exit status in words; the signals that a probe can meet by name.
@@ -292,10 +295,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_does_not_exist_is_an_error() {
-        let round = Round { probe: "p", round: 0, assignment: b"", deadline: Duration::ZERO };
+    fn a_child_that_cannot_be_started_is_a_row_with_its_reason() {
+        let round = Round { probe: "p", round: 2, assignment: b"", deadline: Duration::ZERO };
         let command = Command::new("/nonexistent/program");
-        let error = run(command, &round, &AtomicBool::new(false), &mut |_| Ok(())).unwrap_err();
-        assert!(matches!(error, RoundError::Spawn(_)));
+        let outcome = run(command, &round, &AtomicBool::new(false), &mut |_| Ok(())).unwrap();
+        let Outcome::Failed { fail, late: false } = outcome else { panic!("{outcome:?}") };
+        assert_eq!((fail.probe.as_str(), fail.round), ("p", 2));
+        assert!(fail.how.contains("No such file") && !fail.how.contains("limit"), "{}", fail.how);
     }
 }

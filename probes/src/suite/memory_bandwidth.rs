@@ -30,7 +30,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
-use crate::kernel::bandwidth::{Field, Kernel, Width};
+use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::crew::{self, Hand, Window};
@@ -226,16 +226,16 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         together(bench, dram, widest)?;
     }
     let top = dram.unwrap_or(memory);
-    let mut field = Field::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
+    let mut buffers = StreamBuffers::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
         .with_context(|| format!("cannot map {}", human_bytes(top)))?;
-    let note = joined([backing::note(field.buffer()), levels.note.clone()]);
+    let note = joined([backing::note(buffers.buffer()), levels.note.clone()]);
     let settings = settings(bench, &levels, &sets, top);
     for (done, setting) in settings.iter().enumerate() {
         if bench.left().is_zero() {
             return out_of_time(bench, done, settings.len());
         }
         let share = bench.left() / u32::try_from(settings.len() - done)?;
-        point(bench, &mut field, setting, &widths, share, note.as_deref())?;
+        point(bench, &mut buffers, setting, &widths, share, note.as_deref())?;
     }
     Ok(())
 }
@@ -323,7 +323,7 @@ fn sweep(top: u64, octaves: f64, round: u32, sets: &[(Level, u64)]) -> Vec<u64> 
 /// Samples one kernel at one working set, all widths in turn.
 fn point(
     bench: &mut Bench<'_>,
-    field: &mut Field,
+    buffers: &mut StreamBuffers,
     setting: &Setting,
     widths: &[Width],
     share: Duration,
@@ -331,8 +331,8 @@ fn point(
 ) -> anyhow::Result<()> {
     let began = bench.meter.elapsed();
     let Setting { kernel, bytes, level, .. } = *setting;
-    let working_set = field.lay(kernel, usize::try_from(bytes)?) as u64;
-    let (lap, least) = (field.lap(), field.block());
+    let working_set = buffers.lay(kernel, usize::try_from(bytes)?) as u64;
+    let (lap, least) = (buffers.lap(), buffers.block());
     let block = if lap < RUN { RUN / lap * lap } else { RUN / least * least };
     let widths: Vec<Width> = match widths {
         [first, ..] if !kernel.has_widths() => vec![*first],
@@ -351,20 +351,20 @@ fn point(
         (_, true, false) => (5, 9),
         (_, false, false) => (5, 6),
     };
-    let (field, wrong) = (&RefCell::new(field), RefCell::new(None));
+    let (buffers, wrong) = (&RefCell::new(buffers), RefCell::new(None));
     let check = || {
-        if let Err(what) = field.borrow_mut().check() {
+        if let Err(what) = buffers.borrow_mut().check() {
             wrong.borrow_mut().get_or_insert(what);
         }
     };
     let arm = |&width: &Width| {
         let name = kernel.has_widths().then(|| width.name());
         Arm::new("time_per_byte", labels(kernel, name, 1, working_set, level), move |bytes| {
-            field.borrow_mut().run(width, bytes);
+            buffers.borrow_mut().run(width, bytes);
         })
         .prepared(|bytes| {
             check();
-            field.borrow_mut().prepare(bytes);
+            buffers.borrow_mut().prepare(bytes);
         })
         .in_blocks_of(block)
         .noted(note.map(Into::into))
@@ -398,7 +398,7 @@ fn labels(
 
 /// One thread of all CPUs together.
 struct Streamer {
-    field: Field,
+    buffers: StreamBuffers,
     width: Width,
     bytes: usize,
     kernel: Option<Kernel>,
@@ -409,28 +409,28 @@ impl Hand for Streamer {
     fn begin(&mut self, window: usize) {
         let kernel = TOGETHER[window / self.windows_each];
         if self.kernel != Some(kernel) {
-            self.field.lay(kernel, self.bytes);
+            self.buffers.lay(kernel, self.bytes);
             self.kernel = Some(kernel);
             // What the kernel before left in the caches is not of this one's making.
-            self.field.run(self.width, self.field.lap().min(64 * SLICE));
+            self.buffers.run(self.width, self.buffers.lap().min(64 * SLICE));
         }
-        self.field.prepare(self.slice());
+        self.buffers.prepare(self.slice());
     }
 
     fn work(&mut self) -> u64 {
         let slice = self.slice();
-        self.field.run(self.width, slice);
+        self.buffers.run(self.width, slice);
         slice
     }
 
     fn end(&mut self) -> Result<(), String> {
-        self.field.check()
+        self.buffers.check()
     }
 }
 
 impl Streamer {
     fn slice(&self) -> u64 {
-        SLICE / self.field.block() * self.field.block()
+        SLICE / self.buffers.block() * self.buffers.block()
     }
 }
 
@@ -450,12 +450,12 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let seed = bench.rng.u64(..);
     let small_pages = Mutex::new(None);
     let hire = |cpu: usize| {
-        let field = Field::new(each, Pages::Huge, seed.wrapping_add(cpu as u64))
+        let buffers = StreamBuffers::new(each, Pages::Huge, seed.wrapping_add(cpu as u64))
             .map_err(|e| format!("cannot map {} on CPU {cpu}: {e}", human_bytes(each as u64)))?;
-        if let (Some(note), Ok(mut known)) = (backing::note(field.buffer()), small_pages.lock()) {
+        if let (Some(note), Ok(mut known)) = (backing::note(buffers.buffer()), small_pages.lock()) {
             *known = Some(note);
         }
-        Ok(Streamer { field, width, bytes: each, kernel: None, windows_each })
+        Ok(Streamer { buffers, width, bytes: each, kernel: None, windows_each })
     };
     let seen = crew::windows((bench.cpu, &others), &bench.timer, (windows, length), hire);
     let seen = match seen {

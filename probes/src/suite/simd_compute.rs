@@ -28,7 +28,7 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Timer};
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
-use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
+use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::{vector, widths};
 use crate::probe::Probe;
 use crate::threads::crew::{self, Hand, Window};
@@ -450,22 +450,23 @@ fn arm_of<'k>(
 fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     let results = Assisted::ALL
         .into_iter()
-        .flat_map(|op| [Tiny::Nowhere, Tiny::Result].map(|tiny| (op, tiny, false)));
-    let more = [(Tiny::Operand, false), (Tiny::Operand, true), (Tiny::Result, true)];
-    let all = results.chain(more.map(|(tiny, flush)| (Assisted::Mul, tiny, flush)));
-    let loops: Vec<(Params, RefCell<Assists>)> = all
-        .filter_map(|(op, tiny, flush)| {
+        .flat_map(|op| [SubnormalAt::Nowhere, SubnormalAt::Result].map(|place| (op, place, false)));
+    let more =
+        [(SubnormalAt::Operand, false), (SubnormalAt::Operand, true), (SubnormalAt::Result, true)];
+    let all = results.chain(more.map(|(place, flush)| (Assisted::Mul, place, flush)));
+    let loops: Vec<(Params, RefCell<MicrocodeAssists>)> = all
+        .filter_map(|(op, place, flush)| {
             let labels = params([
                 ("op", op.name().into()),
-                ("at", tiny.name().into()),
+                ("at", place.name().into()),
                 ("flush", if flush { "on" } else { "off" }.into()),
             ]);
-            Some((labels, RefCell::new(Assists::new(op, tiny, flush)?)))
+            Some((labels, RefCell::new(MicrocodeAssists::new(op, place, flush)?)))
         })
         .collect();
     let arms = loops.iter().map(|(labels, assists)| {
-        let work = |ops| assists.borrow_mut().run(ops / Assists::BLOCK);
-        Arm::new("subnormal", labels.clone(), work).in_blocks_of(Assists::BLOCK)
+        let work = |ops| assists.borrow_mut().run(ops / MicrocodeAssists::BLOCK);
+        Arm::new("subnormal", labels.clone(), work).in_blocks_of(MicrocodeAssists::BLOCK)
     });
     bench.interleave(arms.collect(), &policy(time))?;
     let wrong = loops.iter().find_map(|(_, assists)| assists.borrow().check().err());

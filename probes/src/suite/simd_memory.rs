@@ -24,7 +24,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
-use crate::kernel::elements::{Arrays, Kernel, Way};
+use crate::kernel::elements::{Arrays, Kernel, Variant};
 use crate::kernel::{vector, widths};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
@@ -154,7 +154,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             missing(bench, &levels, level)?;
         }
     }
-    let ways = Way::detect();
+    let variants = Variant::detect();
     for absent in vector::absent() {
         let (what, width) = (absent.what, absent.width);
         let need = format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio");
@@ -178,7 +178,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             ));
         }
         let share = bench.left() / u32::try_from(all - done)?;
-        point(bench, &mut arrays, (kernel, set), &ways, share, note.as_deref())?;
+        point(bench, &mut arrays, (kernel, set), &variants, share, note.as_deref())?;
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ fn point(
     bench: &mut Bench<'_>,
     arrays: &mut Arrays,
     (kernel, (level, bytes)): (Kernel, (Level, u64)),
-    ways: &[Way],
+    variants: &[Variant],
     time: Duration,
     note: Option<&str>,
 ) -> anyhow::Result<()> {
@@ -223,13 +223,13 @@ fn point(
             wrong.borrow_mut().get_or_insert(what);
         }
     };
-    let arm = |&way: &Way| {
+    let arm = |&variant: &Variant| {
         let labels = params([
             ("kernel", kernel.name().into()),
             ("level", level.name().into()),
-            ("width", way.name().into()),
+            ("width", variant.name().into()),
         ]);
-        Arm::new("element", labels, move |elements| arrays.borrow_mut().run(way, elements))
+        Arm::new("element", labels, move |elements| arrays.borrow_mut().run(variant, elements))
             .prepared(move |elements| {
                 check();
                 arrays.borrow_mut().prepare(elements);
@@ -238,9 +238,10 @@ fn point(
             .noted(note.map(Into::into))
     };
     // How naive code does is the same story in all caches.
-    let told = |way: &&Way| way.name() != "naive" || matches!(level, Level::L1 | Level::Dram);
+    let told =
+        |variant: &&Variant| variant.name() != "naive" || matches!(level, Level::L1 | Level::Dram);
     let arms: Vec<Arm<'_>> =
-        ways.iter().filter(|way| way.can(kernel)).filter(told).map(arm).collect();
+        variants.iter().filter(|variant| variant.can(kernel)).filter(told).map(arm).collect();
     let (want, most) = match (bench.tier, memory) {
         (RunTier::Quick, _) | (_, false) => (3, 4),
         // Main memory is the noisiest.
@@ -270,6 +271,6 @@ mod tests {
             assert!(Kernel::ALL.iter().any(|k| k.name() == parts[1]), "{}", metric.id);
             assert!(names.contains(&parts[2]), "{}", metric.id);
         }
-        assert!(Way::detect().iter().all(|way| names.contains(&way.name())));
+        assert!(Variant::detect().iter().all(|variant| names.contains(&variant.name())));
     }
 }

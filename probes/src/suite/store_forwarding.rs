@@ -24,7 +24,7 @@ use anyhow::Context;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chain;
-use crate::kernel::forward::{self, Bystander, Chain, Shape, Wide};
+use crate::kernel::forward::{self, Bystander, Shape, StoreLoadChain, Wide};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
@@ -142,13 +142,13 @@ fn buffer(len: usize) -> anyhow::Result<Buffer> {
 /// A chain that is ready to run, and what it must end with.
 struct Running {
     name: &'static str,
-    chain: Chain,
+    chain: StoreLoadChain,
     expected: [u64; 4],
 }
 
 impl Running {
     fn new(case: Case, rng: &mut fastrand::Rng) -> anyhow::Result<Running> {
-        let mut chain = Chain::new(buffer(2 * PAGE)?, case.shape, case.store, case.load);
+        let mut chain = StoreLoadChain::new(buffer(2 * PAGE)?, case.shape, case.store, case.load);
         chain.start([(); 4].map(|()| rng.u64(..)), rng);
         let expected = chain.expected();
         Ok(Running { name: case.name, chain, expected })
@@ -304,7 +304,7 @@ fn cells(round: u32, parts: usize) -> Vec<(usize, usize)> {
 fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut cells = cells(bench.round, parts(bench.tier));
     bench.rng.shuffle(&mut cells);
-    let mut chain = Chain::new(buffer(PAGE)?, Shape::Eight, 0, 0);
+    let mut chain = StoreLoadChain::new(buffer(PAGE)?, Shape::Eight, 0, 0);
     let all = cells.len();
     for (done, (store, load)) in cells.into_iter().enumerate() {
         if bench.left().is_zero() {

@@ -47,6 +47,9 @@ pub struct Code {
 
 impl Code {
     /// Copies the bytes into a fresh mapping and swaps the right to write for the right to execute.
+    ///
+    /// # Errors
+    /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(bytes: &[u8]) -> io::Result<Code> {
         let (pages, unit) =
             if bytes.len() < LARGE { (Pages::Small, 1) } else { (Pages::Huge, HUGE_PAGE) };

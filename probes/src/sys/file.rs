@@ -9,6 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use perf_event::Counter;
 
 /// Another handle of the open file that a counter is.
+///
+/// # Errors
+/// If this process may open no more files.
 pub fn of_counter(counter: &Counter) -> io::Result<File> {
     // SAFETY: the descriptor is the counter's own, which lives and keeps it open for as long as this
     // looks at it.
@@ -17,6 +20,9 @@ pub fn of_counter(counter: &Counter) -> io::Result<File> {
 }
 
 /// Reads as many whole words as there are, in one call.
+///
+/// # Errors
+/// If the file cannot be read.
 pub fn read_words(file: &File, words: &mut [u64]) -> io::Result<usize> {
     let (start, bytes) = (words.as_mut_ptr().cast(), size_of_val(words));
     // SAFETY: the kernel writes at most so many bytes to the words, which any bytes are valid for.
@@ -60,6 +66,9 @@ impl FileSystem {
 }
 
 /// The file system that a file is on.
+///
+/// # Errors
+/// If the kernel does not tell.
 pub fn file_system(file: &File) -> io::Result<FileSystem> {
     let mut raw = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the pointer is to a whole statfs.
@@ -88,6 +97,9 @@ pub fn largest_file() -> u64 {
 }
 
 /// A file in memory without a name: it ends with the process, whatever ends that.
+///
+/// # Errors
+/// If this process may open no more files, or a filter of system calls refuses.
 pub fn memfd() -> io::Result<File> {
     // SAFETY: the name is a valid C string; the call touches no other memory of ours.
     let descriptor = unsafe { libc::memfd_create(c"probecard".as_ptr(), libc::MFD_CLOEXEC) };

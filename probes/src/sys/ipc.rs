@@ -19,6 +19,9 @@ unsafe impl Sync for SharedPage {}
 
 impl SharedPage {
     /// Maps a page.
+    ///
+    /// # Errors
+    /// If there is no memory.
     pub fn new() -> io::Result<SharedPage> {
         // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
         let map = unsafe {
@@ -88,6 +91,9 @@ impl Futex {
 }
 
 /// A counter that is 0, on which a reader waits for a writer.
+///
+/// # Errors
+/// If this process may open no more files, or a filter of system calls refuses.
 pub fn eventfd() -> io::Result<File> {
     // SAFETY: takes numbers and touches no memory of ours.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
@@ -99,6 +105,9 @@ pub fn eventfd() -> io::Result<File> {
 }
 
 /// From now on, reading returns at once where there is nothing to read.
+///
+/// # Errors
+/// If a filter of system calls refuses.
 pub fn set_nonblocking(file: &impl AsFd) -> io::Result<()> {
     let fd = file.as_fd().as_raw_fd();
     // SAFETY: takes numbers and touches no memory of ours; the descriptor is open.

@@ -113,6 +113,9 @@ impl Channel {
 
 impl Link {
     /// A link without a message, between the tasks that the futex is for.
+    ///
+    /// # Errors
+    /// If this process may open no more files, or there is no memory.
     pub fn new(mechanism: Mechanism, futex: Futex, waiting: Waiting) -> io::Result<Link> {
         Ok(Link {
             there: Channel::new(mechanism, THERE, waiting)?,
@@ -129,6 +132,9 @@ impl Link {
     }
 
     /// Sends a message.
+    ///
+    /// # Errors
+    /// If a pipe has no reader any more.
     pub fn send(&self, channel: &Channel, message: u32) -> io::Result<()> {
         match channel {
             Channel::Pipe(_, write) => (&*write).write_all(&message.to_ne_bytes()),
@@ -142,6 +148,9 @@ impl Link {
     }
 
     /// Waits for a message.
+    ///
+    /// # Errors
+    /// If a pipe has no writer any more.
     pub fn receive(&self, channel: &Channel) -> io::Result<u32> {
         match channel {
             Channel::Pipe(read, _) => {
@@ -173,6 +182,9 @@ impl Link {
     }
 
     /// A copy of this process in which [`Link::serve`] is all that happens.
+    ///
+    /// # Errors
+    /// If there may be no more processes.
     pub fn serve_in_copy(&self) -> io::Result<Forked> {
         // SAFETY: `serve` makes system calls and works on words; it allocates nothing, takes no lock
         // and waits for no thread.

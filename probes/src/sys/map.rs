@@ -18,12 +18,18 @@ pub struct Mapping {
 
 impl Mapping {
     /// Memory that nobody has touched yet.
+    ///
+    /// # Errors
+    /// If there is no address space, or `len` is 0.
     pub fn anonymous(len: usize) -> io::Result<Mapping> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         Mapping::new(len, flags, -1)
     }
 
     /// The beginning of a file: what is written to it stays here. The file must not shrink.
+    ///
+    /// # Errors
+    /// If the file is shorter, or cannot be mapped.
     pub fn of_file(file: &File, len: usize) -> io::Result<Mapping> {
         let short = || io::Error::other(format!("the file is smaller than {len} bytes"));
         (file.metadata()?.len() >= len as u64).then_some(()).ok_or_else(short)?;
@@ -72,6 +78,9 @@ impl Mapping {
     }
 
     /// Gives the pages back, so that each is as new: the address space stays.
+    ///
+    /// # Errors
+    /// If the pages are locked.
     pub fn give_back(&mut self) -> io::Result<()> {
         // SAFETY: the range is our own mapping, and `&mut self` says that nobody looks at it.
         let done = unsafe { libc::madvise(self.at.as_ptr(), self.len, libc::MADV_DONTNEED) };
@@ -80,6 +89,9 @@ impl Mapping {
 
     /// Takes the permission to write from the page in the middle and gives it back, so many times
     /// together, rounded up to pairs.
+    ///
+    /// # Errors
+    /// If the kernel refuses: of a mapping that is cut up there may be too many parts.
     pub fn protect_each(&mut self, times: u64) -> io::Result<()> {
         for _ in 0..times.div_ceil(2) {
             self.protect(libc::PROT_READ)?;

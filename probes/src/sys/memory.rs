@@ -39,6 +39,9 @@ unsafe impl Send for Buffer {}
 
 impl Buffer {
     /// Maps `len` bytes and writes to every page, so that no later access faults.
+    ///
+    /// # Errors
+    /// If there is no such address space, or `len` is more than there can be.
     pub fn new(len: usize, pages: Pages) -> io::Result<Buffer> {
         let mut buffer = Buffer::untouched(len, pages)?;
         buffer.touch();
@@ -48,6 +51,9 @@ impl Buffer {
     /// The same, but the pages are first written to in random order, so that neighbours in the
     /// buffer are none in physical memory: hardware that folds neighbours into one TLB entry finds
     /// nothing to fold.
+    ///
+    /// # Errors
+    /// As for [`Buffer::new`].
     pub fn scattered(len: usize, rng: &mut fastrand::Rng) -> io::Result<Buffer> {
         let mut buffer = Buffer::untouched(len, Pages::Small)?;
         let mut pages: Vec<usize> = (0..buffer.len() / SMALL_PAGE).collect();
@@ -58,6 +64,9 @@ impl Buffer {
 
     /// The same with memory of a NUMA node, as long as that has any left: a strict binding would
     /// have the kernel kill processes instead. [`Buffer::bytes_by_node`] tells what came of it.
+    ///
+    /// # Errors
+    /// As for [`Buffer::new`], and if there is no such node or the kernel knows none.
     pub fn on_node(len: usize, pages: Pages, node: usize) -> io::Result<Buffer> {
         let mut buffer = Buffer::untouched(len, pages)?;
         buffer.prefer(node)?;
@@ -67,8 +76,11 @@ impl Buffer {
 
     /// Address space: a page becomes memory when it is first written to, which must be before it is
     /// read. Untouched pages are all the same page of zeros.
+    ///
+    /// # Errors
+    /// As for [`Buffer::new`].
     pub fn untouched(len: usize, pages: Pages) -> io::Result<Buffer> {
-        let len = len.next_multiple_of(SMALL_PAGE);
+        let len = len.checked_next_multiple_of(SMALL_PAGE).ok_or(io::ErrorKind::InvalidInput)?;
         // One huge page more than asked for, so that an aligned start can be cut out.
         let map_len = len
             .checked_next_multiple_of(HUGE_PAGE)
@@ -129,6 +141,9 @@ impl Buffer {
     }
 
     /// Gives all pages back to the kernel: each is as untouched as in the beginning.
+    ///
+    /// # Errors
+    /// If the pages are locked.
     pub fn give_back(&mut self) -> io::Result<()> {
         // SAFETY: the range is our own, and `&mut self` says that nobody looks at it.
         let done = unsafe { libc::madvise(self.base().cast(), self.len, libc::MADV_DONTNEED) };
@@ -200,12 +215,18 @@ impl Buffer {
     }
 
     /// Bytes that the kernel really backs with huge pages, from smaps.
+    ///
+    /// # Errors
+    /// If /proc/self/smaps cannot be read.
     pub fn huge_bytes(&self) -> io::Result<u64> {
         let smaps = std::fs::read_to_string("/proc/self/smaps")?;
         Ok(huge_bytes_of(&smaps, self.base().addr()))
     }
 
     /// Where the kernel really put it, from numa_maps: bytes by node.
+    ///
+    /// # Errors
+    /// If /proc/self/numa_maps cannot be read: there is none where the kernel knows no nodes.
     pub fn bytes_by_node(&self) -> io::Result<BTreeMap<usize, u64>> {
         let maps = std::fs::read_to_string("/proc/self/numa_maps")?;
         Ok(bytes_by_node_of(&maps, self.base().addr()))
@@ -222,6 +243,9 @@ unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
     /// Maps room for at least so many bytes.
+    ///
+    /// # Errors
+    /// As for [`Buffer::new`].
     pub fn new(len: usize, pages: Pages) -> io::Result<SharedWords> {
         Buffer::new(len, pages).map(SharedWords)
     }
@@ -343,7 +367,9 @@ mod tests {
 
     #[test]
     fn an_impossible_length_is_an_error() {
-        assert!(Buffer::new(1 << 50, Pages::Small).is_err());
+        for len in [1 << 50, usize::MAX - HUGE_PAGE, usize::MAX] {
+            assert!(Buffer::new(len, Pages::Small).is_err(), "{len}");
+        }
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::call;
+use super::{call, file};
 
 /// Ends the calling process when its parent ends, and now if it has ended already, so that no probe
 /// outlives a killed run; `false` where that is not permitted.
@@ -18,6 +18,16 @@ pub fn die_with_parent(parent: u32) -> bool {
         unsafe { libc::_exit(FAILED) }
     }
     asked
+}
+
+/// Whether this process was told to ignore that signal, as `nohup` does it with a hang-up.
+pub fn ignores(signal: libc::c_int) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null action changes nothing; the pointer is to a whole structure.
+    unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: all-zero bytes are a valid sigaction, so it is initialised in any case.
+    let action = unsafe { action.assume_init() };
+    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// Kills a process that leads a group of its own, and all of the group.
@@ -104,6 +114,9 @@ fn end_after(work: impl FnOnce()) -> ! {
 
 /// Forks and waits for the child's end so many times. A child does nothing but end, so that none
 /// is left behind whatever becomes of this process.
+///
+/// # Errors
+/// If there may be no more processes, or a child ends otherwise.
 pub fn fork_each(times: u64) -> io::Result<()> {
     for _ in 0..times {
         // SAFETY: the child calls nothing but _exit, which is safe whatever other threads held.
@@ -119,6 +132,9 @@ pub fn fork_each(times: u64) -> io::Result<()> {
 
 /// Whether a child that makes a call that does not exist lives to tell: a filter of system calls may
 /// kill for that.
+///
+/// # Errors
+/// If there may be no more processes.
 pub fn survives_invalid_call() -> io::Result<bool> {
     // SAFETY: one system call.
     unsafe { survives(|| _ = call::invalid_each(1)) }
@@ -166,14 +182,11 @@ pub struct TinyProgram {
 
 impl TinyProgram {
     /// Writes it.
+    ///
+    /// # Errors
+    /// As for [`file::memfd`], or without /proc.
     pub fn new() -> io::Result<TinyProgram> {
-        // SAFETY: the name is a constant C string. It must survive the exec for no one.
-        let fd = unsafe { libc::memfd_create(c"tiny".as_ptr(), libc::MFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the descriptor was just made and belongs to no one else.
-        let mut file = unsafe { File::from_raw_fd(fd) };
+        let mut file = file::memfd()?;
         file.write_all(&tiny_elf())?;
         // A program that is open for writing cannot be started: the path is that of a second,
         // read-only description.
@@ -183,6 +196,9 @@ impl TinyProgram {
     }
 
     /// Starts it by posix_spawn and waits for its end so many times.
+    ///
+    /// # Errors
+    /// If it may not be started, or a child ends otherwise.
     pub fn spawn_each(&self, times: u64) -> io::Result<()> {
         let name = c"tiny".as_ptr().cast_mut();
         let arguments = [name, std::ptr::null_mut()];
@@ -344,10 +360,11 @@ mod tests {
 
     #[test]
     fn a_child_that_is_killed_does_not_survive() {
-        // SAFETY (for both): neither takes a lock.
-        assert!(unsafe { survives(|| ()) }.unwrap());
-        // SAFETY: as above.
-        assert!(!unsafe { survives(|| std::process::abort()) }.unwrap());
+        // SAFETY: it does nothing.
+        let idle = unsafe { survives(|| ()) };
+        // SAFETY: it sends itself a signal.
+        let killed = unsafe { survives(|| std::process::abort()) };
+        assert!(idle.unwrap() && !killed.unwrap());
         assert!(survives_invalid_call().unwrap());
     }
 

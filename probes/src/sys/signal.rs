@@ -21,6 +21,9 @@ pub struct Counted {
 
 impl Counted {
     /// Installs the handler.
+    ///
+    /// # Errors
+    /// If a filter of system calls refuses.
     pub fn install() -> io::Result<Counted> {
         let zero = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: all-zero bytes are a valid sigaction: no flags, nothing masked.
@@ -33,6 +36,9 @@ impl Counted {
     }
 
     /// Sends the signal to the calling thread so many times; how many came.
+    ///
+    /// # Errors
+    /// If a filter of system calls refuses.
     pub fn send_each(&self, times: u64) -> io::Result<u64> {
         let before = SEEN.load(Ordering::Relaxed);
         // SAFETY: takes no arguments and touches no memory of ours.

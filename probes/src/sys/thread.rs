@@ -70,6 +70,9 @@ fn parse_steal(stat: &str, cpu: usize) -> Option<u64> {
 /// Starts a thread and waits for its end so many times; how many of them ran. By the C library
 /// alone: the standard library's threads also get a stack for signals, which takes half as long
 /// again.
+///
+/// # Errors
+/// If there may be no more threads.
 pub fn start_each(times: u64) -> io::Result<u64> {
     let ran = AtomicU64::new(0);
     let argument = (&raw const ran).cast_mut().cast();

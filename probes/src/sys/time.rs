@@ -13,6 +13,9 @@ pub fn thread_cpu_ns() -> u64 {
 }
 
 /// Sleeps for so many nanoseconds, below a second. A signal ends it early, which is an error.
+///
+/// # Errors
+/// If a signal came, or for a second and more.
 pub fn sleep(ns: u32) -> io::Result<()> {
     let wanted = libc::timespec { tv_sec: 0, tv_nsec: ns.into() };
     let clock = libc::CLOCK_MONOTONIC;
@@ -29,6 +32,9 @@ pub fn timer_slack() -> Option<u64> {
 }
 
 /// Sets it; 0 stands for the value the thread began with.
+///
+/// # Errors
+/// If a filter of system calls refuses.
 pub fn set_timer_slack(ns: u64) -> io::Result<()> {
     // SAFETY: PR_SET_TIMERSLACK takes a number and touches no memory of ours.
     let done = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, ns) };

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cmd::say;
+
 pub(super) struct Progress {
     bar: ProgressBar,
     rounds: u32,
@@ -32,7 +34,7 @@ impl Progress {
             self.bar.inc(1);
         }
         if !std::io::stderr().is_terminal() && self.last_round != Some(round) {
-            eprintln!("round {}/{}, {} s left", round + 1, self.rounds, left.as_secs());
+            say(&format!("round {}/{}, {} s left", round + 1, self.rounds, left.as_secs()));
         }
         self.last_round = Some(round);
         self.bar.set_message(text);
@@ -44,7 +46,7 @@ impl Progress {
         if std::io::stderr().is_terminal() {
             self.bar.println(text);
         } else {
-            eprintln!("{text}");
+            say(text);
         }
     }
 }

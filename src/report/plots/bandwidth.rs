@@ -13,7 +13,7 @@ use super::theme::{
 use super::{Picture, notes, picture};
 use card::findings;
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Bandwidth of one thread, by working set";
@@ -78,7 +78,7 @@ pub(super) struct Bandwidth {
 impl Bandwidth {
     /// `None` when the card has no bandwidths.
     pub(super) fn of(summary: &Summary) -> Option<Bandwidth> {
-        let mut settings = metrics::settings(&summary.card, PROBE, "time_per_byte");
+        let mut settings = series::settings(&summary.card, PROBE, "time_per_byte");
         // Where there is one CPU, all of them together are one thread too.
         settings.retain(|s| {
             matches!(s.int("threads"), None | Some(1)) && !s.params.contains_key("cpus")
@@ -173,7 +173,7 @@ fn best(settings: &[Setting], (kernel, label, ink): Beside) -> Option<Line> {
 /// In ascending order of sizes and, within one, of rates.
 fn curve<'a>(settings: impl Iterator<Item = &'a Setting>) -> Vec<(f64, f64)> {
     let mut points: Vec<(f64, f64)> = settings
-        .filter_map(|s| Some((s.int("working_set").filter(|b| *b > 0)? as f64, 1.0 / s.y)))
+        .filter_map(|s| Some((s.int("working_set").filter(|b| *b > 0)? as f64, 1.0 / s.value)))
         .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     points
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn only_one_thread_is_drawn_and_only_the_best_width_beside_others() {
         let summary = fixture::memory();
-        let all = metrics::settings(&summary.card, PROBE, "time_per_byte");
+        let all = series::settings(&summary.card, PROBE, "time_per_byte");
         let sizes = all.iter().filter(|s| s.is("kernel", "write_nt") && s.is("width", "avx"));
         let sizes = sizes.filter(|s| s.int("threads") == Some(1)).count();
         let bandwidth = Bandwidth::of(&summary).unwrap();

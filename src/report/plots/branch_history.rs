@@ -13,7 +13,7 @@ use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Branch prediction: how much a core learns by heart";
@@ -45,10 +45,10 @@ pub(super) struct BranchHistory {
 impl BranchHistory {
     /// `None` when the card has no two lengths of a pattern.
     pub(super) fn of(summary: &Summary) -> Option<BranchHistory> {
-        let settings = metrics::settings(&summary.card, PROBE, "history");
+        let settings = series::settings(&summary.card, PROBE, "history");
         let cycles = settings.iter().all(|s| s.cycles.is_some());
         let unit = if cycles { Unit::Cycles } else { Unit::Ns };
-        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
         let of = |name: &str| -> BTreeSet<i64> {
             settings.iter().filter_map(|s| s.int(name)).filter(|n| *n > 0).collect()
         };

@@ -12,7 +12,7 @@ use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BODY, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Branch targets: how many places a core remembers";
@@ -44,10 +44,10 @@ pub(super) struct BranchTargets {
 impl BranchTargets {
     /// `None` when the card has two points of neither.
     pub(super) fn of(summary: &Summary) -> Option<BranchTargets> {
-        let jump = metrics::settings(&summary.card, PROBE, "jump");
-        let call = metrics::settings(&summary.card, PROBE, "call");
+        let jump = series::settings(&summary.card, PROBE, "jump");
+        let call = series::settings(&summary.card, PROBE, "call");
         let cycles = jump.iter().chain(&call).all(|s| s.cycles.is_some());
-        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
         let curve = |settings: &[Setting], x: &str, spacing: Option<i64>| -> Vec<(f64, f64)> {
             let own = settings.iter().filter(|s| s.int("spacing") == spacing);
             own.filter_map(|s| Some((s.int(x).filter(|n| *n > 0)? as f64, y(s)?))).collect()

@@ -14,7 +14,7 @@ use super::scale::{Axis, decades, round_ticks};
 use super::theme::{Align, BLUE, BLUE_PALE, GREEN, INK, MUTED, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::format;
-use card::metrics::{self, CurvePoint};
+use card::series::{self, CurvePoint};
 use card::summary::Summary;
 
 const HEIGHT: f64 = 430.0;
@@ -48,7 +48,7 @@ impl Clock {
     /// `None` when the card does not follow the clock.
     pub(super) fn of(summary: &Summary) -> Option<Clock> {
         let select = Select { quantity: text(AFTER_IDLE), params: Cow::Borrowed(&[]) };
-        let mut points = metrics::curve(&summary.card, &select, TIME);
+        let mut points = series::curve(&summary.card, "clock", &select, TIME);
         let rounds = rounds(summary);
         let most = rounds.values().copied().max().unwrap_or(0);
         // What one round alone has seen may be an interruption.
@@ -135,7 +135,7 @@ impl Drawing for Clock {
         let lower = self.points.iter().rev().map(|p| frame.place((p.x, p.low)));
         c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
         self.draw_settled(c, &frame);
-        frame.curve(c, self.points.iter().map(|p| (p.x, p.y)), 2.6, BLUE);
+        frame.curve(c, self.points.iter().map(|p| (p.x, p.value)), 2.6, BLUE);
         self.draw_loads(c);
     }
 }
@@ -186,7 +186,7 @@ impl Clock {
             let label = format!("under load: {}", format::quantity(ghz, Unit::Ghz));
             // Where the curve starts below the level, the space above its start is free.
             let set = SMALL.ink(INK);
-            if self.points[0].y < ghz {
+            if self.points[0].value < ghz {
                 c.text((LEFT_EDGE + 4.0, y - 7.0), &label, set);
             } else {
                 c.text((RIGHT_EDGE, y + 17.0), &label, set.align(Align::Right));
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_steady_clock_does_not_look_unsteady() {
         let mut clock = Clock::of(&fixture::summary()).unwrap();
-        clock.points.iter_mut().for_each(|p| (p.low, p.y, p.high) = (3.70, 3.70, 3.71));
+        clock.points.iter_mut().for_each(|p| (p.low, p.value, p.high) = (3.70, 3.70, 3.71));
         let (low, high) = clock.y_range();
         assert!(high - low > 0.35, "{low} {high}");
     }

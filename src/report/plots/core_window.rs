@@ -13,7 +13,7 @@ use super::scale::{Axis, round_ticks, spread};
 use super::theme::{Align, BLUE, BODY, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "The core's window: how far it looks ahead";
@@ -51,9 +51,9 @@ pub(super) struct CoreWindow {
 impl CoreWindow {
     /// `None` when the card has no two points of a filler.
     pub(super) fn of(summary: &Summary) -> Option<CoreWindow> {
-        let settings = metrics::settings(&summary.card, PROBE, "two_chains");
+        let settings = series::settings(&summary.card, PROBE, "two_chains");
         let cycles = settings.iter().all(|s| s.cycles.is_some());
-        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
         let curve = |(filler, name, id, ink)| {
             let usual = usual(summary, filler);
             let of = settings.iter().filter(|s| usual.contains(&&s.params));

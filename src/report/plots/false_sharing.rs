@@ -9,7 +9,7 @@ use super::scale::{Axis, round_ticks, spread};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "False sharing: how far apart is enough?";
@@ -52,7 +52,7 @@ pub(super) struct FalseSharing {
 impl FalseSharing {
     /// `None` without a curve.
     pub(super) fn of(summary: &Summary) -> Option<FalseSharing> {
-        let settings = metrics::settings(&summary.card, PROBE, "time_per_op");
+        let settings = series::settings(&summary.card, PROBE, "time_per_op");
         let curves: Vec<Curve> =
             KERNELS.into_iter().filter_map(|kernel| curve(&settings, kernel)).collect();
         let number = |id| format::believable(summary.metrics.get(id)?);
@@ -60,7 +60,7 @@ impl FalseSharing {
             curves,
             step: number("false_sharing.step_bytes"),
             padding: number("false_sharing.safe_padding_bytes"),
-            others: others(&metrics::settings(&summary.card, PROBE, "other_pair")),
+            others: others(&series::settings(&summary.card, PROBE, "other_pair")),
             note: notes(&settings),
             machine: summary.card.header.machine.title(),
         })
@@ -98,7 +98,7 @@ fn curve(settings: &[Setting], (kernel, label, ink): (&str, &'static str, Ink)) 
     let mut points: Vec<(f64, f64)> = settings
         .iter()
         .filter(own)
-        .filter_map(|s| Some((s.int("offset")? as f64, s.y)))
+        .filter_map(|s| Some((s.int("offset")? as f64, s.value)))
         .filter(|p| p.0 > 0.0 && p.1.is_finite())
         .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -120,7 +120,7 @@ fn others(settings: &[Setting]) -> Vec<(&'static str, f64)> {
         let is = |s: &&Setting| {
             s.int("offset") == Some(offset) && s.params.get("with") == Some(&Param::from(kind))
         };
-        settings.iter().find(is).map(|s| s.y)
+        settings.iter().find(is).map(|s| s.value)
     };
     let ratio = |(kind, words)| Some((words, at(kind, 8)? / at(kind, 1024)?));
     kinds.into_iter().filter_map(ratio).collect()

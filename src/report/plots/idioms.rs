@@ -10,7 +10,7 @@ use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "What the advice of performance guides is worth here";
@@ -161,6 +161,8 @@ struct Row {
     pair: &'static Pair,
     /// Time in ns of both ways.
     ns: [f64; 2],
+    /// How many times as long the first one takes, round by round.
+    ratio: f64,
 }
 
 /// The data of the picture.
@@ -175,11 +177,12 @@ impl Idioms {
     pub(super) fn of(summary: &Summary) -> Option<Idioms> {
         let mut noted = Vec::new();
         let mut row = |pair: &'static Pair| {
-            let settings = metrics::settings(&summary.card, PROBE, pair.quantity);
+            let settings = series::settings(&summary.card, PROBE, pair.quantity);
             let find = |how: &str| settings.iter().find(|s: &&Setting| s.is("how", how));
             let both = (find(pair.ways[0])?, find(pair.ways[1])?);
             noted.extend([both.0.clone(), both.1.clone()]);
-            Some(Row { pair, ns: [both.0.y, both.1.y] })
+            let ratio = both.0.with(both.1, |warned, advised| warned / advised)?.value;
+            Some(Row { pair, ns: [both.0.value, both.1.value], ratio })
         };
         let rows: Vec<Row> = PAIRS.iter().filter_map(&mut row).collect();
         let machine = summary.card.header.machine.title();
@@ -254,9 +257,8 @@ fn draw_row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, row: &Row, y: f
         let (at, align) = if right { (x + 9.0, Align::Left) } else { (x - 9.0, Align::Right) };
         c.text((at, y + 4.5), &format::quantity(ns, Unit::Ns), SMALL.align(align));
     }
-    let ratio = row.ns[0] / row.ns[1];
-    let ink = if ratio < NEGLIGIBLE { MUTED } else { INK };
-    let text = format!("{}×", format::plain(two_digits(ratio)));
+    let ink = if row.ratio < NEGLIGIBLE { MUTED } else { INK };
+    let text = format!("{}×", format::plain(two_digits(row.ratio)));
     c.text((RATIO, y + 5.0), &text, BODY.bold().ink(ink).align(Align::Right));
 }
 
@@ -291,7 +293,7 @@ mod tests {
         let idioms = Idioms::of(&Summary::of(card)).unwrap();
         assert_eq!(idioms.rows.len(), PAIRS.len() - 1);
         let svg = svg(&idioms, TITLE);
-        for text in ["as advised", "660×", "36×", " ns", "mispredicted", "times as long"] {
+        for text in ["as advised", "660×", "37×", " ns", "mispredicted", "times as long"] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(!svg.contains("NaN") && !svg.contains('…'));

@@ -13,7 +13,7 @@ use super::theme::{
 };
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Loaded latency: what a load costs while others use the memory";
@@ -62,8 +62,8 @@ pub(super) struct LoadedLatency {
 impl LoadedLatency {
     /// `None` when the card has no latency under load.
     pub(super) fn of(summary: &Summary) -> Option<LoadedLatency> {
-        let latency = metrics::settings(&summary.card, PROBE, "latency");
-        let load = metrics::settings(&summary.card, PROBE, "load");
+        let latency = series::settings(&summary.card, PROBE, "latency");
+        let load = series::settings(&summary.card, PROBE, "load");
         let series = series(&latency, &load);
         let metric = |id: &str| {
             let value = summary.metrics.get(&format!("memory.loaded_latency.{id}"))?;
@@ -149,8 +149,8 @@ fn series(latency: &[Setting], load: &[Setting]) -> Vec<Series> {
         let loaders = point.int("loaders").unwrap_or(1);
         let beside = load.iter().find(|l| l.params == point.params);
         if let Some(beside) = beside.filter(|_| loaders > 0) {
-            let (ns, low, high) = (point.y, point.low, point.high);
-            by_loaders.entry(loaders).or_default().push(Load { gbs: beside.y, ns, low, high });
+            let (ns, low, high) = (point.value, point.low, point.high);
+            by_loaders.entry(loaders).or_default().push(Load { gbs: beside.value, ns, low, high });
         }
     }
     let series = by_loaders.into_iter().map(|(loaders, mut points)| {

@@ -1,6 +1,6 @@
 //! The pictures of a card, each as SVG and as PNG; one file per picture.
 
-use card::metrics::Setting;
+use card::series::Setting;
 use card::summary::Summary;
 
 mod bandwidth;

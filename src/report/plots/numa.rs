@@ -10,7 +10,7 @@ use super::frame::{WIDTH, heading};
 use super::heat::Heat;
 use super::theme::{BODY, SMALL};
 use super::{Picture, notes, picture};
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Memory nodes: how far is whose memory?";
@@ -33,13 +33,13 @@ pub(super) struct Numa {
 impl Numa {
     /// `None` where there is at most one node, of which a line says everything.
     pub(super) fn of(summary: &Summary) -> Option<Numa> {
-        let latency = metrics::settings(&summary.card, PROBE, "latency");
-        let bandwidth = metrics::settings(&summary.card, PROBE, "time_per_byte");
+        let latency = series::settings(&summary.card, PROBE, "latency");
+        let bandwidth = series::settings(&summary.card, PROBE, "time_per_byte");
         (latency.len() > 1).then_some(())?;
         Some(Numa {
-            bandwidth: matrix(&bandwidth, |s| 1.0 / s.y, Unit::Gbs),
+            bandwidth: matrix(&bandwidth, |s| 1.0 / s.value, Unit::Gbs),
             note: notes(&latency),
-            latency: matrix(&latency, |s| s.y, Unit::Ns)?,
+            latency: matrix(&latency, |s| s.value, Unit::Ns)?,
             machine: summary.card.header.machine.title(),
         })
     }

@@ -11,7 +11,7 @@ use super::{Picture, notes, picture};
 use crate::report::bandwidth::LEVELS;
 use card::findings;
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Parallelism: how many misses one core keeps in flight";
@@ -77,7 +77,7 @@ pub(super) struct Parallelism {
 impl Parallelism {
     /// `None` when the card has no parallel accesses.
     pub(super) fn of(summary: &Summary) -> Option<Parallelism> {
-        let settings = metrics::settings(&summary.card, PROBE, "time_per_load");
+        let settings = series::settings(&summary.card, PROBE, "time_per_load");
         let memory: Vec<Curve> =
             WAYS.iter().filter_map(|way| from_memory(summary, &settings, way)).collect();
         let levels: Vec<Curve> = LEVELS
@@ -153,7 +153,7 @@ fn curve(settings: &[Setting], level: &str, methods: &[&str]) -> Vec<(f64, f64)>
     let by = |s: &&Setting| methods.iter().any(|method| s.is("method", method));
     let of = settings.iter().filter(|s| s.is("level", level)).filter(by);
     let mut points: Vec<(f64, f64)> =
-        of.filter_map(|s| Some((s.int("chains").filter(|n| *n > 0)? as f64, s.y))).collect();
+        of.filter_map(|s| Some((s.int("chains").filter(|n| *n > 0)? as f64, s.value))).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     points.dedup_by(|longer, kept| longer.0 == kept.0);
     points
@@ -163,7 +163,7 @@ fn curve(settings: &[Setting], level: &str, methods: &[&str]) -> Vec<(f64, f64)>
 fn unnumbered(settings: &[Setting], level: &str, methods: &[&str]) -> Option<f64> {
     let by = |s: &&Setting| methods.iter().any(|method| s.is("method", method));
     let of = settings.iter().filter(|s| s.is("level", level)).filter(by);
-    of.filter(|s| s.int("chains").is_none()).map(|s| s.y).min_by(f64::total_cmp)
+    of.filter(|s| s.int("chains").is_none()).map(|s| s.value).min_by(f64::total_cmp)
 }
 
 /// The shortest time per access by any of these methods.

@@ -144,12 +144,12 @@ impl Drawing for Scaling {
                     c.dot(frame.place((point.threads as f64, *ratio)), 1.8, ink);
                 }
             }
-            let line = || curve.points.iter().map(|p| (p.threads as f64, p.ratio()));
+            let line = || curve.points.iter().map(|p| (p.threads as f64, p.ratio));
             frame.curve(c, line(), 2.6, ink);
             let Some(end) = line().next_back() else { continue };
             let full = curve.at(self.cpus).map(|point| {
                 let plural = if self.cpus == 1 { "" } else { "s" };
-                let ratio = format::number(point.ratio());
+                let ratio = format::number(point.ratio);
                 format!("{ratio}× with {} thread{plural}", self.cpus)
             });
             let lines = full.into_iter().filter(|_| self.cpus > 1).collect();

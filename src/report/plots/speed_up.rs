@@ -12,7 +12,8 @@ use crate::report::bandwidth::LEVELS;
 use crate::report::roofline;
 use crate::report::vectors::{KERNELS, WAYS, speed_up};
 use card::format;
-use card::metrics::{self, State};
+use card::metrics::State;
+use card::series;
 use card::summary::Summary;
 
 const TITLE: &str = "What vectors give, and where it ends: speed against honest scalar code";
@@ -61,7 +62,7 @@ impl SpeedUp {
             (!lines.is_empty()).then_some(Panel { title, lines })
         });
         let panels: Vec<Panel> = panels.collect();
-        let settings = metrics::settings(&summary.card, "simd-memory", "element");
+        let settings = series::settings(&summary.card, "simd-memory", "element");
         (!panels.is_empty()).then(|| SpeedUp {
             panels,
             note: notes(&settings),

@@ -16,8 +16,11 @@ use super::{Picture, picture};
 use crate::report::machine_view::{self, Claim};
 use card::file::Card;
 use card::format;
-use card::metrics::{self, CurvePoint, Plateau};
+use card::metrics::{self, Plateau};
+use card::series::{self, CurvePoint};
 use card::summary::Summary;
+
+const PROBE: &str = "memory-latency";
 
 const HEIGHT: f64 = 560.0;
 const LEFT_EDGE: f64 = 78.0;
@@ -67,7 +70,7 @@ impl Staircase {
         if series.is_empty() {
             return None;
         }
-        let plateaus = metrics::plateaus(card, &select("random_2m"));
+        let plateaus = metrics::plateaus(card, PROBE, &select("random_2m"));
         Some(Staircase {
             series,
             steps: plateaus.into_iter().map(|p| step(summary, p)).collect(),
@@ -138,7 +141,7 @@ fn select(variant: &'static str) -> Select {
 }
 
 fn series(card: &Card, (variant, label, ink): (&'static str, &'static str, Ink)) -> Option<Series> {
-    let mut points = metrics::curve(card, &select(variant), "working_set");
+    let mut points = series::curve(card, PROBE, &select(variant), "working_set");
     points.retain(|p| p.x > 0.0 && p.low > 0.0 && p.high.is_finite());
     let note = card
         .points
@@ -185,7 +188,7 @@ impl Drawing for Staircase {
         self.series.iter().filter(|s| s.ink == BLUE).for_each(|s| band(c, &frame, s));
         for series in &self.series {
             let width = if series.ink == BLUE { 2.6 } else { 1.8 };
-            frame.curve(c, series.points.iter().map(|p| (p.x, p.y)), width, series.ink);
+            frame.curve(c, series.points.iter().map(|p| (p.x, p.value)), width, series.ink);
         }
         self.draw_labels(c, &frame);
     }
@@ -241,7 +244,7 @@ impl Staircase {
     fn draw_labels<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
         let label = |series: &Series| {
             let end = series.points.last()?;
-            let at = (frame.x.at(end.x), frame.y.at(end.y));
+            let at = (frame.x.at(end.x), frame.y.at(end.value));
             let head = series.label.to_owned();
             Some(Label { at, head, lines: under_label(series), ink: series.ink })
         };
@@ -252,7 +255,7 @@ impl Staircase {
 
 /// The value at the end of a curve, and in two more lines what the card notes on it.
 fn under_label(series: &Series) -> Vec<String> {
-    let value = series.points.last().map(|p| format::quantity(p.y, Unit::Ns));
+    let value = series.points.last().map(|p| format::quantity(p.value, Unit::Ns));
     let note = series.note.as_deref().unwrap_or_default();
     value.into_iter().chain(wrap(note, WIDTH - RIGHT_EDGE - 26.0, 2, SMALL)).collect()
 }

@@ -2,6 +2,7 @@
 
 use card::declare::Unit;
 use card::record::{Param, Point};
+use card::series;
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, wrap};
@@ -117,26 +118,21 @@ fn curve(
             rounds.iter().filter_map(|round| quantile(&round.samples, share)).collect();
         median(&each).filter(|ns| ns.is_finite() && *ns > 0.0)
     };
+    let settings = series::settings(card, PROBE, quantity);
+    let middle = settings.iter().find(|s| s.params.get("call") == called.as_ref())?.value;
     let mut points: Vec<(f64, f64)> =
         SHARES.into_iter().filter_map(|share| Some((share, at(share)?))).collect();
     if quantity == "read_4k_random" {
-        points.extend([(990, 0.99), (999, 0.999), (1000, SLOWEST)].into_iter().filter_map(
-            |(per_mille, share)| Some((share, tail(card, per_mille).filter(|ns| *ns > 0.0)?)),
-        ));
+        // What was recorded apart of the slowest reads.
+        let tail = series::settings(card, PROBE, "read_4k_tail");
+        let slowest = |per_mille| tail.iter().find(|s| s.int("per_mille") == Some(per_mille));
+        points.extend(
+            [(990, 0.99), (999, 0.999), (1000, SLOWEST)]
+                .into_iter()
+                .filter_map(|(per_mille, share)| Some((share, slowest(per_mille)?.value))),
+        );
     }
-    Some(Curve { label, ink, middle: at(0.5)?, points })
-}
-
-/// What was recorded apart of the slowest reads.
-fn tail(card: &Card, per_mille: i64) -> Option<f64> {
-    let own = |p: &&Point| {
-        p.probe == PROBE
-            && p.quantity == "read_4k_tail"
-            && p.params.get("per_mille") == Some(&Param::Int(per_mille))
-    };
-    let each: Vec<f64> =
-        card.points.iter().filter(own).flat_map(|p| p.samples.iter().copied()).collect();
-    median(&each)
+    Some(Curve { label, ink, middle, points })
 }
 
 impl Drawing for Storage {

@@ -12,7 +12,7 @@ use super::heat::Heat;
 use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
-use card::metrics::{self, Setting};
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Store forwarding: reading what was just written";
@@ -44,12 +44,12 @@ pub(super) struct StoreForwarding {
 impl StoreForwarding {
     /// `None` when the card has neither matrix nor cases.
     pub(super) fn of(summary: &Summary) -> Option<StoreForwarding> {
-        let forward = metrics::settings(&summary.card, PROBE, "forward");
-        let case = metrics::settings(&summary.card, PROBE, "forward_case");
+        let forward = series::settings(&summary.card, PROBE, "forward");
+        let case = series::settings(&summary.card, PROBE, "forward_case");
         // Without the clock beside every point, times must do.
         let cycles = forward.iter().chain(&case).all(|s| s.cycles.is_some());
         let unit = if cycles { Unit::Cycles } else { Unit::Ns };
-        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+        let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
         let (stores, loads) = (offsets(&forward, "store_offset"), offsets(&forward, "load_offset"));
         let cell = |store: i64, load: i64| {
             let is = |s: &&Setting| {

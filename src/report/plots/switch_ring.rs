@@ -12,7 +12,7 @@ use super::scale::{Axis, one_two_five};
 use super::theme::{BLUE, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::summary::Summary;
-use card::{estimate, findings};
+use card::{findings, series};
 
 const TITLE: &str = "Switches with memory: the caches that the others have filled";
 const PROBE: &str = "context-switch";
@@ -46,31 +46,18 @@ pub(super) struct SwitchRing {
 impl SwitchRing {
     /// `None` without a curve.
     pub(super) fn of(summary: &Summary) -> Option<SwitchRing> {
-        let middle = |quantity: &str| {
-            let mut by_setting: BTreeMap<(i64, i64), Vec<f64>> = BTreeMap::new();
-            for point in summary.card.points.iter().filter(|p| p.probe == PROBE) {
-                let int = |name: &str| match point.params.get(name) {
-                    Some(card::record::Param::Int(n)) => Some(*n),
-                    _ => None,
-                };
-                // What the metrics are made of: the median of a round.
-                if point.quantity == quantity
-                    && let Some(bytes) = int("footprint")
-                    && let Some(ns) = estimate::median(&point.samples)
-                {
-                    by_setting.entry((int("tasks").unwrap_or(1), bytes)).or_default().push(ns);
-                }
-            }
-            by_setting
-        };
-        let (rings, walks) = (middle("ring"), middle("walk"));
+        let rings = series::settings(&summary.card, PROBE, "ring");
+        let walks = series::settings(&summary.card, PROBE, "walk");
         let mut curves: BTreeMap<i64, Vec<(f64, f64)>> = BTreeMap::new();
-        for ((tasks, bytes), ns) in &rings {
-            let beyond =
-                estimate::median(ns).zip(walks.get(&(1, *bytes)).and_then(|w| estimate::median(w)));
-            if let Some((ring, walk)) = beyond.filter(|(ring, walk)| ring > walk) {
-                let all = (*tasks * *bytes) as f64;
-                curves.entry(*tasks).or_default().push((all.max(NOTHING), ring - walk));
+        for ring in &rings {
+            let (Some(tasks), Some(bytes)) = (ring.int("tasks"), ring.int("footprint")) else {
+                continue;
+            };
+            let walk = walks.iter().find(|walk| walk.int("footprint") == Some(bytes));
+            let beyond = walk.and_then(|walk| ring.with(walk, |ring, walk| ring - walk));
+            if let Some(beyond) = beyond.filter(|beyond| beyond.value > 0.0) {
+                let all = (tasks * bytes) as f64;
+                curves.entry(tasks).or_default().push((all.max(NOTHING), beyond.value));
             }
         }
         let rings: Vec<Ring> = curves

@@ -11,8 +11,8 @@ use super::theme::{Align, BAND, BLUE, BODY, FAINT, GREEN, INK, Ink, MUTED, SMALL
 use super::{Picture, notes, picture};
 use crate::report::machine_view;
 use card::format;
-use card::metrics::{self, Setting};
 use card::reference;
+use card::series::{self, Setting};
 use card::summary::Summary;
 
 const TITLE: &str = "Address translation: what an access costs, by how many pages are in use";
@@ -55,7 +55,7 @@ pub(super) struct Tlb {
 impl Tlb {
     /// `None` when the card has no such curve.
     pub(super) fn of(summary: &Summary) -> Option<Tlb> {
-        let settings = metrics::settings(&summary.card, PROBE, "latency");
+        let settings = series::settings(&summary.card, PROBE, "latency");
         // Without the clock beside every point, times must do.
         let cycles = settings.iter().all(|s| s.cycles.is_some());
         let curve = |(variant, label, ink): (&str, &'static str, Ink)| {
@@ -118,7 +118,7 @@ impl Tlb {
 
 fn points(settings: &[Setting], variant: &str, cycles: bool) -> Vec<(f64, f64)> {
     let of = settings.iter().filter(|s| s.is("variant", variant));
-    let y = |s: &Setting| if cycles { s.cycles } else { Some(s.y) };
+    let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
     let mut points: Vec<(f64, f64)> =
         of.filter_map(|s| Some((s.int("pages").filter(|n| *n > 0)? as f64, y(s)?))).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));

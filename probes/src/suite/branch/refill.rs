@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use super::{Outcomes, Pattern};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::kernel::jumps::Forks;
+use crate::kernel::jumps::ScatteredBranches;
 
 /// Name, words of outcomes a lap, and whether the lines are full: 12, 24 and 84 KiB. Full ones need
 /// about four entries each of a cache of operations, 1500 in all; the largest code has 1344 branches,
@@ -30,22 +30,22 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut cases = Vec::new();
     for (name, words, full) in [CODES; LAYOUTS].concat() {
         for pattern in [Pattern::Random, Pattern::Laps(words)] {
-            let forks = Forks::new(words, full, &mut bench.rng)?;
-            cases.push((name, forks, Outcomes::new(pattern, bench.rng.fork())));
+            let branches = ScatteredBranches::new(words, full, &mut bench.rng)?;
+            cases.push((name, branches, Outcomes::new(pattern, bench.rng.fork())));
         }
     }
     let arms = cases
         .iter()
-        .map(|(name, forks, outcomes): &(&str, Forks, RefCell<Outcomes>)| {
+        .map(|(name, branches, outcomes): &(&str, ScatteredBranches, RefCell<Outcomes>)| {
             let pattern = outcomes.borrow().pattern.name();
             let setting = params([("code", (*name).into()), ("pattern", pattern.into())]);
             let work = |_| {
                 let outcomes = outcomes.borrow();
-                right.set(right.get() & (forks.run(&outcomes.words) == outcomes.clear));
+                right.set(right.get() & (branches.run(&outcomes.words) == outcomes.clear));
             };
             Arm::new("refill", setting, work)
-                .in_blocks_of(forks.lap())
-                .prepared(|ops| outcomes.borrow_mut().refill(ops.next_multiple_of(forks.lap())))
+                .in_blocks_of(branches.lap())
+                .prepared(|ops| outcomes.borrow_mut().refill(ops.next_multiple_of(branches.lap())))
         })
         .collect();
     bench.interleave(arms, &policy)?;

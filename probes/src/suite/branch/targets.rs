@@ -6,7 +6,7 @@
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
-use crate::kernel::jumps::Chain;
+use crate::kernel::jumps::TakenBranchRing;
 
 /// Distances in bytes, and how many jumps. The metrics go by the second distance: one line holds four
 /// jumps, and what is found up to 2048 of them lies in the instruction cache.
@@ -31,12 +31,12 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for (spacing, all) in GRID {
         for &jumps in all {
             // A mapping of its own, and the blocks in another order.
-            let mut chain = Chain::new(jumps, spacing, &mut bench.rng)?;
+            let mut ring = TakenBranchRing::new(jumps, spacing, &mut bench.rng)?;
             let setting =
                 params([("spacing", (spacing as u64).into()), ("jumps", (jumps as u64).into())]);
-            let arm = Arm::new("jump", setting, |ops| chain.run(ops)).in_blocks_of(jumps as u64);
+            let arm = Arm::new("jump", setting, |ops| ring.run(ops)).in_blocks_of(jumps as u64);
             bench.sample(arm, &policy)?;
-            bench.check(chain.is_right(), || "a ring of jumps lost a lap".into())?;
+            bench.check(ring.is_right(), || "a ring of jumps lost a lap".into())?;
         }
     }
     Ok(())

@@ -1,0 +1,333 @@
+//! The points of a quantity by setting and round: the one way from samples to a number, for metrics,
+//! curves and pictures alike.
+//!
+//! The samples of a round give one value, by the estimator that the quantity declares
+//! ([`Quantities`]); the values of the rounds give the number and its interval ([`over_rounds`]).
+//! What is derived from two settings (a ratio, a difference) is derived in each round
+//! ([`Setting::with`]), since what drifts drifts for both.
+
+use std::collections::BTreeMap;
+
+use crate::declare::{Declaration, Estimator, Quantity, Select, Unit};
+use crate::estimate::{median, quantile};
+use crate::file::Card;
+use crate::record::{Param, Params, Point, PointState};
+
+/// What a probe declares of the quantities that it records.
+#[derive(Clone, Copy, Debug)]
+pub struct Quantities<'a>(&'a [Quantity]);
+
+impl<'a> Quantities<'a> {
+    /// Those of a declaration.
+    pub fn of(declaration: &'a Declaration) -> Quantities<'a> {
+        Quantities(&declaration.quantities)
+    }
+
+    /// Those of a probe of that card.
+    pub fn in_card(card: &'a Card, probe: &str) -> Quantities<'a> {
+        let declared = card.header.declarations.iter().find(|d| d.probe == probe);
+        Quantities(declared.map_or(&[], |d| &d.quantities))
+    }
+
+    /// The statistic that stands for a point's samples: that of the narrowest declaration which the
+    /// point is part of.
+    pub fn estimator(self, point: &Point) -> Estimator {
+        let matching = self.0.iter().filter(|q| q.at.holds(point));
+        let narrowest = matching.max_by_key(|q| q.at.params.len());
+        narrowest.map_or_else(|| usual(point.unit), |q| q.estimator)
+    }
+
+    /// The value of a round, in the unit of the samples.
+    pub fn value(self, point: &Point) -> Option<f64> {
+        estimate(&point.samples, self.estimator(point))
+    }
+
+    /// The same in core cycles, where it is a time with a known clock.
+    pub fn cycles(self, point: &Point) -> Option<f64> {
+        estimate(&point.cycles()?, self.estimator(point))
+    }
+}
+
+/// Noise takes from rates and adds to times: what cards of before there were declared quantities went
+/// by.
+pub fn usual(unit: Unit) -> Estimator {
+    match unit {
+        Unit::Ghz
+        | Unit::Gbs
+        | Unit::Gops
+        | Unit::Gflops
+        | Unit::PerCycle
+        | Unit::BytesPerCycle => Estimator::UpperQuartile,
+        _ => Estimator::LowerQuartile,
+    }
+}
+
+/// That statistic of some samples.
+pub fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
+    match estimator {
+        Estimator::LowerQuartile => quantile(samples, 0.25),
+        Estimator::UpperQuartile => quantile(samples, 0.75),
+        Estimator::Median => median(samples),
+        Estimator::P99 => quantile(samples, 0.99),
+        Estimator::Mean => {
+            (!samples.is_empty()).then(|| samples.iter().sum::<f64>() / samples.len() as f64)
+        }
+        Estimator::Lowest => quantile(samples, 0.0),
+        Estimator::Highest => quantile(samples, 1.0),
+    }
+}
+
+impl Select {
+    /// Whether a point is one of these.
+    pub fn holds(&self, point: &Point) -> bool {
+        point.quantity == self.quantity && self.fits(&point.params)
+    }
+
+    /// Whether parameters are those that are asked for.
+    fn fits(&self, params: &Params) -> bool {
+        self.params.iter().all(|(name, value)| match params.get(name.as_ref()) {
+            Some(Param::Text(text)) => text == value,
+            Some(number) => number.to_string() == *value,
+            None => false,
+        })
+    }
+}
+
+/// What one round says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoundValue {
+    /// Its number.
+    pub value: f64,
+    /// A point it rests on had too few clean samples.
+    pub noisy: bool,
+}
+
+/// Those of the rounds that count: one without enough clean samples only where there is nothing
+/// better, and then the second is false.
+pub fn counted(rounds: &[RoundValue]) -> (Vec<f64>, bool) {
+    let (noisy, clean): (Vec<&RoundValue>, Vec<_>) = rounds.iter().partition(|r| r.noisy);
+    let enough = clean.len() >= 2 || noisy.is_empty();
+    let used = if enough { clean } else { [clean, noisy].concat() };
+    (used.iter().map(|r| r.value).collect(), enough)
+}
+
+/// A number and the spread between rounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The middle round.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Spread {
+    /// Of the rounds that count. With many of them the outermost are left out of the interval, so that
+    /// a thorough run does not look worse than a quick one.
+    pub fn of(used: &[f64]) -> Option<Spread> {
+        let value = median(used)?;
+        let mut sorted = used.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let cut = sorted.len() / 6;
+        Some(Spread { value, low: sorted[cut], high: sorted[sorted.len() - 1 - cut] })
+    }
+}
+
+/// A number of several rounds.
+pub fn over_rounds(rounds: &[RoundValue]) -> Option<Spread> {
+    Spread::of(&counted(rounds).0)
+}
+
+/// One setting of a sweep, in all rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// What was set.
+    pub params: Params,
+    /// The unit of the three numbers.
+    pub unit: Unit,
+    /// The middle round.
+    pub value: f64,
+    /// Lower end of the spread between rounds.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// A time in core cycles, where the clock beside it is known.
+    pub cycles: Option<f64>,
+    /// What the card notes on it.
+    pub note: Option<String>,
+    /// What each round says, by its number.
+    rounds: BTreeMap<u32, Round>,
+}
+
+/// What a round says of a setting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Round {
+    value: f64,
+    cycles: Option<f64>,
+    noisy: bool,
+}
+
+impl Setting {
+    pub(crate) fn of(
+        quantities: Quantities<'_>,
+        params: &Params,
+        points: &[&Point],
+    ) -> Option<Setting> {
+        let round = |p: &&Point| {
+            let (value, cycles) = (quantities.value(p)?, quantities.cycles(p));
+            Some((p.round, Round { value, cycles, noisy: p.state != PointState::Ok }))
+        };
+        let rounds: BTreeMap<u32, Round> = points.iter().filter_map(round).collect();
+        let of = |number: fn(&Round) -> Option<f64>| {
+            let value = |r: &Round| Some(RoundValue { value: number(r)?, noisy: r.noisy });
+            over_rounds(&rounds.values().filter_map(value).collect::<Vec<RoundValue>>())
+        };
+        let Spread { value, low, high } = of(|r| Some(r.value)).filter(|s| s.low > 0.0)?;
+        Some(Setting {
+            params: params.clone(),
+            unit: points.first()?.unit,
+            value,
+            low,
+            high,
+            cycles: of(|r| r.cycles).map(|cycles| cycles.value),
+            note: points.iter().find_map(|p| p.note.clone()),
+            rounds,
+        })
+    }
+
+    /// What comes of this setting and another one, in the rounds that have both; in cycles, which a
+    /// wandering clock leaves alone, where they are known.
+    pub fn with(&self, other: &Setting, derive: impl Fn(f64, f64) -> f64) -> Option<Spread> {
+        over_rounds(&self.each(other, derive))
+    }
+
+    /// The same for each of those rounds.
+    pub fn each(&self, other: &Setting, derive: impl Fn(f64, f64) -> f64) -> Vec<RoundValue> {
+        let both = self.rounds.iter().filter_map(|(round, a)| Some((a, other.rounds.get(round)?)));
+        let number = |r: &Round| r.cycles.unwrap_or(r.value);
+        let value = |(a, b): (&Round, &Round)| RoundValue {
+            value: derive(number(a), number(b)),
+            noisy: a.noisy || b.noisy,
+        };
+        both.map(value).collect()
+    }
+
+    /// A parameter as a number.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.params.get(name)? {
+            Param::Int(n) => Some(*n),
+            Param::Text(_) => None,
+        }
+    }
+
+    /// A parameter as text.
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        matches!(self.params.get(name), Some(Param::Text(text)) if text == value)
+    }
+}
+
+/// Every setting at which a probe recorded a quantity, in the order of the parameters. Settings
+/// without a finite, positive number are left out: no axis has a place for them.
+pub fn settings(card: &Card, probe: &str, quantity: &str) -> Vec<Setting> {
+    let mut by_params: BTreeMap<&Params, Vec<&Point>> = BTreeMap::new();
+    for point in card.points.iter().filter(|p| p.probe == probe && p.quantity == quantity) {
+        by_params.entry(&point.params).or_default().push(point);
+    }
+    let quantities = Quantities::in_card(card, probe);
+    by_params.into_iter().filter_map(|(p, points)| Setting::of(quantities, p, &points)).collect()
+}
+
+/// One point of a curve over a parameter that is a number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The parameter.
+    pub x: f64,
+    /// The middle round.
+    pub value: f64,
+    /// Lower end of the spread between rounds.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// The selected settings of a probe against a parameter.
+pub fn curve(card: &Card, probe: &str, select: &Select, x: &str) -> Vec<CurvePoint> {
+    let settings = settings(card, probe, &select.quantity);
+    let point = |s: &Setting| {
+        let Setting { value, low, high, .. } = *s;
+        Some(CurvePoint { x: s.int(x)? as f64, value, low, high })
+    };
+    let chosen = settings.iter().filter(|s| select.fits(&s.params));
+    let mut curve: Vec<CurvePoint> = chosen.filter_map(point).collect();
+    curve.sort_by(|a, b| a.x.total_cmp(&b.x));
+    curve
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::declare::{Derive, Metric};
+    use crate::metrics;
+
+    /// A card that was measured.
+    fn recorded() -> Card {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/sample");
+        let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let card = files.find(|path| path.to_string_lossy().ends_with(".card.jsonl.zst")).unwrap();
+        Card::read(&card).unwrap()
+    }
+
+    /// What a picture draws of a metric that is the number of one setting, or comes of two.
+    fn drawn(card: &Card, probe: &str, metric: &Metric) -> Option<f64> {
+        let cycles = !matches!(metric.unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
+        let one = |from: &Derive| {
+            let Derive::Value(select, estimator) = from else { return None };
+            let all = settings(card, probe, &select.quantity);
+            let mut chosen = all.into_iter().filter(|s| select.fits(&s.params));
+            let setting = chosen.next().filter(|_| chosen.next().is_none())?;
+            let middle = [Estimator::LowerQuartile, Estimator::Median, Estimator::UpperQuartile];
+            middle.contains(estimator).then_some(setting)
+        };
+        match &metric.from {
+            from @ Derive::Value(..) => {
+                let setting = one(from)?;
+                Some(setting.cycles.filter(|_| cycles).unwrap_or(setting.value))
+            }
+            Derive::Quotient(parts) if cycles => {
+                Some(one(&parts[0])?.with(&one(&parts[1])?, |a, b| a / b)?.value)
+            }
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_a_picture_draws_of_a_metric_is_the_number_of_the_metric() {
+        let card = recorded();
+        let all = metrics::evaluate(&card);
+        let mut compared = 0;
+        for declaration in &card.header.declarations {
+            for metric in declaration.metrics.iter() {
+                let value = all.get(&metric.id).unwrap();
+                let Some(drawn) = drawn(&card, &declaration.probe, metric) else { continue };
+                // Of a property the rounds that disagree are left out.
+                if value.better != crate::declare::Better::Same {
+                    assert_eq!(value.value, Some(drawn), "{}", metric.id);
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 100, "{compared} numbers compared");
+    }
+
+    #[test]
+    fn a_round_without_enough_clean_samples_counts_only_where_there_is_nothing_better() {
+        let round = |value, noisy| RoundValue { value, noisy };
+        let two = [round(1.0, false), round(3.0, false), round(9.0, true)];
+        assert_eq!(counted(&two), (vec![1.0, 3.0], true));
+        assert_eq!(counted(&two[1..]), (vec![3.0, 9.0], false));
+        assert_eq!(over_rounds(&[]), None);
+    }
+}
