@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
+use crate::harness::levels::{self, LEAST_BEYOND};
 use crate::harness::sampling::Policy;
 use crate::probe::Probe;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
@@ -121,19 +122,13 @@ fn memory_plan(bench: &Bench<'_>, share: f64) -> Plan {
     Plan { policy, note: None }
 }
 
-/// The larger data are than the last cache, the less of them is found there.
-const BEYOND: u64 = 2;
-
-/// Where the machine claims no cache at all.
-const UNKNOWN_CACHE: u64 = 64 << 20;
-
 /// Largest data: filling them takes a quarter of a second, or seconds in a thorough run.
 const LARGEST: u64 = 128 << 20;
 const LARGEST_THOROUGH: u64 = 1 << 30;
 
 /// Bytes of data beyond the caches.
 fn beyond(machine: &Machine) -> u64 {
-    BEYOND * machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE)
+    LEAST_BEYOND * levels::last_cache(machine)
 }
 
 /// Whether there is time to fill data of so many bytes, and all the memory that they take.
@@ -158,8 +153,8 @@ fn fits(machine: &Machine, run: RunTier, bytes: u64, memory: u64) -> Result<(), 
     } else {
         return Ok(());
     };
-    let cache = human_bytes(beyond(machine) / BEYOND);
-    let need = format!("data of {BEYOND} times the last cache, {cache}");
+    let cache = human_bytes(levels::last_cache(machine));
+    let need = format!("data of {LEAST_BEYOND} times the last cache, {cache}");
     Err(Skip::new(need, reason, remedy))
 }
 
