@@ -20,17 +20,16 @@
 //! numbers nearly free on AMD, 100 cycles and more on Intel. On Zen 4 a multiplication with a
 //! subnormal result was seen in two states, as fast as any other and 2.5 times as slow.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::vector;
 use crate::kernel::width::{self, Length};
 use crate::probe::Probe;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
-use card::record::{Params, Skip};
+use card::record::Skip;
 
 mod clock;
 mod together;
@@ -316,27 +315,13 @@ fn chains(
     (op, of, counts): (Op, Type, &[u64]),
     time: Duration,
 ) -> anyhow::Result<()> {
-    let loops = widths.iter().flat_map(|&width| {
-        counts.iter().filter_map(move |&count| {
-            Some((width, count, RefCell::new(Chains::new(width, op, of, count)?)))
-        })
-    });
-    let loops: Vec<(Width, u64, RefCell<Chains>)> = loops.collect();
-    let wrong = RefCell::new(None);
-    let check = |chains: &RefCell<Chains>| {
-        if let Err(what) = chains.borrow().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
-    let arms = loops.iter().map(|(w, count, chains)| arm_of((op, of), *w, *count, chains, &check));
-    let arms: Vec<Arm<'_>> = arms.collect();
+    let settings = widths.iter().flat_map(|&width| counts.iter().map(move |&n| (width, n)));
+    let arms: Vec<Arm<'_>> =
+        settings.filter_map(|(width, count)| arm((op, of), width, count)).collect();
     if arms.is_empty() {
         return Ok(());
     }
-    bench.interleave(arms, &policy(time))?;
-    loops.iter().for_each(|(_, _, chains)| check(chains));
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy(time))
 }
 
 /// Few samples, because the points are many.
@@ -354,19 +339,13 @@ fn counted_in(op: Op) -> &'static str {
 }
 
 /// One chain is counted in instructions, since it is there for their latency.
-fn arm_of<'k>(
-    (op, of): (Op, Type),
-    width: Width,
-    count: u64,
-    chains: &'k RefCell<Chains>,
-    check: &'k impl Fn(&RefCell<Chains>),
-) -> Arm<'k> {
-    let instructions = chains.borrow().block();
+fn arm((op, of): (Op, Type), width: Width, count: u64) -> Option<Arm<'static>> {
+    let chains = Chains::new(width, op, of, count)?;
     let quantity = if count == 1 { INSTRUCTION } else { counted_in(op) };
     let block = match quantity {
-        FLOP => chains.borrow().flops(),
-        ELEMENT => instructions * width.lanes(of) as u64,
-        _ => instructions,
+        FLOP => chains.flops(),
+        ELEMENT => chains.block() * width.lanes(of) as u64,
+        _ => chains.block(),
     };
     let mut labels = params([
         ("op", op.name().into()),
@@ -376,9 +355,23 @@ fn arm_of<'k>(
     if count != Op::OWN_CHAINS {
         labels.insert("chains".into(), count.into());
     }
-    Arm::new(quantity, labels, move |ops| chains.borrow_mut().run(ops / block))
-        .prepared(move |_| check(chains))
-        .in_blocks_of(block)
+    Some(Arm::of(quantity, labels, Counted { chains, block }).in_blocks_of(block))
+}
+
+/// Chains that are counted in what they do, so much a block.
+struct Counted {
+    chains: Chains,
+    block: u64,
+}
+
+impl Kernel for Counted {
+    fn run(&mut self, ops: u64) {
+        self.chains.run(ops / self.block);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.chains.check()
+    }
 }
 
 /// As in parameters.
@@ -394,23 +387,29 @@ fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     let more =
         [(SubnormalAt::Operand, false), (SubnormalAt::Operand, true), (SubnormalAt::Result, true)];
     let all = results.chain(more.map(|(place, flush)| (Assisted::Mul, place, flush)));
-    let loops: Vec<(Params, RefCell<MicrocodeAssists>)> = all
-        .filter_map(|(op, place, flush)| {
-            let labels = params([
-                ("op", op.name().into()),
-                ("at", place.name().into()),
-                ("flush", flushing(flush).into()),
-            ]);
-            Some((labels, RefCell::new(MicrocodeAssists::new(op, place, flush)?)))
-        })
-        .collect();
-    let arms = loops.iter().map(|(labels, assists)| {
-        let work = |ops| assists.borrow_mut().run(ops / MicrocodeAssists::BLOCK);
-        Arm::new("subnormal", labels.clone(), work).in_blocks_of(MicrocodeAssists::BLOCK)
-    });
-    bench.interleave(arms.collect(), &policy(time))?;
-    let wrong = loops.iter().find_map(|(_, assists)| assists.borrow().check().err());
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    let arm = |(op, place, flush): (Assisted, SubnormalAt, bool)| {
+        let labels = params([
+            ("op", op.name().into()),
+            ("at", place.name().into()),
+            ("flush", flushing(flush).into()),
+        ]);
+        let assists = Instructions(MicrocodeAssists::new(op, place, flush)?);
+        Some(Arm::of("subnormal", labels, assists).in_blocks_of(MicrocodeAssists::BLOCK))
+    };
+    bench.interleave(all.filter_map(arm).collect(), &policy(time))
+}
+
+/// Counted one by one.
+struct Instructions(MicrocodeAssists);
+
+impl Kernel for Instructions {
+    fn run(&mut self, ops: u64) {
+        self.0.run(ops / MicrocodeAssists::BLOCK);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.0.check()
+    }
 }
 
 /// All CPUs but this one.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::elements::{Arrays, Kernel, Variant};
@@ -176,23 +176,14 @@ fn point(
     let most = RUN / element;
     let block = if lap < most { most / lap * lap } else { most / least * least };
     let memory = level == Level::Dram;
-    let (arrays, wrong) = (&RefCell::new(arrays), &RefCell::new(None));
-    let check = move || {
-        if let Err(what) = arrays.borrow_mut().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
+    let arrays = &RefCell::new(arrays);
     let arm = |&variant: &Variant| {
         let labels = params([
             ("kernel", kernel.name().into()),
             ("level", level.name().into()),
             ("width", variant.name().into()),
         ]);
-        Arm::new(QUANTITY, labels, move |elements| arrays.borrow_mut().run(variant, elements))
-            .prepared(move |elements| {
-                check();
-                arrays.borrow_mut().prepare(elements);
-            })
+        Arm::of(QUANTITY, labels, Pass { arrays, variant })
             .in_blocks_of(block)
             .noted(note.map(Into::into))
     };
@@ -205,10 +196,27 @@ fn point(
         (_, true) => (4, 6),
     };
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
-    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })?;
-    check();
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })
+}
+
+/// One variant's way through the arrays that all of them share.
+struct Pass<'a, 'b> {
+    arrays: &'a RefCell<&'b mut Arrays>,
+    variant: Variant,
+}
+
+impl bench::Kernel for Pass<'_, '_> {
+    fn prepare(&mut self, elements: u64) {
+        self.arrays.borrow_mut().prepare(elements);
+    }
+
+    fn run(&mut self, elements: u64) {
+        self.arrays.borrow_mut().run(self.variant, elements);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.arrays.borrow_mut().check()
+    }
 }
 
 #[cfg(test)]
