@@ -535,6 +535,13 @@ mod tests {
     }
 
     #[test]
+    fn what_skips_cost_is_declared() {
+        let skip = Skip::new("", "", "").of([ALL_THREADS]);
+        let metrics = PROBE.declaration().metrics;
+        assert_eq!(metrics.iter().filter(|m| skip.names(&m.id)).count(), TOGETHER.len());
+    }
+
+    #[test]
     fn every_kernel_with_a_metric_is_measured() {
         for kernel in Kernel::ALL {
             assert!(IN_MEMORY.contains(&kernel), "{}", kernel.name());
