@@ -51,19 +51,21 @@ const VARIANTS: [Variant; 4] = [
     Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential, coarse: 4 },
 ];
 
+/// A variant by its index, and a working set.
+type Setting = (usize, u64);
+
 /// The working sets of all variants.
 pub(super) struct Sweep {
     pub(super) largest: u64,
     all: usize,
-    /// Index of the variant, and bytes.
-    unmeasured: Vec<(usize, u64)>,
+    unmeasured: Vec<Setting>,
     left_out: usize,
 }
 
 impl Sweep {
     pub(super) fn of(bench: &mut Bench<'_>) -> anyhow::Result<Sweep> {
         let sizes = sizes(bench)?;
-        let unmeasured: Vec<(usize, u64)> = (0..VARIANTS.len())
+        let unmeasured: Vec<Setting> = (0..VARIANTS.len())
             .flat_map(|v| sizes.iter().step_by(VARIANTS[v].coarse).map(move |&s| (v, s)))
             .collect();
         let largest = *sizes.last().context("no size fits")?;
@@ -80,7 +82,7 @@ impl Sweep {
         let mut ring = Ring::with_capacity(usize::try_from(self.largest)?, pages)
             .with_context(|| format!("cannot map {}", human_bytes(self.largest)))?;
         let note = backing::note(ring.buffer());
-        let (here, elsewhere): (Vec<(usize, u64)>, Vec<(usize, u64)>) =
+        let (here, elsewhere): (Vec<Setting>, Vec<Setting>) =
             self.unmeasured.iter().partition(|&&(v, _)| VARIANTS[v].pages == pages);
         let (due, here) = in_turn(here, bench.round, &mut bench.rng);
         for (done, &(v, size)) in here.iter().enumerate() {
@@ -112,16 +114,11 @@ impl Sweep {
 
 /// In random order, but a third of the sizes of the first variant first, another third in each round,
 /// and how many those are: three rounds have all of them, however little time there is.
-fn in_turn(
-    settings: Vec<(usize, u64)>,
-    round: u32,
-    rng: &mut fastrand::Rng,
-) -> (usize, Vec<(usize, u64)>) {
+fn in_turn(settings: Vec<Setting>, round: u32, rng: &mut fastrand::Rng) -> (usize, Vec<Setting>) {
     let first = settings.first().map(|setting| setting.0);
     let turn = round as usize % THIRDS;
-    let is_due =
-        |(i, setting): &(usize, (usize, u64))| Some(setting.0) == first && i % THIRDS == turn;
-    let mut numbered: Vec<(usize, (usize, u64))> = settings.into_iter().enumerate().collect();
+    let is_due = |(i, setting): &(usize, Setting)| Some(setting.0) == first && i % THIRDS == turn;
+    let mut numbered: Vec<(usize, Setting)> = settings.into_iter().enumerate().collect();
     let due = numbered.iter().filter(|n| is_due(n)).count();
     rng.shuffle(&mut numbered);
     numbered.sort_by_key(|n| !is_due(n));
@@ -242,7 +239,7 @@ mod tests {
     #[test]
     fn three_rounds_have_every_size_of_the_first_variant_whatever_the_time() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let settings: Vec<(usize, u64)> =
+        let settings: Vec<Setting> =
             (0..61).map(|size| (0, size)).chain((0..31).map(|size| (2, size))).collect();
         let mut seen = Vec::new();
         for round in 0..3 {
