@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use crate::counters::CounterSupport;
 use crate::declare::{Better, Declaration, Level, Tier, Unit};
 use crate::machine::Machine;
-use crate::record::{Disturbances, Fail, Param, Point, PointState, Skip};
+use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip};
 
 use crate::file::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
@@ -55,6 +55,7 @@ fn make_summary() -> Summary {
     card.fails.push(Fail {
         probe: "branch".into(),
         round: 2,
+        cause: FailKind::Killed,
         how: "killed by signal 11 (SIGSEGV)".into(),
         stderr: "first line\nlast line".into(),
     });
@@ -270,6 +271,7 @@ pub fn blank(hostname: &str) -> Card {
                 budget_s: 120.0,
                 cpu: 1,
                 cpu_reason: "the quieter of two".into(),
+                pinned: true,
                 scratch: None,
                 peer: None,
             },
@@ -387,6 +389,7 @@ fn noise_points(points: &mut Vec<Point>, round: u32) {
 
 fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
     Value {
+        only_differs: false,
         id: id.into(),
         value: Some(value),
         low: Some(value * 0.99),
