@@ -52,7 +52,7 @@ impl Declare {
 
     /// A quantity that the probe records, in its unit, and the order statistic that stands for the
     /// samples of one round, in metrics, curves and pictures alike.
-    pub fn quantity(&mut self, name: &'static str, unit: Unit, estimator: Estimator) -> Points {
+    pub fn quantity(&mut self, name: impl Into<Text>, unit: Unit, estimator: Estimator) -> Points {
         self.quantity_where(name, &[], unit, estimator)
     }
 
@@ -60,13 +60,13 @@ impl Declare {
     /// are noisy in the same way.
     pub fn quantity_where(
         &mut self,
-        name: &'static str,
+        name: impl Into<Text>,
         params: &[(&'static str, &'static str)],
         unit: Unit,
         estimator: Estimator,
     ) -> Points {
         let params = params.iter().map(|&(name, value)| (name.into(), value.into())).collect();
-        let at = Select { quantity: Cow::Borrowed(name), params: Cow::Owned(params) };
+        let at = Select { quantity: name.into(), params: Cow::Owned(params) };
         self.declaration.quantities.push(Quantity { at: at.clone(), unit, estimator });
         Points { select: at, estimator, end: None }
     }

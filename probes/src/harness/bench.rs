@@ -1,12 +1,14 @@
 //! What a probe sees of the harness: it sets up arms, the bench samples them and hands over points.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use super::clock::Timer;
 use super::meter::{Meter, Reading};
-use super::sampling::{ClockHistory, Collector, Policy};
+use super::sampling::{ClockHistory, Policy};
+use super::turns::{Amount, Sampled, Taken};
 use card::counters::Counts;
 use card::declare::Unit;
 use card::estimate::median;
@@ -45,16 +47,59 @@ impl Tier {
     }
 }
 
+/// Work that is timed, and that can tell whether what it did was right.
+///
+/// A closure is a kernel whose answer someone else looks at.
+pub trait Kernel {
+    /// Work outside the timed region before each sample of so many operations: fresh data, for
+    /// instance.
+    fn prepare(&mut self, _ops: u64) {}
+    /// Does so many operations.
+    fn run(&mut self, ops: u64);
+    /// What is wrong with all that it did so far. It is asked before each preparation and at the
+    /// end, also if nothing was done in between.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong.
+    fn check(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(u64)> Kernel for F {
+    fn run(&mut self, ops: u64) {
+        self(ops);
+    }
+}
+
+/// A kernel with more to do before each sample.
+struct Prepared<'k, P> {
+    prepare: P,
+    kernel: Box<dyn Kernel + 'k>,
+}
+
+impl<P: FnMut(u64)> Kernel for Prepared<'_, P> {
+    fn prepare(&mut self, ops: u64) {
+        self.kernel.prepare(ops);
+        (self.prepare)(ops);
+    }
+    fn run(&mut self, ops: u64) {
+        self.kernel.run(ops);
+    }
+    fn check(&mut self) -> Result<(), String> {
+        self.kernel.check()
+    }
+}
+
 /// One kernel at one setting, sampled in turn with the other arms of a comparison.
 pub struct Arm<'k> {
     /// What is measured.
     pub quantity: &'static str,
     /// At which setting.
     pub params: Params,
-    /// Work outside the timed region before each sample: fresh data, for instance.
-    pub prepare: Box<dyn FnMut(u64) + 'k>,
-    /// The timed kernel, which does so many operations.
-    pub work: Box<dyn FnMut(u64) + 'k>,
+    /// What is timed.
+    pub kernel: Box<dyn Kernel + 'k>,
     /// The kernel does whole blocks of so many operations.
     pub block: u64,
     /// What the reader must know of it.
@@ -62,10 +107,15 @@ pub struct Arm<'k> {
 }
 
 impl<'k> Arm<'k> {
-    /// An arm that needs no preparation.
+    /// An arm whose answer is looked at elsewhere.
     pub fn new(quantity: &'static str, params: Params, work: impl FnMut(u64) + 'k) -> Arm<'k> {
-        let (prepare, work) = (Box::new(|_| ()), Box::new(work));
-        Arm { quantity, params, prepare, work, block: 1, note: None }
+        Arm::of(quantity, params, work)
+    }
+
+    /// An arm with a kernel that checks itself: the bench ends the round if it finds something
+    /// wrong.
+    pub fn of(quantity: &'static str, params: Params, kernel: impl Kernel + 'k) -> Arm<'k> {
+        Arm { quantity, params, kernel: Box::new(kernel), block: 1, note: None }
     }
 
     /// Says that the kernel does whole blocks: the count is then rounded before the time is
@@ -77,7 +127,7 @@ impl<'k> Arm<'k> {
 
     /// Adds work to be done before each sample, outside the timed region.
     pub fn prepared(mut self, prepare: impl FnMut(u64) + 'k) -> Arm<'k> {
-        self.prepare = Box::new(prepare);
+        self.kernel = Box::new(Prepared { prepare, kernel: self.kernel });
         self
     }
 
@@ -85,6 +135,21 @@ impl<'k> Arm<'k> {
     pub fn noted(mut self, note: Option<String>) -> Arm<'k> {
         self.note = note;
         self
+    }
+}
+
+impl Sampled for Arm<'_> {
+    fn amount(&self) -> Amount {
+        Amount::Fill { first: self.block.max(64), block: self.block, least: self.block }
+    }
+
+    fn take(&mut self, meter: &mut dyn Meter, ops: u64) -> io::Result<Reading> {
+        self.kernel.prepare(ops);
+        Ok(meter.measure(ops, &mut |ops| self.kernel.run(ops)))
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.kernel.check()
     }
 }
 
@@ -167,48 +232,10 @@ impl Bench<'_> {
     /// Samples several kernels in turn, in a new random order each time, so that whatever drifts
     /// drifts for all of them alike, and records a point for each.
     pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
-        let began = self.meter.elapsed();
-        let mut steal = self.meter.steal_ticks();
-        let ops: Vec<u64> = arms.iter_mut().map(|arm| self.calibrate(arm, policy)).collect();
-        let mut collectors: Vec<Collector> = arms.iter().map(|_| Collector::default()).collect();
-        let mut order: Vec<usize> = (0..arms.len()).collect();
-        loop {
-            self.rng.shuffle(&mut order);
-            let mut pass = Vec::with_capacity(order.len());
-            // Arms that have enough wait for the others: more of them is only a larger card.
-            let unfinished = |i: &&usize| collectors[**i].samples.len() < policy.most;
-            for &i in order.iter().filter(unfinished) {
-                (arms[i].prepare)(ops[i]);
-                pass.push((i, self.meter.measure(ops[i], &mut *arms[i].work)));
-            }
-            // The kernel counts stolen ticks, not when they were stolen: the whole pass is spoiled.
-            let now = self.meter.steal_ticks();
-            let stolen = now.saturating_sub(steal);
-            steal = now;
-            let mut disturbed = false;
-            for (i, reading) in pass {
-                let reading = Reading { stolen, ..reading };
-                disturbed |= !collectors[i].offer(&reading, ops[i], policy, &mut self.history);
-            }
-            let spent = self.meter.elapsed().saturating_sub(began);
-            let few = collectors.iter().any(|c| c.samples.len() < policy.want);
-            // A point may wait for quiet, but never beyond what the whole round was given.
-            let patience = if few { policy.time * 4 } else { policy.time };
-            let out_of_time = spent >= patience || self.left().is_zero();
-            if out_of_time || collectors.iter().all(|c| c.is_tight(policy, &mut self.rng)) {
-                break;
-            }
-            if policy.spaced {
-                let passes = u32::try_from(policy.most).unwrap_or(u32::MAX);
-                let due = policy.time / passes * collectors[0].taken();
-                self.meter.pause(due.saturating_sub(spent));
-            } else if disturbed && policy.quiet {
-                // Phases of a busy sibling last from 0.3 s to seconds; asking all the time only
-                // costs clean samples elsewhere.
-                self.meter.pause(Duration::from_micros(500));
-            }
-        }
-        for ((arm, ops), collector) in arms.into_iter().zip(ops).zip(collectors) {
+        let mut all: Vec<&mut dyn Sampled> =
+            arms.iter_mut().map(|arm| arm as &mut dyn Sampled).collect();
+        let taken = self.take_turns(&mut all, policy)?;
+        for (arm, Taken { ops, collector, .. }) in arms.into_iter().zip(taken) {
             let state = collector.state(policy);
             self.emit(Point {
                 counts: collector.middle_counts(),
@@ -220,22 +247,6 @@ impl Bench<'_> {
             })?;
         }
         Ok(())
-    }
-
-    /// Finds how many operations last as long as a sample should.
-    fn calibrate(&mut self, arm: &mut Arm<'_>, policy: &Policy) -> u64 {
-        let target = policy.sample.as_nanos() as f64;
-        let mut ops = arm.block.max(64);
-        loop {
-            (arm.prepare)(ops);
-            let ns = self.meter.measure(ops, &mut *arm.work).ns.max(1.0);
-            if ns >= target / 4.0 || ops >= 1 << 40 {
-                let blocks = (ops as f64 * target / ns / arm.block as f64).round() as u64;
-                return blocks.max(1) * arm.block;
-            }
-            // Short trials overrate the cost of an operation; grow by no more than 16.
-            ops = (ops as f64 * (target / ns).clamp(2.0, 16.0)) as u64;
-        }
     }
 
     /// Records samples that a probe took by other means than [`Bench::interleave`].
@@ -331,11 +342,17 @@ pub(crate) mod tests {
     use card::estimate::quantile;
 
     /// A machine without hardware: time passes only as the script says.
-    struct Scripted<F> {
+    pub(in crate::harness) struct Scripted<F> {
         now: Duration,
         script: F,
         calls: u64,
         pauses: u64,
+    }
+
+    impl<F> Scripted<F> {
+        pub(in crate::harness) fn new(script: F) -> Scripted<F> {
+            Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 }
+        }
     }
 
     impl<F: FnMut(u64, u64) -> Reading> Meter for Scripted<F> {
@@ -395,7 +412,7 @@ pub(crate) mod tests {
     ) -> (Vec<Point>, u64) {
         let machine = Machine::default();
         let known = BTreeMap::new();
-        let mut meter = Scripted { now: Duration::ZERO, script, calls: 0, pauses: 0 };
+        let mut meter = Scripted::new(script);
         let mut points = Vec::new();
         let mut sink = |record| {
             if let Record::Point(p) = record {
@@ -407,6 +424,65 @@ pub(crate) mod tests {
         bench.interleave(arms, policy).unwrap();
         let pauses = meter.pauses;
         (points, pauses)
+    }
+
+    /// Counts its operations, and is wrong from some number of checks on.
+    #[derive(Default)]
+    struct Checked {
+        calls: String,
+        checks: usize,
+        right: usize,
+    }
+
+    impl Kernel for &mut Checked {
+        fn prepare(&mut self, _: u64) {
+            self.calls.push('p');
+        }
+        fn run(&mut self, _: u64) {
+            self.calls.push('r');
+        }
+        fn check(&mut self) -> Result<(), String> {
+            self.calls.push('c');
+            self.checks += 1;
+            (self.checks <= self.right).then_some(()).ok_or_else(|| "a lost word".into())
+        }
+    }
+
+    /// What a kernel was asked for, and what became of its round.
+    fn checked(right: usize) -> (Checked, anyhow::Result<()>, usize) {
+        let (machine, known) = (Machine::default(), BTreeMap::new());
+        let script = |_, ops| reading(ops as f64, 3.7, 0.0);
+        let mut meter = Scripted::new(script);
+        let mut points = 0;
+        let mut sink = |_| {
+            points += 1;
+            Ok(())
+        };
+        let mut kernel = Checked { right, ..Checked::default() };
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
+        let ended = bench.sample(Arm::of("a", Params::new(), &mut kernel), &policy());
+        (kernel, ended, points)
+    }
+
+    #[test]
+    fn a_kernel_is_checked_before_each_preparation_and_at_the_end() {
+        let (kernel, ended, points) = checked(usize::MAX);
+        ended.unwrap();
+        assert_eq!(points, 1);
+        let samples = kernel.calls.strip_suffix('c').unwrap();
+        assert_eq!(samples, "cpr".repeat(samples.len() / 3));
+    }
+
+    #[test]
+    fn a_wrong_answer_ends_the_round_at_the_next_look_and_without_a_point() {
+        let (all, ..) = checked(usize::MAX);
+        // In the calibration, in the middle, after the last sample.
+        for right in [1, all.checks / 2, all.checks - 1] {
+            let (kernel, ended, points) = checked(right);
+            let said = ended.unwrap_err().downcast::<WrongAnswer>().unwrap();
+            assert_eq!((said.cpu, &*said.what, points), (0, "a lost word", 0));
+            assert_eq!(kernel.checks, right + 1);
+        }
     }
 
     fn arm(quantity: &'static str) -> Arm<'static> {

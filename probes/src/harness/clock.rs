@@ -100,7 +100,7 @@ fn simultaneous() -> (u64, u64) {
 }
 
 /// One reading of the two-chain clock.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bracket {
     /// The core clock.
     pub ghz: f64,

@@ -8,7 +8,7 @@ use crate::sys::thread::{self, Usage};
 use card::counters::{Counts, Event};
 
 /// What one batch took, and what went on around it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     /// Time of the batch.
     pub ns: f64,

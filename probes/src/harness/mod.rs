@@ -1,7 +1,7 @@
 //! What runs in the child: the sampling protocol, the clock, counters.
 //!
 //! Read in this order: [`clock`] (time and the core's own clock), [`meter`] (one timed batch),
-//! [`sampling`] (which batches count), [`mod@bench`] (what a probe sees), [`scratch`] (a file that
+//! [`sampling`] (which batches count), [`turns`] (the loop that takes them), [`mod@bench`] (what a probe sees), [`scratch`] (a file that
 //! vanishes).
 
 pub mod backing;
@@ -14,3 +14,4 @@ pub mod meter;
 pub mod sampling;
 pub mod scratch;
 pub mod search;
+pub mod turns;

@@ -26,9 +26,37 @@ pub struct Policy {
     /// Samples are spread over the whole time instead of ending as soon as they suffice: for
     /// quantities with states that last longer than a few samples.
     pub spaced: bool,
-    /// Time for all arms together. Samples go on past it, up to four times, while fewer than
-    /// `want` are clean.
+    /// Time for all arms together.
     pub time: Duration,
+    /// How much longer it goes on while fewer than `want` are clean.
+    pub patience: Patience,
+}
+
+/// How long sampling goes on while there are too few clean samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Four times as long as there is time for, but not beyond what the whole round was given.
+    WithinRound,
+    /// The same, whatever is left of the round: for what has no other turn.
+    BeyondRound,
+    /// Until so many passes were made.
+    Passes(usize),
+    /// All have so many passes and twice their time, and `want` passes in any case. For what the
+    /// scheduler decides: once it does not play along, it seldom does later.
+    Both(usize),
+}
+
+/// How far sampling has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Passes over all arms.
+    pub passes: usize,
+    /// Time since the first.
+    pub spent: Duration,
+    /// Whether an arm has fewer clean samples than wanted.
+    pub few: bool,
+    /// Whether the round has used up its time.
+    pub round_is_over: bool,
 }
 
 impl Policy {
@@ -36,7 +64,22 @@ impl Policy {
     pub const fn structural(time: Duration) -> Policy {
         let sample = Duration::from_micros(300);
         let (quiet, core_bound, spaced) = (true, true, false);
-        Policy { want: 5, most: 64, sample, quiet, core_bound, spaced, time }
+        let patience = Patience::WithinRound;
+        Policy { want: 5, most: 64, sample, quiet, core_bound, spaced, time, patience }
+    }
+
+    /// Whether sampling ends here, whatever there is by now.
+    pub fn is_over(&self, progress: &Progress) -> bool {
+        let Progress { passes, spent, few, round_is_over } = *progress;
+        let late = spent >= if few { self.time * 4 } else { self.time };
+        match self.patience {
+            Patience::WithinRound => late || round_is_over,
+            Patience::BeyondRound => late,
+            Patience::Passes(most) => passes >= most || (!few && spent >= self.time),
+            Patience::Both(most) => {
+                passes >= most || (passes >= self.want && spent > self.time * 2)
+            }
+        }
     }
 }
 
@@ -132,6 +175,13 @@ impl Collector {
             clean = false;
         }
         clean
+    }
+
+    /// Takes a sample in, or sets it aside where there is none, by what someone else knows of it.
+    pub fn accept(&mut self, sample: Option<f64>) -> bool {
+        self.samples.extend(sample);
+        self.disturbances.rejected += u64::from(sample.is_none());
+        sample.is_some()
     }
 
     /// Samples taken so far, accepted or not.
@@ -303,6 +353,28 @@ pub(super) mod tests {
         assert_eq!(collector.state(&policy), PointState::Ok);
         collector.disturbances = Disturbances { rejected: 3, ..Default::default() };
         assert_eq!(collector.state(&policy), PointState::Noisy);
+    }
+
+    #[test]
+    fn patience_ends_with_time_passes_or_the_round() {
+        let time = Duration::from_millis(10);
+        let over = |patience, passes, ms, few, round_is_over| {
+            let policy = Policy { patience, want: 3, ..Policy::structural(time) };
+            let spent = Duration::from_millis(ms);
+            policy.is_over(&Progress { passes, spent, few, round_is_over })
+        };
+        for patience in [Patience::WithinRound, Patience::BeyondRound] {
+            assert!(over(patience, 1, 10, false, false) && !over(patience, 99, 9, false, false));
+            assert!(over(patience, 1, 40, true, false) && !over(patience, 99, 39, true, false));
+        }
+        assert!(over(Patience::WithinRound, 1, 1, true, true));
+        assert!(!over(Patience::BeyondRound, 1, 1, true, true));
+        let passes = Patience::Passes(8);
+        assert!(over(passes, 8, 1, true, false) && !over(passes, 7, 99, true, true));
+        assert!(over(passes, 1, 10, false, false));
+        let both = Patience::Both(8);
+        assert!(over(both, 8, 1, true, false) && !over(both, 7, 20, false, true));
+        assert!(over(both, 3, 21, false, false) && !over(both, 2, 99, false, false));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::arch;
 pub struct Form(arch::atomic::Form);
 
 impl Form {
+    /// Names of those that a CPU with newer ones has as well.
+    pub const OLDER: &[&str] = arch::atomic::Form::OLDER;
+
     /// Those of this CPU, the one that a compiler would choose for it first.
     pub fn all() -> Vec<Form> {
         arch::atomic::Form::detect().into_iter().map(Form).collect()

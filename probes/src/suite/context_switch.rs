@@ -27,15 +27,12 @@ mod pairs;
 mod ring;
 mod user;
 
-use std::borrow::Cow;
-
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
+use crate::threads::partner::Mechanism;
 use crate::threads::pinning;
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Proof, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Better, Declare, Derive, Estimator, Points, Text, Tier, Unit, at_most};
 use card::record::Params;
 
 /// The probe.
@@ -45,136 +42,170 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.8,
-    metrics: METRICS,
-    // The kernel has no part in them.
-    proofs: &[Proof::at_most(
-        USER_IDS,
-        select("user_switch", &[]),
-        None,
-        Event::ContextSwitches,
-        0.001,
-    )],
+    metrics: &[],
+    proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "context-switch";
-
-/// Parameters of a selection: constant, so that it needs a name of its own.
-const USER_IDS: &[Text] = &[
-    text("context_switch.user_ns"),
-    text("context_switch.user_return_ns"),
-    text("context_switch.coroutine_ns"),
-    text("context_switch.async_ns"),
-];
-
-macro_rules! at {
-    ($($name:literal: $value:expr),*) => {{
-        const AT: &[(Text, Text)] = &[$((text($name), text($value))),*];
-        AT
-    }};
-}
-
-macro_rules! round_trip {
-    ($how:literal, $kind:literal, $place:literal, $words:literal) => {
-        metric(
-            concat!("context_switch.", $how, ".", $kind, ".", $place, ".round_trip_ns"),
-            concat!("round trip by ", $how, " to a ", $kind, " ", $words),
-            Unit::Ns,
-            Better::Lower,
+fn declare(d: &mut Declare) {
+    d.family("context-switch");
+    let trip = d.quantity("round_trip", Unit::Ns, Estimator::Median);
+    let without = d.quantity("without_switch", Unit::Ns, Estimator::Median);
+    let of = |how: &str, kind: &str, place: &str| {
+        trip.with("how", how).with("kind", kind).with("place", place)
+    };
+    round_trips(d, &of);
+    let per_switch = of("pipe", "thread", "same_cpu").value().times(0.5);
+    d.metric(
+        "context_switch.per_switch_ns",
+        Tier::T4,
+        per_switch.clone(),
+        "one switch between threads on one CPU, system calls included: half of the pipe's round trip",
+    );
+    // Half of a round trip minus the calls of one side.
+    for (stem, how, kind, calls) in [
+        ("", "pipe", "thread", "the system calls"),
+        ("process.", "pipe", "process", "the system calls"),
+        ("futex.", "futex", "thread", "the system calls"),
+        ("eventfd.", "eventfd", "thread", "the system calls"),
+        ("yield.", "yield", "thread", "the system call"),
+    ] {
+        let (by, s) = (
+            if how == "yield" { "sched_yield" } else { how },
+            if kind == "process" { "es" } else { "s" },
+        );
+        d.metric(
+            format!("context_switch.{stem}direct_ns"),
             Tier::T4,
-            FAMILY,
-            Derive::Value(
-                select("round_trip", at!("how": $how, "kind": $kind, "place": $place)),
-                Estimator::Median,
-            ),
-        )
-    };
+            of(how, kind, "same_cpu").value().times(0.5) - without.with("how", how).value(),
+            format!("one switch between {kind}{s} alone, by {by}: {calls} subtracted"),
+        );
+    }
+    wakeups(d);
+    rings(d);
+    user_switches(d, &per_switch);
 }
 
-macro_rules! spinning {
-    ($how:literal, $place:literal, $words:literal) => {
-        metric(
-            concat!("context_switch.", $how, ".thread.", $place, ".spinning_round_trip_ns"),
-            concat!("round trip by ", $how, " to a thread ", $words, ", neither of them sleeping"),
-            Unit::Ns,
-            Better::Lower,
+fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
+    const HOWS: [&str; 4] = ["pipe", "futex", "eventfd", "yield"];
+    const PLACES: [(&str, &str, &[&str]); 3] = [
+        ("same_cpu", "on the same CPU: two switches", &HOWS),
+        ("sibling", "on a hyperthread sibling: two wake-ups", HOWS.split_at(3).0),
+        ("other_cpu", "on another CPU: two wake-ups", HOWS.split_at(3).0),
+    ];
+    for (place, words, hows) in PLACES {
+        for how in hows {
+            for kind in ["thread", "process"] {
+                d.metric(
+                    format!("context_switch.{how}.{kind}.{place}.round_trip_ns"),
+                    Tier::T4,
+                    of(how, kind, place),
+                    format!("round trip by {how} to a {kind} {words}"),
+                );
+            }
+        }
+    }
+    let spinning = d.quantity("spinning", Unit::Ns, Estimator::Median);
+    for (place, words) in [("sibling", "a hyperthread sibling"), ("other_cpu", "another CPU")] {
+        for how in Mechanism::ALL.map(Mechanism::name) {
+            d.metric(
+                format!("context_switch.{how}.thread.{place}.spinning_round_trip_ns"),
+                Tier::T4,
+                spinning.with("how", how).with("place", place),
+                format!("round trip by {how} to a thread on {words}, neither of them sleeping"),
+            );
+        }
+    }
+}
+
+fn wakeups(d: &mut Declare) {
+    let wakeup = d.quantity("wakeup", Unit::Ns, Estimator::Median).with("place", "other_cpu");
+    let [a_moment, idle] = pairs::ASLEEP_US.map(|us| wakeup.with("asleep_us", us));
+    d.metric(
+        "context_switch.wakeup_ns",
+        Tier::T4,
+        a_moment,
+        "from the call that wakes a thread on another CPU to its answer, asleep for 50 µs before",
+    );
+    d.metric(
+        "context_switch.wakeup_idle_ns",
+        Tier::T4,
+        idle,
+        "the same with a CPU that was idle for 1 ms before",
+    );
+}
+
+fn rings(d: &mut Declare) {
+    let ring = d.quantity("ring", Unit::Ns, Estimator::Median).with("tasks", ring::MOST);
+    let walk = d.quantity("walk", Unit::Ns, Estimator::Median);
+    let words = [
+        ("0k", "without memory of their own"),
+        ("16k", "that visit 16 KiB each"),
+        ("64k", "that visit 64 KiB each"),
+        ("256k", "with 256 KiB each, 64 KiB of it in a turn"),
+        ("1m", "with 1 MiB each, 64 KiB of it in a turn"),
+    ];
+    for (bytes, (size, words)) in ring::FOOTPRINTS.into_iter().zip(words) {
+        d.metric(
+            format!("context_switch.ring_{size}_ns"),
             Tier::T4,
-            FAMILY,
-            Derive::Value(
-                select("spinning", at!("how": $how, "place": $place)),
-                Estimator::Median,
-            ),
-        )
-    };
+            ring.with("footprint", bytes) - walk.with("footprint", bytes),
+            format!("one switch in a ring of 16 threads {words}, calls and walk subtracted"),
+        );
+    }
 }
 
-/// Half of a round trip minus the calls of one side.
-macro_rules! direct {
-    ($id:literal, $how:literal, $kind:literal, $summary:literal) => {
-        metric($id, $summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, {
-            const TRIP: &[Derive] = &[Derive::Value(
-        select("round_trip", at!("how": $how, "kind": $kind, "place": "same_cpu")),
-                Estimator::Median,
-            )];
-            const PARTS: &[Derive] = &[
-                Derive::Times(0.5, Cow::Borrowed(TRIP)),
-        Derive::Value(select("without_switch", at!("how": $how)), Estimator::Median),
-            ];
-            Derive::Difference(Cow::Borrowed(PARTS))
-        })
-    };
+fn user_switches(d: &mut Declare, per_switch: &Derive) {
+    let switch = d.quantity("user_switch", Unit::Ns, Estimator::LowerQuartile);
+    let by = |how: &str| switch.with("how", how).value();
+    let ways = [
+        (
+            "user",
+            "jump",
+            "one switch between two stacks without the kernel, back by an indirect jump",
+        ),
+        ("user_return", "return", "the same back by a return, which the CPU predicts wrong"),
+        ("coroutine", "coroutine", "one switch to or from a corosensei coroutine"),
+        (
+            "async",
+            "async",
+            "one switch between two async tasks that wake each other through a queue",
+        ),
+    ];
+    for (name, how, summary) in ways {
+        d.metric(format!("context_switch.{name}_ns"), Tier::T2, by(how), summary);
+    }
+    d.metric(
+        "context_switch.thread_to_user_ratio",
+        Tier::T4,
+        per_switch.clone() / by("jump"),
+        "a switch between threads on one CPU, calls included, in switches between stacks",
+    )
+    .better(Better::Same);
+    d.metric(
+        "context_switch.thread_to_async_ratio",
+        Tier::T4,
+        per_switch.clone() / by("async"),
+        "a switch between threads on one CPU, calls included, in switches between async tasks",
+    )
+    .better(Better::Same);
+    // The kernel has no part in them.
+    let ids = [
+        "context_switch.user_ns",
+        "context_switch.user_return_ns",
+        "context_switch.coroutine_ns",
+        "context_switch.async_ns",
+    ];
+    d.proof(ids, switch, Event::ContextSwitches, at_most(0.001));
 }
-
-macro_rules! ring {
-    ($id:literal, $bytes:literal, $words:literal) => {
-        metric(
-            $id,
-            concat!("one switch in a ring of 16 threads ", $words, ", calls and walk subtracted"),
-            Unit::Ns,
-            Better::Lower,
-            Tier::T4,
-            FAMILY,
-            {
-                const PARTS: &[Derive] = &[
-                    Derive::Value(
-                select("ring", at!("tasks": "16", "footprint": $bytes)),
-                        Estimator::Median,
-                    ),
-            Derive::Value(select("walk", at!("footprint": $bytes)), Estimator::Median),
-                ];
-                Derive::Difference(Cow::Borrowed(PARTS))
-            },
-        )
-    };
-}
-
-const fn user(id: &'static str, summary: &'static str, from: Derive) -> Metric {
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T2, FAMILY, from)
-}
-
-const PIPE: &[Derive] = &[Derive::Value(
-    select("round_trip", at!("how": "pipe", "kind": "thread", "place": "same_cpu")),
-    Estimator::Median,
-)];
-const PER_SWITCH: Derive = Derive::Times(0.5, Cow::Borrowed(PIPE));
-const BY_JUMP: Derive =
-    Derive::Value(select("user_switch", at!("how": "jump")), Estimator::LowerQuartile);
-const BY_RETURN: Derive =
-    Derive::Value(select("user_switch", at!("how": "return")), Estimator::LowerQuartile);
-const COROUTINE: Derive =
-    Derive::Value(select("user_switch", at!("how": "coroutine")), Estimator::LowerQuartile);
-const ASYNC: Derive =
-    Derive::Value(select("user_switch", at!("how": "async")), Estimator::LowerQuartile);
-const TO_USER: &[Derive] = &[PER_SWITCH, BY_JUMP];
-const TO_ASYNC: &[Derive] = &[PER_SWITCH, ASYNC];
 
 /// The metrics that need a point of this quantity with these parameters.
-fn metrics_of(quantity: &str, params: &Params) -> Vec<&'static str> {
-    let need = |metric: &&Metric| needs(&metric.from, quantity, params);
-    let ids = METRICS.iter().filter(need);
-    ids.map(|metric| &*metric.id).collect()
+fn metrics_of(quantity: &str, params: &Params) -> Vec<String> {
+    let declared = PROBE.declaration();
+    let of_it = declared.metrics.iter().filter(|metric| needs(&metric.from, quantity, params));
+    of_it.map(|metric| metric.id.to_string()).collect()
 }
 
 fn needs(derive: &Derive, quantity: &str, params: &Params) -> bool {
@@ -191,137 +222,6 @@ fn needs(derive: &Derive, quantity: &str, params: &Params) -> bool {
         _ => false,
     }
 }
-
-const METRICS: &[Metric] = &[
-    round_trip!("pipe", "thread", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("pipe", "process", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("futex", "thread", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("futex", "process", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("eventfd", "thread", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("eventfd", "process", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("yield", "thread", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("yield", "process", "same_cpu", "on the same CPU: two switches"),
-    round_trip!("pipe", "thread", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("pipe", "process", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("futex", "thread", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("futex", "process", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("eventfd", "thread", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("eventfd", "process", "sibling", "on a hyperthread sibling: two wake-ups"),
-    round_trip!("pipe", "thread", "other_cpu", "on another CPU: two wake-ups"),
-    round_trip!("pipe", "process", "other_cpu", "on another CPU: two wake-ups"),
-    round_trip!("futex", "thread", "other_cpu", "on another CPU: two wake-ups"),
-    round_trip!("futex", "process", "other_cpu", "on another CPU: two wake-ups"),
-    round_trip!("eventfd", "thread", "other_cpu", "on another CPU: two wake-ups"),
-    round_trip!("eventfd", "process", "other_cpu", "on another CPU: two wake-ups"),
-    spinning!("pipe", "sibling", "on a hyperthread sibling"),
-    spinning!("futex", "sibling", "on a hyperthread sibling"),
-    spinning!("eventfd", "sibling", "on a hyperthread sibling"),
-    spinning!("pipe", "other_cpu", "on another CPU"),
-    spinning!("futex", "other_cpu", "on another CPU"),
-    spinning!("eventfd", "other_cpu", "on another CPU"),
-    metric(
-        "context_switch.per_switch_ns",
-        "one switch between threads on one CPU, system calls included: half of the pipe's round trip",
-        Unit::Ns,
-        Better::Lower,
-        Tier::T4,
-        FAMILY,
-        PER_SWITCH,
-    ),
-    direct!(
-        "context_switch.direct_ns",
-        "pipe",
-        "thread",
-        "one switch between threads alone, by pipe: the system calls subtracted"
-    ),
-    direct!(
-        "context_switch.process.direct_ns",
-        "pipe",
-        "process",
-        "one switch between processes alone, by pipe: the system calls subtracted"
-    ),
-    direct!(
-        "context_switch.futex.direct_ns",
-        "futex",
-        "thread",
-        "one switch between threads alone, by futex: the system calls subtracted"
-    ),
-    direct!(
-        "context_switch.eventfd.direct_ns",
-        "eventfd",
-        "thread",
-        "one switch between threads alone, by eventfd: the system calls subtracted"
-    ),
-    direct!(
-        "context_switch.yield.direct_ns",
-        "yield",
-        "thread",
-        "one switch between threads alone, by sched_yield: the system call subtracted"
-    ),
-    metric(
-        "context_switch.wakeup_ns",
-        "from the call that wakes a thread on another CPU to its answer, asleep for 50 µs before",
-        Unit::Ns,
-        Better::Lower,
-        Tier::T4,
-        FAMILY,
-        Derive::Value(
-            select("wakeup", at!("place": "other_cpu", "asleep_us": "50")),
-            Estimator::Median,
-        ),
-    ),
-    metric(
-        "context_switch.wakeup_idle_ns",
-        "the same with a CPU that was idle for 1 ms before",
-        Unit::Ns,
-        Better::Lower,
-        Tier::T4,
-        FAMILY,
-        Derive::Value(
-            select("wakeup", at!("place": "other_cpu", "asleep_us": "1000")),
-            Estimator::Median,
-        ),
-    ),
-    ring!("context_switch.ring_0k_ns", "0", "without memory of their own"),
-    ring!("context_switch.ring_16k_ns", "16384", "that visit 16 KiB each"),
-    ring!("context_switch.ring_64k_ns", "65536", "that visit 64 KiB each"),
-    ring!("context_switch.ring_256k_ns", "262144", "with 256 KiB each, 64 KiB of it in a turn"),
-    ring!("context_switch.ring_1m_ns", "1048576", "with 1 MiB each, 64 KiB of it in a turn"),
-    user(
-        "context_switch.user_ns",
-        "one switch between two stacks without the kernel, back by an indirect jump",
-        BY_JUMP,
-    ),
-    user(
-        "context_switch.user_return_ns",
-        "the same back by a return, which the CPU predicts wrong",
-        BY_RETURN,
-    ),
-    user("context_switch.coroutine_ns", "one switch to or from a corosensei coroutine", COROUTINE),
-    user(
-        "context_switch.async_ns",
-        "one switch between two async tasks that wake each other through a queue",
-        ASYNC,
-    ),
-    metric(
-        "context_switch.thread_to_user_ratio",
-        "a switch between threads on one CPU, calls included, in switches between stacks",
-        Unit::Ratio,
-        Better::Same,
-        Tier::T4,
-        FAMILY,
-        Derive::Quotient(Cow::Borrowed(TO_USER)),
-    ),
-    metric(
-        "context_switch.thread_to_async_ratio",
-        "a switch between threads on one CPU, calls included, in switches between async tasks",
-        Unit::Ratio,
-        Better::Same,
-        Tier::T4,
-        FAMILY,
-        Derive::Quotient(Cow::Borrowed(TO_ASYNC)),
-    ),
-];
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     user::run(bench)?;

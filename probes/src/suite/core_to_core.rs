@@ -13,13 +13,15 @@
 //! Expect: below 12 ns hyperthreads of one core, 15 to 60 ns cores at one L3, up to 130 ns across
 //! the chip, more between sockets.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::sampling::{Collector, Policy};
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, WrongAnswer, params};
+use crate::harness::meter::{Meter, Reading};
+use crate::harness::sampling::{ClockHistory, Collector, Patience, Policy};
+use crate::harness::turns::{Amount, Sampled};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::{add_atomically, add_in_form};
@@ -30,9 +32,7 @@ use crate::threads::gang::Gang;
 use crate::threads::ping_pong::{self, Effort, Visit};
 use crate::threads::pinning;
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Proof, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
 use card::machine::{Machine, Relation};
 use card::record::{Disturbances, Point, PointState, Skip};
 
@@ -43,107 +43,84 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        one_way(
-            "core_to_core.median_ns",
-            "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
-            Estimator::Median,
-        ),
-        one_way(
-            "core_to_core.min_ns",
-            "one way of a line between two CPUs: the shortest that any pair was seen at",
-            Estimator::Lowest,
-        ),
-        one_way(
-            "core_to_core.max_ns",
-            "one way of a line between two CPUs: the longest that any pair was seen at",
-            Estimator::Highest,
-        ),
-        owned("atomics.fetch_add_owned_cycles", Unit::Cycles),
-        owned("atomics.fetch_add_owned_ns", Unit::Ns),
-        // Where an addition is one instruction by itself, the older way is measured beside it.
-        #[cfg(target_arch = "aarch64")]
-        fetch_add(
-            "atomics.fetch_add_owned_exclusive_cycles",
-            "atomic addition to a line of one's own by a load and a store exclusive",
-            Unit::Cycles,
-            Tier::T1,
-            OWNED_EXCLUSIVE,
-        ),
-        remote("atomics.fetch_add_remote_cycles", Unit::Cycles),
-        remote("atomics.fetch_add_remote_ns", Unit::Ns),
-        shared("atomics.fetch_add_shared_cycles", Unit::Cycles),
-        shared("atomics.fetch_add_shared_ns", Unit::Ns),
-        metric(
-            "atomics.contended_gops",
-            "atomic additions of all CPUs to one line, together",
-            Unit::Gops,
-            Better::Higher,
-            Tier::T4,
-            FAMILY,
-            Derive::Rate(1.0, Cow::Borrowed(CONTENDED)),
-        ),
-        metric(
-            "atomics.fairness_ratio",
-            "share of the CPU that got least of them, relative to an even share",
-            Unit::Ratio,
-            Better::Higher,
-            Tier::T4,
-            FAMILY,
-            Derive::Value(select("fairness", &[]), Estimator::Median),
-        ),
-    ],
-    // Where the other core is decides what the vendor calls it: a line of its own, a core's own
-    // caches do not hold.
-    proofs: &[
-        Proof::at_most(OWNED_IDS, select("fetch_add", OWNED), None, Event::L1dMisses, 0.01),
-        Proof::at_least(REMOTE_IDS, select("fetch_add", REMOTE), None, Event::L1dMisses, 0.9),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "core-to-core";
-const OWNED_IDS: &[Text] =
-    &[text("atomics.fetch_add_owned_cycles"), text("atomics.fetch_add_owned_ns")];
-const REMOTE_IDS: &[Text] =
-    &[text("atomics.fetch_add_remote_cycles"), text("atomics.fetch_add_remote_ns")];
-const CAS: &[(Text, Text)] = &[(text("method"), text("cas"))];
-const OWNED: &[(Text, Text)] = &[(text("line"), text("owned"))];
-#[cfg(target_arch = "aarch64")]
-const OWNED_EXCLUSIVE: &[(Text, Text)] = &[(text("line"), text("owned_exclusive"))];
-const REMOTE: &[(Text, Text)] = &[(text("line"), text("remote"))];
-const SHARED: &[(Text, Text)] = &[(text("line"), text("shared"))];
-const ALL_CPUS: &[(Text, Text)] = &[(text("cpus"), text("all"))];
-const CONTENDED: &[Derive] = &[Derive::Value(select("contended", ALL_CPUS), Estimator::Median)];
-
-const fn one_way(id: &'static str, summary: &'static str, which: Estimator) -> Metric {
-    let from = Derive::Value(select("one_way", CAS), which);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
+fn declare(d: &mut Declare) {
+    d.family("core-to-core");
+    let one_way = d.quantity("one_way", Unit::Ns, Estimator::Median);
+    let cas = one_way.with("method", HandOver::Cas.name());
+    let mut way = |id: &'static str, estimator, summary: &'static str| {
+        d.metric(id, Tier::T4, cas.statistic(estimator), summary);
+    };
+    way(
+        "core_to_core.median_ns",
+        Estimator::Median,
+        "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
+    );
+    way(
+        "core_to_core.min_ns",
+        Estimator::Lowest,
+        "one way of a line between two CPUs: the shortest that any pair was seen at",
+    );
+    way(
+        "core_to_core.max_ns",
+        Estimator::Highest,
+        "one way of a line between two CPUs: the longest that any pair was seen at",
+    );
+    d.quantity("line", Unit::Ns, Estimator::Median);
+    additions_declared(d);
+    let contended = d.quantity("contended", Unit::Ns, Estimator::Median).with("cpus", "all");
+    d.metric(
+        "atomics.contended_gops",
+        Tier::T4,
+        contended.value().rate(1.0),
+        "atomic additions of all CPUs to one line, together",
+    );
+    let fairness = d.quantity("fairness", Unit::Ratio, Estimator::Median);
+    d.metric(
+        "atomics.fairness_ratio",
+        Tier::T4,
+        fairness,
+        "share of the CPU that got least of them, relative to an even share",
+    );
 }
 
-const fn fetch_add(
-    id: &'static str,
-    summary: &'static str,
-    unit: Unit,
-    tier: Tier,
-    line: &'static [(Text, Text)],
-) -> Metric {
-    let from = Derive::Value(select("fetch_add", line), Estimator::LowerQuartile);
-    metric(id, summary, unit, Better::Lower, tier, FAMILY, from)
-}
-
-const fn owned(id: &'static str, unit: Unit) -> Metric {
-    fetch_add(id, "atomic addition to a line of one's own", unit, Tier::T1, OWNED)
-}
-
-const fn remote(id: &'static str, unit: Unit) -> Metric {
-    fetch_add(id, "atomic addition to a line that another CPU changed last", unit, Tier::T4, REMOTE)
-}
-
-const fn shared(id: &'static str, unit: Unit) -> Metric {
-    fetch_add(id, "atomic addition to a line that both CPUs have read", unit, Tier::T4, SHARED)
+fn additions_declared(d: &mut Declare) {
+    let add = d.quantity("fetch_add", Unit::Ns, Estimator::LowerQuartile);
+    let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
+    let of_own = "atomic addition to a line of one's own";
+    d.cost("atomics.fetch_add_owned", Tier::T1, owned.clone(), of_own);
+    for form in Form::OLDER {
+        d.metric(
+            format!("atomics.fetch_add_owned_{form}_cycles"),
+            Tier::T1,
+            add.with("line", format!("owned_{form}")),
+            format!("{of_own} by a load and a store {form}"),
+        );
+    }
+    d.cost(
+        "atomics.fetch_add_remote",
+        Tier::T4,
+        remote.clone(),
+        "atomic addition to a line that another CPU changed last",
+    );
+    d.cost(
+        "atomics.fetch_add_shared",
+        Tier::T4,
+        shared,
+        "atomic addition to a line that both CPUs have read",
+    );
+    // Where the other core is decides what the vendor calls it: a line of its own, a core's own
+    // caches do not hold.
+    let ids = ["atomics.fetch_add_owned_cycles", "atomics.fetch_add_owned_ns"];
+    d.proof(ids, owned, Event::L1dMisses, at_most(0.01));
+    let ids = ["atomics.fetch_add_remote_cycles", "atomics.fetch_add_remote_ns"];
+    d.proof(ids, remote, Event::L1dMisses, at_least(0.9));
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -225,36 +202,23 @@ fn taken_over(
             }
         }
     };
-    let mut collector = Collector::default();
-    let until = bench.meter.elapsed() + policy.time;
-    let Bench { meter, history, cpu, .. } = bench;
-    let mut passes = 0_u32;
+    let policy = Policy { patience: Patience::Passes(4 * policy.most), ..*policy };
+    let cpu = bench.cpu;
     let lead = |gang: &Gang| {
-        while collector.samples.len() < policy.most
-            && (meter.elapsed() < until || collector.samples.len() < policy.want)
-            && passes < 4 * policy.most as u32
-        {
-            gang.meet();
-            gang.meet();
-            if read {
-                std::hint::black_box(load_each(words, &at));
-                gang.meet();
-                gang.meet();
-            }
-            let reading = meter.measure(LINES as u64, &mut |_| add_in_turn(words, &at));
-            collector.offer(&reading, LINES as u64, policy, history);
-            passes += 1;
-        }
+        let mut lines = TakenOver { words, at: &at, read, gang, passes: 0 };
+        let taken = bench.take(&mut lines, &policy)?;
+        Ok::<_, WrongAnswer>((taken.collector, lines.passes))
     };
-    if let Err(e) = Gang::run(*cpu, &[partner], follow, lead) {
-        return bench.skip(few_threads(2, &e.to_string()));
-    }
+    let (collector, passes) = match Gang::run(cpu, &[partner], follow, lead) {
+        Ok(taken) => taken?,
+        Err(e) => return bench.skip(few_threads(2, &e.to_string())),
+    };
     let sum = load_each(words, &at);
     // The partner may have begun one pass more before it was told to stop.
     let passes = passes * LINES as u32;
     let right = sum == 2 * passes || sum == 2 * passes + LINES as u32;
     bench.check(right, || format!("{} additions by two CPUs gave {sum}", 2 * passes))?;
-    let state = collector.state(policy);
+    let state = collector.state(&policy);
     let labels = params([("line", name.into())]);
     let point = Point {
         ops: LINES as u64,
@@ -264,6 +228,45 @@ fn taken_over(
         ..bench.point("fetch_add", labels, Unit::Ns, collector.samples, state)
     };
     bench.emit(point)
+}
+
+/// Lines that the partner has changed, and this CPU has read since or not.
+struct TakenOver<'a> {
+    words: &'a [AtomicU32],
+    at: &'a [u32],
+    read: bool,
+    gang: &'a Gang,
+    passes: u32,
+}
+
+impl Sampled for TakenOver<'_> {
+    fn amount(&self) -> Amount {
+        Amount::Fixed(LINES as u64)
+    }
+
+    fn take(&mut self, meter: &mut dyn Meter, ops: u64) -> io::Result<Reading> {
+        self.gang.meet();
+        self.gang.meet();
+        if self.read {
+            std::hint::black_box(load_each(self.words, self.at));
+            self.gang.meet();
+            self.gang.meet();
+        }
+        self.passes += 1;
+        Ok(meter.measure(ops, &mut |_| add_in_turn(self.words, self.at)))
+    }
+
+    fn offer(
+        &mut self,
+        reading: &Reading,
+        ops: u64,
+        (policy, history): (&Policy, &mut ClockHistory),
+        collector: &mut Collector,
+    ) -> bool {
+        // Many samples lie within one tick: were it counted, few of them would be left.
+        let reading = Reading { stolen: 0, ..reading.clone() };
+        collector.offer(&reading, ops, policy, history)
+    }
 }
 
 pub(super) fn few_threads(threads: usize, reason: &str) -> Skip {

@@ -17,7 +17,6 @@
 //! nothing is left of it. Hyperthreads of one core share their caches and hinder each other as well,
 //! on Zen 4 about as much.
 
-use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,9 +32,7 @@ use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
 use crate::threads::pinning;
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Proof, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
 use card::estimate::median;
 use card::machine::{Relation, human_bytes};
 use card::metrics::pairs::SIBLINGS_NS;
@@ -50,43 +47,10 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[PAIRS, L2],
     seconds: 1.6,
-    metrics: &[
-        metric(
-            "false_sharing.slowdown_ratio",
-            "atomic additions of two CPUs, 8 bytes apart ÷ 1024 bytes apart",
-            Unit::Ratio,
-            Better::Lower,
-            Tier::T4,
-            "core-to-core",
-            Derive::Quotient(Cow::Borrowed(SLOWDOWN)),
-        ),
-        metric(
-            "false_sharing.step_bytes",
-            "distance from which two CPUs' atomic additions do not hinder each other",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T1,
-            "core-to-core",
-            STEP,
-        ),
-        metric(
-            "false_sharing.safe_padding_bytes",
-            "that distance, or twice as much where lines are seen to come in pairs",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T2,
-            "core-to-core",
-            Derive::Product(Cow::Borrowed(PADDING)),
-        ),
-    ],
-    // A line that another core has changed is no longer in one's own L1; whose cache it comes from, no
-    // two vendors tell alike.
-    proofs: &[
-        Proof::at_least(SLOWDOWN_IDS, select("counted", NEAR), None, Event::L1dMisses, 0.05),
-        Proof::at_most(SLOWDOWN_IDS, select("counted", FAR), None, Event::L1dMisses, 0.01),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
@@ -94,17 +58,41 @@ pub const PROBE: Probe = Probe {
 const PAIRS: &str = "prefetch.adjacent_line_ratio";
 const L2: &str = "cache.l2_bytes";
 
-const SLOWDOWN_IDS: &[Text] = &[text("false_sharing.slowdown_ratio")];
-const ATOMIC: &[(Text, Text)] = &[(text("kernel"), text("atomic"))];
-const STEP: Derive = Derive::StepDown(select("time_per_op", ATOMIC), text("offset"));
-const NEAR: &[(Text, Text)] = &[(text("kernel"), text("atomic")), (text("offset"), text("8"))];
-const FAR: &[(Text, Text)] = &[(text("kernel"), text("atomic")), (text("offset"), text("1024"))];
-const SLOWDOWN: &[Derive] = &[middle("time_per_op", NEAR), middle("time_per_op", FAR)];
-const TOGETHER: Select = select("lines_together", &[]);
-const PADDING: &[Derive] = &[STEP, Derive::Value(TOGETHER, Estimator::Median)];
-
-const fn middle(quantity: &'static str, params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select(quantity, params), Estimator::Median)
+fn declare(d: &mut Declare) {
+    d.family("core-to-core");
+    d.quantity("one_way", Unit::Ns, Estimator::Median);
+    let time = d.quantity("time_per_op", Unit::Ns, Estimator::Median);
+    let atomic = Kernel::Atomic.name();
+    let at = |points: &Points, offset| points.with("kernel", atomic).with("offset", offset);
+    d.metric(
+        "false_sharing.slowdown_ratio",
+        Tier::T4,
+        at(&time, GRID) / at(&time, UNRELATED),
+        format!("atomic additions of two CPUs, {GRID} bytes apart ÷ {UNRELATED} bytes apart"),
+    )
+    .better(Better::Lower);
+    let step = time.with("kernel", atomic).step_down("offset");
+    d.metric(
+        "false_sharing.step_bytes",
+        Tier::T1,
+        step.clone(),
+        "distance from which two CPUs' atomic additions do not hinder each other",
+    );
+    let together = d.quantity("lines_together", Unit::Count, Estimator::Median);
+    d.metric(
+        "false_sharing.safe_padding_bytes",
+        Tier::T2,
+        step * together.value(),
+        "that distance, or twice as much where lines are seen to come in pairs",
+    );
+    d.quantity("pair_add", Unit::Ns, Estimator::Median);
+    d.quantity("other_pair", Unit::Ns, Estimator::Median);
+    // A line that another core has changed is no longer in one's own L1; whose cache it comes from, no
+    // two vendors tell alike.
+    let counted = d.quantity("counted", Unit::Ns, Estimator::Median);
+    let ids = ["false_sharing.slowdown_ratio"];
+    d.proof(ids, at(&counted, GRID), Event::L1dMisses, at_least(0.05));
+    d.proof(ids, at(&counted, UNRELATED), Event::L1dMisses, at_most(0.01));
 }
 
 /// What the two do.

@@ -13,7 +13,6 @@
 //! to 90 % of the highest traffic and two to four times the idle latency at the end; with one loader
 //! a rise of up to a third.
 
-use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,18 +23,16 @@ use crate::harness::backing;
 use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
 use crate::harness::levels;
 use crate::harness::meter::Reading;
+use crate::harness::sampling::{ClockHistory, Collector, Policy};
 use crate::kernel::load::{CHUNK, Load};
 use crate::kernel::parallel::{Lines, Way};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use crate::sys::thread::Usage;
 use crate::threads::gang::Gang;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::quantile;
 use card::machine::human_bytes;
-use card::record::{Disturbances, Param, Point, PointState, Skip};
+use card::record::{Param, Point, PointState, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -44,54 +41,38 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        latency(
-            "memory.loaded_latency.idle_ns",
-            "load-to-use latency, main memory, all other CPUs idle",
-            Derive::Value(select("latency", IDLE), Estimator::LowerQuartile),
-        ),
-        latency(
-            "memory.loaded_latency.at_25_ns",
-            "the same while the others read a quarter of what they can",
-            at_share(0.25),
-        ),
-        latency(
-            "memory.loaded_latency.at_50_ns",
-            "the same while the others read half of what they can",
-            at_share(0.5),
-        ),
-        latency(
-            "memory.loaded_latency.at_75_ns",
-            "the same while the others read three quarters of what they can",
-            at_share(0.75),
-        ),
-        metric(
-            "memory.loaded_latency.peak_gbs",
-            "what all other CPUs read together while one chases pointers",
-            Unit::Gbs,
-            Better::Higher,
-            Tier::T4,
-            "dram-bandwidth",
-            Derive::Value(select("load", FLAT_OUT), Estimator::UpperQuartile),
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const IDLE: &[(Text, Text)] = &[(text("loaders"), text("0"))];
-const FLAT_OUT: &[(Text, Text)] = &[(text("delay"), text("0"))];
-const LATENCY: Select = select("latency", &[]);
-const LOAD: Select = select("load", &[]);
-
-const fn latency(id: &'static str, summary: &'static str, from: Derive) -> Metric {
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T3, "dram-latency", from)
-}
-
-const fn at_share(share: f64) -> Derive {
-    Derive::AtShare(LATENCY, LOAD, Cow::Borrowed("delay"), share)
+fn declare(d: &mut Declare) {
+    let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
+    let load = d.quantity("load", Unit::Gbs, Estimator::UpperQuartile);
+    d.family("dram-latency");
+    d.metric(
+        "memory.loaded_latency.idle_ns",
+        Tier::T3,
+        latency.with("loaders", 0),
+        "load-to-use latency, main memory, all other CPUs idle",
+    );
+    for (share, part) in [(0.25, "a quarter"), (0.5, "half"), (0.75, "three quarters")] {
+        d.metric(
+            format!("memory.loaded_latency.at_{}_ns", share * 100.0),
+            Tier::T3,
+            latency.at_share(&load, "delay", share),
+            format!("the same while the others read {part} of what they can"),
+        );
+    }
+    d.family("dram-bandwidth");
+    d.metric(
+        "memory.loaded_latency.peak_gbs",
+        Tier::T4,
+        load.with("delay", 0),
+        "what all other CPUs read together while one chases pointers",
+    );
 }
 
 /// Pauses in multiplications of three cycles, after every four lines: from flat out to a percent of
@@ -260,34 +241,34 @@ impl Traffic {
 struct Setting {
     /// `None` while the loaders sleep.
     delay: Option<u64>,
-    /// ns per load.
-    latency: Vec<f64>,
+    /// Of ns per load.
+    collector: Collector,
     /// GB/s beside each.
     load: Vec<f64>,
-    disturbances: Disturbances,
 }
 
+/// A busy sibling is what is measured, and beside a loader's irregular work the two-chain clock moves
+/// by more than a percent even where the core's does not: neither counts, and the clock is not
+/// recorded.
+const POLICY: Policy =
+    Policy { want: WANT, quiet: false, core_bound: false, ..Policy::structural(Duration::ZERO) };
+
 impl Setting {
-    /// Takes a sample in unless the chaser was interrupted or no loader ran. A busy sibling is what
-    /// is measured, and beside a loader's irregular work the two-chain clock moves by more than a
-    /// percent even where the core's does not: neither counts, and the clock is not recorded.
-    fn offer(&mut self, reading: &Reading, ns: f64, gbs: f64) -> bool {
-        let Usage { nvcsw, nivcsw, faults } = reading.usage;
-        let d = &mut self.disturbances;
-        d.nvcsw += nvcsw;
-        d.nivcsw += nivcsw;
-        d.minflt += faults;
-        d.migrated += u64::from(reading.migrated);
-        d.steal += reading.stolen;
-        let alone = self.delay.is_some() && gbs == 0.0;
-        let interrupted = nvcsw + nivcsw + faults + reading.stolen > 0 || reading.migrated;
-        let clean = !alone && !interrupted;
-        if clean {
-            self.latency.push(ns);
-            self.load.push(gbs);
+    /// Takes a sample in unless the chaser was interrupted or no loader ran.
+    fn offer(
+        &mut self,
+        reading: &Reading,
+        loads: u64,
+        gbs: f64,
+        history: &mut ClockHistory,
+    ) -> bool {
+        let idle = self.delay.is_some() && gbs == 0.0;
+        let clean = if idle {
+            self.collector.accept(None)
         } else {
-            d.rejected += 1;
-        }
+            self.collector.offer(reading, loads, &POLICY, history)
+        };
+        self.load.extend(clean.then_some(gbs));
         clean
     }
 
@@ -296,11 +277,11 @@ impl Setting {
     fn drop_stalled(&mut self) {
         let usual = quantile(&self.load, 0.75).unwrap_or(0.0);
         let held: Vec<bool> = self.load.iter().map(|&gbs| gbs >= usual * LEAST_TRAFFIC).collect();
-        for samples in [&mut self.latency, &mut self.load] {
+        for samples in [&mut self.collector.samples, &mut self.load] {
             let mut held = held.iter();
             samples.retain(|_| held.next() == Some(&true));
         }
-        self.disturbances.rejected += held.iter().filter(|&&held| !held).count() as u64;
+        self.collector.disturbances.rejected += held.iter().filter(|&&held| !held).count() as u64;
     }
 }
 
@@ -359,7 +340,8 @@ fn sample(
         bytes = traffic.total() - from;
     });
     let stolen = bench.meter.steal_ticks().saturating_sub(steal);
-    at.offer(&Reading { stolen, ..reading }, window / loads as f64, bytes as f64 / window)
+    let reading = Reading { ns: window, stolen, ..reading };
+    at.offer(&reading, loads, bytes as f64 / window, &mut bench.history)
 }
 
 fn record(
@@ -370,7 +352,9 @@ fn record(
 ) -> anyhow::Result<()> {
     let notes = [note(bench, loaders), backing];
     let note = notes.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
-    for Setting { delay, latency, load, disturbances } in curve {
+    for Setting { delay, collector: Collector { samples: latency, disturbances, .. }, load } in
+        curve
+    {
         // A delay that no setting has stands for loaders at rest.
         let setting = params([
             ("delay", delay.map_or(Param::Int(-1), Into::into)),
@@ -406,6 +390,7 @@ fn note(bench: &Bench<'_>, loaders: &[usize]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::harness::clock::Bracket;
+    use crate::sys::thread::Usage;
 
     const MIB: u64 = 1 << 20;
 
@@ -422,45 +407,48 @@ mod tests {
     }
 
     fn reading() -> Reading {
-        let bracket = Bracket { ghz: 3.7, delay: 0.2 };
-        Reading {
-            ns: 1.0,
-            before: bracket,
-            after: bracket,
-            usage: Usage::default(),
-            migrated: false,
-            stolen: 0,
-            counts: Default::default(),
-        }
+        let busy = Bracket { ghz: 3.7, delay: 0.2 };
+        Reading { ns: 1500.0, before: busy, after: busy, ..Reading::default() }
+    }
+
+    /// What a setting makes of a reading beside so much traffic.
+    fn offer(setting: &mut Setting, reading: &Reading, gbs: f64) -> bool {
+        setting.offer(reading, 10, gbs, &mut ClockHistory::default())
     }
 
     #[test]
     fn only_interruptions_spoil_a_sample() {
         let mut setting = Setting::default();
-        assert!(setting.offer(&reading(), 150.0, 10.0), "a busy sibling is what is measured");
+        assert!(offer(&mut setting, &reading(), 10.0), "a busy sibling is what is measured");
         let usage = Usage { nivcsw: 1, ..Usage::default() };
-        assert!(!setting.offer(&Reading { usage, ..reading() }, 150.0, 10.0));
-        assert!(!setting.offer(&Reading { stolen: 1, ..reading() }, 150.0, 10.0));
-        assert!(!setting.offer(&Reading { migrated: true, ..reading() }, 150.0, 10.0));
-        assert_eq!((setting.latency.len(), setting.load.len()), (1, 1));
-        assert_eq!(setting.disturbances.rejected, 3);
-        assert!(setting.offer(&reading(), 150.0, 0.0), "the others are to be idle");
+        assert!(!offer(&mut setting, &Reading { usage, ..reading() }, 10.0));
+        assert!(!offer(&mut setting, &Reading { stolen: 1, ..reading() }, 10.0));
+        assert!(!offer(&mut setting, &Reading { migrated: true, ..reading() }, 10.0));
+        assert_eq!(
+            (&setting.collector.samples[..], &setting.load[..]),
+            (&[150.0][..], &[10.0][..])
+        );
+        assert_eq!(setting.collector.disturbances.rejected, 3);
+        assert!(offer(&mut setting, &reading(), 0.0), "the others are to be idle");
         let mut loaded = Setting { delay: Some(0), ..Setting::default() };
-        assert!(!loaded.offer(&reading(), 150.0, 0.0), "no loader ran");
+        assert!(!offer(&mut loaded, &reading(), 0.0), "no loader ran");
+        assert!(loaded.load.is_empty() && loaded.collector.disturbances.rejected == 1);
     }
 
     #[test]
     fn samples_beside_a_stalled_loader_are_left_out() {
-        let (latency, load) = (vec![170.0, 150.0, 171.0, 172.0], vec![18.0, 1.0, 17.0, 19.0]);
-        let mut setting = Setting { latency, load, ..Setting::default() };
-        setting.drop_stalled();
-        assert_eq!(setting.latency, [170.0, 171.0, 172.0]);
-        assert_eq!(setting.load, [18.0, 17.0, 19.0]);
-        assert_eq!(setting.disturbances.rejected, 1);
-        let mut idle =
-            Setting { latency: vec![150.0; 3], load: vec![0.0; 3], ..Setting::default() };
-        idle.drop_stalled();
-        assert_eq!(idle.latency.len(), 3);
+        let setting = |samples, load| {
+            let collector = Collector { samples, ..Collector::default() };
+            let mut setting = Setting { collector, load, ..Setting::default() };
+            setting.drop_stalled();
+            setting
+        };
+        let one = setting(vec![170.0, 150.0, 171.0, 172.0], vec![18.0, 1.0, 17.0, 19.0]);
+        assert_eq!(one.collector.samples, [170.0, 171.0, 172.0]);
+        assert_eq!(one.load, [18.0, 17.0, 19.0]);
+        assert_eq!(one.collector.disturbances.rejected, 1);
+        let idle = setting(vec![150.0; 3], vec![0.0; 3]);
+        assert_eq!(idle.collector.samples.len(), 3);
     }
 
     #[test]

@@ -17,7 +17,7 @@
 use crate::harness::bench::Bench;
 use crate::probe::{Need, Probe};
 use crate::threads::pinning;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Estimator, Points, Tier, Unit};
 
 mod alone;
 mod fought;
@@ -31,122 +31,78 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.6,
-    metrics: &[
-        alone(
-            "locks.mutex_uncontended_ns",
-            "mutex_uncontended",
-            "lock and unlock of an uncontended std::sync::Mutex",
-            Tier::T1,
-        ),
-        alone(
-            "locks.rwlock_read_ns",
-            "rwlock_read",
-            "read lock and unlock of an uncontended std::sync::RwLock",
-            Tier::T2,
-        ),
-        alone(
-            "locks.spin_uncontended_ns",
-            "spin_uncontended",
-            "lock and unlock of an uncontended spin lock",
-            Tier::T2,
-        ),
-        alone("locks.atomic_ns", "atomic", "an atomic addition instead of a lock", Tier::T2),
-        fought(
-            "locks.mutex_contended_ns",
-            "mutex_contended",
-            "from one lock of a mutex to the next, whoever has it, all CPUs at it",
-            WORK_0,
-        ),
-        fought(
-            "locks.mutex_work_100_ns",
-            "mutex_contended",
-            "the same with 100 ns of work inside",
-            WORK_100,
-        ),
-        fought(
-            "locks.mutex_work_1000_ns",
-            "mutex_contended",
-            "the same with 1000 ns of work inside",
-            WORK_1000,
-        ),
-        fought(
-            "locks.spin_contended_ns",
-            "spin_contended",
-            "from one lock of a spin lock to the next, whoever has it, all CPUs at it",
-            WORK_0,
-        ),
-        fought(
-            "locks.spin_work_100_ns",
-            "spin_contended",
-            "the same with 100 ns of work inside",
-            WORK_100,
-        ),
-        fought(
-            "locks.spin_work_1000_ns",
-            "spin_contended",
-            "the same with 1000 ns of work inside",
-            WORK_1000,
-        ),
-        fought(
-            "locks.rwlock_read_contended_ns",
-            "rwlock_read_contended",
-            "from one read lock to the next, whoever has it, all CPUs reading",
-            WORK_0,
-        ),
-        fairness("locks.mutex_fairness_ratio", "mutex_fairness"),
-        fairness("locks.spin_fairness_ratio", "spin_fairness"),
-        handed(
-            "locks.handoff_ns",
-            "handoff",
-            "from unlock to a mutex's sleeping waiter that has it",
-        ),
-        handed(
-            "locks.handoff_spin_ns",
-            "handoff_spin",
-            "from unlock to a spinning waiter that has it, on another CPU",
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "locks";
-const ALL: (Text, Text) = (text("cpus"), text("all"));
-const WORK_0: &[(Text, Text)] = &[ALL, (text("work"), text("0"))];
-const WORK_100: &[(Text, Text)] = &[ALL, (text("work"), text("100"))];
-const WORK_1000: &[(Text, Text)] = &[ALL, (text("work"), text("1000"))];
-
-const fn alone(
-    id: &'static str,
-    quantity: &'static str,
-    summary: &'static str,
-    tier: Tier,
-) -> Metric {
-    let from = Derive::Value(select(quantity, &[]), Estimator::LowerQuartile);
-    metric(id, summary, Unit::Ns, Better::Lower, tier, FAMILY, from)
+fn declare(d: &mut Declare) {
+    d.family("locks");
+    let mut alone = |id: &'static str, quantity, tier, summary: &'static str| {
+        let time = d.quantity(quantity, Unit::Ns, Estimator::LowerQuartile);
+        d.metric(id, tier, time, summary);
+    };
+    alone(
+        "locks.mutex_uncontended_ns",
+        "mutex_uncontended",
+        Tier::T1,
+        "lock and unlock of an uncontended std::sync::Mutex",
+    );
+    alone(
+        "locks.rwlock_read_ns",
+        "rwlock_read",
+        Tier::T2,
+        "read lock and unlock of an uncontended std::sync::RwLock",
+    );
+    alone(
+        "locks.spin_uncontended_ns",
+        "spin_uncontended",
+        Tier::T2,
+        "lock and unlock of an uncontended spin lock",
+    );
+    alone("locks.atomic_ns", "atomic", Tier::T2, "an atomic addition instead of a lock");
+    for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
+        let time = contended(d, lock, &format!("lock of {name}"), "at it");
+        for work in fought::WORKS.into_iter().filter(|&work| work > 0) {
+            d.metric(
+                format!("locks.{lock}_work_{work}_ns"),
+                Tier::T4,
+                time.with("work", work),
+                format!("the same with {work} ns of work inside"),
+            );
+        }
+    }
+    contended(d, "rwlock_read", "read lock", "reading");
+    for lock in ["mutex", "spin"] {
+        let even = d.quantity(format!("{lock}_fairness"), Unit::Ratio, Estimator::Median);
+        d.metric(
+            format!("locks.{lock}_fairness_ratio"),
+            Tier::T4,
+            even,
+            "how often the CPU had the lock that had it least, relative to an even share",
+        );
+    }
+    let mut handed = |quantity: &'static str, summary: &'static str| {
+        let time = d.quantity(quantity, Unit::Ns, Estimator::Median);
+        d.metric(format!("locks.{quantity}_ns"), Tier::T4, time, summary);
+    };
+    handed("handoff", "from unlock to a mutex's sleeping waiter that has it");
+    handed("handoff_spin", "from unlock to a spinning waiter that has it, on another CPU");
 }
 
-const fn fought(
-    id: &'static str,
-    quantity: &'static str,
-    summary: &'static str,
-    at: &'static [(Text, Text)],
-) -> Metric {
-    let from = Derive::Value(select(quantity, at), Estimator::Median);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
-}
-
-const fn fairness(id: &'static str, quantity: &'static str) -> Metric {
-    let summary = "how often the CPU had the lock that had it least, relative to an even share";
-    let from = Derive::Value(select(quantity, &[]), Estimator::Median);
-    metric(id, summary, Unit::Ratio, Better::Higher, Tier::T4, FAMILY, from)
-}
-
-const fn handed(id: &'static str, quantity: &'static str, summary: &'static str) -> Metric {
-    let from = Derive::Value(select(quantity, &[]), Estimator::Median);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
+/// A lock that all CPUs want, with nothing inside; returns its times with whatever is.
+fn contended(d: &mut Declare, lock: &str, turn: &str, doing: &str) -> Points {
+    let time = d.quantity(format!("{lock}_contended"), Unit::Ns, Estimator::Median);
+    let time = time.with("cpus", "all");
+    d.metric(
+        format!("locks.{lock}_contended_ns"),
+        Tier::T4,
+        time.with("work", 0),
+        format!("from one {turn} to the next, whoever has it, all CPUs {doing}"),
+    );
+    time
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -176,8 +132,9 @@ mod tests {
         let ends = ["_contended_ns", "_100_ns", "_1000_ns", "_fairness_ratio"];
         let between =
             |id: &str| ends.iter().any(|end| id.ends_with(end)) || id.starts_with("locks.handoff");
-        let alone: Vec<&str> =
-            PROBE.metrics.iter().map(|m| m.id.as_ref()).filter(|id| !between(id)).collect();
+        let declared = PROBE.declaration();
+        let ids = declared.metrics.iter().map(|metric| &*metric.id);
+        let alone: Vec<&str> = ids.filter(|id| !between(id)).collect();
         assert_eq!(alone.len(), 4, "{alone:?}");
     }
 }

@@ -16,14 +16,13 @@
 //! Expect: a call 50 to 150 ns, more with mitigations; a fault 0.2 to 1 µs, several µs where the
 //! host must find the memory; a thread 5 to 20 µs, a fork 50 to 200 µs; timers late by their slack.
 
-use card::record::Skip;
 use std::io;
 
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
 use crate::sys::errno;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit};
-use card::declare::{metric, select, text};
+use card::declare::{Declare, Estimator, Tier, Unit};
+use card::record::Skip;
 
 mod calls;
 mod faults;
@@ -38,136 +37,103 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        call("os.syscall_ns", "syscall", "a system call that does next to nothing (getppid)"),
-        call(
-            "os.syscall_inline_ns",
-            "syscall_inline",
-            "the same without a function around it, whose return the CPU would guess wrong",
-        ),
-        call(
-            "os.syscall_invalid_ns",
-            "syscall_invalid",
-            "a system call that does not exist: into the kernel and back",
-        ),
-        call("os.clock_gettime_ns", "clock_gettime", "reading the monotonic clock (vDSO)"),
-        call(
-            "os.clock_gettime_syscall_ns",
-            "clock_gettime_syscall",
-            "reading the monotonic clock by a real system call",
-        ),
-        call("os.signal_ns", "signal", "a signal to oneself: sending, handler and return"),
-        call("os.write_1b_ns", "write_1b", "writing one byte to a file in memory (page cache)"),
-        call("os.write_1b_null_ns", "write_1b_null", "writing one byte to /dev/null"),
-        call(
-            "os.write_1b_buffered_ns",
-            "write_1b_buffered",
-            "writing one byte to the same file through a buffer of 8 KiB",
-        ),
-        call("os.mmap_ns", "mmap", "mapping and unmapping a page that nobody touches"),
-        call(
-            "os.mprotect_ns",
-            "mprotect",
-            "changing the protection of a page in use: the mean of splitting and joining its mapping",
-        ),
-        fault("os.mmap_touch_ns", "mmap_touch", "mapping, touching and unmapping a page"),
-        fault(
-            "os.page_fault_4k_ns",
-            "page_fault_4k",
-            "first touch of 4 KiB that were in use before (guest-warm)",
-        ),
-        fault(
-            "os.page_fault_cold_ns",
-            "page_fault_cold",
-            "first touch of 4 KiB that the host had to find first (host-cold)",
-        ),
-        fault("os.page_fault_2m_ns", "page_fault_2m", "first touch of a huge page of 2 MiB"),
-        fault(
-            "os.page_fault_file_ns",
-            "page_fault_file",
-            "first touch of pages of a file in memory: one fault, which maps its neighbours too",
-        ),
-        fault(
-            "os.page_fault_cow_ns",
-            "page_fault_cow",
-            "first write to a shared page, which is copied",
-        ),
-        kernel("os.thread_create_ns", "thread_create", "starting a thread and waiting for its end"),
-        kernel("os.fork_ns", "fork", "forking this small process and waiting for the child's end"),
-        kernel("os.fork_64m_ns", "fork_64m", "the same with 64 MiB in use, in pages of 4 KiB"),
-        kernel(
-            "os.spawn_ns",
-            "spawn",
-            "starting a program of two instructions (posix_spawn) and waiting for its end",
-        ),
-        lateness(
-            "os.timer_lateness_ns",
-            "how much later than asked a sleep of 100 µs ends",
-            AT_100_US,
-            MEDIAN,
-        ),
-        lateness(
-            "os.timer_lateness_p99_ns",
-            "how much later the latest hundredth of such sleeps ends",
-            AT_100_US,
-            Estimator::P99,
-        ),
-        lateness(
-            "os.timer_lateness_1us_ns",
-            "how much later than asked a sleep of 1 µs ends",
-            AT_1_US,
-            MEDIAN,
-        ),
-        lateness(
-            "os.timer_lateness_10ms_ns",
-            "how much later than asked a sleep of 10 ms ends",
-            AT_10_MS,
-            MEDIAN,
-        ),
-        kernel(
-            "os.timer_lateness_tight_ns",
-            "timer_lateness_tight",
-            "how much later a sleep of 100 µs ends that allows no slack",
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "os";
-const MEDIAN: Estimator = Estimator::Median;
-const AT_1_US: &[(Text, Text)] = &[(text("sleep"), text("1000"))];
-const AT_100_US: &[(Text, Text)] = &[(text("sleep"), text("100000"))];
-const AT_10_MS: &[(Text, Text)] = &[(text("sleep"), text("10000000"))];
-
 /// What the core does on its own.
-const fn call(id: &'static str, quantity: &'static str, summary: &'static str) -> Metric {
-    let from = Derive::Value(select(quantity, &[]), Estimator::LowerQuartile);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T2, FAMILY, from)
-}
+const CALLS: [(&str, &str); 11] = [
+    ("syscall", "a system call that does next to nothing (getppid)"),
+    (
+        "syscall_inline",
+        "the same without a function around it, whose return the CPU would guess wrong",
+    ),
+    ("syscall_invalid", "a system call that does not exist: into the kernel and back"),
+    ("clock_gettime", "reading the monotonic clock (vDSO)"),
+    ("clock_gettime_syscall", "reading the monotonic clock by a real system call"),
+    ("signal", "a signal to oneself: sending, handler and return"),
+    ("write_1b", "writing one byte to a file in memory (page cache)"),
+    ("write_1b_null", "writing one byte to /dev/null"),
+    ("write_1b_buffered", "writing one byte to the same file through a buffer of 8 KiB"),
+    ("mmap", "mapping and unmapping a page that nobody touches"),
+    (
+        "mprotect",
+        "changing the protection of a page in use: the mean of splitting and joining its mapping",
+    ),
+];
 
 /// What the kernel and the host do for memory; others can only add to it.
-const fn fault(id: &'static str, quantity: &'static str, summary: &'static str) -> Metric {
-    let from = Derive::Value(select(quantity, &[]), Estimator::LowerQuartile);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
-}
+const FAULTS: [(&str, &str); 6] = [
+    ("mmap_touch", "mapping, touching and unmapping a page"),
+    ("page_fault_4k", "first touch of 4 KiB that were in use before (guest-warm)"),
+    ("page_fault_cold", "first touch of 4 KiB that the host had to find first (host-cold)"),
+    ("page_fault_2m", "first touch of a huge page of 2 MiB"),
+    (
+        "page_fault_file",
+        "first touch of pages of a file in memory: one fault, which maps its neighbours too",
+    ),
+    ("page_fault_cow", "first write to a shared page, which is copied"),
+];
 
 /// What the scheduler decides.
-const fn kernel(id: &'static str, quantity: &'static str, summary: &'static str) -> Metric {
-    let from = Derive::Value(select(quantity, &[]), MEDIAN);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
+const TASKS: [(&str, &str); 4] = [
+    ("thread_create", "starting a thread and waiting for its end"),
+    ("fork", "forking this small process and waiting for the child's end"),
+    ("fork_64m", "the same with 64 MiB in use, in pages of 4 KiB"),
+    ("spawn", "starting a program of two instructions (posix_spawn) and waiting for its end"),
+];
+
+fn declare(d: &mut Declare) {
+    d.family("os");
+    let mut rows = |rows: &[(&'static str, &'static str)], tier, estimator| {
+        for (name, summary) in rows.iter().copied() {
+            let row = d.quantity(name, Unit::Ns, estimator);
+            d.metric(metric(name), tier, row, summary);
+        }
+    };
+    rows(&CALLS, Tier::T2, Estimator::LowerQuartile);
+    rows(&FAULTS, Tier::T4, Estimator::LowerQuartile);
+    rows(&TASKS, Tier::T4, Estimator::Median);
+    let late = d.quantity("timer_lateness", Unit::Ns, Estimator::Median);
+    let at = |sleep: u32| late.with("sleep", sleep);
+    let mut lateness = |id: &'static str, from, summary: &'static str| {
+        d.metric(id, Tier::T4, from, summary);
+    };
+    lateness(
+        "os.timer_lateness_ns",
+        at(timers::TYPICAL).value(),
+        "how much later than asked a sleep of 100 µs ends",
+    );
+    lateness(
+        "os.timer_lateness_p99_ns",
+        at(timers::TYPICAL).statistic(Estimator::P99),
+        "how much later the latest hundredth of such sleeps ends",
+    );
+    lateness(
+        "os.timer_lateness_1us_ns",
+        at(timers::SHORTEST).value(),
+        "how much later than asked a sleep of 1 µs ends",
+    );
+    lateness(
+        "os.timer_lateness_10ms_ns",
+        at(timers::LONGEST).value(),
+        "how much later than asked a sleep of 10 ms ends",
+    );
+    let tight = d.quantity("timer_lateness_tight", Unit::Ns, Estimator::Median);
+    d.metric(
+        "os.timer_lateness_tight_ns",
+        Tier::T4,
+        tight,
+        "how much later a sleep of 100 µs ends that allows no slack",
+    );
 }
 
-const fn lateness(
-    id: &'static str,
-    summary: &'static str,
-    at: &'static [(Text, Text)],
-    which: Estimator,
-) -> Metric {
-    let from = Derive::Value(select("timer_lateness", at), which);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, FAMILY, from)
+/// The metric that comes of a quantity.
+fn metric(quantity: &str) -> String {
+    format!("os.{quantity}_ns")
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -179,9 +145,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     faults::cold(bench)
 }
 
-/// What stands on the card in the place of these metrics when the kernel refuses something.
-fn refused(metrics: &str, what: &str, error: &io::Error) -> Skip {
-    Skip::new(format!("{what} ({metrics})"), error.to_string(), errno::remedy(error))
+/// What stands on the card in the place of the metrics of these quantities when the kernel refuses
+/// something.
+fn refused<const N: usize>(quantities: [&str; N], what: &str, error: &io::Error) -> Skip {
+    Skip::new(what, error.to_string(), errno::remedy(error)).of(quantities.map(metric))
 }
 
 #[cfg(test)]
@@ -190,8 +157,11 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_metrics_and_its_remedy() {
-        let of = |code| refused("os.fork_ns", "fork", &io::Error::from_raw_os_error(code));
-        assert_eq!(of(libc::EPERM).need, "fork (os.fork_ns)");
+        let of = |code| refused(["fork"], "fork", &io::Error::from_raw_os_error(code));
+        assert_eq!(
+            (of(libc::EPERM).need, of(libc::EPERM).metrics),
+            ("fork".into(), vec!["os.fork_ns".into()])
+        );
         assert!(of(libc::EPERM).remedy.contains("seccomp"));
         assert!(of(libc::EAGAIN).remedy.contains("ulimit -u"));
         assert!(of(libc::ENOMEM).remedy.contains("memory"));

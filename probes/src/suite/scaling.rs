@@ -12,14 +12,14 @@
 //! until its bandwidth is used up, by 2 to 8 threads; less than one thread's work under a lock; more
 //! threads than CPUs gain nothing and, where they wait for each other, lose.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
+use super::core_to_core::few_threads;
 use crate::harness::bench::{Bench, params};
 use crate::probe::{Need, Probe};
 use crate::sys::thread;
 use crate::threads::pinning;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Tier, Unit};
 use card::machine::{CpuQuota, Machine};
 use card::record::{Point, PointState, Skip};
 
@@ -36,60 +36,48 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.9,
-    metrics: METRICS,
+    metrics: &[],
     proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
 
-/// One kind of work at 1 thread, as many as CPUs, twice as many, by the parameter `at`.
-macro_rules! at {
-    ($kind:literal $at:literal) => {{
-        const AT: &[(Text, Text)] = &[(text("kind"), text($kind)), (text("at"), text($at))];
-        Derive::Value(select("time_per_op", AT), estimator($kind))
-    }};
-}
-
-/// Others on the machine only ever take time from threads that work for themselves; threads that
-/// wait for each other are sometimes lucky.
-const fn estimator(kind: &str) -> Estimator {
-    match kind.as_bytes() {
-        b"compute" | b"memory" => Estimator::LowerQuartile,
-        _ => Estimator::Median,
-    }
-}
-
-/// `id: "kind" "fewer threads" "more threads", summary`: a ratio of throughputs.
-macro_rules! metrics {
-    ($($id:literal: $kind:literal $fewer:literal $more:literal, $summary:literal;)+) => {
-        &[$({
-            // Throughput is one divided by time.
-            const TIMES: &[Derive] = &[at!($kind $fewer), at!($kind $more)];
-            let from = Derive::Quotient(Cow::Borrowed(TIMES));
-            metric($id, $summary, Unit::Ratio, Better::Higher, Tier::T4, "scaling", from)
-        }),+]
+fn declare(d: &mut Declare) {
+    d.family("scaling");
+    // Throughput is one divided by time.
+    let times = Kind::ALL.map(|kind| {
+        let of_kind = [("kind", kind.name())];
+        d.quantity_where("time_per_op", &of_kind, Unit::Ns, kind.estimator())
+    });
+    let mut ratios = |id: fn(Kind) -> &'static str,
+                      [fewer, more]: [&str; 2],
+                      summaries: [&'static str; 4]| {
+        for ((kind, time), summary) in Kind::ALL.into_iter().zip(&times).zip(summaries) {
+            d.metric(id(kind), Tier::T4, time.with("at", fewer) / time.with("at", more), summary);
+        }
     };
+    ratios(
+        Kind::ratio,
+        ["one", "full"],
+        [
+            "throughput of computing with a thread for each CPU to that of one thread",
+            "throughput of reading memory with a thread for each CPU to that of one thread",
+            "throughput of work half under a lock with a thread for each CPU to that of one thread",
+            "messages between threads, one for each CPU, to those of one thread to itself",
+        ],
+    );
+    ratios(
+        Kind::oversubscribed,
+        ["full", "double"],
+        [
+            "throughput of computing with two threads for each CPU to that with one for each",
+            "throughput of reading memory with two threads for each CPU to that with one for each",
+            "throughput under a lock with two threads for each CPU to that with one for each",
+            "messages with two threads for each CPU to those with one for each",
+        ],
+    );
 }
-
-const METRICS: &[Metric] = metrics! {
-    "scaling.compute_ratio": "compute" "one" "full",
-        "throughput of computing with a thread for each CPU to that of one thread";
-    "scaling.memory_ratio": "memory" "one" "full",
-        "throughput of reading memory with a thread for each CPU to that of one thread";
-    "scaling.lock_ratio": "lock" "one" "full",
-        "throughput of work half under a lock with a thread for each CPU to that of one thread";
-    "scaling.message_ratio": "message" "one" "full",
-        "messages between threads, one for each CPU, to those of one thread to itself";
-    "scaling.oversubscribed_ratio": "compute" "full" "double",
-        "throughput of computing with two threads for each CPU to that with one for each";
-    "scaling.memory_oversubscribed_ratio": "memory" "full" "double",
-        "throughput of reading memory with two threads for each CPU to that with one for each";
-    "scaling.lock_oversubscribed_ratio": "lock" "full" "double",
-        "throughput under a lock with two threads for each CPU to that with one for each";
-    "scaling.message_oversubscribed_ratio": "message" "full" "double",
-        "messages with two threads for each CPU to those with one for each";
-};
 
 /// Windows of a setting.
 const WINDOWS: usize = 5;
@@ -116,12 +104,12 @@ fn kinds(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let all = usable(bench.machine);
     if all.count < 2 {
         let unmet = Need::Cpus(2).unmet(bench.machine);
-        bench.skip(Skip::new(
-            "2 CPUs (scaling.compute_ratio, scaling.memory_ratio, scaling.lock_ratio, \
-                   scaling.message_ratio)",
+        let skip = Skip::new(
+            "2 CPUs",
             all.note.clone().or(unmet.map(|u| u.reason)).unwrap_or_default(),
             "give the process 2 CPUs (taskset, cpuset, --cpus)",
-        ))?;
+        );
+        bench.skip(skip.of(Kind::ALL.map(Kind::ratio)))?;
     }
     let mut kinds = Kind::ALL;
     bench.rng.shuffle(&mut kinds);
@@ -197,7 +185,7 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
             Ok(seen) => seen,
             Err(team::Unable::Start(reason)) => {
                 // More threads will not start either, fewer may.
-                bench.skip(few_threads(kind, (threads, all.count), &reason))?;
+                bench.skip(few_threads(threads, &reason).of(missed(kind, threads, all.count)))?;
                 continue;
             }
             Err(team::Unable::Wrong(what)) => {
@@ -229,23 +217,13 @@ fn windows(time: Duration, quota: bool) -> Windows {
     Windows { count: WINDOWS, length, before: length / 2 }
 }
 
-fn few_threads(kind: Kind, (threads, all): (usize, usize), reason: &str) -> Skip {
-    Skip::new(
-        format!("{threads} threads ({})", ratios(kind, threads, all)),
-        reason,
-        "raise the limits on threads (ulimit -u, pids.max) and memory",
-    )
-}
-
-/// What is not known without that number of threads.
-fn ratios(kind: Kind, threads: usize, all: usize) -> String {
-    let scaled = kind.ratio();
-    let oversubscribed = kind.oversubscribed();
+/// What is not known without that number of threads: no metric where it is a part of the curve.
+fn missed(kind: Kind, threads: usize, all: usize) -> Vec<&'static str> {
     match called(threads, all) {
-        Some("one") => scaled.into(),
-        Some("full") => format!("{scaled}, {oversubscribed}"),
-        Some(_) => oversubscribed.into(),
-        None => format!("the curve of {} work", kind.name()),
+        Some("one") => vec![kind.ratio()],
+        Some("full") => vec![kind.ratio(), kind.oversubscribed()],
+        Some(_) => vec![kind.oversubscribed()],
+        None => Vec::new(),
     }
 }
 
@@ -256,12 +234,13 @@ mod tests {
 
     #[test]
     fn what_is_missed_is_named_as_it_is_declared() {
+        let declared = PROBE.declaration();
         for kind in Kind::ALL {
             for id in [kind.ratio(), kind.oversubscribed()] {
-                assert!(METRICS.iter().any(|metric| metric.id == id), "{id}");
+                assert!(declared.metrics.iter().any(|metric| metric.id == id), "{id}");
             }
-            assert!(ratios(kind, 4, 4).contains(kind.oversubscribed()));
-            assert!(ratios(kind, 3, 4).contains(kind.name()));
+            assert_eq!(missed(kind, 4, 4), [kind.ratio(), kind.oversubscribed()]);
+            assert!(missed(kind, 3, 4).is_empty());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::counted::{self, About, Arm, Effort, Repetition};
+use super::counted::{self, Arm, Effort, Expect, Trial};
 use crate::harness::bench::{Bench, Tier, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
@@ -42,10 +42,8 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     match other(bench, cpus) {
         Some(cpu) => places.push((Place::OtherCpu, cpu)),
         None => {
-            let unmet = no_other(bench.machine, bench.cpu, cpus);
-            let need =
-                format!("{} (context_switch.*.other_cpu.*, context_switch.wakeup*)", unmet.need);
-            bench.skip(Skip { need, ..unmet })?;
+            let skip = no_other(bench.machine, bench.cpu, cpus);
+            bench.skip(skip.of(["context_switch.*.other_cpu.*", "context_switch.wakeup*"]))?;
         }
     }
     let mut team = Team::default();
@@ -173,16 +171,19 @@ impl Team {
                 }
             }
             if mechanisms.contains(&Mechanism::Pipe) {
-                let of_pipe = if thread {
-                    "context_switch.direct_ns, context_switch.per_switch_ns, context_switch.thread_to*"
+                let of_pipe: &[&str] = if thread {
+                    &[
+                        "context_switch.direct_ns",
+                        "context_switch.per_switch_ns",
+                        "context_switch.thread_to*",
+                    ]
                 } else {
-                    "context_switch.process.*"
+                    &["context_switch.process.*"]
                 };
-                lost.push(of_pipe.into());
+                lost.extend(of_pipe.iter().map(ToString::to_string));
             }
-            let need =
-                format!("a {kind} that answers by {} ({})", ways.join(", "), lost.join(", "));
-            bench.skip(Skip::new(need, reason.clone(), *remedy))?;
+            let need = format!("a {kind} that answers by {}", ways.join(", "));
+            bench.skip(Skip::new(need, reason.clone(), *remedy).of(lost))?;
         }
         Ok(())
     }
@@ -221,8 +222,7 @@ fn round_trips<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
     let repeat = move |meter: &mut dyn Meter, ops: u64| {
         timed(meter, ops, Some(partner), &mut |ops| partner.round_trips(ops))
     };
-    let (quantity, about) = ("round_trip", About::Sleep);
-    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+    Arm::new(("round_trip", params), Expect::Sleep, repeat)
 }
 
 /// With a partner that does not sleep. It would disturb everything else: each repetition has one of
@@ -234,8 +234,7 @@ fn spinning(how: Mechanism, place: Place, cpu: usize, home: usize) -> Arm<'stati
         timed(meter, ops, Some(&partner), &mut |ops| partner.round_trips(ops))
     };
     let params = params([("how", how.name().into()), ("place", place.name().into())]);
-    let (quantity, about) = ("spinning", About::NoSwitch);
-    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+    Arm::new(("spinning", params), Expect::NoSwitch, repeat)
 }
 
 /// Round trips before the first that is timed.
@@ -247,7 +246,7 @@ fn timed(
     ops: u64,
     partner: Option<&Partner>,
     work: &mut dyn FnMut(u64) -> io::Result<()>,
-) -> io::Result<Repetition> {
+) -> io::Result<Trial> {
     let count = || partner.map_or(Ok(0), Partner::switches);
     let before = count()?;
     let mut done = Ok(());
@@ -255,7 +254,7 @@ fn timed(
     done?;
     // The counter wraps, and saying it costs a switch.
     let slept = count()?.wrapping_sub(before);
-    Ok(Repetition::of(&reading, u64::from(slept)))
+    Ok(Trial::of(&reading, u64::from(slept)))
 }
 
 fn yields<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
@@ -270,15 +269,14 @@ fn yields<'a>(params: Params, partner: &'a Partner) -> Arm<'a> {
             give_away(FIRST_YIELDS);
             meter.measure(ops, &mut |ops| give_away(ops))
         })?;
-        let mut repetition = Repetition::of(&reading, theirs.switches);
-        let idle = idle_calls((ops, repetition.own), theirs);
-        repetition.ns -= idle as f64 * alone.ns / calls as f64;
+        let mut trial = Trial::of(&reading, theirs.switches);
+        let idle = idle_calls((ops, trial.own), theirs);
+        trial.ns -= idle as f64 * alone.ns / calls as f64;
         let lost = alone.usage.nvcsw + alone.usage.nivcsw;
-        repetition.spoiled |= alone.migrated || lost > 0;
-        Ok(repetition)
+        trial.spoiled |= alone.migrated || lost > 0;
+        Ok(trial)
     };
-    let (quantity, about) = ("round_trip", About::OwnSwitches);
-    Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+    Arm::new(("round_trip", params), Expect::OwnSwitches, repeat)
 }
 
 const FIRST_YIELDS: u64 = 8;
@@ -297,8 +295,7 @@ fn yields_alone() -> Arm<'static> {
         })
     };
     let labels = params([("how", "yield".into())]);
-    let (quantity, about) = ("without_switch", About::NoSwitch);
-    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: None }
+    Arm::new(("without_switch", labels), Expect::NoSwitch, repeat)
 }
 
 fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
@@ -306,14 +303,12 @@ fn alone(bench: &mut Bench<'_>) -> anyhow::Result<Vec<(Mechanism, Alone)>> {
     for how in Mechanism::ALL {
         match Alone::new(how) {
             Ok(alone) => made.push((how, alone)),
-            Err(e) => bench.skip(Skip::new(
-                format!(
-                    "messages by {how} to oneself (context_switch.{how}.direct_ns)",
-                    how = how.name()
-                ),
-                counted::reason(&e),
-                counted::remedy(&e),
-            ))?,
+            Err(e) => {
+                let how = how.name();
+                let need = format!("messages by {how} to oneself");
+                let skip = Skip::new(need, counted::reason(&e), counted::remedy(&e));
+                bench.skip(skip.of([format!("context_switch.{how}.direct_ns")]))?;
+            }
         }
     }
     Ok(made)
@@ -324,21 +319,20 @@ fn without_switch<'a>(how: &'static str, alone: &'a Alone) -> Arm<'a> {
         timed(meter, ops, None, &mut |ops| alone.send_and_receive(ops))
     };
     let labels = params([("how", how.into())]);
-    let (quantity, about) = ("without_switch", About::NoSwitch);
-    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: None }
+    Arm::new(("without_switch", labels), Expect::NoSwitch, repeat)
 }
 
 /// How long the other CPU was idle before it is woken: a moment, in which a guest may still be
 /// polling, and longer than any of them polls (200 µs by default).
-const ASLEEP_US: [u64; 2] = [50, 1000];
+pub(super) const ASLEEP_US: [u64; 2] = [50, 1000];
 
-/// Wake-ups in a repetition.
+/// Wake-ups in a trial.
 const WAKEUPS: u64 = 5;
 
 fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Timer) -> Arm<'a> {
     let repeat = move |meter: &mut dyn Meter, ops: u64| {
         let mut times = Vec::with_capacity(ops as usize);
-        let mut repetition = timed(meter, ops, Some(partner), &mut |ops| {
+        let mut trial = timed(meter, ops, Some(partner), &mut |ops| {
             for _ in 0..ops {
                 let idle = timer.stamp();
                 while timer.ns_between(idle, timer.quick_stamp()) < (asleep_us * 1000) as f64 {
@@ -351,14 +345,13 @@ fn wakeups<'a>(place: &str, asleep_us: u64, partner: &'a Partner, timer: &'a Tim
             Ok(())
         })?;
         // One that takes a tick would hide the others in a mean.
-        repetition.ns = median(&times).unwrap_or(f64::NAN) * ops as f64;
+        trial.ns = median(&times).unwrap_or(f64::NAN) * ops as f64;
         // The waker does not sleep.
-        repetition.own = repetition.partner;
-        Ok(repetition)
+        trial.own = trial.partner;
+        Ok(trial)
     };
     let labels = params([("place", place.into()), ("asleep_us", asleep_us.into())]);
-    let (quantity, about) = ("wakeup", About::Sleep);
-    Arm { quantity, params: labels, about, repeat: Box::new(repeat), ops: Some(WAKEUPS) }
+    Arm::new(("wakeup", labels), Expect::Sleep, repeat).of(WAKEUPS)
 }
 
 #[cfg(test)]

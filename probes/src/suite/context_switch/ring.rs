@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use super::counted::{self, About, Arm, Repetition};
+use super::counted::{self, Arm, Expect, Trial};
 use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
@@ -20,10 +20,10 @@ use card::record::{Params, Skip};
 
 /// Tasks in the ring.
 const TASKS: [usize; 4] = [2, 4, 8, 16];
-const MOST: usize = TASKS[TASKS.len() - 1];
+pub(super) const MOST: usize = TASKS[TASKS.len() - 1];
 
 /// Bytes that each of them walks over.
-const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
+pub(super) const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 const LARGEST: usize = FOOTPRINTS[FOOTPRINTS.len() - 1];
 
 /// Words of a line. It has one for each footprint, with the way to the next line.
@@ -56,14 +56,9 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let ring = match Ring::new(&mut bench.rng) {
         Ok(ring) => ring,
         Err(e) => {
-            return bench.skip(Skip::new(
-                format!(
-                    "a ring of {MOST} threads with {} MiB each (context_switch.ring*)",
-                    LARGEST >> 20
-                ),
-                counted::reason(&e),
-                counted::remedy(&e),
-            ));
+            let need = format!("a ring of {MOST} threads with {} MiB each", LARGEST >> 20);
+            let skip = Skip::new(need, counted::reason(&e), counted::remedy(&e));
+            return bench.skip(skip.of(["context_switch.ring*"]));
         }
     };
     let levels = || 0..FOOTPRINTS.len();
@@ -222,13 +217,13 @@ impl Ring {
             ("tasks", (tasks as u64).into()),
             ("footprint", (FOOTPRINTS[level] as u64).into()),
         ]);
-        self.arm("ring", labels, (tasks, level), About::Sleep)
+        self.arm("ring", labels, (tasks, level), Expect::Sleep)
     }
 
     /// The same walk and the same calls by one task.
     fn alone(&self, level: usize) -> Arm<'_> {
         let labels = params([("footprint", (FOOTPRINTS[level] as u64).into())]);
-        self.arm("walk", labels, (1, level), About::NoSwitch)
+        self.arm("walk", labels, (1, level), Expect::NoSwitch)
     }
 
     fn arm(
@@ -236,7 +231,7 @@ impl Ring {
         quantity: &'static str,
         params: Params,
         (tasks, level): (usize, usize),
-        about: About,
+        expect: Expect,
     ) -> Arm<'_> {
         let shared = &*self.shared;
         let repeat = move |meter: &mut dyn Meter, ops: u64| {
@@ -250,15 +245,15 @@ impl Ring {
             let reading = meter.measure(ops, &mut |_| done = shared.pass_around(laps));
             let after = usage_of_all();
             done?;
-            let own = Repetition::of(&reading, 0);
+            let own = Trial::of(&reading, 0);
             // One for each step, if every task slept for the token: of the ring as a whole.
             let all = (after.nvcsw + after.nivcsw) - (before.nvcsw + before.nivcsw);
-            let counted = if about == About::Sleep { all } else { own.own };
+            let counted = if expect == Expect::Sleep { all } else { own.own };
             // Whole laps were done, which may be more than was asked for.
             let ns = own.ns * ops as f64 / (laps * tasks as u64) as f64;
-            Ok(Repetition { ns, own: counted, partner: counted, ..own })
+            Ok(Trial { ns, own: counted, partner: counted, ..own })
         };
-        Arm { quantity, params, about, repeat: Box::new(repeat), ops: None }
+        Arm::new((quantity, params), expect, repeat)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Switches that the kernel knows nothing of.
 
-use card::record::Skip;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -15,6 +14,7 @@ use corosensei::{Coroutine, CoroutineResult};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::switch::{Back, Task};
+use card::record::Skip;
 
 /// Bytes of the coroutine's stack, of which it needs a few words.
 const STACK: usize = 64 << 10;
@@ -23,12 +23,17 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let tasks = [Task::new(Back::Jump), Task::new(Back::Return)];
     let stack = DefaultStack::new(STACK);
     let ([Ok(mut jump), Ok(mut back)], Ok(stack)) = (tasks, stack) else {
-        return bench.skip(Skip::new(
-            "stacks for two tasks (context_switch.user*, context_switch.coroutine*, \
-                   context_switch.async*, context_switch.thread_to*)",
+        let skip = Skip::new(
+            "stacks for two tasks",
             "the kernel gives no memory for them",
             "raise the limit on memory (ulimit -v, the container's)",
-        ));
+        );
+        return bench.skip(skip.of([
+            "context_switch.user*",
+            "context_switch.coroutine*",
+            "context_switch.async*",
+            "context_switch.thread_to*",
+        ]));
     };
     let mut coroutine = counter(stack);
     let (mut resumed, mut counted) = (0, 0);

@@ -17,7 +17,7 @@ const WINDOWS: usize = 5;
 const WINDOW: Duration = Duration::from_millis(4);
 
 /// Nanoseconds of work inside.
-const WORKS: [u64; 3] = [0, 100, 1000];
+pub(super) const WORKS: [u64; 3] = [0, 100, 1000];
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     let mut others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();

@@ -1,11 +1,10 @@
 //! System calls that one thread makes in a row.
 
-use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};
 
 use super::refused;
-use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::Policy;
 use crate::sys::file::{largest_file, memfd};
 use crate::sys::map::Mapping;
@@ -25,8 +24,8 @@ const IN_MEMORY: &str = "a file in memory (memfd_create)";
 /// A call, how often it is made, and how often it came out right.
 type Each<'a> = Box<dyn FnMut(u64) -> io::Result<u64> + 'a>;
 
-/// A row of the list: the quantity, its metric, what it needs in words, and how it is done.
-struct Row<'a>(&'static str, &'static str, &'static str, io::Result<Each<'a>>);
+/// A row of the list: the quantity, what it needs in words, and how it is done.
+struct Row<'a>(&'static str, &'static str, io::Result<Each<'a>>);
 
 fn each<'a>(each: impl FnMut(u64) -> io::Result<u64> + 'a) -> Each<'a> {
     Box::new(each)
@@ -34,26 +33,22 @@ fn each<'a>(each: impl FnMut(u64) -> io::Result<u64> + 'a) -> Each<'a> {
 
 /// A row that nothing has to be made for.
 fn plain<'a>(
-    (quantity, metric, what): (&'static str, &'static str, &'static str),
+    (quantity, what): (&'static str, &'static str),
     call: impl FnMut(u64) -> io::Result<u64> + 'a,
 ) -> Row<'a> {
-    Row(quantity, metric, what, Ok(each(call)))
+    Row(quantity, what, Ok(each(call)))
 }
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let clock = "clock_gettime";
     let rows = vec![
-        plain(("syscall", "os.syscall_ns", "getppid"), |n| Ok(call::getppid_each(n))),
-        plain(("syscall_inline", "os.syscall_inline_ns", "getppid"), |n| {
-            Ok(call::getppid_inline_each(n))
-        }),
+        plain(("syscall", "getppid"), |n| Ok(call::getppid_each(n))),
+        plain(("syscall_inline", "getppid"), |n| Ok(call::getppid_inline_each(n))),
         invalid(bench),
-        plain((clock, "os.clock_gettime_ns", clock), |n| Ok(call::clock_each(n))),
-        plain(("clock_gettime_syscall", "os.clock_gettime_syscall_ns", clock), |n| {
-            Ok(call::clock_by_call_each(n))
-        }),
+        plain((clock, clock), |n| Ok(call::clock_each(n))),
+        plain(("clock_gettime_syscall", clock), |n| Ok(call::clock_by_call_each(n))),
         signal(),
-        plain(("mmap", "os.mmap_ns", "mmap"), |n| {
+        plain(("mmap", "mmap"), |n| {
             (0..n).try_for_each(|_| Mapping::anonymous(SMALL_PAGE).map(drop)).map(|()| n)
         }),
         mprotect(),
@@ -66,39 +61,48 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// Tries each row, skips those that are refused and samples the others in turn.
 fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
-    // The first row that went wrong, and how.
-    let wrong: RefCell<Option<String>> = RefCell::new(None);
     let mut arms = Vec::new();
-    for Row(quantity, metric, what, each) in rows {
+    for Row(quantity, what, each) in rows {
         let tried = each.and_then(|mut each| {
             let right = each(2)?;
             let all = right == 2;
             all.then_some(each).ok_or_else(|| io::Error::other(format!("{right} of 2 were right")))
         });
-        let mut each = match tried {
+        let each = match tried {
             Ok(each) => each,
             Err(error) => {
-                bench.skip(refused(metric, what, &error))?;
+                bench.skip(refused([quantity], what, &error))?;
                 continue;
             }
         };
-        let wrong = &wrong;
-        let work = move |ops| {
-            let said = match each(ops) {
-                Ok(right) if right == ops => return,
-                Ok(right) => format!("{right} of {ops} were right"),
-                Err(error) => error.to_string(),
-            };
-            wrong.borrow_mut().get_or_insert(format!("{what}: {said}"));
-        };
         let block = if quantity == "write_1b_buffered" { BUFFER } else { 2 };
-        arms.push(Arm::new(quantity, params([]), work).in_blocks_of(block));
+        let calls = Calls { each, what, wrong: None };
+        arms.push(Arm::of(quantity, params([]), calls).in_blocks_of(block));
     }
     let policy = Policy { most: 9, ..Policy::structural(bench.share(0.1)) };
-    bench.interleave(arms, &policy)?;
-    // What was right twice and is wrong later is no matter of permission.
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy)
+}
+
+/// Calls that were right when they were tried. One that is wrong later is no matter of permission.
+struct Calls<'a> {
+    each: Each<'a>,
+    what: &'static str,
+    wrong: Option<String>,
+}
+
+impl Kernel for Calls<'_> {
+    fn run(&mut self, ops: u64) {
+        let said = match (self.each)(ops) {
+            Ok(right) if right == ops => return,
+            Ok(right) => format!("{right} of {ops} were right"),
+            Err(error) => error.to_string(),
+        };
+        self.wrong = Some(format!("{}: {said}", self.what));
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.wrong.take().map_or(Ok(()), Err)
+    }
 }
 
 /// A filter may kill who makes an unknown call: a child finds out.
@@ -107,7 +111,6 @@ fn invalid<'a>(bench: &Bench<'_>) -> Row<'a> {
     let made = if filtered { survives() } else { Ok(()) };
     Row(
         "syscall_invalid",
-        "os.syscall_invalid_ns",
         "a system call that does not exist",
         made.map(|()| each(|n| Ok(call::invalid_each(n)))),
     )
@@ -122,7 +125,7 @@ fn survives() -> io::Result<()> {
 fn signal<'a>() -> Row<'a> {
     let made = Counted::install();
     let each = made.map(|counted| each(move |n| counted.send_each(n)));
-    Row("signal", "os.signal_ns", "signals to oneself", each)
+    Row("signal", "signals to oneself", each)
 }
 
 fn mprotect<'a>() -> Row<'a> {
@@ -133,7 +136,7 @@ fn mprotect<'a>() -> Row<'a> {
         map
     });
     let each = made.map(|mut map| each(move |n| map.protect_each(n).map(|()| n)));
-    Row("mprotect", "os.mprotect_ns", "mprotect", each)
+    Row("mprotect", "mprotect", each)
 }
 
 fn write_null<'a>() -> Row<'a> {
@@ -141,20 +144,20 @@ fn write_null<'a>() -> Row<'a> {
     let each = made.map(|mut null| {
         each(move |n| (0..n).try_fold(0, |written, _| Ok(written + null.write(b"x")? as u64)))
     });
-    Row("write_1b_null", "os.write_1b_null_ns", "/dev/null", each)
+    Row("write_1b_null", "/dev/null", each)
 }
 
 fn write_file<'a>() -> Row<'a> {
     let made = in_memory();
     let each = made.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b", "os.write_1b_ns", IN_MEMORY, each)
+    Row("write_1b", IN_MEMORY, each)
 }
 
 fn write_buffered<'a>() -> Row<'a> {
     let made = in_memory();
     let buffered = made.map(|file| BufWriter::with_capacity(BUFFER as usize, file));
     let each = buffered.map(|mut file| each(move |n| write_bytes(&mut file, n)));
-    Row("write_1b_buffered", "os.write_1b_buffered_ns", IN_MEMORY, each)
+    Row("write_1b_buffered", IN_MEMORY, each)
 }
 
 /// So many bytes, one at a time, over and over the same part of the file.
@@ -186,6 +189,20 @@ fn in_memory() -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_turns_wrong_is_told_once() {
+        let mut answers = vec![Err(io::ErrorKind::NotFound.into()), Ok(7), Ok(8)];
+        let each = each(|_| answers.pop().unwrap());
+        let mut calls = Calls { each, what: "getppid", wrong: None };
+        calls.run(8);
+        assert_eq!(calls.check(), Ok(()));
+        calls.run(8);
+        assert_eq!(calls.check(), Err("getppid: 7 of 8 were right".into()));
+        assert_eq!(calls.check(), Ok(()));
+        calls.run(8);
+        assert_eq!(calls.check(), Err("getppid: entity not found".into()));
+    }
 
     #[test]
     fn bytes_are_written_one_at_a_time_within_a_small_file() {

@@ -4,8 +4,8 @@ use card::record::Skip;
 use std::fs::File;
 use std::io;
 
-use super::refused;
-use super::row::{Does, Step, sample, sample_verified};
+use super::row::{Expect, Step, sample, sample_verified};
+use super::{metric, refused};
 use crate::harness::bench::{Bench, params};
 use crate::sys::map::Mapping;
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages, SMALL_PAGE};
@@ -28,14 +28,14 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 fn small(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let metric = "os.page_fault_4k_ns";
+    let quantity = "page_fault_4k";
     let mut buffer = match Buffer::untouched(CHUNK, Pages::Small) {
         Ok(buffer) => buffer,
-        Err(e) => return bench.skip(refused(metric, "2 MiB of memory", &e)),
+        Err(e) => return bench.skip(refused([quantity], "2 MiB of memory", &e)),
     };
     let act = |timed| touch_again(&mut buffer, SMALL_PAGE, timed);
-    if let Err(e) = sample(bench, "page_fault_4k", Does::Fault, None, act)? {
-        bench.skip(refused(metric, "giving memory back by madvise", &e))?;
+    if let Err(e) = sample(bench, quantity, Expect::Fault, None, act)? {
+        bench.skip(refused([quantity], "giving memory back by madvise", &e))?;
     }
     Ok(())
 }
@@ -58,19 +58,19 @@ fn touch(memory: &mut [u8], page: usize) {
 }
 
 fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let metric = "os.page_fault_2m_ns";
+    let quantity = "page_fault_2m";
     let len = HUGE_PAGES * HUGE_PAGE;
     if bench.machine.buffer_limit() < 4 * len as u64 {
         let error = io::Error::from_raw_os_error(libc::ENOMEM);
-        return bench.skip(refused(metric, "32 MiB of memory", &error));
+        return bench.skip(refused([quantity], "32 MiB of memory", &error));
     }
     let mut buffer = match Buffer::untouched(len, Pages::Huge) {
         Ok(buffer) => buffer,
-        Err(e) => return bench.skip(refused(metric, "8 MiB of memory", &e)),
+        Err(e) => return bench.skip(refused([quantity], "8 MiB of memory", &e)),
     };
     touch(buffer.bytes_mut(), HUGE_PAGE);
     let unmet =
-        |reason: &str, remedy: &str| Skip::new(format!("huge pages ({metric})"), reason, remedy);
+        |reason: &str, remedy: &str| Skip::new("huge pages", reason, remedy).of([metric(quantity)]);
     if !is_huge(&buffer) {
         let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise";
         return bench.skip(unmet("the kernel gave pages of 4 KiB", remedy));
@@ -80,14 +80,14 @@ fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Step::Verify => Ok(is_huge(&buffer)),
         _ => touch_again(&mut buffer, HUGE_PAGE, step == Step::Act).map(|()| true),
     };
-    match sample_verified(bench, "page_fault_2m", Does::Fault, None, step)? {
+    match sample_verified(bench, quantity, Expect::Fault, None, step)? {
         Ok(()) => Ok(()),
         // Not refused: none of the samples was of huge pages.
         Err(e) if e.raw_os_error().is_none() => bench.skip(unmet(
             &format!("{e}: pages of 4 KiB, after huge ones at first"),
             "free memory, and join its pieces (/proc/sys/vm/compact_memory)",
         )),
-        Err(e) => bench.skip(refused(metric, "giving memory back by madvise", &e)),
+        Err(e) => bench.skip(refused([quantity], "giving memory back by madvise", &e)),
     }
 }
 
@@ -98,7 +98,7 @@ fn is_huge(buffer: &Buffer) -> bool {
 
 /// Pages of this program itself: a file that is there wherever the program runs.
 fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let both = "os.page_fault_file_ns, os.page_fault_cow_ns";
+    let both = ["page_fault_file", "page_fault_cow"];
     let map = File::open("/proc/self/exe").and_then(|program| {
         let len = program.metadata()?.len() as usize;
         Mapping::of_file(&program, len.min(CHUNK) / SMALL_PAGE * SMALL_PAGE)
@@ -122,7 +122,7 @@ fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
         map.give_back()
     };
-    if let Err(e) = sample(bench, "page_fault_file", Does::Fault, note.ok(), act)? {
+    if let Err(e) = sample(bench, "page_fault_file", Expect::Fault, note.ok(), act)? {
         return bench.skip(refused(both, "giving memory back by madvise", &e));
     }
     let act = |timed: bool| {
@@ -132,7 +132,7 @@ fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
         map.give_back().map(|()| map.read_each_page())
     };
-    if let Err(e) = sample(bench, "page_fault_cow", Does::Fault, None, act)? {
+    if let Err(e) = sample(bench, "page_fault_cow", Expect::Fault, None, act)? {
         bench.skip(refused(both, "giving memory back by madvise", &e))?;
     }
     Ok(())
@@ -146,8 +146,8 @@ fn come_and_go(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
         Ok(())
     };
-    if let Err(e) = sample(bench, "mmap_touch", Does::Fault, None, act)? {
-        bench.skip(refused("os.mmap_touch_ns", "mmap", &e))?;
+    if let Err(e) = sample(bench, "mmap_touch", Expect::Fault, None, act)? {
+        bench.skip(refused(["mmap_touch"], "mmap", &e))?;
     }
     Ok(())
 }
@@ -191,7 +191,7 @@ pub(super) fn cold(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let (first, touched) = chunks(bench, fresh.bytes_mut());
     if let Err(e) = fresh.give_back() {
-        return bench.skip(refused("os.page_fault_cold_ns", "giving memory back by madvise", &e));
+        return bench.skip(refused(["page_fault_cold"], "giving memory back by madvise", &e));
     }
     let (again, _) = chunks(bench, &mut fresh.bytes_mut()[..touched / 4]);
     let warm = median(&again).unwrap_or(f64::INFINITY);

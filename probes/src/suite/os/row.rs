@@ -4,13 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::harness::sampling::{Collector, Policy};
+use crate::harness::meter::{Meter, Reading};
+use crate::harness::sampling::{ClockHistory, Collector, Patience, Policy};
+use crate::harness::turns::{Amount, Sampled, Taken};
 use card::declare::Unit;
 use card::record::Point;
 
 /// What a row does of what would otherwise spoil its samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Does {
+pub(super) enum Expect {
     /// An operation is a page fault: they are counted by the kernel, not by us.
     Fault,
     /// It makes so many operations, during which other tasks have the CPU.
@@ -29,7 +31,7 @@ const PRACTICE: usize = 8;
 const SAMPLE: Duration = Duration::from_micros(600);
 
 /// What the card says of samples that do not verify.
-pub(super) const OTHERWISE: &str = "the kernel gave something else than was asked for";
+pub(super) const UNEXPECTED: &str = "the kernel gave something else than was asked for";
 
 /// Most operations of one sample.
 const MOST_OPS: u64 = 64;
@@ -50,7 +52,7 @@ pub(super) enum Step {
 pub(super) fn sample(
     bench: &mut Bench<'_>,
     quantity: &str,
-    does: Does,
+    expect: Expect,
     note: Option<String>,
     mut act: impl FnMut(bool) -> io::Result<()>,
 ) -> anyhow::Result<io::Result<()>> {
@@ -60,7 +62,7 @@ pub(super) fn sample(
         }
         Ok(true)
     };
-    sample_verified(bench, quantity, does, note, step)
+    sample_verified(bench, quantity, expect, note, step)
 }
 
 /// The same where the kernel may do something else than it was asked for: samples that do not
@@ -68,7 +70,7 @@ pub(super) fn sample(
 pub(super) fn sample_verified(
     bench: &mut Bench<'_>,
     quantity: &str,
-    does: Does,
+    expect: Expect,
     note: Option<String>,
     mut step: impl FnMut(Step) -> io::Result<bool>,
 ) -> anyhow::Result<io::Result<()>> {
@@ -83,50 +85,20 @@ pub(super) fn sample_verified(
         sample: SAMPLE,
         quiet: false,
         core_bound: false,
-        spaced: false,
-        time: bench.share(0.06),
+        patience: Patience::BeyondRound,
+        ..Policy::structural(bench.share(0.06))
     };
-    let mut collector = Collector::default();
-    let began = bench.meter.elapsed();
-    let (mut ops, mut otherwise) = (0, 0);
-    while collector.samples.len() < policy.most {
-        if let Err(e) = step(Step::Prepare) {
-            return Ok(Err(e));
-        }
-        let mut done = Ok(true);
-        let mut reading = bench.meter.measure(1, &mut |_| done = step(Step::Act));
-        let as_asked = match done.and_then(|_| step(Step::Verify)) {
-            Ok(as_asked) => as_asked,
-            Err(e) => return Ok(Err(e)),
-        };
-        match does {
-            Does::Fault => ops = std::mem::take(&mut reading.usage.faults),
-            Does::Switch(each) => {
-                ops = each;
-                reading.usage = Default::default();
-            }
-        }
-        if ops == 0 {
-            return Ok(Err(io::Error::other("the kernel counted no page fault")));
-        }
-        if as_asked {
-            collector.offer(&reading, ops, &policy, &mut bench.history);
-        } else {
-            otherwise += 1;
-            collector.disturbances.rejected += 1;
-        }
-        let spent = bench.meter.elapsed().saturating_sub(began);
-        let enough = collector.samples.len() >= policy.want;
-        let patience = if enough { policy.time } else { policy.time * 4 };
-        if spent >= patience {
-            break;
-        }
+    let mut row = Row { expect, step, ops: 0, as_asked: true, otherwise: 0 };
+    let Taken { collector, refused, .. } = bench.take(&mut row, &policy)?;
+    let Row { ops, otherwise, .. } = row;
+    if let Some(e) = refused {
+        return Ok(Err(e));
     }
     if collector.samples.is_empty() && otherwise > 0 {
-        return Ok(Err(io::Error::other(OTHERWISE)));
+        return Ok(Err(io::Error::other(UNEXPECTED)));
     }
     let state = collector.state(&policy);
-    let counted = || format!("{OTHERWISE} in {otherwise} of {} samples", collector.taken());
+    let counted = || format!("{UNEXPECTED} in {otherwise} of {} samples", collector.taken());
     let note = if otherwise > 0 { Some(counted()) } else { note };
     let point = Point {
         ops,
@@ -136,6 +108,58 @@ pub(super) fn sample_verified(
     };
     bench.emit(point)?;
     Ok(Ok(()))
+}
+
+/// A row while it is sampled.
+struct Row<F> {
+    expect: Expect,
+    step: F,
+    /// Operations of the last sample.
+    ops: u64,
+    /// Whether that verified, and how many did not.
+    as_asked: bool,
+    otherwise: u64,
+}
+
+impl<F: FnMut(Step) -> io::Result<bool>> Sampled for Row<F> {
+    fn amount(&self) -> Amount {
+        Amount::Fixed(1)
+    }
+
+    fn take(&mut self, meter: &mut dyn Meter, times: u64) -> io::Result<Reading> {
+        (self.step)(Step::Prepare)?;
+        let mut done = Ok(true);
+        let mut reading = meter.measure(times, &mut |_| done = (self.step)(Step::Act));
+        done?;
+        self.as_asked = (self.step)(Step::Verify)?;
+        match self.expect {
+            Expect::Fault => self.ops = std::mem::take(&mut reading.usage.faults),
+            Expect::Switch(each) => {
+                self.ops = each;
+                reading.usage = Default::default();
+            }
+        }
+        if self.ops == 0 {
+            return Err(io::Error::other("the kernel counted no page fault"));
+        }
+        Ok(reading)
+    }
+
+    fn offer(
+        &mut self,
+        reading: &Reading,
+        _: u64,
+        (policy, history): (&Policy, &mut ClockHistory),
+        collector: &mut Collector,
+    ) -> bool {
+        if !self.as_asked {
+            self.otherwise += 1;
+            return collector.accept(None);
+        }
+        // Many samples lie within one tick: were it counted, few of them would be left.
+        let reading = Reading { stolen: 0, ..reading.clone() };
+        collector.offer(&reading, self.ops, policy, history)
+    }
 }
 
 /// How many operations fill a sample, after two of them for practice.
@@ -177,7 +201,7 @@ mod tests {
             asked += usize::from(step == Step::Verify);
             Ok(step != Step::Verify || verifies(asked))
         };
-        let done = sample_verified(&mut bench, "row", Does::Switch(1), None, step).unwrap();
+        let done = sample_verified(&mut bench, "row", Expect::Switch(1), None, step).unwrap();
         (done, points)
     }
 
@@ -188,13 +212,13 @@ mod tests {
         let [point] = &points[..] else { panic!("{points:?}") };
         let (kept, rejected) = (point.samples.len(), point.disturbances.rejected);
         assert!(kept <= MOST && rejected >= kept as u64, "{point:?}");
-        assert!(point.note.as_ref().is_some_and(|note| note.starts_with(OTHERWISE)), "{point:?}");
+        assert!(point.note.as_ref().is_some_and(|note| note.starts_with(UNEXPECTED)), "{point:?}");
     }
 
     #[test]
     fn where_none_verifies_there_is_no_point() {
         let (done, points) = row(|_| false);
-        assert!(done.is_err_and(|e| e.to_string() == OTHERWISE) && points.is_empty());
+        assert!(done.is_err_and(|e| e.to_string() == UNEXPECTED) && points.is_empty());
         let (done, points) = row(|_| true);
         assert!(done.is_ok() && points[0].note.is_none(), "{points:?}");
     }

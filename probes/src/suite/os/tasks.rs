@@ -3,7 +3,7 @@
 use std::io;
 
 use super::refused;
-use super::row::{Does, fitting, sample};
+use super::row::{Expect, fitting, sample};
 use crate::harness::bench::Bench;
 use crate::sys::memory::{Buffer, Pages};
 use crate::sys::process::{TinyProgram, fork_each};
@@ -14,20 +14,20 @@ use card::machine::human_bytes;
 const FOOTPRINT: usize = 64 << 20;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    row(bench, "thread_create", ("os.thread_create_ns", "threads"), threads)?;
-    row(bench, "fork", ("os.fork_ns", "fork"), fork_each)?;
+    row(bench, "thread_create", "threads", threads)?;
+    row(bench, "fork", "fork", fork_each)?;
     match TinyProgram::new() {
         Ok(tiny) => {
-            row(bench, "spawn", ("os.spawn_ns", "posix_spawn"), |n| tiny.spawn_each(n))?;
+            row(bench, "spawn", "posix_spawn", |n| tiny.spawn_each(n))?;
         }
-        Err(e) => bench.skip(refused("os.spawn_ns", "a program in memory (memfd_create)", &e))?,
+        Err(e) => bench.skip(refused(["spawn"], "a program in memory (memfd_create)", &e))?,
     }
     large(bench)
 }
 
 /// What is copied of a process grows with what it uses: the entries of its page tables.
 fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let names = ("os.fork_64m_ns", "fork with 64 MiB in use");
+    let (quantity, what) = ("fork_64m", "fork with 64 MiB in use");
     let short = bench.machine.buffer_limit() < 2 * FOOTPRINT as u64;
     let too_much = || {
         let limit = human_bytes(bench.machine.buffer_limit());
@@ -36,9 +36,9 @@ fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let memory = if short { Err(too_much()) } else { Buffer::new(FOOTPRINT, Pages::Small) };
     let used = match memory {
         Ok(used) => used,
-        Err(e) => return bench.skip(refused(names.0, names.1, &e)),
+        Err(e) => return bench.skip(refused([quantity], what, &e)),
     };
-    row(bench, "fork_64m", names, fork_each)?;
+    row(bench, quantity, what, fork_each)?;
     drop(used);
     Ok(())
 }
@@ -46,19 +46,19 @@ fn large(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn row(
     bench: &mut Bench<'_>,
     quantity: &str,
-    (metric, what): (&str, &str),
+    what: &str,
     mut each: impl FnMut(u64) -> io::Result<()>,
 ) -> anyhow::Result<()> {
     let done = match fitting(bench, &mut each) {
         Ok(ops) => {
             let act = |timed| if timed { each(ops) } else { Ok(()) };
-            sample(bench, quantity, Does::Switch(ops), None, act)?
+            sample(bench, quantity, Expect::Switch(ops), None, act)?
         }
         Err(e) => Err(e),
     };
     match done {
         Ok(()) => Ok(()),
-        Err(e) => bench.skip(refused(metric, what, &e)),
+        Err(e) => bench.skip(refused([quantity], what, &e)),
     }
 }
 

@@ -9,21 +9,22 @@ use card::declare::Unit;
 
 /// Lengths of sleeps in ns, and how many of each.
 const SLEEPS: [(u32, usize); 5] =
-    [(1_000, 7), (10_000, 7), (TYPICAL, MANY), (1_000_000, 7), (10_000_000, 3)];
+    [(SHORTEST, 7), (10_000, 7), (TYPICAL, MANY), (1_000_000, 7), (LONGEST, 3)];
 
 /// So many that the latest hundredth is more than the latest one: 30 ms.
 const MANY: usize = 200;
 
-/// The length that the metrics are about.
-const TYPICAL: u32 = 100_000;
+/// The length that most metrics are about, and the ends of the curve.
+pub(super) const TYPICAL: u32 = 100_000;
+pub(super) const SHORTEST: u32 = 1_000;
+pub(super) const LONGEST: u32 = 10_000_000;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let all = "os.timer_lateness*_ns";
     let slack = timer_slack();
     for (length, times) in SLEEPS {
         let samples = match late(length, times) {
             Ok(samples) => samples,
-            Err(e) => return bench.skip(refused(all, "clock_nanosleep", &e)),
+            Err(e) => return bench.skip(refused(["timer_lateness*"], "clock_nanosleep", &e)),
         };
         let labels = params([("sleep", u64::from(length).into())]);
         let note = slack.filter(|_| length == TYPICAL);
@@ -34,7 +35,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     // 1 is as little as can be asked for.
     if let Err(e) = set_timer_slack(1) {
-        return bench.skip(refused("os.timer_lateness_tight_ns", "prctl(PR_SET_TIMERSLACK)", &e));
+        return bench.skip(refused(["timer_lateness_tight"], "prctl(PR_SET_TIMERSLACK)", &e));
     }
     let samples = late(TYPICAL, 7)?;
     set_timer_slack(0)?;

@@ -1,6 +1,5 @@
 //! The four kinds of work, each with a check of what it did.
 
-use card::record::Skip;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,7 +7,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use super::team::{Post, Unable, Windows, watch};
 use crate::harness::levels;
 use crate::sys::memory::{Buffer, Pages};
+use card::declare::Estimator;
 use card::machine::{Machine, human_bytes};
+use card::record::Skip;
 
 /// What threads do.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,6 +57,15 @@ impl Kind {
         }
     }
 
+    /// Others on the machine only ever take time from threads that work for themselves; threads that
+    /// wait for each other are sometimes lucky.
+    pub(super) fn estimator(self) -> Estimator {
+        match self {
+            Kind::Compute | Kind::Memory => Estimator::LowerQuartile,
+            Kind::Lock | Kind::Message => Estimator::Median,
+        }
+    }
+
     /// The metric of its throughput with a thread for each CPU.
     pub(super) fn ratio(self) -> &'static str {
         match self {
@@ -97,8 +107,8 @@ fn last_caches(machine: &Machine) -> u64 {
 fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
     let cache = last_caches(machine);
     let bytes = (levels::BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
-    let need =
-        format!("a buffer of twice all last caches, {} (scaling.memory_*)", human_bytes(cache));
+    let need = format!("a buffer of twice all last caches, {}", human_bytes(cache));
+    let ids = ["scaling.memory_*"];
     let remedy = "raise the memory limit of the container or free memory".to_owned();
     if bytes < levels::LEAST_BEYOND * cache {
         let source = machine.memory_limit_source();
@@ -108,11 +118,11 @@ fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
             human_bytes(machine.buffer_limit()),
             human_bytes(LARGEST)
         );
-        return Err(Skip::new(need, reason, remedy));
+        return Err(Skip::new(need, reason, remedy).of(ids));
     }
     let bytes = (bytes as usize).next_multiple_of(CHUNK) - CHUNK;
     let mut buffer = Buffer::untouched(bytes, Pages::Huge)
-        .map_err(|e| Skip::new(need, format!("mmap: {e}"), remedy))?;
+        .map_err(|e| Skip::new(need, format!("mmap: {e}"), remedy).of(ids))?;
     buffer.words_mut().fill(WORD);
     Ok(buffer)
 }
