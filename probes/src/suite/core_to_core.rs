@@ -26,7 +26,7 @@ use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::{add_atomically, add_in_form};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Pages, SharedWords};
+use crate::sys::memory::{LINE, Pages, SharedWords, WORDS_IN_LINE};
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
 use crate::threads::ping_pong::{self, Effort, Visit};
@@ -145,9 +145,6 @@ pub(super) fn nearest<'a>(bench: &Bench<'_>, cpus: &'a [usize]) -> Option<&'a us
     })
 }
 
-/// Words of a line.
-const LINE: usize = 16;
-
 /// Lines that change hands at a time: some microseconds at least.
 const LINES: usize = 256;
 
@@ -184,9 +181,9 @@ fn taken_over(
     read: bool,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let memory = SharedWords::new(4 * LINES * LINE * 4, Pages::Small)?;
+    let memory = SharedWords::new(4 * LINES * LINE, Pages::Small)?;
     let words = memory.words();
-    let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * LINE) as u32).collect();
+    let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * WORDS_IN_LINE) as u32).collect();
     bench.rng.shuffle(&mut at);
     at.truncate(LINES);
     let follow = |gang: &Gang, _| {

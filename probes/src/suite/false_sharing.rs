@@ -27,7 +27,7 @@ use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{LINE, Pages, SMALL_PAGE, SharedWords};
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
 use crate::threads::pinning;
@@ -124,7 +124,6 @@ struct Setting {
 
 /// Bytes of a word.
 const WORD: usize = 4;
-const LINE: usize = 64;
 
 /// Distances of the kernel that decides: every eight bytes around the usual line, then coarser; where
 /// the step lies among the latter, the gap is filled.
