@@ -28,17 +28,16 @@ use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::threads::cpus;
 use crate::threads::crew::{self, Hand, Window};
 use crate::threads::gang::Gang;
 use crate::threads::pinning;
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
-use card::estimate::median;
+use card::estimate::{is_one_state, median, states};
 use card::machine::{Relation, human_bytes};
 use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Disturbances, Params, Point, PointState, Skip};
-
-use super::core_to_core::few_threads;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -173,7 +172,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
     pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(pinning::unpinned());
+        return bench.skip(cpus::unpinned());
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -219,7 +218,7 @@ fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
         };
         match Gang::run(cpu, &[partner], follow, lead) {
             Ok(sampled) => sampled?,
-            Err(e) => return bench.skip(few_threads(2, &e.to_string())),
+            Err(e) => return bench.skip(cpus::few_threads(2, e)),
         }
     }
     Ok(())
@@ -234,8 +233,7 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
         Relation::Unclaimed,
         Relation::Siblings,
     ];
-    let mut others: Vec<usize> = bench.machine.allowed_cpus().to_vec();
-    others.retain(|&cpu| cpu != bench.cpu);
+    let mut others = cpus::others(bench, bench.machine.allowed_cpus());
     bench.rng.shuffle(&mut others);
     let with = |relation: Relation| {
         let is = |cpu: &&usize| bench.machine.relation(bench.cpu, **cpu) == relation;
@@ -312,8 +310,7 @@ fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<(Vec<Ro
         let setting = Setting { kernel: Kernel::Atomic, offset };
         let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
         // Of another state it is no part of this curve; without a sample it would be asked for again.
-        let fits = met.max(state) < APART * met.min(state);
-        if !fits || more.iter().all(|row| row.samples.is_empty()) {
+        if !is_one_state(met, state) || more.iter().all(|row| row.samples.is_empty()) {
             break;
         }
         rows.extend(more);
@@ -534,18 +531,16 @@ fn gather<H: Hand>(
         let windows = match crew::windows(team, &timer, (plan.count + 1, length), watched) {
             Ok(windows) => windows,
             Err(reason) => {
-                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory";
-                bench.skip(Skip::new("two threads", reason, remedy))?;
+                bench.skip(cpus::few_threads(2, reason))?;
                 return Ok(None);
             }
         };
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        let wrong = Window::wrong(&windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let states = states.into_inner().unwrap_or_default();
         let arms = &plan.arms[plan.begin()..plan.begin() + plan.count];
         all.extend(arms.iter().zip(&windows).zip(states.windows(2)).map(|((&arm, window), s)| {
-            let steady = s[0].max(s[1]) < APART * s[0].min(s[1]);
-            let state = steady.then(|| s[0].midpoint(s[1]));
+            let state = is_one_state(s[0], s[1]).then(|| s[0].midpoint(s[1]));
             Seen { arm, state, value: value(arm, window) }
         }));
         if best(&all, plan.count).is_some_and(|(_, least)| least >= WINDOWS)
@@ -557,14 +552,10 @@ fn gather<H: Hand>(
     Ok(best(&all, plan.count).map(|(range, _)| chosen(&all, plan.count, range)))
 }
 
-/// States differ by more than this; one state scatters by less.
-const APART: f64 = 1.5;
-
 /// The ranges of one-way times that were met, nearest first.
 fn ranges(all: &[Seen]) -> Vec<(f64, f64)> {
-    let mut states: Vec<f64> = all.iter().filter_map(|seen| seen.state).collect();
-    states.sort_by(f64::total_cmp);
-    states.chunk_by(|a, b| *b < *a * APART).map(|c| (c[0], c[c.len() - 1])).collect()
+    let states = states(all.iter().filter_map(|seen| seen.state).collect());
+    states.iter().filter_map(|state| Some((*state.first()?, *state.last()?))).collect()
 }
 
 fn is_in(seen: &Seen, range: (f64, f64)) -> bool {

@@ -16,7 +16,7 @@
 
 use crate::harness::bench::Bench;
 use crate::probe::{Need, Probe};
-use crate::threads::pinning;
+use crate::threads::cpus;
 use card::declare::{Declare, Estimator, Points, Tier, Unit};
 
 mod alone;
@@ -110,10 +110,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
         return bench.skip(unmet.of(BETWEEN_CPUS));
     }
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(pinning::unpinned().of(BETWEEN_CPUS));
+        return bench.skip(cpus::unpinned().of(BETWEEN_CPUS));
     }
     handoff::run(bench, &cpus)?;
     fought::run(bench, &cpus)

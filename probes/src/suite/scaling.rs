@@ -14,11 +14,10 @@
 
 use std::time::Duration;
 
-use super::core_to_core::few_threads;
 use crate::harness::bench::{Bench, params};
 use crate::probe::{Need, Probe};
 use crate::sys::thread;
-use crate::threads::pinning;
+use crate::threads::{cpus, pinning};
 use card::declare::{Declare, Tier, Unit};
 use card::machine::{CpuQuota, Machine};
 use card::record::{Point, PointState, Skip};
@@ -185,7 +184,9 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
             Ok(seen) => seen,
             Err(team::Unable::Start(reason)) => {
                 // More threads will not start either, fewer may.
-                bench.skip(few_threads(threads, &reason).of(missed(kind, threads, all.count)))?;
+                bench.skip(
+                    cpus::few_threads(threads, reason).of(missed(kind, threads, all.count)),
+                )?;
                 continue;
             }
             Err(team::Unable::Wrong(what)) => {

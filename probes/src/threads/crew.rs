@@ -44,6 +44,18 @@ impl Window {
         self.0.iter().map(|share| share.amount as f64 / share.ns).sum()
     }
 
+    /// What the one got that got least, relative to an even share.
+    pub fn least_share(&self) -> f64 {
+        let rates = || self.0.iter().map(|share| share.amount as f64 / share.ns);
+        let least = rates().fold(f64::INFINITY, f64::min);
+        least * self.0.len() as f64 / rates().sum::<f64>()
+    }
+
+    /// What is wrong with the work, if anything.
+    pub fn wrong(windows: &[Window]) -> Option<String> {
+        windows.iter().flat_map(|window| &window.0).find_map(|share| share.wrong.clone())
+    }
+
     /// Share of the time of all threads in which they had no CPU.
     pub fn lost(&self) -> f64 {
         let sum = |get: fn(&Share) -> f64| self.0.iter().map(get).sum::<f64>();
@@ -74,8 +86,6 @@ struct Plan<'a> {
     /// Windows that are over.
     over: AtomicUsize,
     shares: Vec<Mutex<Share>>,
-    /// Why a thread cannot work.
-    unable: Mutex<Option<String>>,
 }
 
 /// Runs so many windows with a thread on `cpu` and one on each of the others. Fails with the reason
@@ -92,23 +102,17 @@ pub fn windows<H: Hand>(
         windows,
         over: AtomicUsize::new(0),
         shares: (0..=others.len()).map(|_| Mutex::default()).collect(),
-        unable: Mutex::default(),
     };
     let follow = |gang: &Gang, cpu: usize| {
         let place = others.iter().position(|&other| other == cpu).map_or(0, |i| i + 1);
-        member(&plan, gang, place, hire(cpu), &mut |_| ());
+        // The leader is told as well.
+        let _ = member(&plan, gang, place, hire(cpu), &mut |_| ());
     };
     let mut seen = Vec::with_capacity(windows);
-    let lead = |gang: &Gang| {
-        member(&plan, gang, 0, hire(cpu), &mut |window| seen.push(window));
-    };
+    let lead = |gang: &Gang| member(&plan, gang, 0, hire(cpu), &mut |window| seen.push(window));
     Gang::run(cpu, others, follow, lead)
-        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))?;
-    match plan.unable.into_inner() {
-        Ok(None) => Ok(seen),
-        Ok(Some(reason)) => Err(reason),
-        Err(_) => Err("a thread of the crew panicked".into()),
-    }
+        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))??;
+    Ok(seen)
 }
 
 /// One thread through all windows; `see` gets each when all threads are through.
@@ -118,26 +122,24 @@ fn member<H: Hand>(
     place: usize,
     hand: Result<H, String>,
     see: &mut dyn FnMut(Window),
-) {
-    let hand = hand.map_err(|reason| store(&plan.unable, Some(reason)));
-    let all_here = gang.meet();
-    let able = plan.unable.lock().is_ok_and(|reason| reason.is_none());
-    let (Ok(mut hand), true) = (hand, able && all_here) else { return };
+) -> Result<(), String> {
+    let mut hand = gang.all_able(hand)?;
     for window in 0..plan.windows {
         hand.begin(window);
         if !gang.meet() {
-            return;
+            return Ok(());
         }
         let share = one_window(plan, gang, window, place == 0, &mut hand);
         store(&plan.shares[place], share);
         if !gang.meet() {
-            return;
+            return Ok(());
         }
         if place == 0 {
             let shares = plan.shares.iter().filter_map(|share| Some(share.lock().ok()?.clone()));
             see(Window(shares.collect()));
         }
     }
+    Ok(())
 }
 
 fn one_window(
@@ -226,6 +228,13 @@ mod tests {
         let window = Window(vec![share(100, 1.0), share(30, 0.0)]);
         assert!((window.rate() - 13.0).abs() < 1e-9);
         assert!((window.lost() - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_least_share_is_relative_to_an_even_one() {
+        let share = |amount| Share { amount, ns: 10.0, ..Share::default() };
+        assert!((Window(vec![share(100), share(100)]).least_share() - 1.0).abs() < 1e-9);
+        assert!((Window(vec![share(300), share(100)]).least_share() - 0.5).abs() < 1e-9);
     }
 
     #[test]

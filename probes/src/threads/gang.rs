@@ -1,6 +1,8 @@
-//! Several pinned threads that start together.
+//! Several threads at once: pinned ones that start together, or as many as there is work for, wherever
+//! the scheduler puts them.
 
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::pinning;
@@ -15,6 +17,8 @@ pub struct Gang {
     arrived: AtomicUsize,
     size: usize,
     stop: AtomicBool,
+    /// Why a thread cannot work.
+    unable: Mutex<Option<String>>,
 }
 
 impl Gang {
@@ -26,31 +30,74 @@ impl Gang {
         follow: impl Fn(&Gang, usize) + Sync,
         lead: impl FnOnce(&Gang) -> T,
     ) -> io::Result<T> {
-        let gang = Gang {
+        let follow = &follow;
+        let followers = others.iter().map(|&other| {
+            move |gang: &Gang| {
+                pinning::pin(other);
+                // If another one cannot be started, there is nothing to follow.
+                if gang.meet() {
+                    follow(gang, other);
+                }
+            }
+        });
+        Gang::started(followers, |gang| {
+            pinning::pin(cpu);
+            gang.meet();
+            lead(gang)
+        })
+    }
+
+    /// Runs a thread for each of the followers, where the scheduler likes, and `lead` in this one. None
+    /// waits for another; the followers are told to stop once the leader is done.
+    pub fn started<T, F: FnOnce(&Gang) + Send>(
+        followers: impl ExactSizeIterator<Item = F>,
+        lead: impl FnOnce(&Gang) -> T,
+    ) -> io::Result<T> {
+        let gang = &Gang {
             arrived: AtomicUsize::new(0),
-            size: others.len() + 1,
+            size: followers.len() + 1,
             stop: AtomicBool::new(false),
+            unable: Mutex::default(),
         };
-        let (gang, follow) = (&gang, &follow);
         std::thread::scope(|scope| {
             // However this scope is left, the followers must not spin for ever.
             let _stop = StopOnDrop(gang);
-            for &other in others {
+            for follow in followers {
                 let start = move || {
                     // If this one panics, nobody may wait for it.
                     let _stop = StopOnPanic(gang);
-                    pinning::pin(other);
-                    // If another one cannot be started, there is nothing to follow.
-                    if gang.meet() {
-                        follow(gang, other);
-                    }
+                    follow(gang);
                 };
                 std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start)?;
             }
-            pinning::pin(cpu);
-            gang.meet();
             Ok(lead(gang))
         })
+    }
+
+    /// Waits until every thread has made what it needs, and hands it over if all of them could.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them could not, for each of them; or that the leader is done.
+    pub fn all_able<H>(&self, made: Result<H, String>) -> Result<H, String> {
+        let made = made.map_err(|reason| self.say(reason));
+        if !self.meet() {
+            self.say("the others have stopped".into());
+        }
+        match (self.said(), made) {
+            (None, Ok(made)) => Ok(made),
+            (reason, _) => Err(reason.unwrap_or_default()),
+        }
+    }
+
+    /// The first reason is the one that counts. A lock is poisoned only by a panic, which ends the
+    /// round anyway.
+    fn say(&self, reason: String) {
+        self.unable.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(reason);
+    }
+
+    fn said(&self) -> Option<String> {
+        self.unable.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// Spins until every thread has come here as often as this one, or none will: a sleeping barrier
@@ -65,6 +112,7 @@ impl Gang {
     }
 
     /// Whether the leader is done.
+    #[inline(always)]
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -134,6 +182,46 @@ mod tests {
             (0..5).map(look).collect::<Vec<usize>>()
         });
         assert_eq!(seen.unwrap(), (1..=5).map(|step| 2 * step).collect::<Vec<usize>>());
+    }
+
+    #[test]
+    fn all_learn_that_one_is_unable() {
+        let make = |cpu| if cpu == 2 { Err("no memory".to_owned()) } else { Ok(cpu) };
+        let told = AtomicUsize::new(0);
+        let follow = |gang: &Gang, cpu| {
+            let said = gang.all_able(make(cpu)).err();
+            told.fetch_add(usize::from(said.as_deref() == Some("no memory")), Ordering::Relaxed);
+        };
+        let lead = |gang: &Gang| gang.all_able(make(0));
+        assert_eq!(Gang::run(0, &[1, 2], follow, lead).unwrap(), Err("no memory".into()));
+        assert_eq!(told.into_inner(), 2);
+        let follow = |gang: &Gang, cpu| {
+            assert_eq!(gang.all_able(make(cpu)), Ok(cpu));
+            gang.meet();
+        };
+        let lead = |gang: &Gang| {
+            let made = gang.all_able(make(0));
+            gang.meet();
+            made
+        };
+        assert_eq!(Gang::run(0, &[1, 3], follow, lead).unwrap(), Ok(0));
+    }
+
+    #[test]
+    fn followers_that_may_be_anywhere_wait_for_no_one() {
+        let done = AtomicUsize::new(0);
+        let follower = |gang: &Gang| {
+            done.fetch_add(1, Ordering::Relaxed);
+            while !gang.stopped() {
+                std::thread::yield_now();
+            }
+        };
+        let lead = |_: &Gang| {
+            while done.load(Ordering::Relaxed) < 3 {
+                std::thread::yield_now();
+            }
+        };
+        Gang::started([&follower; 3].into_iter(), lead).unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Several threads or processes at work at once: on CPUs of their own, for a fixed time, in turns.
 
+pub mod cpus;
 pub mod crew;
 pub mod gang;
 pub mod partner;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::kinds::{Lock, Read, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::suite::core_to_core::{crowds, few_threads, least_share};
+use crate::threads::cpus;
 use crate::threads::crew::{self, Hand, Window};
 use card::declare::Unit;
 use card::record::{Disturbances, Point, PointState};
@@ -20,14 +20,14 @@ const WINDOW: Duration = Duration::from_millis(4);
 pub(super) const WORKS: [u64; 3] = [0, 100, 1000];
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
-    let mut others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let mut others = cpus::others(bench, cpus);
     bench.rng.shuffle(&mut others);
     let steps = pace(&bench.timer);
     let fight = Fight { others, steps };
-    for threads in crowds(cpus.len()).into_iter().filter(|&threads| threads > 1) {
+    for threads in cpus::thread_counts(cpus.len()).into_iter().filter(|&threads| threads > 1) {
         let all = threads == cpus.len();
         if let Err(reason) = fight.at(bench, threads, all)? {
-            return bench.skip(few_threads(threads, &reason).of(IDS));
+            return bench.skip(cpus::few_threads(threads, reason).of(IDS));
         }
     }
     Ok(())
@@ -98,7 +98,7 @@ impl Fight {
             labels.insert("cpus".into(), "all".into());
         }
         if let Some(fairness) = fairness {
-            let even = kept.iter().map(|window| least_share(window)).collect();
+            let even = kept.iter().map(|window| window.least_share()).collect();
             let point = bench.point(fairness, params([]), Unit::Ratio, even, state);
             bench.emit(Point { disturbances, ..point })?;
         }

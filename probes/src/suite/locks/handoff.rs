@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::kinds::{Lock, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::suite::core_to_core::{few_threads, nearest};
 use crate::sys::thread::usage;
+use crate::threads::cpus;
 use crate::threads::gang::Gang;
 use card::declare::Unit;
 use card::record::{Disturbances, Point, PointState};
@@ -30,7 +30,7 @@ const HOLD: Duration = Duration::from_micros(60);
 const HOLD_SPINNING: Duration = Duration::from_micros(3);
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
-    let Some(&partner) = nearest(bench, cpus) else { return Ok(()) };
+    let Some(partner) = cpus::nearest(bench, cpus) else { return Ok(()) };
     between::<Mutex<u64>>(bench, partner, "handoff", HOLD)?;
     between::<Spin>(bench, partner, "handoff_spin", HOLD_SPINNING)
 }
@@ -47,7 +47,7 @@ fn between<L: Lock>(
         Ok(handed) => handed,
         Err(e) => {
             let metric = format!("locks.{quantity}_ns");
-            return bench.skip(few_threads(2, &e.to_string()).of([metric]));
+            return bench.skip(cpus::few_threads(2, e).of([metric]));
         }
     };
     let counted = handed.counted;
