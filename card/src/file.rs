@@ -76,12 +76,19 @@ pub struct Plan {
     pub cpu: usize,
     /// Why that one.
     pub cpu_reason: String,
+    /// Whether threads could be pinned to it.
+    #[serde(default = "yes")]
+    pub pinned: bool,
     /// Where probes may put files, absolute; the card's own directory if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
     /// Who may be asked over the network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Peer>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A round of one probe that came to its end; without this line it was cut off, and a resumed run
@@ -257,6 +264,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
         }
     }
     let mut card = card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })?;
+    legacy::plan(&mut card.header.plan);
     legacy::quantities(&mut card);
     Ok(card)
 }
@@ -388,7 +396,10 @@ impl Growing {
                 }
             }
             Line::Round(r) => card.rounds.push(r),
-            Line::Fail(f) => card.fails.push(f),
+            Line::Fail(mut f) => {
+                legacy::fail(&mut f);
+                card.fails.push(f);
+            }
             Line::End(e) => card.end = Some(e),
             Line::Header(_) => {}
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::declare::Unit;
-use crate::record::{Fail, Point};
+use crate::record::{Fail, FailKind, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
@@ -101,7 +101,7 @@ fn failures(card: &Card) -> Vec<Finding> {
     by_probe
         .into_iter()
         .map(|(probe, fails)| {
-            let corruption = fails.iter().find(|f| f.how.starts_with("corruption"));
+            let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
             let severity =
                 if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
             let how = &corruption.unwrap_or(&fails[0]).how;
@@ -113,8 +113,8 @@ fn failures(card: &Card) -> Vec<Finding> {
 }
 
 fn placement(card: &Card) -> Option<Finding> {
-    let reason = &card.header.plan.cpu_reason;
-    reason.starts_with("not pinned").then(|| Finding::warning(reason.clone(), &[]))
+    let plan = &card.header.plan;
+    (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]))
 }
 
 /// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
@@ -313,6 +313,7 @@ pub(crate) mod tests {
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
             id: id.into(),
+            only_differs: false,
             value: Some(number),
             low: Some(number),
             high: Some(number),
@@ -400,13 +401,17 @@ pub(crate) mod tests {
     #[test]
     fn corruption_comes_first() {
         let mut card = blank("test");
-        let fail = |probe: &str, how: &str| Fail {
+        let fail = |probe: &str, cause, how: &str| Fail {
             probe: probe.into(),
             round: 0,
+            cause,
             how: how.into(),
             stderr: String::new(),
         };
-        card.fails = vec![fail("a", "killed by SIGSEGV"), fail("b", "corruption on CPU 3: 1 + 1")];
+        card.fails = vec![
+            fail("a", FailKind::Killed, "killed by SIGSEGV"),
+            fail("b", FailKind::Corruption, "on CPU 3: 1 + 1"),
+        ];
         let found = find(&card, &Metrics(vec![value(GAPS, Unit::Ratio, 0.5)]));
         assert_eq!(found[0].severity, Severity::Corruption);
         assert!(found[0].text.contains("CPU 3"));

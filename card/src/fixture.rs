@@ -1,4 +1,5 @@
-//! Cards made in memory for the tests of the reports.
+//! Cards for the tests of the readers: one that was recorded, and others made in memory.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -6,22 +7,17 @@ use std::sync::LazyLock;
 use crate::counters::CounterSupport;
 use crate::declare::{Better, Declaration, Level, Tier, Unit};
 use crate::machine::Machine;
-use crate::record::{Disturbances, Fail, Param, Point, PointState, Skip};
+use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip};
 
 use crate::file::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
 use crate::metrics::{Metrics, State, Value};
 use crate::summary::Summary;
 
-mod advice;
 mod coherence;
 mod counters;
-mod devices;
 mod execution;
 mod memory;
-mod prices;
-mod simd;
-mod switches;
 
 /// What the probes declare today on x86_64, as `probecard list --json` prints it: kept as text, since
 /// a card knows no probe's code.
@@ -34,6 +30,15 @@ pub fn all_declared() -> &'static [Declaration] {
 /// What that probe declares.
 pub fn declared(probe: &str) -> Declaration {
     all_declared().iter().find(|d| d.probe == probe).unwrap().clone()
+}
+
+/// What a run left on a Zen 4 guest with two CPUs, whose host plays its disk.
+pub fn recorded() -> Summary {
+    static READ: LazyLock<Summary> = LazyLock::new(|| {
+        let at = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cards/x86_64.card.jsonl.zst");
+        Summary::of(Card::read(std::path::Path::new(at)).unwrap())
+    });
+    READ.clone()
 }
 
 /// Gaps in the noise points of [`summary`].
@@ -55,6 +60,7 @@ fn make_summary() -> Summary {
     card.fails.push(Fail {
         probe: "branch".into(),
         round: 2,
+        cause: FailKind::Killed,
         how: "killed by signal 11 (SIGSEGV)".into(),
         stderr: "first line\nlast line".into(),
     });
@@ -101,27 +107,7 @@ pub fn cores(cpus: usize) -> Summary {
     Summary::of(card)
 }
 
-/// A disk that a hypervisor plays, and messages.
-pub fn devices() -> Summary {
-    let mut card = blank("9B14");
-    card.header.declarations = vec![declared("network"), declared("storage")];
-    card.points = (0..5).flat_map(devices::points).collect();
-    Summary::of(card)
-}
-
-/// The Zen 4 guest with its vectors.
-pub fn vectors() -> Summary {
-    static MADE: LazyLock<Summary> = LazyLock::new(|| {
-        let mut card = memory().card;
-        card.points.extend((0..5).flat_map(simd::points));
-        let declared = [declared("simd-compute"), declared("simd-memory")];
-        card.header.declarations.extend(declared);
-        Summary::of(card)
-    });
-    MADE.clone()
-}
-
-/// The same as far as a core with NEON has it.
+/// What was recorded, as far as a core with NEON has it.
 pub fn neon() -> Summary {
     arm("avx")
 }
@@ -147,7 +133,7 @@ pub fn sve() -> Summary {
 
 /// The vectors of x86 under Arm's names, without those that begin like this.
 fn arm(without: &str) -> Summary {
-    let mut card = vectors().card;
+    let mut card = recorded().card;
     card.points.retain(|p| {
         let width = p.params.get("width").map(ToString::to_string);
         !width.is_some_and(|width| width.starts_with(without))
@@ -167,36 +153,6 @@ fn arm(without: &str) -> Summary {
         let text = text.replace("sse", "neon").replace("avx", "sve");
         *metrics = serde_json::from_str(&text).unwrap();
     }
-    Summary::of(card)
-}
-
-/// A guest with the prices of its locks and of its kernel.
-pub fn prices() -> Summary {
-    let mut card = blank("9B14");
-    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
-    card.header.declarations = vec![declared("locks"), declared("os")];
-    (0..5).for_each(|round| prices::points(&mut card, round));
-    Summary::of(card)
-}
-
-/// The Zen 4 guest and its context switches.
-pub fn switches() -> Summary {
-    static MADE: LazyLock<Summary> = LazyLock::new(|| {
-        let mut card = blank("9B14");
-        card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
-        card.header.declarations = vec![declared("context-switch")];
-        (0..5).for_each(|round| switches::points(&mut card.points, round));
-        Summary::of(card)
-    });
-    MADE.clone()
-}
-
-/// The Zen 4 guest with what advice is worth on it.
-pub fn advice() -> Summary {
-    let mut card = blank("9B14");
-    card.header.machine = guest("9B14", ("zen4", "Zen 4 (Genoa)"), (32 << 10, 8));
-    card.header.declarations = vec![declared("idioms"), declared("scaling")];
-    card.points = (0..5).flat_map(advice::points).collect();
     Summary::of(card)
 }
 
@@ -270,6 +226,7 @@ pub fn blank(hostname: &str) -> Card {
                 budget_s: 120.0,
                 cpu: 1,
                 cpu_reason: "the quieter of two".into(),
+                pinned: true,
                 scratch: None,
                 peer: None,
             },
@@ -387,6 +344,7 @@ fn noise_points(points: &mut Vec<Point>, round: u32) {
 
 fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
     Value {
+        only_differs: false,
         id: id.into(),
         value: Some(value),
         low: Some(value * 0.99),

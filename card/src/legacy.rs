@@ -1,8 +1,8 @@
 //! What cards of earlier programs said in words and today's say in fields.
 
 use crate::declare::{Derive, Estimator, Quantity, Select};
-use crate::file::Card;
-use crate::record::Skip;
+use crate::file::{Card, Plan};
+use crate::record::{Fail, FailKind, Skip};
 use crate::series::usual;
 
 /// Estimators used to be said by each metric, and of curves by none: where all metrics of a quantity
@@ -48,6 +48,27 @@ fn values(from: &Derive, said: &mut Vec<(Select, Estimator)>) {
     }
 }
 
+/// The cause of a failure used to be in its words alone.
+pub fn fail(fail: &mut Fail) {
+    let said = [
+        ("corruption", FailKind::Corruption),
+        ("killed by", FailKind::Killed),
+        ("gave no result", FailKind::TimedOut),
+        ("ended with exit code", FailKind::Failed),
+        ("wrote a line that is no record", FailKind::InvalidRecord),
+    ];
+    if fail.cause == FailKind::Unknown
+        && let Some((_, cause)) = said.iter().find(|(words, _)| fail.how.starts_with(words))
+    {
+        fail.cause = *cause;
+    }
+}
+
+/// That no thread could be pinned used to be said by the reason for the CPU.
+pub fn plan(plan: &mut Plan) {
+    plan.pinned &= !plan.cpu_reason.starts_with("not pinned");
+}
+
 /// Metrics used to be named within the need: "2 CPUs (locks.*_contended_ns, locks.handoff*_ns)".
 pub fn skip(skip: &mut Skip) {
     if !skip.metrics.is_empty() {
@@ -71,6 +92,26 @@ mod tests {
     use super::*;
     use crate::declare::Unit;
     use crate::series::Quantities;
+
+    #[test]
+    fn causes_and_pinning_are_taken_out_of_words() {
+        let cause = |how: &str, cause| {
+            let (probe, stderr) = (String::new(), String::new());
+            let mut old = Fail { probe, round: 0, cause, how: how.into(), stderr };
+            fail(&mut old);
+            old.cause
+        };
+        assert_eq!(cause("corruption on CPU 1: no", FailKind::Unknown), FailKind::Corruption);
+        assert_eq!(cause("killed by SIGSEGV", FailKind::Unknown), FailKind::Killed);
+        assert_eq!(cause("killed by SIGSEGV", FailKind::TimedOut), FailKind::TimedOut);
+        assert_eq!(cause("something", FailKind::Unknown), FailKind::Unknown);
+        let mut old = crate::fixture::blank("test").header.plan;
+        plan(&mut old);
+        assert!(old.pinned);
+        old.cpu_reason = "not pinned: sched_setaffinity is not permitted here".into();
+        plan(&mut old);
+        assert!(!old.pinned);
+    }
 
     #[test]
     fn a_quantity_takes_the_estimator_of_its_metrics_and_else_the_usual_one() {

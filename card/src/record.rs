@@ -213,11 +213,36 @@ pub struct Fail {
     pub probe: String,
     /// Which round.
     pub round: u32,
+    /// In what way.
+    #[serde(default)]
+    pub cause: FailKind,
     /// What happened, in words: "killed by signal 11 (SIGSEGV)".
     pub how: String,
     /// The end of what it wrote to standard error.
     #[serde(default)]
     pub stderr: String,
+}
+
+/// In what way a round went wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailKind {
+    /// A kernel computed something wrong: the CPU, the memory or we are broken.
+    Corruption,
+    /// Its process could not be started.
+    NotStarted,
+    /// It gave no result in time and was killed.
+    TimedOut,
+    /// A signal ended it.
+    Killed,
+    /// It ended itself with an error.
+    Failed,
+    /// It wrote something that is no record.
+    InvalidRecord,
+    /// Of a kind that this program does not know.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// One line of a child's output, and a line of the card.

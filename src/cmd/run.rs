@@ -13,7 +13,7 @@ use anyhow::Context;
 use card::counters::Counting;
 use card::machine::Machine;
 use card::peer::Peer;
-use card::record::{Record, Skip};
+use card::record::{FailKind, Record, Skip};
 use probecard_probes::catalog;
 use probecard_probes::harness::bench::Tier;
 use probecard_probes::harness::clock::Timer;
@@ -166,6 +166,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             budget_s: budget.as_secs_f64(),
             cpu: choice.cpu,
             cpu_reason: choice.reason,
+            pinned: choice.pinned,
             scratch: args.scratch.clone(),
             peer: args.peer.clone(),
         },
@@ -344,8 +345,8 @@ impl Run {
             let mut keep = |record: Record| append(writer, record.into());
             match rounds::run(child(), &round, stop, &mut keep)? {
                 Outcome::Done => {}
-                Outcome::Failed { fail, late } => {
-                    if late {
+                Outcome::Failed(fail) => {
+                    if fail.cause == FailKind::TimedOut {
                         hung.push(item.probe.name);
                     }
                     progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
@@ -395,12 +396,13 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
         "--cpu {cpu}: not among the CPUs this process may use ({})",
         plan::ranges(allowed)
     );
-    let reason = if pinning::pin(cpu) {
+    let pinned = pinning::pin(cpu);
+    let reason = if pinned {
         "chosen by --cpu"
     } else {
         "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
     };
-    Ok(placement::Choice { cpu, reason: reason.into() })
+    Ok(placement::Choice { cpu, reason: reason.into(), pinned })
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {

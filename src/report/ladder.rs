@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_rotating_disk_is_no_ssd() {
-        let mut summary = fixture::devices();
+        let mut summary = fixture::recorded();
         let ssd = |summary: &Summary| {
             let rungs = rungs(summary);
             let row = rungs.into_iter().find(|r| r.label() == "Read 4 KB from SSD").unwrap();

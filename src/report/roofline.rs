@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_model_is_the_width_in_l1_and_next_to_nothing_in_memory() {
-        let summary = fixture::vectors();
+        let summary = fixture::recorded();
         let model = |kernel, width, level| {
             speed_up(&summary.card, &summary.metrics, kernel, width, level).unwrap()
         };

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn operations_count_numbers_and_twice_for_multiply_adds() {
-        let summary = fixture::vectors();
+        let summary = fixture::recorded();
         let operations = |name: &str, width: &str| {
             let instruction = INSTRUCTIONS.iter().find(|i| i.name == name).unwrap();
             let width = WIDTHS.iter().position(|w| w.0 == width).unwrap();
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_metric_with_a_place_is_an_instruction_or_a_kernel() {
-        let summary = fixture::vectors();
+        let summary = fixture::recorded();
         let placed = summary.metrics.0.iter().filter(|v| in_table(&v.id)).count();
         assert!(placed > 100, "{placed}");
         for id in ["simd.peak_ratio", "simd.peak.f32_gflops", "simd.denormal_ratio", "tlb.walk_ns"]

@@ -12,6 +12,8 @@ mod limits;
 mod measure;
 mod outputs;
 mod page;
+mod pictures;
 mod prices;
+mod readers;
 mod survival;
 mod switching;

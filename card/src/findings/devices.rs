@@ -117,8 +117,14 @@ mod tests {
     use super::*;
     use crate::fixture;
 
+    /// What is said of the recorded card's disk, as if nothing were claimed of it, and of a peer,
+    /// both as changed.
     fn texts(change: impl Fn(&mut Point), numbers: &[(&str, f64)]) -> Vec<String> {
-        let mut card = fixture::devices().card;
+        let mut card = fixture::recorded().card;
+        card.points.iter_mut().for_each(set("claim", "unknown"));
+        let trip = fixture::point("network", "peer_round_trip", 0, Unit::Ns, vec![300e3]);
+        let near = [("peer", Param::from("other_machine")), ("answer", Param::from("accepted"))];
+        card.points.push(fixture::with(trip, &near));
         card.points.iter_mut().for_each(change);
         let metrics = numbers.iter().map(|(id, ns)| value(id, Unit::Ns, *ns)).collect();
         find(&card, &Metrics(metrics)).into_iter().map(|f| f.text).collect()
@@ -134,8 +140,12 @@ mod tests {
 
     #[test]
     fn an_ordinary_disk_and_a_near_peer_are_no_news() {
-        let summary = fixture::devices();
-        assert_eq!(find(&summary.card, &summary.metrics), []);
+        let ordinary = |p: &mut Point| {
+            set("claim", "solid_state")(p);
+            set("stand_in", "none")(p)
+        };
+        let near = [(RANDOM, 75e3), (FSYNC, 1e6), (PEER, 300e3)];
+        assert_eq!(texts(ordinary, &near), [] as [String; 0]);
         assert_eq!(find(&fixture::empty().card, &Metrics::default()), []);
     }
 

@@ -129,7 +129,7 @@ mod tests {
 
     use super::super::tests::{said, value};
     use super::*;
-    use crate::fixture::{blank, prices};
+    use crate::fixture::{blank, recorded};
 
     fn one(id: &str, number: f64) -> crate::metrics::Value {
         value(id, if id == FAIR { Unit::Ratio } else { Unit::Ns }, number)
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_fork_that_grows_is_told_with_what_does_not() {
-        let summary = prices();
+        let summary = recorded();
         let found = find(&summary.card, &summary.metrics);
         let text = &found.iter().find(|f| f.metrics.contains(&FORK.to_owned())).unwrap().text;
         let cost = |id| ns(summary.metrics.number(id).unwrap());

@@ -129,7 +129,7 @@ mod tests {
     use crate::fixture;
 
     fn metrics(values: &[(&str, f64)]) -> Metrics {
-        let mut all = fixture::switches().metrics;
+        let mut all = fixture::recorded().metrics;
         all.0.retain_mut(|value| {
             let given = values.iter().find(|(id, _)| *id == value.id);
             value.value = given.map(|(_, v)| *v);

@@ -63,6 +63,9 @@ pub struct Value {
     /// Why it is not `ok`, or a note on how it was had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The reason says no more than the interval does.
+    #[serde(skip)]
+    pub only_differs: bool,
     /// Component family.
     pub family: String,
     /// Noise class.
@@ -95,9 +98,6 @@ impl Metrics {
 
 /// Rounds that differ by more than this, relative to their median, make a metric noisy.
 const NOISY: f64 = 0.05;
-
-/// Begins the reason of a metric that is noisy by nothing but its interval.
-pub const DIFFER: &str = "the rounds differ by";
 
 /// Share of the rounds that must give a value.
 const LEAST_ROUNDS: f64 = 0.6;
@@ -163,6 +163,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         unit: metric.unit,
         state: State::Unavailable,
         reason: None,
+        only_differs: false,
         family: metric.family.to_string(),
         tier: metric.tier,
         better: metric.better,
@@ -200,8 +201,9 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let reason = if middle == 0.0 {
             "the rounds disagree".to_owned()
         } else {
-            format!("{DIFFER} {relative:.0} %")
+            format!("the rounds differ by {relative:.0} %")
         };
+        value.only_differs = middle != 0.0;
         (State::Noisy, Some(reason))
     } else {
         let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use crate::declare::{Declaration, Derive, Estimator, Mode, Text, metric, select, text};
-use crate::record::{Fail, Param, Point, PointState, Skip};
+use crate::record::{Fail, FailKind, Param, Point, PointState, Skip};
 
 use super::*;
 use crate::fixture::{blank, declared, point, with};
@@ -87,7 +87,13 @@ fn what_was_skipped_or_failed_gives_the_reason() {
     assert_eq!(of(&skipped).reason.unwrap(), "needs 2 CPUs: there is one");
     let mut failed = card(Unit::Ns, quartile(), vec![]);
     let how = "killed by SIGSEGV".to_owned();
-    failed.fails.push(Fail { probe: "p".into(), round: 0, how, stderr: String::new() });
+    failed.fails.push(Fail {
+        probe: "p".into(),
+        round: 0,
+        cause: FailKind::Killed,
+        how,
+        stderr: String::new(),
+    });
     assert_eq!(of(&failed).reason.unwrap(), "killed by SIGSEGV");
     let never = of(&card(Unit::Ns, quartile(), vec![]));
     assert_eq!(never.reason.unwrap(), "not measured in this run");

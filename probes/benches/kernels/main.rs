@@ -16,7 +16,7 @@ use probecard_probes::kernel::chase::{Order, Ring};
 use probecard_probes::kernel::forward::{Shape, StoreLoadChain};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
 use probecard_probes::kernel::{branch, chain, line};
-use probecard_probes::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use probecard_probes::sys::memory::{self, Buffer, Pages, SMALL_PAGE};
 
 use cycles::Cycles;
 
@@ -201,7 +201,7 @@ fn arithmetic(benches: &mut Benches) {
 }
 
 /// Bytes of one operation: a line loaded or stored.
-const LINE: u64 = 64;
+const LINE: u64 = memory::LINE as u64;
 
 /// Loads and stores within L1, per line.
 fn bandwidths(benches: &mut Benches, machine: &Machine) {

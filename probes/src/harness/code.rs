@@ -3,10 +3,10 @@
 use card::record::Skip;
 use std::io;
 
-/// The reason and the remedy; `what` cannot be measured without.
-pub fn refused(what: &str, error: &io::Error) -> Skip {
+/// What cannot be measured without such code is the caller's to say.
+pub fn refused(error: &io::Error) -> Skip {
     Skip::new(
-        format!("memory for code made at run time ({what})"),
+        "memory for code made at run time",
         format!("the system refuses it: {error}"),
         "allow mprotect(PROT_EXEC): seccomp filters, SELinux (execmem) and systemd \
                  (MemoryDenyWriteExecute) can forbid it; a memory limit can too",

@@ -3,7 +3,7 @@
 
 use super::bench::Bench;
 use card::declare::Level;
-use card::machine::human_bytes;
+use card::machine::{Machine, human_bytes};
 
 /// The metrics that levels are told by, for [`crate::probe::Probe::uses`].
 pub const USES: &[&str] = &[L1, L2, L3];
@@ -18,10 +18,19 @@ const LEAST_L1: u64 = 32 << 10;
 const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 
 /// How often the last cache fits into a working set that counts as main memory.
-const BEYOND: u64 = 4;
+pub const BEYOND: u64 = 4;
+
+/// The same where memory does not allow that much; below it, caches serve too much of the working
+/// set.
+pub const LEAST_BEYOND: u64 = 2;
 
 /// Beyond this no cache of a socket reaches, and preparing it takes too long.
 pub const LARGEST: u64 = 2 << 30;
+
+/// Claimed bytes of the cache nearest to memory, or a guess that is safe for what has to lie beyond.
+pub fn last_cache(machine: &Machine) -> u64 {
+    machine.last_cache_bytes().filter(|&bytes| bytes > 0).unwrap_or(UNKNOWN_LAST_CACHE)
+}
 
 /// Sizes of the caches, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +56,8 @@ impl Levels {
             l1: measured(L1).or(claimed(1)).unwrap_or(LEAST_L1).max(1 << 10),
             l2: measured(L2).or(claimed(2)).filter(|&bytes| bytes > 0),
             l3: measured(L3).or(claimed(3)).filter(|&bytes| bytes > 0),
-            // Four times the last cache, or what memory allows as long as it is twice.
-            dram: Some((BEYOND * largest).min(memory)).filter(|&bytes| bytes >= 2 * largest),
+            dram: Some((BEYOND * largest).min(memory))
+                .filter(|&bytes| bytes >= LEAST_BEYOND * largest),
             note: unmeasured.then(|| "levels by claimed cache sizes".into()),
         }
     }
@@ -99,6 +108,7 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use card::machine::Fact;
 
     const ZEN4: Levels = Levels {
         l1: 32 << 10,
@@ -131,5 +141,15 @@ mod tests {
         let bare = Levels { l2: None, l3: None, ..ZEN4 };
         let levels: Vec<Level> = bare.working_sets().into_iter().map(|w| w.0).collect();
         assert_eq!(levels, [Level::L1, Level::Dram]);
+    }
+    #[test]
+    fn a_last_cache_of_no_bytes_is_an_unknown_one() {
+        let mut machine = Machine::default();
+        assert_eq!(last_cache(&machine), UNKNOWN_LAST_CACHE);
+        for (bytes, expected) in [(0, UNKNOWN_LAST_CACHE), (1 << 20, 1 << 20)] {
+            let l3 = format!(r#"[{{ "level": 3, "kind": "unified", "bytes": {bytes} }}]"#);
+            machine.caches = Fact::Known(serde_json::from_str(&l3).unwrap());
+            assert_eq!(last_cache(&machine), expected);
+        }
     }
 }

@@ -3,15 +3,13 @@
 use std::io;
 
 use super::arch;
-use crate::sys::memory::{Buffer, Pages};
+use crate::sys::memory::{Buffer, LINE, Pages};
 
 /// Bytes that are read between two looks at what is wanted.
 pub const CHUNK: usize = 16 << 10;
 
 /// Four lines: what is read between two delays.
 const GROUP: usize = 256;
-
-const LINE: usize = 64;
 
 /// A buffer that is read again and again in a straight line, every line of it.
 #[derive(Debug)]

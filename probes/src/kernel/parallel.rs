@@ -4,10 +4,7 @@ use std::io;
 
 use super::arch::parallel::{self as kernel, LIST, MOST_SLOTS, STEPS};
 use super::whole_blocks;
-use crate::sys::memory::{Buffer, Pages};
-
-/// Bytes between the words that are loaded: the line of every x86_64 and most other CPUs.
-pub const LINE: usize = 64;
+use crate::sys::memory::{Buffer, LINE, Pages};
 
 /// Byte offset of the word of a line that is loaded: not always the first, since a first-level cache
 /// that serves several loads a cycle does so from different banks.

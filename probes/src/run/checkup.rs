@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::harness::clock::{Source, Timer};
+use crate::harness::levels;
 use crate::harness::scratch::Scratch;
 use crate::run::placement::{self, Look};
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
@@ -90,7 +91,7 @@ fn huge_pages() -> Check {
 
 fn memory(machine: &Machine) -> Check {
     let limit = machine.buffer_limit();
-    let wanted = machine.last_cache_bytes().unwrap_or(64 << 20) * 4;
+    let wanted = levels::last_cache(machine) * levels::BEYOND;
     let found = format!(
         "buffers may take {} (half of what {} leaves); the latency curve wants {}",
         human_bytes(limit),

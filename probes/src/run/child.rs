@@ -20,7 +20,7 @@ use crate::threads::pinning;
 use card::counters::Counting;
 use card::machine::Machine;
 use card::peer::Peer;
-use card::record::{Fail, Record, Skip};
+use card::record::{Fail, FailKind, Record, Skip};
 
 /// Longest wait for the core's clock to stand still before the first sample.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -100,6 +100,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         Err(error) if error.is::<WrongAnswer>() => sink(Record::Fail(Fail {
             probe: probe.name.to_owned(),
             round: assignment.round,
+            cause: FailKind::Corruption,
             how: error.to_string(),
             stderr: String::new(),
         })),

@@ -18,6 +18,8 @@ pub struct Choice {
     pub cpu: usize,
     /// Why, in words for the card.
     pub reason: String,
+    /// Whether threads can be pinned to it.
+    pub pinned: bool,
 }
 
 /// What was seen of a CPU in a few dozen milliseconds.
@@ -62,6 +64,7 @@ fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
             reason: "not pinned: sched_setaffinity is not permitted here (a seccomp filter?); \
                      samples that migrate are rejected"
                 .into(),
+            pinned: false,
         };
     };
     let reason = if allowed.len() == 1 {
@@ -74,7 +77,7 @@ fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
             best.busy * 100.0
         )
     };
-    Choice { cpu: best.cpu, reason }
+    Choice { cpu: best.cpu, reason, pinned: true }
 }
 
 /// The calling thread must be pinned to `cpu`.

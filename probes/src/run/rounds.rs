@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::sys::process;
-use card::record::{Fail, Record};
+use card::record::{Fail, FailKind, Record};
 
 /// Most of a child's standard error that is kept: its end.
 const STDERR_TAIL: usize = 2000;
@@ -24,12 +24,7 @@ pub enum Outcome {
     /// It measured what it could.
     Done,
     /// It could not be started, crashed, hung, or said something that is no record.
-    Failed {
-        /// The row for the card.
-        fail: Fail,
-        /// It hung until it was killed.
-        late: bool,
-    },
+    Failed(Fail),
     /// The run was asked to stop meanwhile.
     Stopped,
 }
@@ -55,16 +50,16 @@ pub fn run(
     stop: &AtomicBool,
     keep: &mut dyn FnMut(Record) -> anyhow::Result<()>,
 ) -> anyhow::Result<Outcome> {
-    let fail = |how: String, stderr: String, late| {
+    let fail = |cause, how: String, stderr: String| {
         let (probe, round) = (round.probe.to_owned(), round.round);
-        Ok(Outcome::Failed { fail: Fail { probe, round, how, stderr }, late })
+        Ok(Outcome::Failed(Fail { probe, round, cause, how, stderr }))
     };
     // A process group of its own: Ctrl-C reaches the parent alone, which then ends the child.
     command.process_group(0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
-        Err(error) => return fail(no_start(&error), String::new(), false),
+        Err(error) => return fail(FailKind::NotStarted, no_start(&error), String::new()),
     };
     // A child that dies at once closes the pipe; its exit status says more than that error.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(round.assignment));
@@ -81,7 +76,7 @@ pub fn run(
     let status = child.wait()?;
     let Readers { lines, stdout, stderr } = match readers {
         Ok(readers) => readers,
-        Err(error) => return fail(no_start(&error), String::new(), false),
+        Err(error) => return fail(FailKind::NotStarted, no_start(&error), String::new()),
     };
     drop(lines);
     // Both threads end with the child, and are gone before the next one needs their place under a
@@ -92,13 +87,18 @@ pub fn run(
         Ended::Stopped => Ok(Outcome::Stopped),
         Ended::Late => {
             let seconds = round.deadline.as_secs_f64();
-            fail(format!("gave no result within {seconds:.0} s and was killed"), stderr, true)
+            let how = format!("gave no result within {seconds:.0} s and was killed");
+            fail(FailKind::TimedOut, how, stderr)
         }
-        Ended::Babble(line) => {
-            fail(format!("wrote a line that is no record: {line}"), stderr, false)
+        Ended::InvalidRecord(line) => {
+            let how = format!("wrote a line that is no record: {line}");
+            fail(FailKind::InvalidRecord, how, stderr)
         }
         Ended::Closed if status.success() => Ok(Outcome::Done),
-        Ended::Closed => fail(cause_of_death(status), stderr, false),
+        Ended::Closed => {
+            let cause = if status.signal().is_some() { FailKind::Killed } else { FailKind::Failed };
+            fail(cause, cause_of_death(status), stderr)
+        }
     }
 }
 
@@ -107,7 +107,7 @@ enum Ended {
     Closed,
     Late,
     Stopped,
-    Babble(String),
+    InvalidRecord(String),
 }
 
 /// The threads that read what the child says.
@@ -153,7 +153,7 @@ fn follow(
                 Ok(record) => keep(record)?,
                 Err(_) => {
                     let text = String::from_utf8_lossy(&line);
-                    return Ok(Ended::Babble(text.chars().take(200).collect()));
+                    return Ok(Ended::InvalidRecord(text.chars().take(200).collect()));
                 }
             },
             // Only a child that says nothing is late: what it has said is kept, even if this
@@ -220,7 +220,7 @@ mod tests {
 
     fn failure(script: &str) -> Fail {
         match shell(script, Duration::from_secs(20)).0 {
-            Outcome::Failed { fail, .. } => fail,
+            Outcome::Failed(fail) => fail,
             other => panic!("{other:?}"),
         }
     }
@@ -237,7 +237,7 @@ mod tests {
     fn a_crash_is_a_row_and_keeps_what_came_before() {
         let script = format!("echo '{SKIP}'; echo oops >&2; kill -SEGV $$");
         let (outcome, kept) = shell(&script, Duration::from_secs(20));
-        let Outcome::Failed { fail, late: false } = outcome else { panic!("{outcome:?}") };
+        let Outcome::Failed(fail) = outcome else { panic!("{outcome:?}") };
         assert_eq!((fail.probe.as_str(), fail.round), ("p", 3));
         assert_eq!(fail.how, "killed by SIGSEGV");
         assert_eq!(fail.stderr, "oops");
@@ -256,9 +256,7 @@ mod tests {
     fn a_child_that_hangs_is_killed() {
         let began = Instant::now();
         let (outcome, _) = shell("exec sleep 600", Duration::from_millis(300));
-        assert!(
-            matches!(outcome, Outcome::Failed { fail, late: true } if fail.how.contains("within"))
-        );
+        assert!(matches!(outcome, Outcome::Failed(fail) if fail.cause == FailKind::TimedOut));
         assert!(began.elapsed() < Duration::from_secs(10));
     }
 
@@ -269,7 +267,7 @@ mod tests {
             &format!("sleep 600 & echo '{SKIP}'; exec sleep 600 >/dev/null 2>&1"),
             Duration::from_millis(300),
         );
-        assert!(matches!(outcome, Outcome::Failed { late: true, .. }));
+        assert!(matches!(outcome, Outcome::Failed(fail) if fail.cause == FailKind::TimedOut));
         assert_eq!(kept.len(), 1);
     }
 
@@ -299,7 +297,7 @@ mod tests {
         let round = Round { probe: "p", round: 2, assignment: b"", deadline: Duration::ZERO };
         let command = Command::new("/nonexistent/program");
         let outcome = run(command, &round, &AtomicBool::new(false), &mut |_| Ok(())).unwrap();
-        let Outcome::Failed { fail, late: false } = outcome else { panic!("{outcome:?}") };
+        let Outcome::Failed(fail) = outcome else { panic!("{outcome:?}") };
         assert_eq!((fail.probe.as_str(), fail.round), ("p", 2));
         assert!(fail.how.contains("No such file") && !fail.how.contains("limit"), "{}", fail.how);
     }

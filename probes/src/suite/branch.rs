@@ -13,7 +13,6 @@
 //! the share of each.
 //! Expect: pipeline penalty 11 to 20 cycles; slope 1; one or two taken branches a cycle.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io;
 
@@ -24,7 +23,7 @@ use crate::kernel::{branch, chain};
 use crate::probe::Probe;
 use card::counters::Event;
 use card::declare::{
-    Better, Derive, Estimator, Metric, Mode, Proof, Select, Text, Tier, Unit, metric, select, text,
+    Better, Declare, Derive, Estimator, Mode, Points, Tier, Unit, at_most, between,
 };
 
 mod history;
@@ -40,238 +39,123 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 5.0,
-    metrics: &[
-        effective("branch.mispredict_cycles", Unit::Cycles),
-        effective("branch.mispredict_ns", Unit::Ns),
-        branch_metric(
-            "branch.mispredict_pipeline_cycles",
-            "pipeline penalty from condition ready to the next dependent operation: the fit at no delay",
-            Unit::Cycles,
-            Derive::Times(2.0, Cow::Borrowed(FIT_INTERCEPT)),
-        ),
-        branch_metric(
-            "branch.mispredict_fit_slope_ratio",
-            "cycles of penalty per cycle of resolution delay; 1 when half the branches fail",
-            Unit::Ratio,
-            Derive::Times(2.0, Cow::Borrowed(FIT_SLOPE)),
-        ),
-        branch_metric(
-            "branch.mispredict_serial_cycles",
-            "pipeline penalty measured directly, without delay; the faster state if there are two",
-            Unit::Cycles,
-            Derive::Times(2.0, Cow::Borrowed(SERIAL_FAST)),
-        ),
-        branch_metric(
-            "branch.mispredict_serial_slow_cycles",
-            "pipeline penalty measured directly, in the slower of two states",
-            Unit::Cycles,
-            Derive::Times(2.0, Cow::Borrowed(SERIAL_SLOW)),
-        ),
-        branch_metric(
-            "branch.mispredict_slow_share_ratio",
-            "share of the samples in the slower state of the penalty",
-            Unit::Ratio,
-            Derive::SlowShare(SERIAL_RANDOM),
-        ),
-        branch_metric(
-            "branch.predicted_cycles",
-            "one branch of an alternating pattern, predicted right: what it costs with its work",
-            Unit::Cycles,
-            PARALLEL_ALTERNATING,
-        ),
-        branch_metric(
-            "branch.branch_free_cycles",
-            "the same work without a branch",
-            Unit::Cycles,
-            Derive::Value(select("parallel", BRANCH_FREE), Estimator::LowerQuartile),
-        ),
-        branch_metric(
-            "branch.taken_cycles",
-            "one branch that is always taken, with its compare, 16 bytes apart",
-            Unit::Cycles,
-            Derive::Value(select("fixed", TAKEN), Estimator::LowerQuartile),
-        ),
-        branch_metric(
-            "branch.not_taken_cycles",
-            "one branch that is never taken, with its compare, 16 bytes apart",
-            Unit::Cycles,
-            Derive::Value(select("fixed", NOT_TAKEN), Estimator::LowerQuartile),
-        ),
-        indirect("branch.indirect_mispredict_cycles", Unit::Cycles),
-        indirect("branch.indirect_mispredict_ns", Unit::Ns),
-        branch_metric(
-            "branch.indirect_predicted_cycles",
-            "an indirect jump to the same place as before, with its loop",
-            Unit::Cycles,
-            SAME_TARGET,
-        ),
-        entries(
-            "branch.return_depth_entries",
-            "calls within calls whose returns are all predicted",
-            Derive::LastBefore(select("call", &[]), text("depth"), 0.3),
-        ),
-        entries(
-            "branch.btb_l1_entries",
-            "jumps that the core follows at full speed",
-            Derive::LastBefore(select("jump", SPACED), text("jumps"), 0.04),
-        ),
-        entries(
-            "branch.btb_l2_entries",
-            "jumps that the core follows without decoding them first",
-            Derive::Crossing(select("jump", SPACED), text("jumps"), 0.35),
-        ),
-        metric(
-            "branch.learnable_entries",
-            "random outcomes of one branch that come again and are known by heart: under 1 % failures",
-            Unit::Count,
-            Better::Higher,
-            Tier::T2,
-            "branch",
-            Derive::Crossing(select("history", ONE_BRANCH), text("length"), 0.02),
-        ),
-        refilled(
-            "branch.mispredict_op_cache_cycles",
-            "effective cost of a mispredicted branch that leads to another line of a small code",
-            REFILL_OP_CACHE,
-        ),
-        refilled(
-            "branch.mispredict_beyond_op_cache_cycles",
-            "the same in code that has to be decoded each time",
-            REFILL_L1I,
-        ),
-        refilled(
-            "branch.mispredict_beyond_l1i_cycles",
-            "the same in code that does not fit into the first-level cache",
-            REFILL_L2,
-        ),
-    ],
-    // Half of the random branches fail, and none of those that alternate.
-    proofs: &[
-        Proof::between(EFFECTIVE_IDS, PARALLEL_RANDOM, Event::Mispredicts, 0.48, 0.52),
-        Proof::at_most(EFFECTIVE_IDS, PARALLEL_ORDER, None, Event::Mispredicts, 0.01),
-        Proof::between(FIT_IDS, DELAYED_RANDOM, Event::Mispredicts, 0.48, 0.52),
-        Proof::at_most(FIT_IDS, DELAYED_ORDER, None, Event::Mispredicts, 0.01),
-        Proof::between(SERIAL_IDS, SERIAL_RANDOM, Event::Mispredicts, 0.48, 0.52),
-        Proof::at_most(SERIAL_IDS, SERIAL_ORDER, None, Event::Mispredicts, 0.01),
-        // Of 16 targets one is right by chance.
-        Proof::between(INDIRECT_IDS, INDIRECT_RANDOM, Event::Mispredicts, 0.9, 0.97),
-        Proof::at_most(INDIRECT_IDS, INDIRECT_ORDER, None, Event::Mispredicts, 0.01),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const fn branch_metric(
-    id: &'static str,
-    summary: &'static str,
-    unit: Unit,
-    from: Derive,
-) -> Metric {
-    metric(id, summary, unit, Better::Lower, Tier::T2, "branch", from)
+fn declare(d: &mut Declare) {
+    d.family("branch");
+    let quantity = |d: &mut Declare, name| d.quantity(name, Unit::Ns, Estimator::LowerQuartile);
+    let serial = Both::of(&quantity(d, "serial"));
+    let delayed = Both::of(&quantity(d, "delayed"));
+    let parallel = quantity(d, "parallel");
+    let fixed = quantity(d, "fixed");
+
+    let effective = Both::of(&parallel);
+    d.cost(
+        "branch.mispredict",
+        Tier::T2,
+        twice(effective.random.mode(Mode::Fast) - effective.alternating.clone()),
+        "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two",
+    );
+    d.metric(
+        "branch.mispredict_pipeline_cycles",
+        Tier::T2,
+        twice(delayed.random.intercept(DELAY) - delayed.alternating.intercept(DELAY)),
+        "pipeline penalty from condition ready to the next dependent operation: the fit at no delay",
+    );
+    d.metric(
+        "branch.mispredict_fit_slope_ratio",
+        Tier::T2,
+        twice(delayed.random.slope(DELAY) - delayed.alternating.slope(DELAY)),
+        "cycles of penalty per cycle of resolution delay; 1 when half the branches fail",
+    )
+    .better(Better::Lower);
+    d.metric(
+        "branch.mispredict_serial_cycles",
+        Tier::T2,
+        twice(serial.random.mode(Mode::Fast) - serial.alternating.clone()),
+        "pipeline penalty measured directly, without delay; the faster state if there are two",
+    );
+    d.metric(
+        "branch.mispredict_serial_slow_cycles",
+        Tier::T2,
+        twice(serial.random.mode(Mode::Slow) - serial.alternating.clone()),
+        "pipeline penalty measured directly, in the slower of two states",
+    );
+    d.metric(
+        "branch.mispredict_slow_share_ratio",
+        Tier::T2,
+        serial.random.slow_share(),
+        "share of the samples in the slower state of the penalty",
+    )
+    .better(Better::Lower);
+    d.metric(
+        "branch.predicted_cycles",
+        Tier::T2,
+        effective.alternating.clone(),
+        "one branch of an alternating pattern, predicted right: what it costs with its work",
+    );
+    d.metric(
+        "branch.branch_free_cycles",
+        Tier::T2,
+        parallel.with("pattern", BRANCH_FREE),
+        "the same work without a branch",
+    );
+    d.metric(
+        "branch.taken_cycles",
+        Tier::T2,
+        fixed.with("direction", TAKEN),
+        "one branch that is always taken, with its compare, 16 bytes apart",
+    );
+    d.metric(
+        "branch.not_taken_cycles",
+        Tier::T2,
+        fixed.with("direction", NOT_TAKEN),
+        "one branch that is never taken, with its compare, 16 bytes apart",
+    );
+    effective
+        .proofs(d, ["branch.mispredict_cycles", "branch.mispredict_ns", "branch.predicted_cycles"]);
+    delayed.proofs(d, ["branch.mispredict_pipeline_cycles", "branch.mispredict_fit_slope_ratio"]);
+    serial.proofs(d, ["branch.mispredict_serial_cycles", "branch.mispredict_serial_slow_cycles"]);
+
+    indirect::declare(d);
+    returns::declare(d);
+    targets::declare(d);
+    history::declare(d);
+    refill::declare(d);
 }
 
-const fn effective(id: &'static str, unit: Unit) -> Metric {
-    let summary = "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two";
-    branch_metric(id, summary, unit, Derive::Times(2.0, Cow::Borrowed(EFFECTIVE)))
+/// The same code on outcomes of which half fail, and on outcomes of which none does.
+struct Both {
+    random: Points,
+    alternating: Points,
 }
 
-const fn entries(id: &'static str, summary: &'static str, from: Derive) -> Metric {
-    metric(id, summary, Unit::Count, Better::Same, Tier::T1, "branch", from)
+impl Both {
+    fn of(points: &Points) -> Both {
+        let with = |pattern: Pattern| points.with("pattern", pattern.name());
+        Both { random: with(Pattern::Random), alternating: with(Pattern::Alternating) }
+    }
+
+    fn proofs<const N: usize>(self, d: &mut Declare, metrics: [&'static str; N]) {
+        d.proof(metrics, self.random, Event::Mispredicts, between(0.48, 0.52));
+        d.proof(metrics, self.alternating, Event::Mispredicts, at_most(0.01));
+    }
 }
 
-/// Of 16 targets one is right by chance: 16/15.
-const OF_THE_WRONG: f64 = 1.0667;
-
-const fn indirect(id: &'static str, unit: Unit) -> Metric {
-    let summary = "cost of an indirect jump to another place than predicted";
-    branch_metric(id, summary, unit, Derive::Times(OF_THE_WRONG, Cow::Borrowed(INDIRECT)))
+/// The cost of one failure, where every second branch fails.
+fn twice(difference: Derive) -> Derive {
+    difference.times(2.0)
 }
 
-const fn refilled(id: &'static str, summary: &'static str, from: &'static [Derive]) -> Metric {
-    branch_metric(id, summary, Unit::Cycles, Derive::Times(2.0, Cow::Borrowed(from)))
-}
-
-const EFFECTIVE_IDS: &[Text] = &[
-    text("branch.mispredict_cycles"),
-    text("branch.mispredict_ns"),
-    text("branch.predicted_cycles"),
-];
-const FIT_IDS: &[Text] =
-    &[text("branch.mispredict_pipeline_cycles"), text("branch.mispredict_fit_slope_ratio")];
-const SERIAL_IDS: &[Text] =
-    &[text("branch.mispredict_serial_cycles"), text("branch.mispredict_serial_slow_cycles")];
-const INDIRECT_IDS: &[Text] =
-    &[text("branch.indirect_mispredict_cycles"), text("branch.indirect_mispredict_ns")];
-const PARALLEL_RANDOM: Select = select("parallel", RANDOM_ONLY);
-const PARALLEL_ORDER: Select = select("parallel", ALTERNATING_ONLY);
-const DELAYED_RANDOM: Select = select("delayed", RANDOM_ONLY);
-const DELAYED_ORDER: Select = select("delayed", ALTERNATING_ONLY);
-const SERIAL_ORDER: Select = select("serial", ALTERNATING_ONLY);
-const INDIRECT_RANDOM: Select = select("indirect", RANDOM_TARGET);
-const INDIRECT_ORDER: Select = select("indirect", CONSTANT_TARGET);
-const SPACED: &[(Text, Text)] = &[(text("spacing"), text("16"))];
-const ONE_BRANCH: &[(Text, Text)] = &[(text("branches"), text("1"))];
-const RANDOM_TARGET: &[(Text, Text)] = &[(text("target"), text("random"))];
-const CONSTANT_TARGET: &[(Text, Text)] = &[(text("target"), text("constant"))];
-const SAME_TARGET: Derive =
-    Derive::Value(select("indirect", CONSTANT_TARGET), Estimator::LowerQuartile);
-const INDIRECT: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
-    Derive::Value(select("indirect", RANDOM_TARGET), Estimator::LowerQuartile),
-    SAME_TARGET,
-]))];
-
-const REFILL_OP_CACHE: &[Derive] =
-    &[Derive::Difference(Cow::Borrowed(&[refill(OP_CACHE_RANDOM), refill(OP_CACHE_ALTERNATING)]))];
-const OP_CACHE_RANDOM: &[(Text, Text)] = &[(text("code"), text("op_cache")), RANDOM];
-const OP_CACHE_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("op_cache")), ALTERNATING];
-const REFILL_L1I: &[Derive] =
-    &[Derive::Difference(Cow::Borrowed(&[refill(L1I_RANDOM), refill(L1I_ALTERNATING)]))];
-const L1I_RANDOM: &[(Text, Text)] = &[(text("code"), text("l1i")), RANDOM];
-const L1I_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("l1i")), ALTERNATING];
-const REFILL_L2: &[Derive] =
-    &[Derive::Difference(Cow::Borrowed(&[refill(L2_RANDOM), refill(L2_ALTERNATING)]))];
-const L2_RANDOM: &[(Text, Text)] = &[(text("code"), text("l2")), RANDOM];
-const L2_ALTERNATING: &[(Text, Text)] = &[(text("code"), text("l2")), ALTERNATING];
-
-const fn refill(params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select("refill", params), Estimator::Median)
-}
-
-const RANDOM: (Text, Text) = (text("pattern"), text("random"));
-const ALTERNATING: (Text, Text) = (text("pattern"), text("alternating"));
-const RANDOM_ONLY: &[(Text, Text)] = &[RANDOM];
-const ALTERNATING_ONLY: &[(Text, Text)] = &[ALTERNATING];
-const BRANCH_FREE: &[(Text, Text)] = &[(text("pattern"), text("branch_free"))];
-const TAKEN: &[(Text, Text)] = &[(text("direction"), text("taken"))];
-const NOT_TAKEN: &[(Text, Text)] = &[(text("direction"), text("not_taken"))];
-
-const PARALLEL_ALTERNATING: Derive =
-    Derive::Value(select("parallel", ALTERNATING_ONLY), Estimator::LowerQuartile);
-const SERIAL_RANDOM: Select = select("serial", RANDOM_ONLY);
-const SERIAL_ALTERNATING: Derive =
-    Derive::Value(select("serial", ALTERNATING_ONLY), Estimator::LowerQuartile);
-
-const EFFECTIVE: &[Derive] = &[Derive::Difference(Cow::Borrowed(PARALLEL))];
-const PARALLEL: &[Derive] =
-    &[Derive::ModeValue(select("parallel", RANDOM_ONLY), Mode::Fast), PARALLEL_ALTERNATING];
-const SERIAL_FAST: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
-    Derive::ModeValue(SERIAL_RANDOM, Mode::Fast),
-    SERIAL_ALTERNATING,
-]))];
-const SERIAL_SLOW: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
-    Derive::ModeValue(SERIAL_RANDOM, Mode::Slow),
-    SERIAL_ALTERNATING,
-]))];
-const DELAY: Text = text("delay");
-const FIT_SLOPE: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
-    Derive::Slope(select("delayed", RANDOM_ONLY), DELAY),
-    Derive::Slope(select("delayed", ALTERNATING_ONLY), DELAY),
-]))];
-const FIT_INTERCEPT: &[Derive] = &[Derive::Difference(Cow::Borrowed(&[
-    Derive::Intercept(select("delayed", RANDOM_ONLY), DELAY),
-    Derive::Intercept(select("delayed", ALTERNATING_ONLY), DELAY),
-]))];
+const DELAY: &str = "delay";
+const BRANCH_FREE: &str = "branch_free";
+const TAKEN: &str = "taken";
+const NOT_TAKEN: &str = "not_taken";
 
 const ALTERNATING_BITS: [u64; 2] = [0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA];
 
@@ -350,7 +234,7 @@ fn penalties(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn made_code(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let done = sizes(bench);
     match done.as_ref().map_err(|e| e.downcast_ref::<io::Error>()) {
-        Err(Some(refusal)) => bench.skip(code::refused(NEED_CODE, refusal)),
+        Err(Some(refusal)) => bench.skip(code::refused(refusal).of(MADE_CODE)),
         _ => done,
     }
 }
@@ -364,10 +248,13 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// The metrics that are missing without it.
-const NEED_CODE: &str = "branch.return_depth_entries, branch.btb_l1_entries, branch.btb_l2_entries, \
-                         branch.learnable_entries, branch.mispredict_op_cache_cycles, \
-                         branch.mispredict_beyond_op_cache_cycles, \
-                         branch.mispredict_beyond_l1i_cycles";
+const MADE_CODE: [&str; 5] = [
+    "branch.return_depth_entries",
+    "branch.btb_*",
+    "branch.learnable_entries",
+    "branch.mispredict_op_cache_cycles",
+    "branch.mispredict_beyond_*",
+];
 
 fn policy(bench: &Bench<'_>, share: f64) -> Policy {
     Policy { want: 9, ..Policy::structural(bench.share(share)) }
@@ -403,7 +290,7 @@ fn compare(
         .map(|(delay, outcomes)| {
             let pattern = outcomes.borrow().pattern.name();
             let cycles = (f64::from(*delay) * chain::mul_cycles()) as u64;
-            let setting = params([("pattern", pattern.into()), ("delay", cycles.into())]);
+            let setting = params([("pattern", pattern.into()), (DELAY, cycles.into())]);
             let work = |_| {
                 let chain = branch::serial(&outcomes.borrow().words, *delay);
                 right.set(right.get() & (chain == 1));
@@ -437,7 +324,7 @@ fn parallel(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let mut arms: Vec<Arm<'_>> =
         patterns.iter().zip(&outcomes).map(|(p, o)| arm(p.name(), branch::parallel, o)).collect();
-    arms.push(arm("branch_free", branch::branch_free, &free));
+    arms.push(arm(BRANCH_FREE, branch::branch_free, &free));
     bench.interleave(arms, &policy)?;
     bench.check(right.get(), || "a wrong count of clear bits".into())
 }
@@ -447,7 +334,7 @@ fn fixed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let arm = |name: &str, kernel: fn(u64)| {
         Arm::new("fixed", params([("direction", name.into())]), kernel).in_blocks_of(branch::BLOCK)
     };
-    let arms = vec![arm("taken", branch::always_taken), arm("not_taken", branch::never_taken)];
+    let arms = vec![arm(TAKEN, branch::always_taken), arm(NOT_TAKEN, branch::never_taken)];
     bench.interleave(arms, &policy)
 }
 

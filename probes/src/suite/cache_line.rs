@@ -9,8 +9,6 @@
 //! permission to flush. A disagreement is reported, never averaged away.
 //! Expect: 64 on x86 and Neoverse, 128 on Apple silicon; the load penalty is one cycle.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,9 +20,8 @@ use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use crate::threads::gang::Gang;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Derive, Estimator, Tier, Unit};
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -33,44 +30,38 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.6,
-    metrics: &[
-        metric(
-            "cache.line_bytes",
-            "cache-line size, by a vote of split loads, coherence, flush and pairs",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T1,
-            "l1-l2",
-            Derive::Vote(Cow::Borrowed(VOTES)),
-        ),
-        split_penalty("cache.split_load_penalty_cycles", Unit::Cycles),
-        split_penalty("cache.split_load_penalty_ns", Unit::Ns),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const SPLIT: Select = select("split_load", &[]);
-const VOTES: &[Derive] = &[
-    Derive::Borders(SPLIT, text("offset"), 8.0),
-    Derive::StepDown(select("coherence", &[]), text("distance")),
-    Derive::StepDown(select("reload_after_flush", &[]), text("distance")),
-    Derive::StepUp(select("pair", &[]), text("distance")),
-];
-
-const CROSSING: &[(Text, Text)] = &[(text("load"), text("crossing"))];
-const INSIDE: &[(Text, Text)] = &[(text("load"), text("inside"))];
-const PENALTY: &[Derive] = &[
-    Derive::Value(select("split_penalty", CROSSING), Estimator::LowerQuartile),
-    Derive::Value(select("split_penalty", INSIDE), Estimator::LowerQuartile),
-];
-
-const fn split_penalty(id: &'static str, unit: Unit) -> Metric {
-    let summary = "extra load-to-use latency of a load that crosses a line border";
-    let from = Derive::Difference(Cow::Borrowed(PENALTY));
-    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
+fn declare(d: &mut Declare) {
+    d.family("l1-l2");
+    let time = |d: &mut Declare, name| d.quantity(name, Unit::Ns, Estimator::LowerQuartile);
+    let coherence = time(d, "coherence");
+    let reload_after_flush = time(d, "reload_after_flush");
+    let pair = time(d, "pair");
+    let split_penalty = time(d, "split_penalty");
+    let split_load = time(d, "split_load");
+    d.metric(
+        "cache.line_bytes",
+        Tier::T1,
+        Derive::vote([
+            split_load.borders("offset", 8.0),
+            coherence.step_down("distance"),
+            reload_after_flush.step_down("distance"),
+            pair.step_up("distance"),
+        ]),
+        "cache-line size, by a vote of split loads, coherence, flush and pairs",
+    );
+    d.cost(
+        "cache.split_load_penalty",
+        Tier::T1,
+        split_penalty.with("load", "crossing") - split_penalty.with("load", "inside"),
+        "extra load-to-use latency of a load that crosses a line border",
+    );
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -155,7 +146,7 @@ const BURST: u64 = 10_000;
 fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let Some(&partner) = bench.machine.allowed_cpus().iter().find(|&&c| c != bench.cpu) else {
         return bench.skip(Skip::new(
-            "2 CPUs for the coherence method of cache-line",
+            "2 CPUs for the coherence method",
             "the affinity mask allows 1",
             "give the process 2 CPUs; the other methods vote without it",
         ));
@@ -238,7 +229,7 @@ fn flush(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     const SPAN: usize = 1 << 20;
     if !can_flush() {
         return bench.skip(Skip::new(
-            "clflush for the flush method of cache-line",
+            "clflush for the flush method",
             "the CPU does not announce it",
             "none; the other methods vote without it",
         ));

@@ -14,8 +14,6 @@
 //! Expect: L1D 32 to 64 KiB with 8 or 12 ways, L2 0.5 to 2 MiB with 8 to 20 ways; a virtual machine
 //! has a fraction of the L3 that it claims.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -27,9 +25,10 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
-use card::declare::{Better, Derive, Estimator, Select, Text, Tier, Unit, metric, select, text};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
+use card::declare::{Better, Declare, Estimator, Tier, Unit};
 use card::machine::human_bytes;
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -38,101 +37,71 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(32 << 20)],
     uses: &[],
     seconds: 2.4,
-    metrics: &[
-        metric(
-            "cache.l1d_bytes",
-            "L1 data cache: working set up to which every load hits it",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T1,
-            "l1-l2",
-            Derive::LastBefore(L1_SIZE, text("working_set"), 1.5),
-        ),
-        metric(
-            "cache.l1d_ways",
-            "L1 data cache: lines that one set holds",
-            Unit::Count,
-            Better::Same,
-            Tier::T1,
-            "l1-l2",
-            Derive::LastBefore(select("conflict", L1), text("lines"), 1.0),
-        ),
-        metric(
-            "cache.l2_bytes",
-            "L2 cache: ways × sets × line, from eviction sets",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T1,
-            "l1-l2",
-            Derive::Times(LINE as f64, Cow::Borrowed(L2_LINES)),
-        ),
-        metric(
-            "cache.l2_ways",
-            "L2 cache: lines that evict a line of their set, none of them spare",
-            Unit::Count,
-            Better::Same,
-            Tier::T1,
-            "l1-l2",
-            L2_WAYS,
-        ),
-        metric(
-            "cache.l3_effective_bytes",
-            "L3 cache as it is left to this CPU: working set that it still mostly serves",
-            Unit::Bytes,
-            Better::Higher,
-            Tier::T4,
-            "l3",
-            Derive::Crossing(L3_SIZE, text("working_set"), 0.25),
-        ),
-        metric(
-            "prefetch.adjacent_line_ratio",
-            "load of the other line of a 128-byte pair after the first ÷ load of a far line",
-            Unit::Ratio,
-            Better::Same,
-            Tier::T4,
-            "l1-l2",
-            Derive::Quotient(Cow::Borrowed(BUDDY)),
-        ),
-        metric(
-            "prefetch.next_line_ratio",
-            "load of the neighbour beyond the 128-byte pair ÷ load of a far line",
-            Unit::Ratio,
-            Better::Same,
-            Tier::T4,
-            "l1-l2",
-            Derive::Quotient(Cow::Borrowed(OUTER)),
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const L1_PART: &[(Text, Text)] = &[(text("part"), text("l1"))];
-const L3_PART: &[(Text, Text)] = &[(text("part"), text("l3"))];
-const L1_SIZE: Select = select("latency", L1_PART);
-const L3_SIZE: Select = select("latency", L3_PART);
-const L1: &[(Text, Text)] = &[(text("level"), text("l1"))];
-
-const L2_WAYS: Derive = Derive::Value(select("eviction_set", &[]), Estimator::Median);
-const SAME_SET: &[Derive] = &[Derive::Value(select("same_set", &[]), Estimator::Mean)];
-const SETS: &[Derive] = &[Derive::Rate(1.0, Cow::Borrowed(SAME_SET))];
-const L2_LINES: &[Derive] = &[Derive::Product(Cow::Borrowed(WAYS_AND_SETS))];
-const WAYS_AND_SETS: &[Derive] = &[L2_WAYS, Derive::PowerOfTwo(Cow::Borrowed(SETS))];
-
-const BUDDY: &[Derive] = &[neighbour(BUDDY_LINE), neighbour(FAR_LINE)];
-const OUTER: &[Derive] = &[neighbour(OUTER_LINE), neighbour(FAR_LINE)];
-const BUDDY_LINE: &[(Text, Text)] = &[(text("line"), text("buddy"))];
-const OUTER_LINE: &[(Text, Text)] = &[(text("line"), text("outer"))];
-const FAR_LINE: &[(Text, Text)] = &[(text("line"), text("far"))];
-
-const fn neighbour(line: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select("neighbour", line), Estimator::Median)
+fn declare(d: &mut Declare) {
+    let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
+    let conflict = d.quantity("conflict", Unit::Ns, Estimator::LowerQuartile);
+    let neighbour = d.quantity("neighbour", Unit::Ns, Estimator::Median);
+    // Each of its samples is one set that was found, or one count of lines.
+    let ways = d.quantity("eviction_set", Unit::Count, Estimator::Median).value();
+    let same_set = d.quantity("same_set", Unit::Ratio, Estimator::Mean);
+    d.family("l1-l2");
+    d.metric(
+        "cache.l1d_bytes",
+        Tier::T1,
+        latency.with("part", "l1").last_before("working_set", 1.5),
+        "L1 data cache: working set up to which every load hits it",
+    );
+    d.metric(
+        "cache.l1d_ways",
+        Tier::T1,
+        conflict.with("level", "l1").last_before("lines", 1.0),
+        "L1 data cache: lines that one set holds",
+    );
+    let sets = same_set.value().rate(1.0).power_of_two();
+    d.metric(
+        "cache.l2_bytes",
+        Tier::T1,
+        (ways.clone() * sets).times(LINE as f64),
+        "L2 cache: ways × sets × line, from eviction sets",
+    );
+    d.metric(
+        "cache.l2_ways",
+        Tier::T1,
+        ways,
+        "L2 cache: lines that evict a line of their set, none of them spare",
+    );
+    d.family("l3");
+    d.metric(
+        "cache.l3_effective_bytes",
+        Tier::T4,
+        latency.with("part", "l3").crossing("working_set", 0.25),
+        "L3 cache as it is left to this CPU: working set that it still mostly serves",
+    )
+    .better(Better::Higher);
+    d.family("l1-l2");
+    let of_far = |line| neighbour.with("line", line) / neighbour.with("line", "far");
+    d.metric(
+        "prefetch.adjacent_line_ratio",
+        Tier::T4,
+        of_far("buddy"),
+        "load of the other line of a 128-byte pair after the first ÷ load of a far line",
+    )
+    .better(Better::Same);
+    d.metric(
+        "prefetch.next_line_ratio",
+        Tier::T4,
+        of_far("outer"),
+        "load of the neighbour beyond the 128-byte pair ÷ load of a far line",
+    )
+    .better(Better::Same);
 }
-
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     // First what is quickly done and matters most, in a short run too.
@@ -207,11 +176,12 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     /// Interrupted.
     const LONGEST_NS: f64 = 1000.0;
     if !can_flush() {
-        return bench.skip(Skip::new(
+        let skip = Skip::new(
             "clflush to see which lines come along",
             "the CPU does not announce it",
             "none",
-        ));
+        );
+        return bench.skip(skip.of(["prefetch.*"]));
     }
     let buffer = Buffer::new(16 << 20, Pages::Huge)?;
     let ticks = match bench.timer.source {
@@ -377,12 +347,13 @@ fn l2(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     if ways.is_empty() {
-        return bench.skip(Skip::new(
+        let skip = Skip::new(
             "a quiet moment to find L2 eviction sets",
             format!("none of {attempts} attempts gave a set that evicts every time"),
             "run again when the hyperthread sibling and the neighbours are quiet, or with \
-                     --tier thorough",
-        ));
+             --tier thorough",
+        );
+        return bench.skip(skip.of(["cache.l2_bytes", "cache.l2_ways"]));
     }
     bench.record("eviction_set", params([]), Unit::Count, ways)?;
     bench.record("same_set", params([]), Unit::Ratio, shares)
@@ -398,7 +369,7 @@ fn l3(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let end = (claimed.unwrap_or(UNKNOWN) * 3).min(MOST);
     let memory = bench.machine.buffer_limit();
     if memory < end {
-        return bench.skip(Skip::new(
+        let skip = Skip::new(
             format!("{} to see where L3 ends", human_bytes(end)),
             format!(
                 "half of the memory that may be used is {} (limit set by {})",
@@ -406,7 +377,8 @@ fn l3(bench: &mut Bench<'_>) -> anyhow::Result<()> {
                 bench.machine.memory_limit_source()
             ),
             "raise the memory limit",
-        ));
+        );
+        return bench.skip(skip.of(["cache.l3_effective_bytes"]));
     }
     let l2 = bench.machine.claimed_cache(2, true).map_or(1 << 20, |c| c.bytes);
     let sizes: Vec<u64> = (0_u32..)

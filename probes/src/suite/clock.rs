@@ -24,9 +24,7 @@ use crate::probe::Probe;
 use crate::sys::memory::Pages;
 use crate::threads::gang::Gang;
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Better, Declare, Estimator, Tier, Unit, between};
 use card::estimate::median;
 
 /// The probe.
@@ -36,174 +34,133 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 2.0,
-    metrics: METRICS,
-    // Both chains are what they are called, and so is the clock that they make.
-    proofs: &[
-        Proof::between(CLOCK, COUNTED_ADD, Event::CoreCycles, 0.97, 1.03),
-        Proof::between(CLOCK, COUNTED_ADD, Event::Instructions, 1.0, 1.02),
-        Proof::between(CLOCK, COUNTED_MUL, Event::Instructions, 1.0, 1.02),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-/// The metrics, with those of the widths that this architecture has.
-macro_rules! metrics {
-    (
-        all: $([$($all:tt)*])+;
-        vectors: $([$($vectors:tt)*])+;
-        wide: $([$wide:literal $bits:literal])+;
-        $($rest:tt)*
-    ) => {
-        &[
-            metric(
-                "clock.core_ghz",
-                "core clock, settled, one core at work",
-                Unit::Ghz,
-                Better::Higher,
-                Tier::T2,
-                "core-frequency",
-                Derive::Value(select("core_ghz", &[]), Estimator::Median),
-            ),
-            metric(
-                "clock.settle_ms",
-                "time from idle until the clock is within 1 % of its plateau; 0: at once",
-                Unit::Ms,
-                Better::Lower,
-                Tier::T4,
-                "core-frequency",
-                Derive::Value(select("settle", &[]), Estimator::Median),
-            ),
-            metric(
-                "clock.tsc_ghz",
-                "rate of the time counter against the kernel's raw clock",
-                Unit::Ghz,
-                Better::Same,
-                Tier::T1,
-                "timer",
-                Derive::Value(select("tsc_ghz", &[]), Estimator::Median),
-            ),
-            $(
-                metric(
-                    concat!("clock.", $wide, "_ratio"),
-                    concat!("core clock under ", $bits, " multiply-adds ÷ under scalar work"),
-                    Unit::Ratio,
-                    Better::Higher,
-                    Tier::T2,
-                    "core-frequency",
-                    {
-                        const WIDTH: &[(Text, Text)] = &[(text("width"), text($wide))];
-                        Derive::Value(select("width_ratio", WIDTH), Estimator::Median)
-                    },
-                ),
-            )+
-            metric(
-                "clock.all_core_ratio",
-                "core clock with all CPUs at work ÷ with one",
-                Unit::Ratio,
-                Better::Higher,
-                Tier::T2,
-                "core-frequency",
-                Derive::Value(select("all_core_ratio", &[]), Estimator::Median),
-            ),
-            metric(
-                "clock.timer_granularity_ns",
-                "smallest step of the time counter",
-                Unit::Ns,
-                Better::Same,
-                Tier::T2,
-                "timer",
-                Derive::Value(select("timer_granularity", &[]), Estimator::Median),
-            ),
-            metric(
-                "clock.timer_cost_ns",
-                "cost of one serialised time stamp",
-                Unit::Ns,
-                Better::Lower,
-                Tier::T2,
-                "timer",
-                Derive::Value(select("timer_cost", &[]), Estimator::LowerQuartile),
-            ),
-            metric(
-                "clock.empty_kernel_ns",
-                "a timed region with nothing in it: what every sample contains besides its kernel",
-                Unit::Ns,
-                Better::Lower,
-                Tier::T2,
-                "timer",
-                Derive::Value(select("empty_kernel", &[]), Estimator::LowerQuartile),
-            ),
-            metric(
-                "clock.add_ns",
-                "one dependent addition, quiet sibling: one cycle of the core",
-                Unit::Ns,
-                Better::Lower,
-                Tier::T2,
-                "core-frequency",
-                Derive::Value(ADD, Estimator::Median),
-            ),
-            metric(
-                "clock.add_cycles",
-                "one dependent addition, quiet sibling; must be 1",
-                Unit::Cycles,
-                Better::Same,
-                Tier::T1,
-                "alu",
-                Derive::Value(ADD, Estimator::Median),
-            ),
-            metric(
-                "clock.mul_add_ratio",
-                "dependent multiplication ÷ dependent addition, upper quartile of all readings: 3 on x86, \
-                 another whole number on Arm, less only if a sibling never rests",
-                Unit::Ratio,
-                Better::Same,
-                Tier::T1,
-                "alu",
-                Derive::Value(select("mul_add", &[]), Estimator::UpperQuartile),
-            ),
-            metric(
-                "clock.l1_chase_cycles",
-                "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
-                Unit::Cycles,
-                Better::Same,
-                Tier::T1,
-                "alu",
-                Derive::Value(select("chain", LOAD_QUIET), Estimator::LowerQuartile),
-            ),
-            metric(
-                "clock.counted_add_cycles",
-                "one dependent addition by the counter of core cycles; must be 1",
-                Unit::Cycles,
-                Better::Same,
-                Tier::T1,
-                "alu",
-                Derive::Count(COUNTED_ADD, Event::CoreCycles),
-            ),
-            metric(
-                "clock.counted_mul_cycles",
-                "one dependent multiplication by the counter of core cycles; must be 3 on x86",
-                Unit::Cycles,
-                Better::Same,
-                Tier::T1,
-                "alu",
-                Derive::Count(COUNTED_MUL, Event::CoreCycles),
-            ),
-        ]
+macro_rules! names {
+    (all: $([$all:tt])+; vectors: $([$($v:tt)+])+; wide: $([$n:literal $t:literal])+; $($r:tt)*) => {
+        [$(($n, $t)),+]
     };
 }
 
-const METRICS: &[Metric] = widths!(metrics);
+fn declare(d: &mut Declare) {
+    let core_ghz = d.quantity("core_ghz", Unit::Ghz, Estimator::Median);
+    d.quantity("core_ghz_after_idle", Unit::Ghz, Estimator::UpperQuartile);
+    let settle = d.quantity("settle", Unit::Ms, Estimator::Median);
+    let tsc_ghz = d.quantity("tsc_ghz", Unit::Ghz, Estimator::Median);
+    let width_ratio = d.quantity("width_ratio", Unit::Ratio, Estimator::Median);
+    let all_core_ratio = d.quantity("all_core_ratio", Unit::Ratio, Estimator::Median);
+    let granularity = d.quantity("timer_granularity", Unit::Ns, Estimator::Median);
+    let timer_cost = d.quantity("timer_cost", Unit::Ns, Estimator::LowerQuartile);
+    let empty_kernel = d.quantity("empty_kernel", Unit::Ns, Estimator::LowerQuartile);
+    let mul_add = d.quantity("mul_add", Unit::Ratio, Estimator::UpperQuartile);
+    // The median for the clock's own chains, as for the clock; for the chase the quartile, as for any
+    // latency.
+    let chain = |d: &mut Declare, op, estimator| {
+        d.quantity_where("chain", &[("op", op)], Unit::Ns, estimator).with("sibling", "quiet")
+    };
+    let add = chain(d, "add", Estimator::Median);
+    chain(d, "mul", Estimator::Median);
+    let l1_load = chain(d, "l1_load", Estimator::LowerQuartile);
+    let counted = d.quantity("counted", Unit::Ns, Estimator::LowerQuartile);
+    let [counted_add, counted_mul] = ["add", "mul"].map(|op| counted.with("op", op));
 
-const CLOCK: &[Text] = &[text("clock.core_ghz"), text("clock.add_cycles"), text("clock.add_ns")];
-const OP_ADD: &[(Text, Text)] = &[(text("op"), text("add"))];
-const OP_MUL: &[(Text, Text)] = &[(text("op"), text("mul"))];
-const COUNTED_ADD: Select = select("counted", OP_ADD);
-const COUNTED_MUL: Select = select("counted", OP_MUL);
-const QUIET: (Text, Text) = (text("sibling"), text("quiet"));
-const ADD_QUIET: &[(Text, Text)] = &[(text("op"), text("add")), QUIET];
-const LOAD_QUIET: &[(Text, Text)] = &[(text("op"), text("l1_load")), QUIET];
-const ADD: Select = select("chain", ADD_QUIET);
+    d.family("core-frequency");
+    d.metric("clock.core_ghz", Tier::T2, core_ghz, "core clock, settled, one core at work");
+    d.metric(
+        "clock.settle_ms",
+        Tier::T4,
+        settle,
+        "time from idle until the clock is within 1 % of its plateau; 0: at once",
+    );
+    d.family("timer");
+    d.metric(
+        "clock.tsc_ghz",
+        Tier::T1,
+        tsc_ghz,
+        "rate of the time counter against the kernel's raw clock",
+    )
+    .better(Better::Same);
+    d.family("core-frequency");
+    for (width, title) in widths!(names) {
+        d.metric(
+            format!("clock.{width}_ratio"),
+            Tier::T2,
+            width_ratio.with("width", width),
+            format!("core clock under {title} multiply-adds ÷ under scalar work"),
+        );
+    }
+    d.metric(
+        "clock.all_core_ratio",
+        Tier::T2,
+        all_core_ratio,
+        "core clock with all CPUs at work ÷ with one",
+    );
+    d.family("timer");
+    d.metric(
+        "clock.timer_granularity_ns",
+        Tier::T2,
+        granularity,
+        "smallest step of the time counter",
+    )
+    .better(Better::Same);
+    d.metric("clock.timer_cost_ns", Tier::T2, timer_cost, "cost of one serialised time stamp");
+    d.metric(
+        "clock.empty_kernel_ns",
+        Tier::T2,
+        empty_kernel,
+        "a timed region with nothing in it: what every sample contains besides its kernel",
+    );
+    d.family("core-frequency");
+    d.metric(
+        "clock.add_ns",
+        Tier::T2,
+        add.clone(),
+        "one dependent addition, quiet sibling: one cycle of the core",
+    );
+    d.family("alu");
+    d.metric("clock.add_cycles", Tier::T1, add, "one dependent addition, quiet sibling; must be 1")
+        .better(Better::Same);
+    d.metric(
+        "clock.mul_add_ratio",
+        Tier::T1,
+        mul_add,
+        "dependent multiplication ÷ dependent addition, upper quartile of all readings: 3 on x86, \
+         another whole number on Arm, less only if a sibling never rests",
+    )
+    .better(Better::Same);
+    d.metric(
+        "clock.l1_chase_cycles",
+        Tier::T1,
+        l1_load,
+        "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
+    )
+    .better(Better::Same);
+    d.metric(
+        "clock.counted_add_cycles",
+        Tier::T1,
+        counted_add.count(Event::CoreCycles),
+        "one dependent addition by the counter of core cycles; must be 1",
+    )
+    .better(Better::Same);
+    d.metric(
+        "clock.counted_mul_cycles",
+        Tier::T1,
+        counted_mul.count(Event::CoreCycles),
+        "one dependent multiplication by the counter of core cycles; must be 3 on x86",
+    )
+    .better(Better::Same);
+
+    // Both chains are what they are called, and so is the clock that they make.
+    let clock = ["clock.core_ghz", "clock.add_cycles", "clock.add_ns"];
+    d.proof(clock, counted_add.clone(), Event::CoreCycles, between(0.97, 1.03));
+    d.proof(clock, counted_add, Event::Instructions, between(1.0, 1.02));
+    d.proof(clock, counted_mul, Event::Instructions, between(1.0, 1.02));
+}
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     timer(bench)?;
@@ -251,7 +208,7 @@ fn block_means(values: &[f64], block: usize) -> Vec<f64> {
 /// state around each of them.
 fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let timer = bench.timer;
-    // One line a set: a larger ring can keep missing in a cache that it fits (lessons: memory 3).
+    // One line a set: a larger ring can keep missing in a cache that it fits.
     const RING: usize = 4 << 10;
     let mut ring = Ring::with_capacity(RING, Pages::Small)?;
     ring.lay(RING, 64, Order::Random, &mut bench.rng);

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::probe::Probe;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Estimator, Points, Tier, Unit};
 
 mod data;
 
@@ -27,61 +27,51 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.2,
-    metrics: METRICS,
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "compress";
-
-/// `id: "quantity" "data" "size", summary`: a time, or the ratio that was reached.
-macro_rules! metrics {
-    ($($id:literal: $unit:ident $better:ident $quantity:literal $data:literal $size:literal, $summary:literal;)+) => {
-        &[$({
-            const WHERE: &[(Text, Text)] =
-                &[(text("data"), text($data)), (text("size"), text($size))];
-            let from = Derive::Value(select($quantity, WHERE), Estimator::LowerQuartile);
-            metric($id, $summary, Unit::$unit, Better::$better, Tier::T2, FAMILY, from)
-        }),+]
-    };
+fn declare(d: &mut Declare) {
+    d.family("compress");
+    let compress = d.quantity("compress", Unit::Ns, Estimator::LowerQuartile);
+    let decompress = d.quantity("decompress", Unit::Ns, Estimator::LowerQuartile);
+    // A round has one.
+    let ratio = d.quantity("ratio", Unit::Ratio, Estimator::LowerQuartile);
+    for (size, short, long) in [(SMALL, "1k", "1 KB"), (LARGE, "64k", "64 KB")] {
+        for data in Data::ALL {
+            let (kind, title, in_vain, copy) = match data {
+                Data::Json => ("", "JSON", "", ""),
+                Data::Text => ("text_", "text", "", ""),
+                Data::Random => ("random_", "random bytes", ": in vain", ": a copy"),
+            };
+            let of = |points: &Points| points.with("data", data.name()).with("size", size);
+            let stem = format!("compress.snappy_{kind}{short}");
+            d.metric(
+                format!("{stem}_ns"),
+                Tier::T2,
+                of(&compress),
+                format!("compress {long} of {title}{in_vain}"),
+            );
+            d.metric(
+                format!("{stem}_decompress_ns"),
+                Tier::T2,
+                of(&decompress),
+                format!("decompress {long} of {title}{copy}"),
+            );
+            if data != Data::Random {
+                d.metric(
+                    format!("{stem}_ratio"),
+                    Tier::T2,
+                    of(&ratio),
+                    format!("size of {long} of {title} to its compressed size"),
+                );
+            }
+        }
+    }
 }
-
-const METRICS: &[Metric] = metrics! {
-    "compress.snappy_1k_ns": Ns Lower "compress" "json" "1024",
-        "compress 1 KB of JSON";
-    "compress.snappy_1k_decompress_ns": Ns Lower "decompress" "json" "1024",
-        "decompress 1 KB of JSON";
-    "compress.snappy_1k_ratio": Ratio Higher "ratio" "json" "1024",
-        "size of 1 KB of JSON to its compressed size";
-    "compress.snappy_text_1k_ns": Ns Lower "compress" "text" "1024",
-        "compress 1 KB of text";
-    "compress.snappy_text_1k_decompress_ns": Ns Lower "decompress" "text" "1024",
-        "decompress 1 KB of text";
-    "compress.snappy_text_1k_ratio": Ratio Higher "ratio" "text" "1024",
-        "size of 1 KB of text to its compressed size";
-    "compress.snappy_random_1k_ns": Ns Lower "compress" "random" "1024",
-        "compress 1 KB of random bytes: in vain";
-    "compress.snappy_random_1k_decompress_ns": Ns Lower "decompress" "random" "1024",
-        "decompress 1 KB of random bytes: a copy";
-    "compress.snappy_64k_ns": Ns Lower "compress" "json" "65536",
-        "compress 64 KB of JSON";
-    "compress.snappy_64k_decompress_ns": Ns Lower "decompress" "json" "65536",
-        "decompress 64 KB of JSON";
-    "compress.snappy_64k_ratio": Ratio Higher "ratio" "json" "65536",
-        "size of 64 KB of JSON to its compressed size";
-    "compress.snappy_text_64k_ns": Ns Lower "compress" "text" "65536",
-        "compress 64 KB of text";
-    "compress.snappy_text_64k_decompress_ns": Ns Lower "decompress" "text" "65536",
-        "decompress 64 KB of text";
-    "compress.snappy_text_64k_ratio": Ratio Higher "ratio" "text" "65536",
-        "size of 64 KB of text to its compressed size";
-    "compress.snappy_random_64k_ns": Ns Lower "compress" "random" "65536",
-        "compress 64 KB of random bytes: in vain";
-    "compress.snappy_random_64k_decompress_ns": Ns Lower "decompress" "random" "65536",
-        "decompress 64 KB of random bytes: a copy";
-};
 
 /// Bytes of each kind of data: 256 blocks of 1 KB, within any L2.
 const TOTAL: usize = 256 << 10;

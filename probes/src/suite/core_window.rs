@@ -28,7 +28,7 @@ use crate::harness::sampling::Policy;
 use crate::harness::{code, search};
 use crate::kernel::window::{Filler, ROOTS, Window};
 use crate::probe::Probe;
-use card::declare::{Better, Derive, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Estimator, Tier, Unit};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -37,53 +37,54 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        entries(
-            "core.reorder_window_entries",
-            "instructions that the core has in work at a time",
-            Derive::Crossing(select(QUANTITY, NOP), ENTRIES, 0.5),
-        ),
-        entries(
-            "core.load_queue_entries",
-            "loads in work at a time, done or not",
-            Derive::LastBefore(select(QUANTITY, LOAD), ENTRIES, STEP),
-        ),
-        entries(
-            "core.store_queue_entries",
-            "stores in work at a time",
-            Derive::LastBefore(select(QUANTITY, STORE), ENTRIES, STEP),
-        ),
-        entries(
-            "core.integer_registers_entries",
-            "results in general registers at a time, beyond the registers that programs see",
-            Derive::LastBefore(select(QUANTITY, INTEGER), ENTRIES, STEP),
-        ),
-        entries(
-            "core.vector_registers_entries",
-            "results in vector registers at a time, beyond the registers that programs see",
-            Derive::Crossing(select(QUANTITY, VECTOR), ENTRIES, 0.5),
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
+fn declare(d: &mut Declare) {
+    d.family("window");
+    let both = d.quantity(QUANTITY, Unit::Ns, Estimator::LowerQuartile);
+    let filled = |filler: Filler| both.with("filler", filler.name());
+    d.metric(
+        "core.reorder_window_entries",
+        Tier::T1,
+        filled(Filler::Nop).crossing(ENTRIES, 0.5),
+        "instructions that the core has in work at a time",
+    );
+    d.metric(
+        "core.load_queue_entries",
+        Tier::T1,
+        filled(Filler::Load).last_before(ENTRIES, STEP),
+        "loads in work at a time, done or not",
+    );
+    d.metric(
+        "core.store_queue_entries",
+        Tier::T1,
+        filled(Filler::Store).last_before(ENTRIES, STEP),
+        "stores in work at a time",
+    );
+    d.metric(
+        "core.integer_registers_entries",
+        Tier::T1,
+        filled(Filler::Integer).last_before(ENTRIES, STEP),
+        "results in general registers at a time, beyond the registers that programs see",
+    );
+    d.metric(
+        "core.vector_registers_entries",
+        Tier::T1,
+        filled(Filler::Vector).crossing(ENTRIES, 0.5),
+        "results in vector registers at a time, beyond the registers that programs see",
+    );
+}
+
 const QUANTITY: &str = "two_chains";
-const ENTRIES: Text = text("entries");
-const NOP: &[(Text, Text)] = &[(text("filler"), text("nop"))];
-const INTEGER: &[(Text, Text)] = &[(text("filler"), text("integer"))];
-const VECTOR: &[(Text, Text)] = &[(text("filler"), text("vector"))];
-const LOAD: &[(Text, Text)] = &[(text("filler"), text("load"))];
-const STORE: &[(Text, Text)] = &[(text("filler"), text("store"))];
+const ENTRIES: &str = "entries";
 
 /// Cycles by which the time must rise: more than the fillers themselves take, less than half a chain.
 const STEP: f64 = 100.0;
-
-const fn entries(id: &'static str, summary: &'static str, from: Derive) -> Metric {
-    metric(id, summary, Unit::Count, Better::Same, Tier::T1, "window", from)
-}
 
 /// Fillers between which the end of every resource lies.
 const FEWEST: u64 = 8;
@@ -99,7 +100,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     // Where no code may be made, none of the fillers can be measured.
     match whole(bench) {
         Ok(whole) => fillers(bench, whole),
-        Err(e) => bench.skip(code::refused("the core's window", &e)),
+        Err(e) => bench.skip(code::refused(&e)),
     }
 }
 
@@ -183,7 +184,7 @@ fn measure(
         .map(|(fillers, window)| {
             let setting = params([
                 ("filler", filler.name().into()),
-                ("entries", held(filler, *fillers).into()),
+                (ENTRIES, held(filler, *fillers).into()),
             ]);
             let arm = Arm::new(QUANTITY, setting, |times| window.run(times));
             arm.noted(note.map(Into::into))

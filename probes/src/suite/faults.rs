@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::probe::Probe;
-use card::declare::Unit;
+use card::declare::{Declare, Estimator, Unit};
 
 const fn fault(
     name: &'static str,
@@ -26,9 +26,13 @@ const fn fault(
         metrics,
         proofs,
         in_kernel: false,
-        declare: |_| (),
+        declare,
         run,
     }
+}
+
+fn declare(d: &mut Declare) {
+    d.quantity("before", Unit::Count, Estimator::Median);
 }
 
 /// Never comes back.

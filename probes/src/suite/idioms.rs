@@ -12,16 +12,16 @@
 //! Expect: a call below 2 ns, 5 to 10 ns mispredicted; 5 to 20 ns for a small block; 10 to 30 ns for
 //! a lookup in cache, two or three misses beyond; columns 3 to 20 times as slow as rows.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
+use crate::harness::levels::{self, LEAST_BEYOND};
 use crate::harness::sampling::Policy;
 use crate::probe::Probe;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
 use card::machine::{Machine, human_bytes};
+use card::record::Skip;
 
 mod alloc;
 mod calls;
@@ -38,104 +38,43 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: METRICS,
+    metrics: &[],
     proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const FAMILY: &str = "idioms";
-
-/// One way of a pair, by the parameter `how`.
-macro_rules! way {
-    ($tier:ident $quantity:literal $how:literal) => {{
-        const HOW: &[(Text, Text)] = &[(text("how"), text($how))];
-        Derive::Value(select($quantity, HOW), way!($tier))
-    }};
-    // What the scheduler decides has no undisturbed time to come near to.
-    (T4) => {
-        Estimator::Median
-    };
-    ($tier:ident) => {
-        Estimator::LowerQuartile
-    };
+fn declare(d: &mut Declare) {
+    d.family("idioms");
+    calls::declare(d);
+    alloc::declare(d);
+    maps::declare(d);
+    growth::declare(d);
+    once::declare(d);
+    io::declare(d);
+    layout::declare(d);
 }
 
-/// `id: tier "quantity" "how", summary` is a time, with a second way the first divided by it.
-macro_rules! metrics {
-    ($($id:literal: $tier:ident $quantity:literal $how:literal $(/ $advised:literal)?, $summary:literal;)+) => {
-        &[$(metrics!(@one $id, $tier, $quantity, $how $(, $advised)?, $summary)),+]
-    };
-    (@one $id:literal, $tier:ident, $quantity:literal, $how:literal, $summary:literal) => {
-        in_family($id, $summary, Unit::Ns, Tier::$tier, way!($tier $quantity $how))
-    };
-    (@one $id:literal, $tier:ident, $quantity:literal, $how:literal, $advised:literal, $summary:literal) => {{
-        const BOTH: &[Derive] = &[way!($tier $quantity $how), way!($tier $quantity $advised)];
-        in_family($id, $summary, Unit::Ratio, Tier::$tier, Derive::Quotient(Cow::Borrowed(BOTH)))
-    }};
+/// What tells the ways of a quantity apart.
+const HOW: &str = "how";
+
+/// Times of the core's own work.
+fn times(d: &mut Declare, quantity: &'static str) -> Points {
+    d.quantity(quantity, Unit::Ns, Estimator::LowerQuartile)
 }
 
-const fn in_family(
+/// How many times as long one way takes as the one that guides advise.
+fn ratio(
+    d: &mut Declare,
     id: &'static str,
-    summary: &'static str,
-    unit: Unit,
     tier: Tier,
-    from: Derive,
-) -> Metric {
-    metric(id, summary, unit, Better::Lower, tier, FAMILY, from)
+    (times, how, advised): (&Points, &'static str, &'static str),
+    summary: &'static str,
+) {
+    let from = times.with(HOW, how) / times.with(HOW, advised);
+    d.metric(id, tier, from, summary).better(Better::Lower);
 }
-
-const METRICS: &[Metric] = metrics! {
-    "idioms.call_inlined_ns": T2 "call" "inlined",
-        "one turn of a loop around a small function that is inlined";
-    "idioms.call_direct_ns": T2 "call" "direct",
-        "the same with a call: two taken branches more, both predicted";
-    "idioms.call_indirect_ns": T2 "call" "indirect",
-        "through a function pointer that always holds the same target: predicted like any branch";
-    "idioms.call_dyn_ns": T2 "call" "dyn",
-        "through a dyn object, always of the same type: two loads before a predicted call";
-    "idioms.call_indirect_unpredicted_ns": T2 "call" "indirect_random",
-        "through one of 16 function pointers at random: 15 of 16 calls are mispredicted";
-    "idioms.call_dyn_unpredicted_ns": T2 "call" "dyn_random",
-        "through one of 16 dyn objects at random: 15 of 16 calls are mispredicted";
-    "idioms.alloc_64b_ns": T2 "alloc" "heap_64",
-        "allocate 64 bytes on the heap and free an older block of the kind";
-    "idioms.alloc_pooled_ns": T2 "alloc" "pool_64",
-        "take 64 bytes from a pool and give an older block back: two pointers change places";
-    "idioms.alloc_stack_ns": T2 "alloc" "stack_64",
-        "64 bytes on the stack: nothing to do but the write";
-    "idioms.alloc_4k_ns": T2 "alloc" "heap_4k",
-        "allocate 4 KiB on the heap and free an older block of the kind: no cache of the allocator holds them";
-    "idioms.alloc_4k_pooled_ns": T2 "alloc" "pool_4k",
-        "take 4 KiB from a pool and give an older block back";
-    "idioms.map_int_key_ns": T2 "map" "int",
-        "one lookup in a hash map with integer keys, in cache, each needed for the next: hashing is most of it";
-    "idioms.map_string_key_ns": T2 "map" "text",
-        "the same with keys of 20 bytes: more to hash, all to compare";
-    "idioms.map_int_key_dram_ns": T3 "map" "int_dram",
-        "one lookup in a hash map with integer keys beyond the caches: two misses in a row, tag and entry";
-    "idioms.map_string_key_dram_ns": T3 "map" "text_dram",
-        "the same with keys of 20 bytes: a third miss, where the entry's key lies";
-    "idioms.vec_grow_ratio": T2 "vector" "grown" / "reserved",
-        "1000 pushes to an empty vector, relative to one with room for them: nine reallocations and copies";
-    "idioms.string_concat_ratio": T2 "string" "copied" / "appended",
-        "256 pieces of 16 bytes, each making a new string, relative to a buffer: 128 bytes copied for each byte added";
-    "idioms.once_ns": T2 "once" "once",
-        "reading a value that is made on first use: one load and a predicted branch more than a plain read";
-    "idioms.write_unbuffered_ratio": T2 "write" "unbuffered" / "buffered",
-        "writing single bytes to a file in memory, relative to a buffer of 8 KiB: a system call each";
-    "idioms.lock_around_io_ratio": T4 "io_lock" "held" / "released",
-        "two threads with a counter and a file each: the lock held during the write, relative to before it";
-    "idioms.column_order_ratio": T3 "matrix" "columns" / "rows",
-        "adding up a matrix beyond the caches by columns, relative to rows: each number is on another line and page, though the next columns find the lines in L2";
-    "idioms.array_of_structs_ratio": T3 "field" "structs" / "arrays",
-        "one field of 8 bytes of 64-byte records, relative to an array of its own: a line for each";
-    "idioms.packed_ratio": T2 "packed" "packed" / "padded",
-        "fields of 9-byte packed records in cache, relative to 16-byte aligned ones: one load in 9 crosses a line";
-    "idioms.packed_dram_ratio": T3 "packed" "packed_dram" / "padded_dram",
-        "the same beyond the caches, where the smaller is less to fetch";
-};
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     calls::measure(bench)?;
@@ -183,23 +122,17 @@ fn memory_plan(bench: &Bench<'_>, share: f64) -> Plan {
     Plan { policy, note: None }
 }
 
-/// The larger data are than the last cache, the less of them is found there.
-const BEYOND: u64 = 2;
-
-/// Where the machine claims no cache at all.
-const UNKNOWN_CACHE: u64 = 64 << 20;
-
 /// Largest data: filling them takes a quarter of a second, or seconds in a thorough run.
 const LARGEST: u64 = 128 << 20;
 const LARGEST_THOROUGH: u64 = 1 << 30;
 
 /// Bytes of data beyond the caches.
 fn beyond(machine: &Machine) -> u64 {
-    BEYOND * machine.last_cache_bytes().unwrap_or(UNKNOWN_CACHE)
+    LEAST_BEYOND * levels::last_cache(machine)
 }
 
 /// Whether there is time to fill data of so many bytes, and all the memory that they take.
-fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) -> Result<(), Skip> {
+fn fits(machine: &Machine, run: RunTier, bytes: u64, memory: u64) -> Result<(), Skip> {
     let largest = if run == RunTier::Thorough { LARGEST_THOROUGH } else { LARGEST };
     let limit = machine.buffer_limit();
     let (reason, remedy) = if memory > limit {
@@ -220,8 +153,8 @@ fn fits(machine: &Machine, run: RunTier, need: &str, bytes: u64, memory: u64) ->
     } else {
         return Ok(());
     };
-    let cache = human_bytes(beyond(machine) / BEYOND);
-    let need = format!("data of {BEYOND} times the last cache, {cache} ({need})");
+    let cache = human_bytes(levels::last_cache(machine));
+    let need = format!("data of {LEAST_BEYOND} times the last cache, {cache}");
     Err(Skip::new(need, reason, remedy))
 }
 
@@ -233,7 +166,7 @@ fn interleave(bench: &mut Bench<'_>, arms: Vec<Arm<'_>>, plan: Plan) -> anyhow::
 
 /// An arm of the quantity, by its way.
 fn way<'k>(quantity: &'static str, how: &str, work: impl FnMut(u64) + 'k) -> Arm<'k> {
-    Arm::new(quantity, params([("how", how.into())]), work)
+    Arm::new(quantity, params([(HOW, how.into())]), work)
 }
 
 #[cfg(test)]
@@ -256,11 +189,11 @@ mod tests {
             let machine = machine(cache << 20, memory << 20);
             let bytes = beyond(&machine);
             assert_eq!(bytes, cache << 21);
-            fits(&machine, run, "idioms.x_ratio", bytes, 2 * bytes).err()
+            fits(&machine, run, bytes, 2 * bytes).err()
         };
         assert_eq!(says(64, 256, RunTier::Standard), None);
         let small = says(64, 255, RunTier::Standard).unwrap();
-        assert!(small.need.contains("64 MiB (idioms.x_ratio)"), "{small:?}");
+        assert!(small.need.ends_with("the last cache, 64 MiB"), "{small:?}");
         assert!(small.reason.contains("256 MiB are needed") && small.remedy.contains("memory"));
         let large = says(96, 10_000, RunTier::Quick).unwrap();
         assert!(
@@ -272,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_the_scheduler_decides_is_judged_by_medians() {
-        for metric in METRICS {
+        for metric in PROBE.declaration().metrics.iter() {
             let text = format!("{:?}", metric.from);
             assert_eq!(text.contains("Median"), metric.tier == Tier::T4, "{}", metric.id);
         }

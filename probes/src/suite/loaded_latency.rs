@@ -21,6 +21,7 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
+use crate::harness::levels;
 use crate::harness::meter::Reading;
 use crate::harness::sampling::{ClockHistory, Collector, Policy};
 use crate::kernel::load::{CHUNK, Load};
@@ -103,17 +104,8 @@ const LEAST_TRAFFIC: f64 = 0.7;
 /// Samples in one visit until one is clean.
 const TRIES: u32 = 3;
 
-/// How often the largest cache fits into the buffers, at best and at least.
-const BEYOND: (u64, u64) = (4, 2);
-
 /// No loader's buffer is smaller, lest a share of it stay in a second-level cache.
 const LEAST_EACH: u64 = 8 << 20;
-
-/// Beyond this no cache of a socket reaches, and preparing it takes too long.
-const LARGEST: u64 = 2 << 30;
-
-/// Where the machine claims no cache at all, as some hypervisors do.
-const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 
 /// So few CPUs saturate no socket.
 const FEW: usize = 8;
@@ -133,8 +125,7 @@ struct Counter(AtomicU64);
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let loaders = cpus::others(bench, bench.machine.allowed_cpus());
-    let last = bench.machine.last_cache_bytes().filter(|&bytes| bytes > 0);
-    let last = last.unwrap_or(UNKNOWN_LAST_CACHE);
+    let last = levels::last_cache(bench.machine);
     let caches = bench.machine.l3_groups().len().max(1) as u64;
     let limit = bench.machine.buffer_limit();
     let Some(sizes) = Sizes::fit(last, caches, loaders.len() as u64, limit) else {
@@ -183,11 +174,11 @@ impl Sizes {
     /// Of so many loaders with so many last-level caches, within a limit for all buffers.
     fn fit(last: u64, caches: u64, loaders: u64, limit: u64) -> Option<Sizes> {
         let all = |times: u64| {
-            let chase = (times * last).min(LARGEST);
+            let chase = (times * last).min(levels::LARGEST);
             Sizes { chase, each: (times * last * caches / loaders).max(LEAST_EACH) }
         };
         let fits = |sizes: &Sizes| sizes.chase + sizes.each * loaders <= limit;
-        (BEYOND.1..=BEYOND.0).rev().map(all).find(fits)
+        (levels::LEAST_BEYOND..=levels::BEYOND).rev().map(all).find(fits)
     }
 }
 

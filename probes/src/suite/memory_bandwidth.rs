@@ -19,7 +19,6 @@
 //! Expect: L1 near the width of the load and store ports, L2 32 or 64 bytes a cycle, main memory 10
 //! to 30 GB/s a thread on servers.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -34,7 +33,7 @@ use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::crew::{self, Hand, Window};
-use card::declare::{Better, Derive, Level, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Estimator, Level, Tier, Unit};
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
 
@@ -45,89 +44,74 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 4.0,
-    metrics: METRICS,
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-/// A rate: so many bytes in the time of one at the best width and working set of the selected.
-macro_rules! rate {
-    ($id:expr, $summary:expr, $unit:ident, $tier:ident, $family:literal, $bytes:literal,
-     $($name:literal = $value:literal),+) => {{
-        const WHERE: &[(Text, Text)] = &[$((text($name), text($value))),+];
-        const TIME: &[Derive] = &[Derive::Lowest(select("time_per_byte", WHERE))];
-        let from = Derive::Rate($bytes, Cow::Borrowed(TIME));
-        metric($id, $summary, Unit::$unit, Better::Higher, Tier::$tier, $family, from)
-    }};
-}
-
-/// The same in both units, for one thread.
-macro_rules! level {
-    ($kernel:literal $what:literal $level:literal $where:literal $unit:ident $ending:literal
-     $tier:ident $family:literal) => {
-        rate!(
-            concat!("memory.bandwidth.", $kernel, ".", $level, $ending),
-            concat!($what, ", ", $where, ", one thread, best width, bytes requested"),
-            $unit,
-            $tier,
-            $family,
-            1.0,
-            "kernel" = $kernel,
-            "level" = $level,
-            "threads" = "1"
-        )
-    };
-}
-
-/// Each kernel with the noise and the family of its figures near the core, and the family of those
-/// in L3: stores past the caches speak of main memory wherever their data could lie. What all
-/// threads get depends on where the host puts them.
-macro_rules! metrics {
-    ($($kernel:literal $what:literal $near:ident $core:literal $shared:literal,)+; $($bus:literal $doing:literal $bytes:literal,)+) => {
-        &[$(
-            level!($kernel $what "l1" "L1" Gbs "_gbs" $near $core),
-            level!($kernel $what "l1" "L1" BytesPerCycle "_bytes_per_cycle" $near $core),
-            level!($kernel $what "l2" "L2" Gbs "_gbs" $near $core),
-            level!($kernel $what "l2" "L2" BytesPerCycle "_bytes_per_cycle" $near $core),
-            level!($kernel $what "l3" "L3" Gbs "_gbs" T3 $shared),
-            level!($kernel $what "l3" "L3" BytesPerCycle "_bytes_per_cycle" T3 $shared),
-            level!($kernel $what "dram" "main memory" Gbs "_gbs" T3 "dram-bandwidth"),
-            level!($kernel $what "dram" "main memory" BytesPerCycle "_bytes_per_cycle"
-                T3 "dram-bandwidth"),
-            rate!(
-                concat!("memory.bandwidth.", $kernel, ".dram_all_threads_gbs"),
-                concat!($what, ", main memory, a thread on each CPU, bytes requested"),
-                Gbs, T4, "dram-bandwidth", 1.0,
-                "kernel" = $kernel, "level" = "dram", "cpus" = "all"
-            ),
-        )+ $(
-            rate!(
-                concat!("memory.bandwidth.", $bus, ".dram_bus_gbs"),
-                concat!($doing, ", main memory, one thread, bytes moved if each line is read \
-                    before it is written"),
-                Gbs, T3, "dram-bandwidth", $bytes,
-                "kernel" = $bus, "level" = "dram", "threads" = "1"
-            ),
-        )+]
-    };
-}
-
-const METRICS: &[Metric] = metrics![
-    "read" "reading" T2 "l1-l2" "l3",
-    "write" "writing" T2 "l1-l2" "l3",
-    "write_nt" "writing past the caches" T3 "dram-bandwidth" "dram-bandwidth",
-    "copy" "copying (loads and stores)" T2 "l1-l2" "l3",
-    "copy_nt" "copying past the caches (loads and stores)" T3 "dram-bandwidth" "dram-bandwidth",
-    "triad" "a = b + s·c (two loads and a store)" T2 "l1-l2" "l3",
-    "update" "adding to each word in place (loads and stores)" T2 "l1-l2" "l3",
-    "memcpy" "the C library's memcpy (loads and stores)" T2 "l1-l2" "l3",;
+fn declare(d: &mut Declare) {
+    let time = d.quantity("time_per_byte", Unit::Ns, Estimator::LowerQuartile);
+    for (kernel, what) in [
+        (Kernel::Read, "reading"),
+        (Kernel::Write, "writing"),
+        (Kernel::WriteNt, "writing past the caches"),
+        (Kernel::Copy, "copying (loads and stores)"),
+        (Kernel::CopyNt, "copying past the caches (loads and stores)"),
+        (Kernel::Triad, "a = b + s·c (two loads and a store)"),
+        (Kernel::Update, "adding to each word in place (loads and stores)"),
+        (Kernel::Memcpy, "the C library's memcpy (loads and stores)"),
+    ] {
+        let stem = format!("memory.bandwidth.{}", kernel.name());
+        let time = time.with("kernel", kernel.name());
+        // Stores past the caches speak of main memory wherever their data could lie.
+        let past_caches = matches!(kernel, Kernel::WriteNt | Kernel::CopyNt);
+        for (level, place, tier, family) in [
+            (Level::L1, "L1", Tier::T2, "l1-l2"),
+            (Level::L2, "L2", Tier::T2, "l1-l2"),
+            (Level::L3, "L3", Tier::T3, "l3"),
+            (Level::Dram, "main memory", Tier::T3, "dram-bandwidth"),
+        ] {
+            let (tier, family) =
+                if past_caches { (Tier::T3, "dram-bandwidth") } else { (tier, family) };
+            d.family(family);
+            let best = time.with("level", level.name()).with("threads", 1).lowest().rate(1.0);
+            for unit in ["gbs", "bytes_per_cycle"] {
+                d.metric(
+                    format!("{stem}.{}_{unit}", level.name()),
+                    tier,
+                    best.clone(),
+                    format!("{what}, {place}, one thread, best width, bytes requested"),
+                );
+            }
+        }
+        // What all threads get depends on where the host puts them.
+        d.metric(
+            format!("{stem}.dram_all_threads_gbs"),
+            Tier::T4,
+            time.with("level", "dram").with("cpus", "all").lowest().rate(1.0),
+            format!("{what}, main memory, a thread on each CPU, bytes requested"),
+        );
+    }
     // Two lines move for each line stored, three for two and four for three.
-    "write" "writing" 2.0,
-    "copy" "copying" 1.5,
-    "triad" "a = b + s·c" 1.333_333_333_333_333_3,
-];
+    for (kernel, what, moved) in [
+        (Kernel::Write, "writing", 2.0),
+        (Kernel::Copy, "copying", 3.0 / 2.0),
+        (Kernel::Triad, "a = b + s·c", 4.0 / 3.0),
+    ] {
+        let time = time.with("kernel", kernel.name()).with("level", "dram").with("threads", 1);
+        d.metric(
+            format!("memory.bandwidth.{}.dram_bus_gbs", kernel.name()),
+            Tier::T3,
+            time.lowest().rate(moved),
+            format!(
+                "{what}, main memory, one thread, bytes moved if each line is read before it is \
+                 written"
+            ),
+        );
+    }
+}
 
 /// Smallest working set of the sweep.
 const SMALLEST: u64 = 8 << 10;
@@ -212,10 +196,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         }
     }
     let sets: Vec<(Level, u64)> = sets.into_iter().filter(|set| set.1 <= memory).collect();
-    for kernel in IN_MEMORY.into_iter().filter(|kernel| !kernel.is_here()) {
-        let name = kernel.name();
+    if !Kernel::Movsb.is_here() {
         bench.skip(Skip::new(
-            format!("an instruction that copies by itself: memory.bandwidth.{name}.*"),
+            "an instruction that copies by itself",
             "x86 has it; those of other architectures have no kernel yet",
             "none; memcpy and copy say what a copy costs",
         ))?;
@@ -261,8 +244,8 @@ fn missing(
     } else {
         "none, if there is no such cache; on a shared host, try when it is less busy"
     };
-    let need = format!("a working set in {}", level.name());
-    bench.skip(Skip::new(need, reason, remedy))
+    let skip = Skip::new(format!("a working set in {}", level.name()), reason, remedy);
+    bench.skip(skip.of([format!("memory.bandwidth.*.{}_*", level.name())]))
 }
 
 fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Result<()> {
@@ -434,6 +417,9 @@ impl Streamer {
     }
 }
 
+/// What rests on all CPUs together.
+const ALL_THREADS: &str = "memory.bandwidth.*.dram_all_threads_gbs";
+
 /// All CPUs at once, each on its own memory.
 fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()> {
     let cpus = bench.machine.allowed_cpus();
@@ -441,7 +427,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let threads = others.len() as u64 + 1;
     let each = match each(bench, dram, threads) {
         Ok(each) => usize::try_from(each)?,
-        Err(unmet) => return bench.skip(unmet),
+        Err(skip) => return bench.skip(skip.of([ALL_THREADS])),
     };
     let windows_each = if bench.tier == RunTier::Quick { 3 } else { 5 };
     let windows = windows_each * TOGETHER.len();
@@ -461,11 +447,12 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let seen = match seen {
         Ok(seen) => seen,
         Err(reason) => {
-            return bench.skip(Skip::new(
+            let skip = Skip::new(
                 format!("{threads} threads with {} each", human_bytes(each as u64)),
                 reason,
                 "raise the limits on threads (ulimit -u, pids.max) and memory",
-            ));
+            );
+            return bench.skip(skip.of([ALL_THREADS]));
         }
     };
     let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
@@ -552,7 +539,7 @@ mod tests {
         for kernel in Kernel::ALL {
             assert!(IN_MEMORY.contains(&kernel), "{}", kernel.name());
         }
-        for metric in METRICS {
+        for metric in PROBE.declaration().metrics.iter() {
             let stem = metric.id.strip_prefix("memory.bandwidth.").unwrap();
             let name = stem.split('.').next().unwrap();
             let measured = if metric.id.ends_with("all_threads_gbs") {

@@ -13,8 +13,6 @@
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
@@ -22,17 +20,16 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::levels;
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring, Rings};
 use crate::kernel::stream;
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Edge, Estimator, Level, Metric, Proof, Select, Text, Tier, Unit, metric,
-    select, text,
-};
+use card::declare::{Declare, Estimator, Level, Tier, Unit, at_least, at_most, between};
 use card::machine::human_bytes;
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -41,79 +38,89 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 11.0,
-    metrics: &[
-        plateau("memory.latency.l1_cycles", "load-to-use latency, L1 hit", Unit::Cycles, Level::L1),
-        plateau("memory.latency.l1_ns", "load-to-use latency, L1 hit", Unit::Ns, Level::L1),
-        plateau("memory.latency.l2_cycles", "load-to-use latency, L2 hit", Unit::Cycles, Level::L2),
-        plateau("memory.latency.l2_ns", "load-to-use latency, L2 hit", Unit::Ns, Level::L2),
-        plateau("memory.latency.l3_cycles", "load-to-use latency, L3 hit", Unit::Cycles, Level::L3),
-        plateau("memory.latency.l3_ns", "load-to-use latency, L3 hit", Unit::Ns, Level::L3),
-        plateau(
-            "memory.latency.dram_cycles",
-            "load-to-use latency, main memory, 2 MiB pages, full random",
-            Unit::Cycles,
-            Level::Dram,
-        ),
-        plateau(
-            "memory.latency.dram_ns",
-            "load-to-use latency, main memory, 2 MiB pages, full random",
-            Unit::Ns,
-            Level::Dram,
-        ),
-        dram_4k("memory.latency.dram_4k_cycles", Unit::Cycles),
-        dram_4k("memory.latency.dram_4k_ns", Unit::Ns),
-        capacity("cache.l1d_knee_bytes", "working set at which L1 hits end", Level::L1),
-        capacity("cache.l2_knee_bytes", "working set at which L2 hits end", Level::L2),
-        capacity("cache.l3_knee_bytes", "working set at which L3 hits end", Level::L3),
-        metric(
-            "tlb.small_pages_ns",
-            "extra latency of a random access to main memory in 4 KiB pages against 2 MiB pages",
-            Unit::Ns,
-            Better::Lower,
-            Tier::T4,
-            "tlb",
-            Derive::Difference(Cow::Borrowed(PAGE_SIZES)),
-        ),
-        walk("tlb.walk_cycles", WALK, Unit::Cycles, SMALL_WALK),
-        walk("tlb.walk_ns", WALK, Unit::Ns, SMALL_WALK),
-        walk("tlb.huge_walk_ns", HUGE_WALK, Unit::Ns, LARGE_WALK),
-        metric(
-            "memory.read_1m_sequential_ns",
-            "reading 10⁶ bytes sequentially from main memory, one thread",
-            Unit::Ns,
-            Better::Lower,
-            Tier::T3,
-            "dram-bandwidth",
-            Derive::Value(select("read_1m", &[]), Estimator::LowerQuartile),
-        ),
-    ],
-    proofs: &[
-        Proof::at_most(L1, CURVE, LEAST, Event::L1dMisses, 0.01),
-        Proof::at_least(DRAM, CURVE, MOST, Event::LlcMisses, 0.95),
-        Proof::at_least(DRAM_4K, select("latency", RANDOM_4K), MOST, Event::LlcMisses, 0.95),
-        // A load after the other, and a sixty-fourth of a loop.
-        Proof::between(L1, CURVE, Event::Instructions, 1.0, 1.15),
-        // Half of the walks is what twice the difference rests on.
-        Proof::between(WALK_IDS, select("visit", SMALL_ONE), Event::DtlbWalks, 0.9, 1.1),
-        Proof::between(WALK_IDS, select("visit", SMALL_TWO), Event::DtlbWalks, 0.45, 0.6),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const L1: &[Text] = &[text("memory.latency.l1_cycles"), text("memory.latency.l1_ns")];
-const DRAM: &[Text] = &[text("memory.latency.dram_cycles"), text("memory.latency.dram_ns")];
-const DRAM_4K: &[Text] =
-    &[text("memory.latency.dram_4k_cycles"), text("memory.latency.dram_4k_ns")];
-const WALK_IDS: &[Text] = &[text("tlb.walk_cycles"), text("tlb.walk_ns")];
-const LEAST: Option<(Text, Edge)> = Some((text("working_set"), Edge::Least));
-const MOST: Option<(Text, Edge)> = Some((text("working_set"), Edge::Most));
-const RANDOM_2M: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
-const RANDOM_4K: &[(Text, Text)] = &[(text("variant"), text("random_4k"))];
-const CURVE: Select = select("latency", RANDOM_2M);
+fn declare(d: &mut Declare) {
+    let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
+    let visit = d.quantity("visit", Unit::Ns, Estimator::LowerQuartile);
+    let read = d.quantity("read_1m", Unit::Ns, Estimator::LowerQuartile);
+    let curve = latency.with("variant", "random_2m");
+    let curve_4k = latency.with("variant", "random_4k");
+    for (level, summary) in [
+        (Level::L1, "load-to-use latency, L1 hit"),
+        (Level::L2, "load-to-use latency, L2 hit"),
+        (Level::L3, "load-to-use latency, L3 hit"),
+        (Level::Dram, "load-to-use latency, main memory, 2 MiB pages, full random"),
+    ] {
+        let tier = if level <= Level::L2 { Tier::T1 } else { Tier::T3 };
+        d.family(family(level));
+        d.cost(&format!("memory.latency.{}", level.name()), tier, curve.plateau(level), summary);
+    }
+    d.cost(
+        "memory.latency.dram_4k",
+        Tier::T3,
+        curve_4k.plateau(Level::Dram),
+        "load-to-use latency, main memory, 4 KiB pages, full random",
+    );
+    for (level, id, summary) in [
+        (Level::L1, "cache.l1d_knee_bytes", "working set at which L1 hits end"),
+        (Level::L2, "cache.l2_knee_bytes", "working set at which L2 hits end"),
+        (Level::L3, "cache.l3_knee_bytes", "working set at which L3 hits end"),
+    ] {
+        // Where the host scatters pages and shares L3, the later knees are its doing.
+        let tier = if level == Level::L1 { Tier::T1 } else { Tier::T4 };
+        d.family(family(level));
+        d.metric(id, tier, curve.capacity(level), summary);
+    }
+    d.family("tlb");
+    let one = |variant| visit.with("lines", 1).with("variant", variant);
+    let two = |variant| visit.with("lines", 2).with("variant", variant);
+    // Small differences of large figures that hold the host's own page walks as well.
+    d.metric(
+        "tlb.small_pages_ns",
+        Tier::T4,
+        one("4k") - one("2m"),
+        "extra latency of a random access to main memory in 4 KiB pages against 2 MiB pages",
+    );
+    d.cost(
+        "tlb.walk",
+        Tier::T4,
+        (one("4k") - two("4k")).times(2.0),
+        "extra latency of a random access to main memory in 4 KiB pages: the page walk",
+    );
+    d.metric(
+        "tlb.huge_walk_ns",
+        Tier::T4,
+        (one("2m") - two("2m")).times(2.0),
+        "the same in 2 MiB pages: nothing as long as the TLB reaches",
+    );
+    d.family("dram-bandwidth");
+    d.metric(
+        READ_ID,
+        Tier::T3,
+        read,
+        "reading 10⁶ bytes sequentially from main memory, one thread",
+    );
+    let l1 = ["memory.latency.l1_cycles", "memory.latency.l1_ns"];
+    let dram = ["memory.latency.dram_cycles", "memory.latency.dram_ns"];
+    let dram_4k = ["memory.latency.dram_4k_cycles", "memory.latency.dram_4k_ns"];
+    d.proof(l1, curve.least("working_set"), Event::L1dMisses, at_most(0.01));
+    d.proof(dram, curve.most("working_set"), Event::LlcMisses, at_least(0.95));
+    d.proof(dram_4k, curve_4k.most("working_set"), Event::LlcMisses, at_least(0.95));
+    // A load after the other, and a sixty-fourth of a loop.
+    d.proof(l1, curve, Event::Instructions, between(1.0, 1.15));
+    // Half of the walks is what twice the difference rests on.
+    let walk = ["tlb.walk_cycles", "tlb.walk_ns"];
+    d.proof(walk, one("4k"), Event::DtlbWalks, between(0.9, 1.1));
+    d.proof(walk, two("4k"), Event::DtlbWalks, between(0.45, 0.6));
+}
 
-const fn family(level: Level) -> &'static str {
+fn family(level: Level) -> &'static str {
     match level {
         Level::L1 | Level::L2 => "l1-l2",
         Level::L3 => "l3",
@@ -121,74 +128,16 @@ const fn family(level: Level) -> &'static str {
     }
 }
 
-const fn tier(level: Level) -> Tier {
-    match level {
-        Level::L1 | Level::L2 => Tier::T1,
-        Level::L3 | Level::Dram => Tier::T3,
-    }
-}
+const READ_ID: &str = "memory.read_1m_sequential_ns";
 
-const fn plateau(id: &'static str, summary: &'static str, unit: Unit, level: Level) -> Metric {
-    let from = Derive::Plateau(CURVE, level);
-    metric(id, summary, unit, Better::Lower, tier(level), family(level), from)
-}
-
-const fn dram_4k(id: &'static str, unit: Unit) -> Metric {
-    let summary = "load-to-use latency, main memory, 4 KiB pages, full random";
-    let from = Derive::Plateau(select("latency", RANDOM_4K), Level::Dram);
-    metric(id, summary, unit, Better::Lower, Tier::T3, "dram-latency", from)
-}
-
-const fn capacity(id: &'static str, summary: &'static str, level: Level) -> Metric {
-    let from = Derive::Capacity(CURVE, level);
-    // Where the host scatters pages and shares L3, the later knees are its doing.
-    let tier = if matches!(level, Level::L1) { Tier::T1 } else { Tier::T4 };
-    metric(id, summary, Unit::Bytes, Better::Same, tier, family(level), from)
-}
-
-const WALK: &str = "extra latency of a random access to main memory in 4 KiB pages: the page walk";
-const HUGE_WALK: &str = "the same in 2 MiB pages: nothing as long as the TLB reaches";
-
-const fn walk(
-    id: &'static str,
-    summary: &'static str,
-    unit: Unit,
-    halved: &'static [Derive],
-) -> Metric {
-    let from = Derive::Times(2.0, Cow::Borrowed(halved));
-    // A small difference of large figures that hold the host's own page walks as well.
-    metric(id, summary, unit, Better::Lower, Tier::T4, "tlb", from)
-}
-
-const SMALL_WALK: &[Derive] = &[Derive::Difference(Cow::Borrowed(SMALL_VISITS))];
-const LARGE_WALK: &[Derive] = &[Derive::Difference(Cow::Borrowed(LARGE_VISITS))];
-const SMALL_VISITS: &[Derive] = &[visit(SMALL_ONE), visit(SMALL_TWO)];
-const LARGE_VISITS: &[Derive] = &[visit(LARGE_ONE), visit(LARGE_TWO)];
-const SMALL_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"), text("4k"))];
-const SMALL_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("4k"))];
-const LARGE_ONE: &[(Text, Text)] = &[(text("lines"), text("1")), (text("variant"), text("2m"))];
-const LARGE_TWO: &[(Text, Text)] = &[(text("lines"), text("2")), (text("variant"), text("2m"))];
-
-const PAGE_SIZES: &[Derive] = &[visit(SMALL_ONE), visit(LARGE_ONE)];
-
-const fn visit(params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select("visit", params), Estimator::LowerQuartile)
-}
-
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
+/// What only a sweep that goes beyond the caches can tell.
+const IN_MEMORY: [&str; 3] = ["memory.latency.dram*", "cache.l3_knee_bytes", "tlb.*"];
 
 /// Smallest working set: every data cache of the last twenty years holds it.
 const SMALLEST: u64 = 4 << 10;
 
-/// Beyond this no cache of a socket reaches, and laying rings takes too long.
-const LARGEST: u64 = 2 << 30;
-
 /// Entries of the page table in a line of 64 bytes.
 const PAGES_OF_A_LINE: usize = 8;
-
-/// Where the machine claims no cache at all, as some hypervisors do.
-const UNKNOWN_LAST_CACHE: u64 = 64 << 20;
 
 /// Dean's "1 MB".
 const MEGABYTE: usize = 1_000_000;
@@ -221,7 +170,7 @@ struct Variant {
     name: &'static str,
     pages: Pages,
     order: Order,
-    /// Only every so-manieth size.
+    /// Measure only every n-th size of the sweep.
     coarse: usize,
 }
 
@@ -379,10 +328,10 @@ fn out_of_time(bench: &mut Bench<'_>, measured: usize, all: usize) -> anyhow::Re
 /// Four sizes an octave, from inside L1 to four times the last cache, or
 /// to what memory allows, in which case the card says so.
 fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
-    let wanted = last_cache(bench) * 4;
-    let largest = wanted.min(bench.machine.buffer_limit()).min(LARGEST);
+    let wanted = levels::BEYOND * levels::last_cache(bench.machine);
+    let largest = wanted.min(bench.machine.buffer_limit()).min(levels::LARGEST);
     if largest < wanted {
-        bench.skip(Skip::new(
+        let skip = Skip::new(
             format!("{} for the largest working set", human_bytes(wanted)),
             format!(
                 "the sweep ends at {} (half of what {} leaves)",
@@ -390,7 +339,9 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
                 bench.machine.memory_limit_source()
             ),
             "raise the memory limit to see main memory beyond the last-level cache",
-        ))?;
+        );
+        let missed: &[&str] = if beyond_caches(bench, largest) { &[] } else { &IN_MEMORY };
+        bench.skip(skip.of(missed))?;
     }
     Ok(octaves(SMALLEST, largest, 4))
 }
@@ -437,8 +388,8 @@ fn point(
 
 /// Fills the caches with this ring and nothing else. Small rings are first touched in random,
 /// non-cyclic order: a cyclic walk over a set that just fits can miss for ever when stale lines
-/// stay (lessons: memory 3). Then it is walked until two laps agree, or half the share is up;
-/// laying a ring has touched all of it already.
+/// stay. Then it is walked until two laps agree, or half the share is up; laying a ring has touched all
+/// of it already.
 fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> anyhow::Result<()> {
     if size <= SMALL {
         let nodes = usize::try_from(ring.nodes())?;
@@ -472,20 +423,17 @@ fn warm(bench: &mut Bench<'_>, ring: &mut Ring, size: u64, share: Duration) -> a
 
 /// Whether most of a working set must lie in main memory.
 fn beyond_caches(bench: &Bench<'_>, bytes: u64) -> bool {
-    bytes >= 2 * last_cache(bench)
-}
-
-fn last_cache(bench: &Bench<'_>) -> u64 {
-    bench.machine.last_cache_bytes().unwrap_or(UNKNOWN_LAST_CACHE)
+    bytes >= levels::LEAST_BEYOND * levels::last_cache(bench.machine)
 }
 
 fn read_megabyte(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
     if !beyond_caches(bench, largest) {
-        return bench.skip(Skip::new(
+        let skip = Skip::new(
             "twice the last-level cache to read 1 MB from memory",
             format!("{} would be read from the last-level cache", human_bytes(largest)),
             "raise the memory limit",
-        ));
+        );
+        return bench.skip(skip.of([READ_ID]));
     }
     // A whole number of megabytes, each rounded up to whole kernel blocks.
     let step = MEGABYTE.next_multiple_of(stream::BLOCK);

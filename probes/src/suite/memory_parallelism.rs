@@ -16,7 +16,6 @@
 //! Expect: in L1 two or three loads a cycle over 4 or 5 cycles; then the buffers for L1 misses, 10 to
 //! 24 on most cores; with prefetches those of L2, 32 to 64.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
@@ -26,13 +25,11 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
-use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, LINE, Lines, STREAMS, Way};
+use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, Lines, STREAMS, Way};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::Pages;
+use crate::sys::memory::{LINE, Pages};
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Level, Metric, Proof, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Better, Declare, Estimator, Level, Tier, Unit, at_least};
 use card::machine::human_bytes;
 use card::record::{Params, Skip};
 
@@ -43,111 +40,64 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 1.0,
-    metrics: &[
-        misses("memory.parallelism.l1_misses", "L1 hits in flight", Level::L1, L1_MISSES),
-        misses("memory.parallelism.l2_misses", "L2 hits in flight", Level::L2, L2_MISSES),
-        misses("memory.parallelism.l3_misses", "L3 hits in flight", Level::L3, L3_MISSES),
-        misses(
-            "memory.parallelism.dram_misses",
-            "demand loads from main memory in flight",
-            Level::Dram,
-            DRAM_MISSES,
-        ),
-        misses(
-            "memory.parallelism.dram_prefetch_misses",
-            "lines in flight from main memory when prefetched by instructions",
-            Level::Dram,
-            DRAM_PREFETCH_MISSES,
-        ),
-        misses(
-            "memory.parallelism.dram_stream_misses",
-            "lines in flight from main memory when prefetched by hardware, as if each were random",
-            Level::Dram,
-            DRAM_STREAM_MISSES,
-        ),
-        rate(
-            "memory.parallelism.dram_demand_gbs",
-            "64-byte lines by as many demand loads from main memory as one core keeps in flight",
-            DRAM_DEMAND,
-        ),
-        rate(
-            "memory.parallelism.dram_prefetch_gbs",
-            "64-byte lines from main memory at random, prefetched by instructions",
-            DRAM_PREFETCH,
-        ),
-        rate(
-            "memory.parallelism.dram_stream_gbs",
-            "64-byte lines from main memory in straight lines, prefetched by hardware",
-            DRAM_STREAM,
-        ),
-    ],
-    proofs: &[Proof::at_least(DRAM_IDS, select(TIME, DRAM_ONE), None, Event::LlcMisses, 0.95)],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const fn misses(
-    id: &'static str,
-    summary: &'static str,
-    level: Level,
-    parts: &'static [Derive],
-) -> Metric {
-    let (tier, family) = match level {
-        Level::L1 | Level::L2 => (Tier::T2, "l1-l2"),
-        Level::L3 => (Tier::T3, "l3"),
-        Level::Dram => (Tier::T3, "dram-bandwidth"),
-    };
-    let from = Derive::Quotient(Cow::Borrowed(parts));
-    metric(id, summary, Unit::Count, Better::Higher, tier, family, from)
+fn declare(d: &mut Declare) {
+    let time = d.quantity(TIME, Unit::Ns, Estimator::LowerQuartile);
+    let at = |level: Level| time.with("level", level.name());
+    let one = |level| at(level).with("method", "chase").with("chains", 1);
+    let fastest = |level, kind: Kind| at(level).with("kind", kind.name()).lowest();
+    let in_flight = |level, kind| one(level) / fastest(level, kind);
+    let caches = [
+        (Level::L1, "L1 hits in flight", Tier::T2, "l1-l2"),
+        (Level::L2, "L2 hits in flight", Tier::T2, "l1-l2"),
+        (Level::L3, "L3 hits in flight", Tier::T3, "l3"),
+    ];
+    for (level, summary, tier, family) in caches {
+        d.family(family);
+        let id = format!("memory.parallelism.{}_misses", level.name());
+        d.metric(id, tier, in_flight(level, Kind::Demand), summary).better(Better::Higher);
+    }
+    d.family("dram-bandwidth");
+    let misses = [
+        ("dram", Kind::Demand, "demand loads from main memory in flight"),
+        (
+            "dram_prefetch",
+            Kind::Prefetch,
+            "lines in flight from main memory when prefetched by instructions",
+        ),
+        (
+            "dram_stream",
+            Kind::Stream,
+            "lines in flight from main memory when prefetched by hardware, as if each were random",
+        ),
+    ];
+    for (name, kind, summary) in misses {
+        let id = format!("memory.parallelism.{name}_misses");
+        d.metric(id, Tier::T3, in_flight(Level::Dram, kind), summary).better(Better::Higher);
+    }
+    let rates = [
+        (
+            Kind::Demand,
+            "64-byte lines by as many demand loads from main memory as one core keeps in flight",
+        ),
+        (Kind::Prefetch, "64-byte lines from main memory at random, prefetched by instructions"),
+        (Kind::Stream, "64-byte lines from main memory in straight lines, prefetched by hardware"),
+    ];
+    for (kind, summary) in rates {
+        let id = format!("memory.parallelism.dram_{}_gbs", kind.name());
+        d.metric(id, Tier::T3, fastest(Level::Dram, kind).rate(LINE as f64), summary);
+    }
+    let dram = ["memory.parallelism.dram_misses"];
+    d.proof(dram, one(Level::Dram), Event::LlcMisses, at_least(0.95));
 }
 
-const fn rate(id: &'static str, summary: &'static str, time: &'static [Derive]) -> Metric {
-    let from = Derive::Rate(LINE as f64, Cow::Borrowed(time));
-    metric(id, summary, Unit::Gbs, Better::Higher, Tier::T3, "dram-bandwidth", from)
-}
-
-const DRAM_IDS: &[Text] = &[text("memory.parallelism.dram_misses")];
 const TIME: &str = "time_per_load";
-
-const fn level(level: Level) -> (Text, Text) {
-    (text("level"), text(level.name()))
-}
-
-const KIND_DEMAND: (Text, Text) = (text("kind"), text(Kind::Demand.name()));
-const KIND_PREFETCH: (Text, Text) = (text("kind"), text(Kind::Prefetch.name()));
-const KIND_STREAM: (Text, Text) = (text("kind"), text(Kind::Stream.name()));
-const CHASE: (Text, Text) = (text("method"), text("chase"));
-const ONE: (Text, Text) = (text("chains"), text("1"));
-
-const L1_ONE: &[(Text, Text)] = &[level(Level::L1), CHASE, ONE];
-const L2_ONE: &[(Text, Text)] = &[level(Level::L2), CHASE, ONE];
-const L3_ONE: &[(Text, Text)] = &[level(Level::L3), CHASE, ONE];
-const DRAM_ONE: &[(Text, Text)] = &[level(Level::Dram), CHASE, ONE];
-const L1_ALL: &[(Text, Text)] = &[level(Level::L1), KIND_DEMAND];
-const L2_ALL: &[(Text, Text)] = &[level(Level::L2), KIND_DEMAND];
-const L3_ALL: &[(Text, Text)] = &[level(Level::L3), KIND_DEMAND];
-const DRAM_ALL: &[(Text, Text)] = &[level(Level::Dram), KIND_DEMAND];
-const DRAM_PREFETCHED: &[(Text, Text)] = &[level(Level::Dram), KIND_PREFETCH];
-const DRAM_STREAMED: &[(Text, Text)] = &[level(Level::Dram), KIND_STREAM];
-
-const fn latency(params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select(TIME, params), Estimator::LowerQuartile)
-}
-
-const fn fastest(params: &'static [(Text, Text)]) -> Derive {
-    Derive::Lowest(select(TIME, params))
-}
-
-const L1_MISSES: &[Derive] = &[latency(L1_ONE), fastest(L1_ALL)];
-const L2_MISSES: &[Derive] = &[latency(L2_ONE), fastest(L2_ALL)];
-const L3_MISSES: &[Derive] = &[latency(L3_ONE), fastest(L3_ALL)];
-const DRAM_MISSES: &[Derive] = &[latency(DRAM_ONE), fastest(DRAM_ALL)];
-const DRAM_PREFETCH_MISSES: &[Derive] = &[latency(DRAM_ONE), fastest(DRAM_PREFETCHED)];
-const DRAM_STREAM_MISSES: &[Derive] = &[latency(DRAM_ONE), fastest(DRAM_STREAMED)];
-const DRAM_DEMAND: &[Derive] = &[fastest(DRAM_ALL)];
-const DRAM_PREFETCH: &[Derive] = &[fastest(DRAM_PREFETCHED)];
-const DRAM_STREAM: &[Derive] = &[fastest(DRAM_STREAMED)];
 
 /// What asks for the lines.
 #[derive(Clone, Copy)]
@@ -158,7 +108,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Kind::Demand => "demand",
             Kind::Prefetch => "prefetch",
@@ -193,11 +143,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.rng.shuffle(&mut order);
     for (i, &which) in order.iter().enumerate() {
         let Some(&(_, bytes)) = sets.iter().find(|set| set.0 == which) else {
-            bench.skip(Skip::new(
-                format!("a working set in {} for memory-parallelism", which.name()),
+            let skip = Skip::new(
+                format!("a working set in {}", which.name()),
                 levels.why_not(which),
                 "none, unless the machine is partitioned or its memory limited",
-            ))?;
+            );
+            bench.skip(skip.of([format!("memory.parallelism.{}_*", which.name())]))?;
             continue;
         };
         let parts = order[i..].iter().map(|&level| part(level)).sum();
@@ -294,7 +245,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use card::declare::Select;
+    use card::declare::{Derive, Select, Text};
 
     const LEVELS: [Level; 4] = [Level::L1, Level::L2, Level::L3, Level::Dram];
 
@@ -312,7 +263,7 @@ mod tests {
     fn every_metric_finds_its_settings() {
         let all: Vec<Params> =
             LEVELS.into_iter().flat_map(settings).map(|(_, params)| params).collect();
-        for select in PROBE.metrics.iter().flat_map(|metric| selects(&metric.from)) {
+        for select in PROBE.declaration().metrics.iter().flat_map(|metric| selects(&metric.from)) {
             let found = all.iter().filter(|params| {
                 let is = |(name, value): &(Text, Text)| {
                     params.get(name.as_ref()).is_some_and(|param| param.to_string() == *value)

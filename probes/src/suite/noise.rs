@@ -8,7 +8,6 @@
 //! Expect: on an idle host a timer tick of a few µs 100 to 1000 times a second, less than 0.1 %
 //! lost, sibling quiet.
 
-use card::record::Skip;
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
@@ -17,7 +16,8 @@ use crate::kernel::timer::gaps;
 use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::pinning;
-use card::declare::{Better, Derive, Estimator, Select, Tier, Unit, metric, select};
+use card::declare::{Better, Declare, Estimator, Tier, Unit};
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -26,51 +26,44 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        metric(
-            "noise.gap_ratio",
-            "share of a CPU's time lost in gaps above 1 µs",
-            Unit::Ratio,
-            Better::Lower,
-            Tier::T4,
-            "jitter",
-            Derive::Value(select("gap_share", &[]), Estimator::Mean),
-        ),
-        metric(
-            "noise.gap_p99_ns",
-            "99th percentile of the gaps above 1 µs",
-            Unit::Ns,
-            Better::Lower,
-            Tier::T4,
-            "jitter",
-            Derive::Value(select("gap", &[]), Estimator::P99),
-        ),
-        metric(
-            "noise.sibling_busy_ratio",
-            "share of time in which a hyperthread sibling delayed this CPU",
-            Unit::Ratio,
-            Better::Lower,
-            Tier::T4,
-            "jitter",
-            Derive::Value(SIBLING, Estimator::Mean),
-        ),
-        metric(
-            "noise.steal_ratio",
-            "share of time that the kernel says the hypervisor took",
-            Unit::Ratio,
-            Better::Lower,
-            Tier::T4,
-            "jitter",
-            Derive::Value(select("steal", &[]), Estimator::Mean),
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const SIBLING: Select = select("sibling_busy", &[]);
+fn declare(d: &mut Declare) {
+    d.family("jitter");
+    let gap_share = d.quantity("gap_share", Unit::Ratio, Estimator::Mean);
+    let gap = d.quantity("gap", Unit::Ns, Estimator::P99);
+    // How long was watched for the gaps that are kept, which the picture needs.
+    d.quantity("observed_ns", Unit::Ns, Estimator::LowerQuartile);
+    let sibling_busy = d.quantity("sibling_busy", Unit::Ratio, Estimator::Mean);
+    let steal = d.quantity("steal", Unit::Ratio, Estimator::Mean);
+    d.metric(
+        "noise.gap_ratio",
+        Tier::T4,
+        gap_share,
+        "share of a CPU's time lost in gaps above 1 µs",
+    )
+    .better(Better::Lower);
+    d.metric("noise.gap_p99_ns", Tier::T4, gap, "99th percentile of the gaps above 1 µs");
+    d.metric(
+        "noise.sibling_busy_ratio",
+        Tier::T4,
+        sibling_busy,
+        "share of time in which a hyperthread sibling delayed this CPU",
+    )
+    .better(Better::Lower);
+    d.metric(
+        "noise.steal_ratio",
+        Tier::T4,
+        steal,
+        "share of time that the kernel says the hypervisor took",
+    )
+    .better(Better::Lower);
+}
 
 /// Steps of the counter above this are gaps: a hundred times what a reading costs.
 const THRESHOLD_NS: f64 = 1000.0;
@@ -94,8 +87,8 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             watch(bench, cpu, each)?;
         }
     }
-    if let Some(text) = steal_blindness(&cpus) {
-        bench.skip(text)?;
+    if let Some(skip) = steal_blindness(&cpus) {
+        bench.skip(skip)?;
     }
     Ok(())
 }

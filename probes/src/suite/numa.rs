@@ -7,7 +7,6 @@
 //! hypervisor says they are. Reading by one thread shows its own limit before the link's.
 //! Expect: remote latency 1.3 to 2 times local, as the claimed distances (10 is local) roughly say.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::time::Duration;
@@ -16,16 +15,14 @@ use anyhow::Context;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::levels::Levels;
+use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::probe::Probe;
-use crate::sys::memory::{Buffer, Pages};
+use crate::sys::memory::{Buffer, LINE, Pages};
 use crate::threads::pinning;
-use card::declare::{
-    Better, Derive, Estimator, Level, Metric, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Level, Tier, Unit};
 use card::machine::{Machine, NumaNode, human_bytes};
 use card::record::{Params, Skip};
 
@@ -36,64 +33,51 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.6,
-    metrics: &[
-        metric(
-            LOCAL_NS,
-            "load-to-use latency, memory of the CPU's own node",
-            Unit::Ns,
-            Better::Lower,
-            Tier::T3,
-            "dram-latency",
-            Derive::Value(LATENCY_LOCAL, Estimator::LowerQuartile),
-        ),
-        metric(
-            REMOTE_NS,
-            "load-to-use latency, memory of the worst other node",
-            Unit::Ns,
-            Better::Lower,
-            Tier::T3,
-            "core-to-core",
-            Derive::Highest(LATENCY_REMOTE),
-        ),
-        rate(LOCAL_GBS, "one thread reading memory of its own node", "dram-bandwidth", LOCAL_TIME),
-        rate(
-            REMOTE_GBS,
-            "one thread reading memory of the worst other node",
-            "core-to-core",
-            REMOTE_TIME,
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const LOCAL_NS: &str = "numa.local_ns";
-const REMOTE_NS: &str = "numa.remote_ns";
-const LOCAL_GBS: &str = "numa.local_gbs";
-const REMOTE_GBS: &str = "numa.remote_gbs";
-
-const LOCAL: &[(Text, Text)] = &[(text("place"), text("local"))];
-const REMOTE: &[(Text, Text)] = &[(text("place"), text("remote"))];
-const LATENCY_LOCAL: Select = select("latency", LOCAL);
-const LATENCY_REMOTE: Select = select("latency", REMOTE);
-const TIME_LOCAL: Select = select("time_per_byte", LOCAL);
-const TIME_REMOTE: Select = select("time_per_byte", REMOTE);
-const LOCAL_TIME: &[Derive] = &[Derive::Value(TIME_LOCAL, Estimator::LowerQuartile)];
-const REMOTE_TIME: &[Derive] = &[Derive::Highest(TIME_REMOTE)];
-
-const fn rate(
-    id: &'static str,
-    summary: &'static str,
-    family: &'static str,
-    time: &'static [Derive],
-) -> Metric {
-    let from = Derive::Rate(1.0, Cow::Borrowed(time));
-    metric(id, summary, Unit::Gbs, Better::Higher, Tier::T3, family, from)
+fn declare(d: &mut Declare) {
+    let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
+    let time = d.quantity("time_per_byte", Unit::Ns, Estimator::LowerQuartile);
+    let [local_ns, local_gbs] = LOCAL;
+    let [remote_ns, remote_gbs] = REMOTE;
+    d.family("dram-latency");
+    d.metric(
+        local_ns,
+        Tier::T3,
+        latency.with("place", "local"),
+        "load-to-use latency, memory of the CPU's own node",
+    );
+    d.family("core-to-core");
+    d.metric(
+        remote_ns,
+        Tier::T3,
+        latency.with("place", "remote").highest(),
+        "load-to-use latency, memory of the worst other node",
+    );
+    d.family("dram-bandwidth");
+    d.metric(
+        local_gbs,
+        Tier::T3,
+        time.with("place", "local").value().rate(1.0),
+        "one thread reading memory of its own node",
+    );
+    d.family("core-to-core");
+    d.metric(
+        remote_gbs,
+        Tier::T3,
+        time.with("place", "remote").highest().rate(1.0),
+        "one thread reading memory of the worst other node",
+    );
 }
 
-const LINE: usize = 64;
+/// Metrics of latency and bandwidth within a node, and between nodes.
+const LOCAL: [&str; 2] = ["numa.local_ns", "numa.local_gbs"];
+const REMOTE: [&str; 2] = ["numa.remote_ns", "numa.remote_gbs"];
 
 /// Larger buffers take too long to lay a ring in, once for each node; twice the last cache it must
 /// be.
@@ -141,14 +125,14 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let levels = Levels::of(bench);
     let dram = levels.working_sets().into_iter().find(|w| w.0 == Level::Dram);
     let Some((_, bytes)) = dram else {
-        return bench.skip(unmet(
+        return bench.skip(Skip::new(
             "a buffer beyond the last cache",
             levels.why_not(Level::Dram),
             "raise the memory limit",
         ));
     };
-    let last_cache = bench.machine.last_cache_bytes().unwrap_or(0);
-    let bytes = bytes.min(LARGEST.max(2 * last_cache));
+    let least = levels::LEAST_BEYOND * levels::last_cache(bench.machine);
+    let bytes = bytes.min(LARGEST.max(least));
     let mut plan = Plan::of(bench.machine, bench.cpu, bytes);
     for gap in plan.gaps.drain(..) {
         bench.skip(gap)?;
@@ -161,16 +145,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let all = plan.stores.len();
             let reason = format!("round {}: {done} of {all} were measured", bench.round + 1);
             let remedy = "give the run more time (--tier thorough or --budget)";
-            return bench.skip(unmet("time for the memory of every node", reason, remedy));
+            return bench.skip(Skip::new("time for the memory of every node", reason, remedy));
         }
         let points = 2 * plan.readers.len() * (plan.stores.len() - done);
         column(bench, *store, &plan.readers, usize::try_from(bytes)?, points)?;
     }
     Ok(())
-}
-
-fn unmet(need: impl Into<String>, reason: impl Into<String>, remedy: &str) -> Skip {
-    Skip::new(need, reason, remedy)
 }
 
 impl Plan {
@@ -198,35 +178,38 @@ impl Plan {
                 Err(gap) => plan.gaps.push(gap),
             }
         }
-        plan.without(true, [LOCAL_NS, LOCAL_GBS]);
+        plan.without(true, LOCAL);
         if let [only] = nodes {
-            let need = format!("a second memory node for {REMOTE_NS} and {REMOTE_GBS}");
             let reason = format!("node {} is the only one: every access is local", only.id);
-            plan.gaps.push(unmet(need, reason, NOTHING));
+            plan.gaps.push(no_second_node(reason));
         } else if let Some(reason) = machine.topology.numa_nodes.reason() {
-            let need = format!("a second memory node for {REMOTE_NS} and {REMOTE_GBS}");
-            plan.gaps.push(unmet(need, format!("the kernel names none: {reason}"), NOTHING));
+            plan.gaps.push(no_second_node(format!("the kernel names none: {reason}")));
         } else {
-            plan.without(false, [REMOTE_NS, REMOTE_GBS]);
+            plan.without(false, REMOTE);
         }
         plan
     }
 
     /// Says that these metrics have no pair of nodes to rest on, if so.
-    fn without(&mut self, local: bool, [time, rate]: [&str; 2]) {
+    fn without(&mut self, local: bool, metrics: [&str; 2]) {
         let pairs = self.readers.iter().flat_map(|r| self.stores.iter().map(|s| (r.node, s.node)));
         if !pairs.into_iter().any(|(cpus, memory)| (cpus == memory) == local) {
             let which = if local { "the same node" } else { "different nodes" };
-            self.gaps.push(unmet(
-                format!("CPUs and memory of {which} for {time} and {rate}"),
+            let skip = Skip::new(
+                format!("CPUs and memory of {which}"),
                 "the nodes that may be used have none, as said beside this",
                 NOTHING,
-            ));
+            );
+            self.gaps.push(skip.of(metrics));
         }
     }
 }
 
 const NOTHING: &str = "nothing to be done";
+
+fn no_second_node(reason: String) -> Skip {
+    Skip::new("a second memory node", reason, NOTHING).of(REMOTE)
+}
 
 /// The chosen CPU or else the first of those that may be used.
 fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Skip> {
@@ -235,8 +218,8 @@ fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize
     let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
     let need = || format!("a CPU on node {}", node.id);
     cpu.ok_or_else(|| match node.cpus.len() {
-        0 => unmet(need(), "it is memory only", "none; other nodes' CPUs measure its memory"),
-        n => unmet(
+        0 => Skip::new(need(), "it is memory only", "none; other nodes' CPUs measure its memory"),
+        n => Skip::new(
             need(),
             format!("none of its {n} is in the affinity mask"),
             "give the process CPUs of every node (taskset, cpuset)",
@@ -246,7 +229,11 @@ fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize
 
 fn usable_memory(machine: &Machine, node: &NumaNode, bytes: u64) -> Result<(), Skip> {
     let gap = |reason: String, remedy| {
-        Err(unmet(format!("{} of memory on node {}", human_bytes(bytes), node.id), reason, remedy))
+        Err(Skip::new(
+            format!("{} of memory on node {}", human_bytes(bytes), node.id),
+            reason,
+            remedy,
+        ))
     };
     if node.memory_bytes.known() == Some(&0) {
         return gap("it has none".into(), "none; its CPUs are measured with other nodes' memory");
@@ -290,7 +277,7 @@ fn column(
         if !moved(bench, reader.cpu) && !alone {
             let reason = "pinning is not permitted here (sched_setaffinity)";
             let remedy = "allow it in the seccomp profile";
-            bench.skip(unmet(format!("to run on node {}", reader.node), reason, remedy))?;
+            bench.skip(Skip::new(format!("to run on node {}", reader.node), reason, remedy))?;
             continue;
         }
         // Pauses would let the page tables leave the caches: loads follow each other throughout.
@@ -350,7 +337,7 @@ fn place(store: Store, bytes: usize) -> anyhow::Result<Result<(Buffer, Option<St
     let gap = |why: String| {
         let reason = refusal.iter().cloned().chain([why]).collect::<Vec<_>>().join("; ");
         let remedy = "allow mbind (CAP_SYS_NICE, or the container's seccomp profile)";
-        Ok(Err(unmet(format!("memory on node {node}"), reason, remedy)))
+        Ok(Err(Skip::new(format!("memory on node {node}"), reason, remedy)))
     };
     let mut notes = Vec::new();
     match buffer.bytes_by_node() {
@@ -442,6 +429,11 @@ mod tests {
         plan.gaps.iter().any(|g| format!("{}: {}", g.need, g.reason).contains(what))
     }
 
+    /// Whether something costs exactly these metrics, for that reason.
+    fn costs(plan: &Plan, metrics: [&str; 2], reason: &str) -> bool {
+        plan.gaps.iter().any(|g| g.metrics == metrics && g.reason.contains(reason))
+    }
+
     #[test]
     fn two_whole_nodes_have_no_gap() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[2, 3], 1 << 30)], &[0, 1, 2, 3]);
@@ -455,7 +447,7 @@ mod tests {
     fn one_node_has_nothing_remote_and_says_so() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30)], &[0, 1]);
         assert_eq!((plan.readers.len(), plan.stores.len(), plan.gaps.len()), (1, 1, 1));
-        assert!(says(&plan, "numa.remote_ns and numa.remote_gbs: node 0 is the only one"));
+        assert!(costs(&plan, REMOTE, "node 0 is the only one"));
     }
 
     #[test]
@@ -465,7 +457,7 @@ mod tests {
         let plan = Plan::of(&machine, 5, SIZE);
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 5 }]);
         assert_eq!(plan.stores, [Store { node: 0, cpu: Some(5) }]);
-        assert!(says(&plan, "numa.remote_ns and numa.remote_gbs: the kernel names none"));
+        assert!(costs(&plan, REMOTE, "the kernel names none"));
     }
 
     #[test]
@@ -493,8 +485,8 @@ mod tests {
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }]);
         assert_eq!(plan.stores, [Store { node: 1, cpu: None }]);
         assert!(says(&plan, "a CPU on node 1: none of its 2 is in the affinity mask"));
-        assert!(says(&plan, "the same node for numa.local_ns and numa.local_gbs"));
-        assert!(!says(&plan, "numa.remote_ns"));
+        assert!(says(&plan, "the same node") && costs(&plan, LOCAL, "have none"));
+        assert!(!costs(&plan, REMOTE, ""));
     }
 
     #[test]

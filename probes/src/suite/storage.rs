@@ -23,7 +23,7 @@ use crate::harness::scratch::{self, STEP, Scratch};
 use crate::probe::Probe;
 use crate::sys::file::FileSystem;
 use crate::sys::memory::{Buffer, Pages};
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
+use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::quantile;
 use card::machine::{Device, Disk};
 use card::record::{Params, Point, PointState, Skip};
@@ -35,35 +35,52 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.4,
-    metrics: &[
-        median("storage.read_4k_random_ns", "4 KiB read at a random place of a file", RANDOM, &[]),
-        median(
-            "storage.read_4k_random_p99_ns",
-            "4 KiB read at a random place of a file: 99 of 100 take no longer",
-            TAIL,
-            P99,
-        ),
-        median("storage.read_1m_sequential_ns", "next 1 MiB of a file", SEQUENTIAL, &[]),
-        median("storage.fsync_ns", "4 KiB written and made durable by fsync", DURABLE, FSYNC),
-        median(
-            "storage.fdatasync_ns",
-            "4 KiB written and made durable by fdatasync",
-            DURABLE,
-            FDATASYNC,
-        ),
-        median("storage.seek_ns", "short seek of a rotating disk, and 4 KiB", SEEK, &[]),
-        median(
-            "storage.disk_read_1m_sequential_ns",
-            "next 1 MiB of a file on a rotating disk",
-            DISK_SEQUENTIAL,
-            &[],
-        ),
-    ],
+    metrics: &[],
     proofs: &[],
     in_kernel: true,
-    declare: |_| (),
+    declare,
     run,
 };
+
+fn declare(d: &mut Declare) {
+    d.family("storage");
+    let time = |d: &mut Declare, name| d.quantity(name, Unit::Ns, Estimator::Median);
+    let random = time(d, RANDOM);
+    let tail = time(d, TAIL);
+    let sequential = time(d, SEQUENTIAL);
+    let durable = time(d, DURABLE);
+    let seek = time(d, SEEK);
+    let disk_sequential = time(d, DISK_SEQUENTIAL);
+    d.quantity(FILE, Unit::Bytes, Estimator::Median);
+    d.metric(
+        "storage.read_4k_random_ns",
+        Tier::T4,
+        random,
+        "4 KiB read at a random place of a file",
+    );
+    d.metric(
+        "storage.read_4k_random_p99_ns",
+        Tier::T4,
+        tail.with("per_mille", P99),
+        "4 KiB read at a random place of a file: 99 of 100 take no longer",
+    );
+    d.metric("storage.read_1m_sequential_ns", Tier::T4, sequential, "next 1 MiB of a file");
+    for call in [FSYNC, FDATASYNC] {
+        d.metric(
+            format!("storage.{call}_ns"),
+            Tier::T4,
+            durable.with("call", call),
+            format!("4 KiB written and made durable by {call}"),
+        );
+    }
+    d.metric("storage.seek_ns", Tier::T4, seek, "short seek of a rotating disk, and 4 KiB");
+    d.metric(
+        "storage.disk_read_1m_sequential_ns",
+        Tier::T4,
+        disk_sequential,
+        "next 1 MiB of a file on a rotating disk",
+    );
+}
 
 const RANDOM: &str = "read_4k_random";
 const TAIL: &str = "read_4k_tail";
@@ -71,19 +88,10 @@ const SEQUENTIAL: &str = "read_1m_sequential";
 const DURABLE: &str = "durable_write";
 const SEEK: &str = "seek";
 const DISK_SEQUENTIAL: &str = "disk_read_1m_sequential";
-const P99: &[(Text, Text)] = &[(text("per_mille"), text("990"))];
-const FSYNC: &[(Text, Text)] = &[(text("call"), text("fsync"))];
-const FDATASYNC: &[(Text, Text)] = &[(text("call"), text("fdatasync"))];
-
-const fn median(
-    id: &'static str,
-    summary: &'static str,
-    quantity: &'static str,
-    params: &'static [(Text, Text)],
-) -> Metric {
-    let from = Derive::Value(select(quantity, params), Estimator::Median);
-    metric(id, summary, Unit::Ns, Better::Lower, Tier::T4, "storage", from)
-}
+const FILE: &str = "file";
+const P99: u64 = 990;
+const FSYNC: &str = "fsync";
+const FDATASYNC: &str = "fdatasync";
 
 /// Size of the file. Five rounds write less than 1 GiB, durable writes included; a thorough run
 /// writes more.
@@ -140,12 +148,14 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.check(request.wrong.is_none(), || request.wrong.unwrap_or_default())?;
     describe(bench, &disk, scratch.system(), request.blocks * BLOCK as u64)?;
     if let Some(reason) = scratch.system().no_durability() {
-        bench.skip(Skip::new(
-            "a file system that makes such a file durable (storage.fsync_ns, \
-                   storage.fdatasync_ns)",
-            reason,
-            "name a directory on another file system with --scratch DIR",
-        ))?;
+        bench.skip(
+            Skip::new(
+                "a file system that makes such a file durable",
+                reason,
+                "name a directory on another file system with --scratch DIR",
+            )
+            .of(["storage.fsync_ns", "storage.fdatasync_ns"]),
+        )?;
     }
     times.emit(bench, &disk)
 }
@@ -313,7 +323,7 @@ fn describe(
         (None, None) => "a cache in the disk may hold a part of the file",
     };
     let note = Some(format!("{}; {cached}", disk.title()));
-    let point = bench.point("file", labels, Unit::Bytes, vec![bytes as f64], PointState::Ok);
+    let point = bench.point(FILE, labels, Unit::Bytes, vec![bytes as f64], PointState::Ok);
     bench.emit(Point { note, ..point })
 }
 
@@ -333,7 +343,7 @@ impl Times {
         self.tail(bench)?;
         let sequential = condensed(&self.sequential);
         emit(bench, SEQUENTIAL, params([]), &sequential, self.sequential.len())?;
-        let durable = [("fsync", &self.fsync), ("fdatasync", &self.fdatasync)];
+        let durable = [(FSYNC, &self.fsync), (FDATASYNC, &self.fdatasync)];
         for (call, times) in durable.into_iter().filter(|(_, times)| !times.is_empty()) {
             let labels = params([("call", call.into())]);
             emit(bench, DURABLE, labels, &condensed(times), times.len())?;
@@ -358,16 +368,19 @@ impl Times {
     /// The slowest reads, by how many of a thousand are faster.
     fn tail(&self, bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if self.random.len() < FEW {
-            return bench.skip(Skip::new(
-                format!("{FEW} reads a round (storage.read_4k_random_p99_ns)"),
-                "the disk is too slow for that",
-                "give it more time: --tier thorough, or --budget",
-            ));
+            return bench.skip(
+                Skip::new(
+                    format!("{FEW} reads a round"),
+                    "the disk is too slow for that",
+                    "give it more time: --tier thorough, or --budget",
+                )
+                .of(["storage.read_4k_random_p99_ns"]),
+            );
         }
-        for (per_mille, of) in [(900, FEW), (990, FEW), (999, 10 * FEW), (1000, FEW)] {
+        for (per_mille, of) in [(900, FEW), (P99, FEW), (999, 10 * FEW), (1000, FEW)] {
             let value = quantile(&self.random, per_mille as f64 / 1000.0);
             if let Some(ns) = value.filter(|_| self.random.len() >= of) {
-                let labels = params([("per_mille", u64::into(per_mille))]);
+                let labels = params([("per_mille", per_mille.into())]);
                 bench.record(TAIL, labels, Unit::Ns, vec![ns])?;
             }
         }

@@ -15,8 +15,6 @@
 //! value over in no time (`same_in_small_loop`); 64 loads in a row are beyond the predictor.
 //! Expect: same address 4 to 8 cycles, partial overlap 12 to 20; an alias costs up to 7.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,9 +26,8 @@ use crate::kernel::forward::{self, Bystander, Shape, StoreLoadChain, Wide};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -39,63 +36,52 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.6,
-    metrics: &[
-        latency("store_forward.ok_cycles", OK_SUMMARY, Unit::Cycles, OK),
-        latency("store_forward.ok_ns", OK_SUMMARY, Unit::Ns, OK),
-        latency("store_forward.fail_cycles", FAIL_SUMMARY, Unit::Cycles, FAIL),
-        latency("store_forward.fail_ns", FAIL_SUMMARY, Unit::Ns, FAIL),
-        alias("store_forward.alias_4k_cycles", Unit::Cycles),
-        alias("store_forward.alias_4k_ns", Unit::Ns),
-    ],
-    proofs: &[
-        Proof::at_least(REFUSED, select("forward_case", OVERLAP), None, BLOCKS, 0.9),
-        Proof::at_most(FORWARDED, select("forward_case", SAME), None, BLOCKS, 0.01),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const OK_SUMMARY: &str = "from a store of 8 bytes to a load of the same 8 bytes";
-const FAIL_SUMMARY: &str = "from a store of 8 bytes to a load of 8 bytes that begins 4 later";
-
-const BLOCKS: Event = Event::StoreForwardBlocks;
-const REFUSED: &[Text] = &[text("store_forward.fail_cycles"), text("store_forward.fail_ns")];
-const FORWARDED: &[Text] = &[text("store_forward.ok_cycles"), text("store_forward.ok_ns")];
-const SAME: &[(Text, Text)] = &[(text("case"), text("same_and_multiply"))];
-const OVERLAP: &[(Text, Text)] = &[(text("case"), text("load_4_later_and_multiply"))];
-const MULTIPLY: &[(Text, Text)] = &[(text("case"), text("multiply"))];
-const OK: &[Derive] = &[of_case(SAME), of_case(MULTIPLY)];
-const FAIL: &[Derive] = &[of_case(OVERLAP), of_case(MULTIPLY)];
-
-const fn of_case(case: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select("forward_case", case), Estimator::LowerQuartile)
+fn declare(d: &mut Declare) {
+    d.family("l1-l2");
+    let case = d.quantity("forward_case", Unit::Ns, Estimator::LowerQuartile);
+    let alias = d.quantity("alias_4k", Unit::Ns, Estimator::LowerQuartile);
+    d.quantity("copy_alias", Unit::Ns, Estimator::LowerQuartile);
+    d.quantity("forward", Unit::Ns, Estimator::LowerQuartile);
+    let of = |name| case.with("case", name);
+    d.cost(
+        "store_forward.ok",
+        Tier::T1,
+        of(SAME) - of(MULTIPLY),
+        "from a store of 8 bytes to a load of the same 8 bytes",
+    );
+    d.cost(
+        "store_forward.fail",
+        Tier::T1,
+        of(OVERLAP) - of(MULTIPLY),
+        "from a store of 8 bytes to a load of 8 bytes that begins 4 later",
+    );
+    d.cost(
+        "store_forward.alias_4k",
+        Tier::T1,
+        alias.with("delta", ALIAS) - alias.with("delta", BESIDE),
+        "extra latency of a load 4 KiB beyond an unrelated store",
+    );
+    let refused = ["store_forward.fail_cycles", "store_forward.fail_ns"];
+    d.proof(refused, of(OVERLAP), Event::StoreForwardBlocks, at_least(0.9));
+    let forwarded = ["store_forward.ok_cycles", "store_forward.ok_ns"];
+    d.proof(forwarded, of(SAME), Event::StoreForwardBlocks, at_most(0.01));
 }
 
-const fn latency(
-    id: &'static str,
-    summary: &'static str,
-    unit: Unit,
-    of: &'static [Derive],
-) -> Metric {
-    let from = Derive::Difference(Cow::Borrowed(of));
-    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
-}
+/// The cases that metrics rest on.
+const SAME: &str = "same_and_multiply";
+const OVERLAP: &str = "load_4_later_and_multiply";
+const MULTIPLY: &str = "multiply";
 
-const AT_0: &[(Text, Text)] = &[(text("delta"), text("0"))];
-const AT_64: &[(Text, Text)] = &[(text("delta"), text("64"))];
-const ALIASED: Select = select("alias_4k", AT_0);
-const BESIDE: Select = select("alias_4k", AT_64);
-const EXTRA: &[Derive] = &[
-    Derive::Value(ALIASED, Estimator::LowerQuartile),
-    Derive::Value(BESIDE, Estimator::LowerQuartile),
-];
-
-const fn alias(id: &'static str, unit: Unit) -> Metric {
-    let summary = "extra latency of a load 4 KiB beyond an unrelated store";
-    let from = Derive::Difference(Cow::Borrowed(EXTRA));
-    metric(id, summary, unit, Better::Lower, Tier::T1, "l1-l2", from)
-}
+/// Distances of a load from 4 KiB beyond a store: the alias, and its control a line further on.
+const ALIAS: i64 = 0;
+const BESIDE: i64 = 64;
 
 const PAGE: usize = 4096;
 
@@ -170,8 +156,8 @@ impl Running {
 /// Forwarded and refused, each with a multiplication, and multiplications alone.
 fn latencies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let shape = Shape::EightAndMultiply;
-    let same = Case { name: "same_and_multiply", shape, store: INSIDE, load: INSIDE };
-    let overlap = Case { name: "load_4_later_and_multiply", load: INSIDE + 4, ..same };
+    let same = Case { name: SAME, shape, store: INSIDE, load: INSIDE };
+    let overlap = Case { name: OVERLAP, load: INSIDE + 4, ..same };
     let mut chains = [Running::new(same, &mut bench.rng)?, Running::new(overlap, &mut bench.rng)?];
     let mut right = true;
     let block = 3_u64.wrapping_pow(chain::BLOCK as u32);
@@ -180,7 +166,7 @@ fn latencies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         right &= chain::mul(n) == block.wrapping_pow(blocks);
     };
     let mut arms: Vec<Arm<'_>> = chains.iter_mut().map(Running::arm).collect();
-    let setting = params([("case", "multiply".into())]);
+    let setting = params([("case", MULTIPLY.into())]);
     arms.push(Arm::new("forward_case", setting, multiply).in_blocks_of(chain::BLOCK));
     bench.interleave(arms, &exact(bench))?;
     bench.check(right, || "a chain of multiplications lost its value".into())?;
@@ -217,15 +203,15 @@ fn cases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     chains.iter().try_for_each(|c| c.check(bench))
 }
 
-/// The load 4 KiB beyond the store and its control, a line further on.
+/// The load 4 KiB beyond the store and its control.
 fn alias_pair(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let policy = exact(bench);
-    past_stores(bench, &[0, 64], &policy)
+    past_stores(bench, &[ALIAS, BESIDE], &policy)
 }
 
 /// All other distances from the alias, to see how far it reaches.
 fn aliases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let mut deltas: Vec<i64> = (-64..=56).step_by(8).filter(|&d| d != 0).collect();
+    let mut deltas: Vec<i64> = (-64..=56).step_by(8).filter(|&delta| delta != ALIAS).collect();
     // Half of a load of 8 bytes.
     deltas.extend([-4, 4]);
     let policy = sketch(bench);

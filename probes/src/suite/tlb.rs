@@ -11,7 +11,6 @@
 //! Expect: 48 to 96 entries in the first level and 7 cycles to the second, which has 1024 to 4096;
 //! huge pages reach hundreds of MiB, unless the host backs the guest with small ones.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -20,11 +19,9 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Ring};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
-use card::declare::{
-    Better, Derive, Edge, Estimator, Metric, Proof, Select, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
 use card::record::Params;
 
 /// The probe.
@@ -34,90 +31,61 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(32 << 20)],
     uses: &[],
     seconds: 2.4,
-    metrics: &[
-        entries(
-            "tlb.l1_entries",
-            "4 KiB pages up to which every translation hits the first-level data TLB",
-            Tier::T1,
-            Derive::LastBefore(FEW_SMALL, text("pages"), 1.0),
-        ),
-        entries(
-            "tlb.l1_in_order_entries",
-            "the same for pages touched in order, which some CPUs fold four into one entry",
-            Tier::T2,
-            Derive::LastBefore(FEW_IN_ORDER, text("pages"), 1.0),
-        ),
-        entries(
-            "tlb.l2_entries",
-            "4 KiB pages at which a third of the way from second-level hits to walks is gone",
-            Tier::T3,
-            Derive::Crossing(MANY_SMALL, text("pages"), 1.0 / 3.0),
-        ),
-        cost("tlb.l1_miss_cycles", L1_MISS, Unit::Cycles, Derive::Difference(Cow::Borrowed(MISS))),
-        cost("tlb.l1_miss_ns", L1_MISS, Unit::Ns, Derive::Difference(Cow::Borrowed(MISS))),
-        metric(
-            "tlb.huge_page_reach_bytes",
-            "memory in 2 MiB pages up to which every translation hits the first-level data TLB",
-            Unit::Bytes,
-            Better::Same,
-            Tier::T2,
-            "tlb",
-            Derive::Times(SMALL_PAGE as f64, Cow::Borrowed(HUGE_REACH)),
-        ),
-    ],
-    proofs: &[
-        Proof::at_most(FIRST, FEW_SMALL, FEWEST, Event::DtlbMisses, 0.02),
-        Proof::at_least(FIRST, FEW_SMALL, MOST, Event::DtlbMisses, 0.9),
-        Proof::at_least(SECOND, MANY_SMALL, MOST, Event::DtlbWalks, 0.5),
-        Proof::at_least(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbMisses, 0.9),
-        Proof::at_most(MISSES, select("latency", BETWEEN_SMALL), None, Event::DtlbWalks, 0.02),
-    ],
+    metrics: &[],
+    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-const L1_MISS: &str = "extra latency of an access that misses the first-level data TLB only";
-const fn entries(id: &'static str, summary: &'static str, tier: Tier, from: Derive) -> Metric {
-    metric(id, summary, Unit::Count, Better::Same, tier, "tlb", from)
+fn declare(d: &mut Declare) {
+    d.family("tlb");
+    let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
+    let few = latency.with("part", "few");
+    let small = few.with("variant", "4k");
+    d.metric(
+        "tlb.l1_entries",
+        Tier::T1,
+        small.last_before("pages", 1.0),
+        "4 KiB pages up to which every translation hits the first-level data TLB",
+    );
+    d.metric(
+        "tlb.l1_in_order_entries",
+        Tier::T2,
+        few.with("variant", "4k_in_order").last_before("pages", 1.0),
+        "the same for pages touched in order, which some CPUs fold four into one entry",
+    );
+    let many = latency.with("part", "many").with("variant", "4k");
+    d.metric(
+        "tlb.l2_entries",
+        Tier::T3,
+        many.crossing("pages", 1.0 / 3.0),
+        "4 KiB pages at which a third of the way from second-level hits to walks is gone",
+    );
+    let between = |variant| latency.with("variant", variant).with("pages", BETWEEN);
+    d.cost(
+        "tlb.l1_miss",
+        Tier::T2,
+        between("4k") - between("4k_control"),
+        "extra latency of an access that misses the first-level data TLB only",
+    );
+    d.metric(
+        "tlb.huge_page_reach_bytes",
+        Tier::T2,
+        few.with("variant", "2m").last_before("pages", 1.0).times(SMALL_PAGE as f64),
+        "memory in 2 MiB pages up to which every translation hits the first-level data TLB",
+    );
+    let first = ["tlb.l1_entries"];
+    d.proof(first, small.least("pages"), Event::DtlbMisses, at_most(0.02));
+    d.proof(first, small.most("pages"), Event::DtlbMisses, at_least(0.9));
+    d.proof(["tlb.l2_entries"], many.most("pages"), Event::DtlbWalks, at_least(0.5));
+    let misses = ["tlb.l1_miss_cycles", "tlb.l1_miss_ns"];
+    d.proof(misses, between("4k"), Event::DtlbMisses, at_least(0.9));
+    d.proof(misses, between("4k"), Event::DtlbWalks, at_most(0.02));
 }
-
-const fn cost(id: &'static str, summary: &'static str, unit: Unit, from: Derive) -> Metric {
-    metric(id, summary, unit, Better::Lower, Tier::T2, "tlb", from)
-}
-
-const FIRST: &[Text] = &[text("tlb.l1_entries")];
-const SECOND: &[Text] = &[text("tlb.l2_entries")];
-const MISSES: &[Text] = &[text("tlb.l1_miss_cycles"), text("tlb.l1_miss_ns")];
-const FEWEST: Option<(Text, Edge)> = Some((text("pages"), Edge::Least));
-const MOST: Option<(Text, Edge)> = Some((text("pages"), Edge::Most));
-const FEW_SMALL: Select = select("latency", FEW_SMALL_PARAMS);
-const FEW_IN_ORDER: Select = select("latency", FEW_IN_ORDER_PARAMS);
-const FEW_HUGE: Select = select("latency", FEW_HUGE_PARAMS);
-const MANY_SMALL: Select = select("latency", MANY_SMALL_PARAMS);
-const FEW: (Text, Text) = (text("part"), text("few"));
-const FEW_SMALL_PARAMS: &[(Text, Text)] = &[FEW, (text("variant"), text("4k"))];
-const FEW_IN_ORDER_PARAMS: &[(Text, Text)] = &[FEW, (text("variant"), text("4k_in_order"))];
-const FEW_HUGE_PARAMS: &[(Text, Text)] = &[FEW, (text("variant"), text("2m"))];
-const MANY_SMALL_PARAMS: &[(Text, Text)] =
-    &[(text("part"), text("many")), (text("variant"), text("4k"))];
-
-const HUGE_REACH: &[Derive] = &[Derive::LastBefore(FEW_HUGE, text("pages"), 1.0)];
 
 /// Pages that no first level holds and every second one does; their lines fit any L1 cache.
 const BETWEEN: usize = 192;
-const MISS: &[Derive] = &[lower("latency", BETWEEN_SMALL), lower("latency", BETWEEN_CONTROL)];
-const BETWEEN_SMALL: &[(Text, Text)] =
-    &[(text("variant"), text("4k")), (text("pages"), text("192"))];
-const BETWEEN_CONTROL: &[(Text, Text)] =
-    &[(text("variant"), text("4k_control")), (text("pages"), text("192"))];
-
-const fn lower(quantity: &'static str, params: &'static [(Text, Text)]) -> Derive {
-    Derive::Value(select(quantity, params), Estimator::LowerQuartile)
-}
-
-const LINE: usize = 64;
-const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
 
 /// Half again as much as the largest second level in use.
 const MOST_PAGES: usize = 6144;
@@ -218,8 +186,6 @@ mod tests {
     #[test]
     fn the_sweep_holds_what_the_metrics_ask_for() {
         assert!(dense().is_sorted() && dense().contains(&BETWEEN));
-        assert_eq!(BETWEEN_SMALL[1].1, BETWEEN.to_string());
-        assert_eq!(BETWEEN_CONTROL[1].1, BETWEEN.to_string());
     }
 
     #[test]

@@ -12,6 +12,16 @@ pub const HUGE_PAGE: usize = 2 << 20;
 /// Bytes of a small page on x86_64 and on most aarch64 kernels.
 pub const SMALL_PAGE: usize = 4 << 10;
 
+/// Bytes of a cache line on x86_64 and on most aarch64 cores: how far apart things are laid that must
+/// not share one. What it really is, the probe cache-line measures.
+pub const LINE: usize = 64;
+
+/// Lines in a small page.
+pub const LINES_IN_PAGE: usize = SMALL_PAGE / LINE;
+
+/// Words of 32 bits in a line.
+pub const WORDS_IN_LINE: usize = LINE / 4;
+
 /// Bits of a node mask: what kernels are built for at most.
 const MOST_NODES: usize = 1024;
 

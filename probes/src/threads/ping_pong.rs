@@ -10,12 +10,9 @@ use std::sync::atomic::Ordering;
 use super::gang::Gang;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::{current_cpu, usage};
 use card::estimate::median;
-
-/// Words of a line.
-const LINE: usize = 16;
 
 /// Memory of each CPU, of which lines are chosen anew each time: 64 pages.
 const BYTES: usize = 64 * SMALL_PAGE;
@@ -124,9 +121,10 @@ pub const WRONG: &str = "a word that was handed back and forth did not come home
 /// A line and how it is handed over; both ways on each line, so that they are compared on the same.
 fn turns(effort: &Effort, rng: &mut fastrand::Rng) -> Vec<(usize, usize, HandOver)> {
     // The first line is the one to warm up on.
-    let mut choose = |_| rng.choose_multiple(1..BYTES / 4 / LINE, effort.lines_each);
-    let mut lines: Vec<(usize, usize)> =
-        (0..2).flat_map(|home| choose(home).into_iter().map(move |l| (home, l * LINE))).collect();
+    let mut choose = |_| rng.choose_multiple(1..BYTES / 4 / WORDS_IN_LINE, effort.lines_each);
+    let mut lines: Vec<(usize, usize)> = (0..2)
+        .flat_map(|home| choose(home).into_iter().map(move |l| (home, l * WORDS_IN_LINE)))
+        .collect();
     rng.shuffle(&mut lines);
     let both = |(home, at)| HandOver::ALL.map(|how| (home, at, how));
     lines.into_iter().flat_map(both).collect()
@@ -154,7 +152,7 @@ mod tests {
         assert_eq!(turns.len(), 2 * 2 * EFFORT.lines_each);
         let mut seen = std::collections::HashSet::new();
         for &(home, at, how) in &turns {
-            assert!(at > 0 && at % LINE == 0 && at < BYTES / 4);
+            assert!(at > 0 && at % WORDS_IN_LINE == 0 && at < BYTES / 4);
             assert!(seen.insert((home, at, how as usize)), "a line twice");
         }
         for pair in turns.chunks(2) {

@@ -97,15 +97,18 @@ fn fine_size(drawing: &impl Drawing) -> (u32, u32) {
 
 /// The mean of each square of pixels.
 fn shrink(pixels: &[u8], width: usize) -> Vec<u8> {
+    const PAIR: usize = 3 * SHRINK;
     let row = width * 3;
     let mut out = Vec::with_capacity(pixels.len() / (SHRINK * SHRINK));
     for rows in pixels.chunks_exact(row * SHRINK) {
         let (upper, lower) = rows.split_at(row);
-        for (a, b) in upper.chunks_exact(3 * SHRINK).zip(lower.chunks_exact(3 * SHRINK)) {
-            for channel in 0..3 {
-                let of = |pixel: &[u8]| u16::from(pixel[channel]) + u16::from(pixel[channel + 3]);
-                out.push(((of(a) + of(b)) / 4) as u8);
-            }
+        let [upper, lower] = [upper, lower].map(|row| row.as_chunks::<PAIR>().0);
+        for (&[r, g, b, r2, g2, b2], &[r3, g3, b3, r4, g4, b4]) in upper.iter().zip(lower) {
+            let squares = [[r, r2, r3, r4], [g, g2, g3, g4], [b, b2, b3, b4]];
+            out.extend_from_slice(
+                &squares
+                    .map(|[a, b, c, d]| ((a as u16 + b as u16 + c as u16 + d as u16) / 4) as u8),
+            );
         }
     }
     out

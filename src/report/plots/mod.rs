@@ -162,15 +162,15 @@ mod tests {
         assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
         assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
-        assert_eq!(alone_of(fixture::prices().card, "locks"), ["locks"]);
-        assert_eq!(alone_of(fixture::prices().card, "os"), ["os"]);
-        let switches = alone_of(fixture::switches().card, "context-switch");
+        assert_eq!(alone_of(fixture::recorded().card, "locks"), ["locks"]);
+        assert_eq!(alone_of(fixture::recorded().card, "os"), ["os"]);
+        let switches = alone_of(fixture::recorded().card, "context-switch");
         assert_eq!(switches, ["switches", "switch_ring"]);
-        assert_eq!(alone_of(fixture::devices().card, "storage"), ["storage"]);
-        assert_eq!(alone_of(fixture::vectors().card, "simd-compute"), ["vectors"]);
-        assert_eq!(alone_of(fixture::vectors().card, "simd-memory"), ["speed_up"]);
-        assert_eq!(alone_of(fixture::advice().card, "idioms"), ["idioms"]);
-        assert_eq!(alone_of(fixture::advice().card, "scaling"), ["scaling"]);
+        assert_eq!(alone_of(fixture::recorded().card, "storage"), ["storage"]);
+        assert_eq!(alone_of(fixture::recorded().card, "simd-compute"), ["vectors"]);
+        assert_eq!(alone_of(fixture::recorded().card, "simd-memory"), ["speed_up"]);
+        assert_eq!(alone_of(fixture::recorded().card, "idioms"), ["idioms"]);
+        assert_eq!(alone_of(fixture::recorded().card, "scaling"), ["scaling"]);
     }
 
     /// A run that ends early leaves a point or two of a sweep behind.

@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn prices_are_drawn_with_their_numbers_and_what_is_missing() {
-        let summary = fixture::prices();
+        let summary = fixture::recorded();
         let cost = |id| format::quantity(summary.metrics.number(id).unwrap(), Unit::Ns);
         let drawn = svg(&Prices::of(&summary, &OS).unwrap(), OS.title);
         let fork = cost("os.fork_64m_ns");
@@ -354,14 +354,14 @@ mod tests {
     #[test]
     fn without_a_single_time_there_is_no_picture() {
         assert!(Prices::of(&fixture::empty(), &OS).is_none());
-        let mut card = fixture::prices().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.unit == Unit::Ratio);
         assert!(Prices::of(&Summary::of(card), &LOCKS).is_none());
     }
 
     #[test]
     fn one_price_is_enough() {
-        let mut card = fixture::prices().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.quantity == "fork");
         let drawn = svg(&Prices::of(&Summary::of(card), &OS).unwrap(), OS.title);
         assert!(

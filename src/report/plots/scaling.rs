@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_line_and_all_cpus_their_mark() {
-        let svg = svg(&Scaling::of(&fixture::advice()).unwrap(), TITLE);
+        let svg = svg(&Scaling::of(&fixture::recorded()).unwrap(), TITLE);
         for text in ["computing", "reading memory", "half under a lock", "messages", "2 CPUs"] {
             assert!(svg.contains(text), "{text}");
         }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn many_cpus_are_drawn_in_proportion() {
-        let mut card = fixture::advice().card;
+        let mut card = fixture::recorded().card;
         for point in card.points.iter_mut().filter(|p| p.probe == "scaling") {
             let Some(Param::Int(threads)) = point.params.get_mut("threads") else { continue };
             *threads = [1, 128, 192, 256][*threads as usize - 1];
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_quota_is_named() {
-        let mut card = fixture::advice().card;
+        let mut card = fixture::recorded().card;
         for point in card.points.iter_mut().filter(|p| p.probe == "scaling") {
             point.note = Some("a quota of 1.5 CPUs (cgroup cpu.max /pod) on 8 CPUs".into());
         }

@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_kernel_has_a_panel_with_its_model() {
-        let speed_up = SpeedUp::of(&fixture::vectors()).unwrap();
+        let speed_up = SpeedUp::of(&fixture::recorded()).unwrap();
         assert_eq!(speed_up.panels.len(), 4);
         assert!(speed_up.has_model());
         let svg = svg(&speed_up, TITLE);
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn without_bandwidths_there_are_lines_and_no_model() {
-        let mut card = fixture::vectors().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.probe == "simd-memory");
         let speed_up = SpeedUp::of(&Summary::of(card)).unwrap();
         assert!(!speed_up.has_model());
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn all_points_lie_within_their_panel() {
-        let speed_up = SpeedUp::of(&fixture::vectors()).unwrap();
+        let speed_up = SpeedUp::of(&fixture::recorded()).unwrap();
         for (i, panel) in speed_up.panels.iter().enumerate() {
             let frame = speed_up.frame(i);
             for (level, value) in panel.lines.iter().flat_map(|l| l.points.iter().chain(&l.model)) {

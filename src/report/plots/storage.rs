@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn curves_disk_and_marks_are_drawn() {
-        let drawn = svg(&Storage::of(&fixture::devices()).unwrap(), TITLE);
+        let drawn = svg(&Storage::of(&fixture::recorded()).unwrap(), TITLE);
         for text in
             ["next 1 MiB", "and fsync", "at random", "ext4 on vda", "99.9 %", "GB/s", "1 ms"]
         {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_disk_too_slow_for_a_tail_has_its_curves() {
-        let mut card = fixture::devices().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.quantity != "read_4k_tail" && p.quantity != "file");
         let drawn = svg(&Storage::of(&Summary::of(card)).unwrap(), TITLE);
         assert!(drawn.contains("at random") && !drawn.contains("NaN"));

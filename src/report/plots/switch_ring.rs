@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn rings_and_the_caches_they_leave_are_drawn() {
-        let drawn = svg(&SwitchRing::of(&fixture::switches()).unwrap(), TITLE);
+        let drawn = svg(&SwitchRing::of(&fixture::recorded()).unwrap(), TITLE);
         for text in ["2 tasks", "16 tasks", "L1 ends", "L2 ends", "none", "2 MiB"] {
             assert!(drawn.contains(text), "{text}");
         }
@@ -183,10 +183,10 @@ mod tests {
 
     #[test]
     fn without_the_walk_or_with_one_point_there_is_no_picture() {
-        let mut card = fixture::switches().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.quantity != "walk");
         assert!(SwitchRing::of(&Summary::of(card)).is_none());
-        let mut card = fixture::switches().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.params.get("footprint").is_none_or(|f| f.to_string() == "0"));
         assert!(SwitchRing::of(&Summary::of(card)).is_none());
         assert!(SwitchRing::of(&fixture::empty()).is_none());

@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_place_that_was_measured_has_its_rows() {
-        let drawn = svg(&Switches::of(&fixture::switches()).unwrap(), TITLE);
+        let drawn = svg(&Switches::of(&fixture::recorded()).unwrap(), TITLE);
         for text in ["On one CPU", "To another CPU", "Without the kernel", "sched_yield", "process"]
         {
             assert!(drawn.contains(text), "{text}");
@@ -271,9 +271,11 @@ mod tests {
 
     #[test]
     fn one_round_trip_is_a_picture_and_none_is_not() {
-        let mut card = fixture::switches().card;
+        let mut card = fixture::recorded().card;
         let thread = |p: &card::record::Point| {
-            p.quantity == "round_trip" && p.params["kind"].to_string() == "thread"
+            p.probe == "context-switch"
+                && p.quantity == "round_trip"
+                && p.params["kind"].to_string() == "thread"
         };
         card.points.retain(thread);
         card.points.retain(|p| {

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_instruction_has_its_bars_and_the_limit_a_tick() {
-        let vectors = Vectors::of(&fixture::vectors()).unwrap();
+        let vectors = Vectors::of(&fixture::recorded()).unwrap();
         assert_eq!(vectors.groups.len(), INSTRUCTIONS.len());
         assert_eq!(vectors.groups.iter().filter(|g| g.limit.is_some()).count(), 2);
         let svg = svg(&vectors, TITLE);
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn bars_stay_on_the_sheet() {
-        let vectors = Vectors::of(&fixture::vectors()).unwrap();
+        let vectors = Vectors::of(&fixture::recorded()).unwrap();
         let unit = (RATE.1 - RATE.0) / vectors.longest(|b| b.rate);
         let bars = vectors.groups.iter().flat_map(|g| &g.bars);
         assert!(bars.filter_map(|b| b.rate).all(|r| RATE.0 + r * unit <= RATE.1 + 1e-9));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_unknown_microarchitecture_has_no_limit() {
-        let mut summary = fixture::vectors();
+        let mut summary = fixture::recorded();
         summary.card.header.machine.cpu.microarchitecture = Default::default();
         let vectors = Vectors::of(&summary).unwrap();
         assert!(vectors.groups.iter().all(|g| g.limit.is_none()));

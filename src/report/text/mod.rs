@@ -7,7 +7,7 @@ use super::{bandwidth, ladder, machine_view, vectors as tables};
 use card::file::EndState;
 use card::findings::Severity;
 use card::format;
-use card::metrics::{DIFFER, State, Value};
+use card::metrics::{State, Value};
 use card::reference;
 use card::summary::Summary;
 
@@ -138,7 +138,7 @@ fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) 
     }
     sheet.row(&cells);
     // The interval stands there already.
-    if let Some(reason) = value.reason.as_ref().filter(|r| !r.starts_with(DIFFER)) {
+    if let Some(reason) = value.reason.as_ref().filter(|_| !value.only_differs) {
         sheet.wrapped("    ", reason, Style::Dim);
     }
 }

@@ -147,12 +147,13 @@ mod tests {
         }
         // 32 bytes are eight numbers, and two additions of them a cycle.
         let row = text.lines().find(|l| l.trim_start().starts_with("add f32")).unwrap();
-        assert!(row.trim_end().ends_with("16.0"), "{row}");
+        let rate: f64 = row.split_whitespace().last().unwrap().parse().unwrap();
+        assert!((rate / 16.0 - 1.0).abs() < 0.01, "{row}");
     }
 
     #[test]
     fn instructions_and_kernels_are_tables_and_have_no_lines_of_their_own() {
-        let text = card(&fixture::vectors(), 100, false);
+        let text = card(&fixture::recorded(), 100, false);
         for part in ["multiply-add f32", "byte search", "256 bit", "Speed against"] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
@@ -162,18 +163,18 @@ mod tests {
 
     #[test]
     fn a_narrow_sheet_has_the_latencies_in_a_table_of_their_own() {
-        let text = card(&fixture::vectors(), 80, false);
+        let text = card(&fixture::recorded(), 80, false);
         let (_, latencies) = text.split_once("Cycles from result to result:").unwrap();
         let row = latencies.lines().find(|l| l.contains("multiply-add f32")).unwrap();
         let cycles = row.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
         assert_eq!(cycles.filter(|cycles| (3.9..4.1).contains(cycles)).count(), 4, "{row}");
-        assert!(!card(&fixture::vectors(), 120, false).contains("to result:"));
+        assert!(!card(&fixture::recorded(), 120, false).contains("to result:"));
     }
 
     #[test]
     fn tables_fit_the_narrowest_sheet() {
         for width in [60, 80, 100, 160] {
-            for line in card(&fixture::vectors(), width, false).lines() {
+            for line in card(&fixture::recorded(), width, false).lines() {
                 assert!(sheet::columns(line) <= width, "{width}: {line}");
             }
         }

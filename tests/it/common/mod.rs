@@ -31,8 +31,17 @@ pub(crate) fn first_cpu() -> String {
 
 /// The card of the run in `reports/sample`.
 pub(crate) fn sample_card() -> PathBuf {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
-    let files = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    let mut cards = files.filter(|p| p.to_string_lossy().ends_with(".card.jsonl.zst"));
-    cards.next().expect("a sample card")
+    let files = fs::read_dir(in_repository("reports/sample")).unwrap();
+    let mut paths = files.map(|entry| entry.unwrap().path());
+    paths.find(|p| p.to_string_lossy().ends_with(".card.jsonl.zst")).expect("a sample card")
+}
+
+/// The card of another machine, of this architecture.
+pub(crate) fn recorded_card(architecture: &str) -> PathBuf {
+    in_repository(&format!("card/tests/cards/{architecture}.card.jsonl.zst"))
+}
+
+/// A file or directory of the repository.
+pub(crate) fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -5,10 +5,10 @@ use std::ptr::{null, null_mut};
 
 use super::emit::{Emit, Routine};
 use crate::kernel::arch::emit::{FILL, FORK, JUMP, encoded};
+use crate::sys::memory::LINE;
 
 /// Where blocks begin: in a line of their own, behind what is done once.
 const BLOCKS: usize = 64;
-const LINE: usize = 64;
 
 /// Blocks `spacing` bytes apart, each of which is a jump to the block whose place comes next in an
 /// order.

@@ -9,6 +9,34 @@ use std::cell::{Cell, RefCell};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::jumps::{self, TARGETS};
+use card::counters::Event;
+use card::declare::{Declare, Estimator, Tier, Unit, at_most, between};
+
+pub(super) fn declare(d: &mut Declare) {
+    let jump = d.quantity("indirect", Unit::Ns, Estimator::LowerQuartile);
+    let [random, constant] = [RANDOM, CONSTANT].map(|target| jump.with("target", target));
+    d.cost(
+        "branch.indirect_mispredict",
+        Tier::T2,
+        (random.clone() - constant.clone()).times(OF_THE_WRONG),
+        "cost of an indirect jump to another place than predicted",
+    );
+    d.metric(
+        "branch.indirect_predicted_cycles",
+        Tier::T2,
+        constant.clone(),
+        "an indirect jump to the same place as before, with its loop",
+    );
+    let mispredicted = ["branch.indirect_mispredict_cycles", "branch.indirect_mispredict_ns"];
+    d.proof(mispredicted, random, Event::Mispredicts, between(0.9, 0.97));
+    d.proof(mispredicted, constant, Event::Mispredicts, at_most(0.01));
+}
+
+/// Of 16 targets one is right by chance: 16/15.
+const OF_THE_WRONG: f64 = 1.0667;
+
+const RANDOM: &str = "random";
+const CONSTANT: &str = "constant";
 
 /// Numbers of the targets of one sample.
 struct Numbers {
@@ -24,7 +52,7 @@ impl Numbers {
     }
 
     fn name(&self) -> &'static str {
-        if self.random { "random" } else { "constant" }
+        if self.random { RANDOM } else { CONSTANT }
     }
 
     fn refill(&mut self, count: u64) {

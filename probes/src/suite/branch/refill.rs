@@ -7,15 +7,45 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::{Outcomes, Pattern};
+use super::{Both, Outcomes, Pattern, twice};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::jumps::ScatteredBranches;
+use card::declare::{Declare, Estimator, Tier, Unit};
+
+pub(super) fn declare(d: &mut Declare) {
+    let branch = d.quantity("refill", Unit::Ns, Estimator::Median);
+    let codes = [
+        (
+            "branch.mispredict_op_cache_cycles",
+            OP_CACHE,
+            "effective cost of a mispredicted branch that leads to another line of a small code",
+        ),
+        (
+            "branch.mispredict_beyond_op_cache_cycles",
+            L1I,
+            "the same in code that has to be decoded each time",
+        ),
+        (
+            "branch.mispredict_beyond_l1i_cycles",
+            L2,
+            "the same in code that does not fit into the first-level cache",
+        ),
+    ];
+    for (id, code, summary) in codes {
+        let Both { random, alternating } = Both::of(&branch.with("code", code));
+        d.metric(id, Tier::T2, twice(random - alternating), summary);
+    }
+}
+
+const OP_CACHE: &str = "op_cache";
+const L1I: &str = "l1i";
+const L2: &str = "l2";
 
 /// Name, words of outcomes a lap, and whether the lines are full: 12, 24 and 84 KiB. Full ones need
 /// about four entries each of a cache of operations, 1500 in all; the largest code has 1344 branches,
 /// which the first level of targets still remembers.
-const CODES: [(&str, u64, bool); 3] = [("op_cache", 1, false), ("l1i", 2, true), ("l2", 7, false)];
+const CODES: [(&str, u64, bool); 3] = [(OP_CACHE, 1, false), (L1I, 2, true), (L2, 7, false)];
 
 /// How much of a code meets in the same sets of a cache depends on where its lines lie: so many codes
 /// of each kind are looked at together.

@@ -7,13 +7,34 @@
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::Policy;
 use crate::kernel::jumps::TakenBranchRing;
+use card::declare::{Declare, Estimator, Tier, Unit};
 
-/// Distances in bytes, and how many jumps. The metrics go by the second distance: one line holds four
-/// jumps, and what is found up to 2048 of them lies in the instruction cache.
+pub(super) fn declare(d: &mut Declare) {
+    let jump = d.quantity("jump", Unit::Ns, Estimator::LowerQuartile);
+    let spaced = jump.with("spacing", SPACING);
+    d.metric(
+        "branch.btb_l1_entries",
+        Tier::T1,
+        spaced.last_before("jumps", 0.04),
+        "jumps that the core follows at full speed",
+    );
+    d.metric(
+        "branch.btb_l2_entries",
+        Tier::T1,
+        spaced.crossing("jumps", 0.35),
+        "jumps that the core follows without decoding them first",
+    );
+}
+
+/// The distance in bytes that the metrics go by: one line holds four jumps, and what is found up to
+/// 2048 of them lies in the instruction cache.
+const SPACING: usize = 16;
+
+/// Distances, and how many jumps.
 const GRID: [(usize, &[usize]); 3] = [
     (8, &[128, 1024, 2048, 3072, 4096, 5120, 8192, 16384]),
     (
-        16,
+        SPACING,
         &[
             64, 256, 512, 1024, 1280, 1408, 1536, 1600, 1664, 1792, 2048, 2560, 3072, 3584, 3840,
             4096, 4608, 5120, 6144, 8192, 12288, 16384, 24576,

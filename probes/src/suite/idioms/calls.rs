@@ -6,8 +6,48 @@
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
-use super::{interleave, plan, way};
+use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
+use card::declare::{Declare, Tier};
+
+pub(super) fn declare(d: &mut Declare) {
+    let call = times(d, "call");
+    let ways = [
+        (
+            "idioms.call_inlined_ns",
+            "inlined",
+            "one turn of a loop around a small function that is inlined",
+        ),
+        (
+            "idioms.call_direct_ns",
+            "direct",
+            "the same with a call: two taken branches more, both predicted",
+        ),
+        (
+            "idioms.call_indirect_ns",
+            "indirect",
+            "through a function pointer that always holds the same target: predicted like any branch",
+        ),
+        (
+            "idioms.call_dyn_ns",
+            "dyn",
+            "through a dyn object, always of the same type: two loads before a predicted call",
+        ),
+        (
+            "idioms.call_indirect_unpredicted_ns",
+            "indirect_random",
+            "through one of 16 function pointers at random: 15 of 16 calls are mispredicted",
+        ),
+        (
+            "idioms.call_dyn_unpredicted_ns",
+            "dyn_random",
+            "through one of 16 dyn objects at random: 15 of 16 calls are mispredicted",
+        ),
+    ];
+    for (id, how, summary) in ways {
+        d.metric(id, Tier::T2, call.with(HOW, how), summary);
+    }
+}
 
 /// More than a predictor could guess right by luck.
 const TARGETS: usize = 16;

@@ -3,8 +3,28 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use super::{interleave, plan, way};
+use super::{interleave, plan, ratio, times, way};
 use crate::harness::bench::Bench;
+use card::declare::{Declare, Tier};
+
+pub(super) fn declare(d: &mut Declare) {
+    let vector = times(d, "vector");
+    let string = times(d, "string");
+    ratio(
+        d,
+        "idioms.vec_grow_ratio",
+        Tier::T2,
+        (&vector, "grown", "reserved"),
+        "1000 pushes to an empty vector, relative to one with room for them: nine reallocations and copies",
+    );
+    ratio(
+        d,
+        "idioms.string_concat_ratio",
+        Tier::T2,
+        (&string, "copied", "appended"),
+        "256 pieces of 16 bytes, each making a new string, relative to a buffer: 128 bytes copied for each byte added",
+    );
+}
 
 /// Numbers in a vector, 8 KB.
 const NUMBERS: u64 = 1000;

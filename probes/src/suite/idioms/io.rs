@@ -7,14 +7,34 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{interleave, plan, way};
+use super::{HOW, interleave, plan, ratio, times, way};
 use crate::harness::bench::{Bench, params};
 use crate::probe::Need;
 use crate::sys::file;
 use crate::threads::crew::{self, Hand};
 use crate::threads::pinning;
-use card::declare::Unit;
+use card::declare::{Declare, Estimator, Tier, Unit};
 use card::record::{PointState, Skip};
+
+pub(super) fn declare(d: &mut Declare) {
+    let write = times(d, "write");
+    // What the scheduler decides has no undisturbed time to come near to.
+    let io_lock = d.quantity("io_lock", Unit::Ns, Estimator::Median);
+    ratio(
+        d,
+        WRITES,
+        Tier::T2,
+        (&write, "unbuffered", "buffered"),
+        "writing single bytes to a file in memory, relative to a buffer of 8 KiB: a system call each",
+    );
+    ratio(
+        d,
+        LOCK,
+        Tier::T4,
+        (&io_lock, "held", "released"),
+        "two threads with a counter and a file each: the lock held during the write, relative to before it",
+    );
+}
 
 const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
@@ -23,11 +43,14 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
-            return bench.skip(Skip::new(
-                format!("files in memory ({WRITES}, {LOCK})"),
-                format!("memfd_create: {e}"),
-                "allow it in the seccomp profile, raise the limit on open files",
-            ));
+            return bench.skip(
+                Skip::new(
+                    "files in memory",
+                    format!("memfd_create: {e}"),
+                    "allow it in the seccomp profile, raise the limit on open files",
+                )
+                .of([WRITES, LOCK]),
+            );
         }
     };
     let [plain, buffered, first, second] = files;
@@ -67,10 +90,11 @@ fn single_bytes(bench: &mut Bench<'_>, mut plain: File, file: File) -> anyhow::R
 
 fn refused(metric: &str, reason: &str) -> Skip {
     Skip::new(
-        format!("writing to files in memory ({metric})"),
+        "writing to files in memory",
         reason,
         "raise the limits on memory and file size (ulimit -f)",
     )
+    .of([metric])
 }
 
 /// From the start of the file.
@@ -158,11 +182,14 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     let windows = match crew::windows(crew, &bench.timer, (WINDOWS, WINDOW), hire) {
         Ok(windows) => windows,
         Err(reason) => {
-            return bench.skip(Skip::new(
-                format!("2 threads ({LOCK})"),
-                reason,
-                "raise the limits on threads (ulimit -u, pids.max) and memory",
-            ));
+            return bench.skip(
+                Skip::new(
+                    "2 threads",
+                    reason,
+                    "raise the limits on threads (ulimit -u, pids.max) and memory",
+                )
+                .of([LOCK]),
+            );
         }
     };
     let shares = || windows.iter().flat_map(|window| &window.0);
@@ -181,7 +208,7 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
         // That a thread sleeps until it gets the lock is what is measured; one that did not get its
         // CPU cannot be told from it.
         let point =
-            bench.point("io_lock", params([("how", how.into())]), Unit::Ns, times, PointState::Ok);
+            bench.point("io_lock", params([(HOW, how.into())]), Unit::Ns, times, PointState::Ok);
         bench.emit(point)?;
     }
     Ok(())

@@ -3,8 +3,54 @@
 use std::cell::Cell;
 use std::hint::black_box;
 
-use super::{Plan, beyond, fits, interleave, memory_plan, plan, way};
+use super::{Plan, beyond, fits, interleave, memory_plan, plan, ratio, times, way};
 use crate::harness::bench::Bench;
+use card::declare::{Declare, Tier};
+
+pub(super) fn declare(d: &mut Declare) {
+    let matrix = times(d, "matrix");
+    let field = times(d, "field");
+    let record = times(d, "packed");
+    ratio(
+        d,
+        COLUMNS,
+        Tier::T3,
+        (&matrix, "columns", "rows"),
+        "adding up a matrix beyond the caches by columns, relative to rows: each number is on another line and page, though the next columns find the lines in L2",
+    );
+    ratio(
+        d,
+        STRUCTS,
+        Tier::T3,
+        (&field, "structs", "arrays"),
+        "one field of 8 bytes of 64-byte records, relative to an array of its own: a line for each",
+    );
+    let [packed, padded] = IN_CACHE;
+    ratio(
+        d,
+        "idioms.packed_ratio",
+        Tier::T2,
+        (&record, packed, padded),
+        "fields of 9-byte packed records in cache, relative to 16-byte aligned ones: one load in 9 crosses a line",
+    );
+    let [packed, padded] = IN_MEMORY;
+    ratio(
+        d,
+        PACKED_DRAM,
+        Tier::T3,
+        (&record, packed, padded),
+        "the same beyond the caches, where the smaller is less to fetch",
+    );
+}
+
+/// What needs data beyond the caches.
+const COLUMNS: &str = "idioms.column_order_ratio";
+const STRUCTS: &str = "idioms.array_of_structs_ratio";
+const PACKED_DRAM: &str = "idioms.packed_dram_ratio";
+
+/// Packed and padded records, few and many.
+const IN_CACHE: [&str; 2] = ["packed", "padded"];
+const IN_MEMORY: [&str; 2] = ["packed_dram", "padded_dram"];
 
 /// The least that is beyond any L2, where that is the last cache.
 const LEAST: u64 = 16 << 20;
@@ -29,15 +75,14 @@ fn count(bytes: u64, each: usize) -> usize {
 const SHARE: f64 = 0.06;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    packed(bench, FEW, ["packed", "padded"])?;
+    packed(bench, FEW, IN_CACHE)?;
     let bytes = beyond(bench.machine).max(LEAST);
-    let need = "idioms.column_order_ratio, idioms.array_of_structs_ratio, idioms.packed_dram_ratio";
-    if let Err(unmet) = fits(bench.machine, bench.tier, need, bytes, memory(bytes)) {
-        return bench.skip(unmet);
+    if let Err(skip) = fits(bench.machine, bench.tier, bytes, memory(bytes)) {
+        return bench.skip(skip.of([COLUMNS, STRUCTS, PACKED_DRAM]));
     }
     matrix(bench, side(bytes))?;
     field(bench, count(bytes, size_of::<Whole>()))?;
-    packed(bench, count(bytes, size_of::<Packed>()), ["packed_dram", "padded_dram"])
+    packed(bench, count(bytes, size_of::<Packed>()), IN_MEMORY)
 }
 
 /// What the larger pair of data takes: that of small records, each of the smaller with so many

@@ -1,14 +1,45 @@
 //! Hash maps with integer and text keys, small and large. Each value found holds the next key, so
 //! that one lookup waits for the one before, as in programs that do something with what they find.
 
-use card::record::Skip;
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::hint::black_box;
 
-use super::{Plan, beyond, fits, interleave, memory_plan, plan, way};
+use super::{HOW, Plan, beyond, fits, interleave, memory_plan, plan, times, way};
 use crate::harness::bench::Bench;
+use card::declare::{Declare, Tier};
+use card::record::Skip;
+
+pub(super) fn declare(d: &mut Declare) {
+    let lookup = times(d, "map");
+    let [int, int_dram] = u64::NAMES.map(|how| lookup.with(HOW, how));
+    let [text, text_dram] = <Box<[u8]>>::NAMES.map(|how| lookup.with(HOW, how));
+    d.metric(
+        "idioms.map_int_key_ns",
+        Tier::T2,
+        int,
+        "one lookup in a hash map with integer keys, in cache, each needed for the next: hashing is most of it",
+    );
+    d.metric(
+        "idioms.map_string_key_ns",
+        Tier::T2,
+        text,
+        "the same with keys of 20 bytes: more to hash, all to compare",
+    );
+    d.metric(
+        "idioms.map_int_key_dram_ns",
+        Tier::T3,
+        int_dram,
+        "one lookup in a hash map with integer keys beyond the caches: two misses in a row, tag and entry",
+    );
+    d.metric(
+        "idioms.map_string_key_dram_ns",
+        Tier::T3,
+        text_dram,
+        "the same with keys of 20 bytes: a third miss, where the entry's key lies",
+    );
+}
 
 /// Bytes of an entry, key and value.
 const ENTRY: usize = 128;
@@ -158,7 +189,8 @@ fn slots(bench: &Bench<'_>) -> Result<usize, Skip> {
     let slots = beyond(bench.machine).div_ceil(ENTRY as u64).next_power_of_two();
     let bytes = slots * ENTRY as u64;
     // The keys' text, and lists of numbers while the map is filled.
-    fits(bench.machine, bench.tier, "idioms.map_*_dram_ns", bytes, bytes + slots * 48)?;
+    fits(bench.machine, bench.tier, bytes, bytes + slots * 48)
+        .map_err(|skip| skip.of(["idioms.map_*_dram_ns"]))?;
     Ok(slots as usize)
 }
 

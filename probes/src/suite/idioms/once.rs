@@ -4,8 +4,19 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{interleave, plan, way};
+use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
+use card::declare::{Declare, Tier};
+
+pub(super) fn declare(d: &mut Declare) {
+    let read = times(d, "once");
+    d.metric(
+        "idioms.once_ns",
+        Tier::T2,
+        read.with(HOW, "once"),
+        "reading a value that is made on first use: one load and a predicted branch more than a plain read",
+    );
+}
 
 const VALUE: u64 = 7;
 

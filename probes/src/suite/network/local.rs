@@ -9,9 +9,47 @@ use std::time::Duration;
 use crate::harness::bench::{Bench, params};
 use crate::sys::socket;
 use crate::threads::pinning;
-use card::declare::Unit;
+use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::median;
 use card::record::{Params, Point, PointState, Skip};
+
+const ROUND_TRIP: &str = "round_trip";
+const CONNECT: &str = "connect";
+const SEND: &str = "send";
+
+pub(super) fn declare(d: &mut Declare) {
+    let round_trip = d.quantity(ROUND_TRIP, Unit::Ns, Estimator::Median);
+    let connect = d.quantity(CONNECT, Unit::Ns, Estimator::Median);
+    let send = d.quantity(SEND, Unit::Ns, Estimator::Median);
+    for (via, stem, title) in
+        [("tcp", "network.loopback", "TCP on 127.0.0.1"), ("unix", "network.unix", "Unix sockets")]
+    {
+        for (cpus, infix, ends) in
+            [("one", "", "both ends on one CPU"), ("two", "_two_cpus", "each end on its CPU")]
+        {
+            d.metric(
+                format!("{stem}{infix}_round_trip_ns"),
+                Tier::T4,
+                round_trip.with("via", via).with("cpus", cpus),
+                format!("1 byte there and back over {title}, {ends}"),
+            );
+        }
+    }
+    d.metric("network.loopback_connect_ns", Tier::T4, connect, "TCP connect on 127.0.0.1");
+    for (bytes, short, long) in
+        [(KIB, "1k", "1 KiB"), (2 * KIB, "2k", "2 KiB"), (MIB, "1m", "1 MiB")]
+    {
+        d.metric(
+            format!("network.send_{short}_ns"),
+            Tier::T4,
+            send.with("bytes", bytes),
+            format!("{long} over loopback until its answer is here: no wire"),
+        );
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
 
 /// Samples of a point: each is the median of a part of the exchanges.
 const SAMPLES: u32 = 7;
@@ -84,17 +122,15 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let answers = !bench.gave_up(LOOPBACK) && is_answered(bench)?;
     // Some is left for the peer.
     let time = bench.share(0.7 / 8.0);
-    for (bytes, cpus) in
-        [(1, "one"), (1, "two"), (1 << 10, "one"), (2 << 10, "one"), (1 << 20, "one")]
-    {
+    for (bytes, cpus) in [(1, "one"), (1, "two"), (KIB, "one"), (2 * KIB, "one"), (MIB, "one")] {
         let partner = if cpus == "one" { Some(bench.cpu) } else { other };
         let Some(partner) = partner else {
             bench.skip(one_cpu())?;
             continue;
         };
         let (quantity, labels) = match bytes {
-            1 => (super::ROUND_TRIP, params([("via", "tcp".into()), ("cpus", cpus.into())])),
-            _ => (super::SEND, params([("bytes", u64::into(bytes))])),
+            1 => (ROUND_TRIP, params([("via", "tcp".into()), ("cpus", cpus.into())])),
+            _ => (SEND, params([("bytes", bytes.into())])),
         };
         if answers {
             exchange::<TcpStream>(bench, quantity, labels, (bytes as usize, partner), time)?;
@@ -248,7 +284,7 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     if let Err(e) = connects() {
         return bench.skip(no_socket(&e));
     }
-    let point = bench.point(super::CONNECT, params([]), Unit::Ns, samples, PointState::Ok);
+    let point = bench.point(CONNECT, params([]), Unit::Ns, samples, PointState::Ok);
     bench.emit(Point { ops: all / u64::from(SAMPLES), ..point })
 }
 
@@ -257,12 +293,17 @@ fn no_socket(error: &io::Error) -> Skip {
         return silent();
     }
     Skip::new(
-        "sockets within this machine (network.loopback_*, network.unix_*, network.send_*)",
+        "sockets within this machine",
         error.to_string(),
         "allow sockets in the seccomp profile, and 127.0.0.1 (`ip link set lo up`)",
     )
+    .of(LOCAL)
 }
 
+/// All that is measured here.
+const LOCAL: [&str; 3] = ["network.loopback_*", "network.unix_*", "network.send_*"];
+
+/// What goes over 127.0.0.1.
 const LOOPBACK: &[&str] = &["network.loopback_*", "network.send_*"];
 
 fn silent() -> Skip {
@@ -280,11 +321,11 @@ fn no_threads(error: &io::Error) -> Skip {
         error.to_string(),
         "raise the limits on threads (ulimit -u, pids.max) and memory",
     )
-    .of(["network.loopback_*", "network.unix_*", "network.send_*"])
+    .of(LOCAL)
 }
 
 fn unpinned() -> Skip {
-    pinning::unpinned().of(["network.loopback_*", "network.unix_*", "network.send_*"])
+    pinning::unpinned().of(LOCAL)
 }
 
 fn one_cpu() -> Skip {
@@ -341,7 +382,7 @@ mod tests {
         let error = ask(&mut here, &mut [1, 2, 3]).unwrap_err();
         assert!(socket::timed_out(&error), "{error:?}");
         assert_eq!(no_socket(&error).metrics, LOOPBACK);
-        assert!(no_socket(&io::Error::from_raw_os_error(libc::EPERM)).need.contains("sockets"));
+        assert_eq!(no_socket(&io::Error::from_raw_os_error(libc::EPERM)).metrics, LOCAL);
         // The other end gives up as well: the first message, and no second one.
         assert_eq!(answer(there, 3), [2, 2, 6]);
         let error = listener().unwrap().accept().unwrap_err();

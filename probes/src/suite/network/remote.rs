@@ -9,9 +9,36 @@ use std::time::Duration;
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
 use crate::sys::socket;
-use card::declare::Unit;
+use card::declare::{Declare, Estimator, Tier, Unit};
 use card::peer::Peer;
 use card::record::{Point, PointState, Skip};
+
+const ROUND_TRIP: &str = "peer_round_trip";
+
+pub(super) fn declare(d: &mut Declare) {
+    let round_trip = d.quantity(ROUND_TRIP, Unit::Ns, Estimator::Median);
+    d.metric(
+        "network.peer_round_trip_ns",
+        Tier::T4,
+        round_trip.clone(),
+        "TCP connect to --peer: one round trip",
+    );
+    d.metric(
+        "network.peer_round_trip_min_ns",
+        Tier::T4,
+        round_trip.statistic(Estimator::Lowest),
+        "TCP connect to --peer: the shortest of a round",
+    );
+    d.metric(
+        "network.peer_round_trip_max_ns",
+        Tier::T4,
+        round_trip.statistic(Estimator::Highest),
+        "TCP connect to --peer: the longest of a round",
+    );
+}
+
+/// The metrics that need a peer.
+const PEER: &[&str] = &["network.peer_*"];
 
 /// Connects of a round: enough for a median, few enough for someone else's machine.
 const CONNECTS: usize = 12;
@@ -33,9 +60,6 @@ const TOGETHER: Duration = Duration::from_millis(400);
 
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 4;
-
-/// In words that name the metrics.
-const PEER: &[&str] = &["network.peer_*"];
 
 /// Who answered a connect.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -82,7 +106,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let labels = params([("answer", answer.into()), ("peer", place.into())]);
     let note = Some(note(peer, &address, &first, lost));
     let state = if lost { PointState::Noisy } else { PointState::Ok };
-    let point = bench.point(super::PEER, labels, Unit::Ns, samples, state);
+    let point = bench.point(ROUND_TRIP, labels, Unit::Ns, samples, state);
     bench.emit(Point { note, ..point })
 }
 

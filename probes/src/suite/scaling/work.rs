@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::team::{Post, Unable, Windows, watch};
+use crate::harness::levels;
 use crate::sys::memory::{Buffer, Pages};
 use card::declare::Estimator;
 use card::machine::{Machine, human_bytes};
@@ -27,12 +28,6 @@ pub(super) enum Ground {
     Lock,
     Message,
 }
-
-/// How often all last caches together fit into what is read.
-const BEYOND: u64 = 4;
-
-/// Where the machine claims no cache at all.
-const UNKNOWN_CACHE: u64 = 64 << 20;
 
 /// More takes too long to fill.
 const LARGEST: u64 = 1 << 30;
@@ -105,18 +100,17 @@ impl Kind {
 /// What all last caches together hold: threads on all CPUs share one buffer, and each cache keeps
 /// what its own threads have read.
 fn last_caches(machine: &Machine) -> u64 {
-    let Some(one) = machine.last_cache_bytes() else { return UNKNOWN_CACHE };
     let ours = |group: &&Vec<usize>| group.iter().any(|cpu| machine.allowed_cpus().contains(cpu));
-    one * machine.l3_groups().iter().filter(ours).count().max(1) as u64
+    levels::last_cache(machine) * machine.l3_groups().iter().filter(ours).count().max(1) as u64
 }
 
 fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
     let cache = last_caches(machine);
-    let bytes = (BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
+    let bytes = (levels::BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
     let need = format!("a buffer of twice all last caches, {}", human_bytes(cache));
     let ids = ["scaling.memory_*"];
     let remedy = "raise the memory limit of the container or free memory".to_owned();
-    if bytes < 2 * cache {
+    if bytes < levels::LEAST_BEYOND * cache {
         let source = machine.memory_limit_source();
         let reason = format!(
             "half of the memory that may be used is {} (limit set by {source}), and more than {} is \
@@ -313,7 +307,7 @@ mod tests {
     #[test]
     fn memory_is_beyond_the_caches_of_all_threads_together() {
         let mut machine = Machine::default();
-        assert_eq!(last_caches(&machine), UNKNOWN_CACHE);
+        assert_eq!(last_caches(&machine), levels::last_cache(&machine));
         let l3 = r#"[{ "level": 3, "kind": "unified", "bytes": 1048576 }]"#;
         machine.caches = Fact::Known(serde_json::from_str(l3).unwrap());
         assert_eq!(last_caches(&machine), 1 << 20);
