@@ -28,10 +28,10 @@ use crate::kernel::line::{add_atomically, add_in_form};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::cpus;
-use crate::threads::crew::{self, Hand};
-use crate::threads::gang::Gang;
 use crate::threads::ping_pong::{self, Effort, Visit};
 use crate::threads::pinning;
+use crate::threads::team::Team;
+use crate::threads::windows::{self, Worker};
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
 use card::machine::{Machine, Relation};
@@ -180,27 +180,27 @@ fn taken_over(
     let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * LINE) as u32).collect();
     bench.rng.shuffle(&mut at);
     at.truncate(LINES);
-    let follow = |gang: &Gang, _| {
-        while gang.meet() {
+    let follow = |team: &Team, _| {
+        while team.wait() {
             add_in_turn(words, &at);
-            gang.meet();
+            team.wait();
             if read {
                 // Once more, after the other has read them: a line that is read first after it was
                 // changed may come as one's own.
-                gang.meet();
+                team.wait();
                 std::hint::black_box(load_each(words, &at));
-                gang.meet();
+                team.wait();
             }
         }
     };
     let policy = Policy { patience: Patience::Passes(4 * policy.most), ..*policy };
     let cpu = bench.cpu;
-    let lead = |gang: &Gang| {
-        let mut lines = TakenOver { words, at: &at, read, gang, passes: 0 };
+    let lead = |team: &Team| {
+        let mut lines = TakenOver { words, at: &at, read, team, passes: 0 };
         let taken = bench.take(&mut lines, &policy)?;
         Ok::<_, WrongAnswer>((taken.collector, lines.passes))
     };
-    let (collector, passes) = match Gang::run(cpu, &[partner], follow, lead) {
+    let (collector, passes) = match Team::pinned(cpu, &[partner], follow, lead) {
         Ok(taken) => taken?,
         Err(e) => return bench.skip(cpus::few_threads(2, e)),
     };
@@ -226,7 +226,7 @@ struct TakenOver<'a> {
     words: &'a [AtomicU32],
     at: &'a [u32],
     read: bool,
-    gang: &'a Gang,
+    team: &'a Team,
     passes: u32,
 }
 
@@ -236,12 +236,12 @@ impl Sampled for TakenOver<'_> {
     }
 
     fn take(&mut self, meter: &mut dyn Meter, ops: u64) -> io::Result<Reading> {
-        self.gang.meet();
-        self.gang.meet();
+        self.team.wait();
+        self.team.wait();
         if self.read {
             std::hint::black_box(load_each(self.words, self.at));
-            self.gang.meet();
-            self.gang.meet();
+            self.team.wait();
+            self.team.wait();
         }
         self.passes += 1;
         Ok(meter.measure(ops, &mut |_| add_in_turn(self.words, self.at)))
@@ -266,15 +266,15 @@ struct Adder<'a> {
     slice: u64,
 }
 
-impl Hand for Adder<'_> {
-    fn begin(&mut self, _: usize) {}
+impl Worker for Adder<'_> {
+    fn setup(&mut self, _: usize) {}
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         add_atomically(self.counter, self.slice);
         self.slice
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         Ok(())
     }
 }
@@ -289,9 +289,9 @@ fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         let counter = AtomicU32::new(0);
         // So short that even the slowest has many of them within a window.
         let slice = (1000 / threads as u64).max(1);
-        let hire = |_| Ok(Adder { counter: &counter, slice });
+        let make_worker = |_| Ok(Adder { counter: &counter, slice });
         let team = (bench.cpu, &others[..threads - 1]);
-        let windows = match crew::windows(team, &bench.timer, (WINDOWS, WINDOW), hire) {
+        let windows = match windows::measure(team, &bench.timer, (WINDOWS, WINDOW), make_worker) {
             Ok(windows) => windows,
             Err(reason) => return bench.skip(cpus::few_threads(threads, reason)),
         };
@@ -300,7 +300,7 @@ fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         bench.check(counted == added as u32, || {
             format!("{added} atomic additions by {threads} CPUs gave {counted}")
         })?;
-        let (kept, state, disturbances) = crew::undisturbed(&windows);
+        let (kept, state, disturbances) = windows::undisturbed(&windows);
         let times = kept.iter().map(|window| 1.0 / window.rate()).collect();
         let mut labels = params([("threads", (threads as u64).into())]);
         if threads == cpus.len() {

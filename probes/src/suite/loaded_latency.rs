@@ -29,7 +29,7 @@ use crate::kernel::parallel::{Lines, Way};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::cpus;
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::quantile;
 use card::machine::human_bytes;
@@ -145,12 +145,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     lines.lay(lines.buffer().len(), &mut bench.rng);
     let traffic = Traffic::of(loaders.len());
     let each = usize::try_from(sizes.each)?;
-    let follow = |gang: &Gang, cpu: usize| {
+    let follow = |team: &Team, cpu: usize| {
         let place = loaders.iter().position(|&c| c == cpu).unwrap_or(0);
-        traffic.make(gang, cpu, &traffic.read[place].0, each);
+        traffic.make(team, cpu, &traffic.read[place].0, each);
     };
-    let curve = Gang::run(bench.cpu, &loaders, follow, |gang| {
-        gang.all_able(Ok(()))?;
+    let curve = Team::pinned(bench.cpu, &loaders, follow, |team| {
+        team.all_ready(Ok(()))?;
         Ok::<_, String>(measure(bench, &mut lines, &traffic))
     })?;
     let curve = curve.map_err(|reason| anyhow::anyhow!("{reason} ({} loaders)", loaders.len()))?;
@@ -192,13 +192,13 @@ impl Traffic {
     }
 
     /// What a loader does, from its own first touch of the buffer to the end.
-    fn make(&self, gang: &Gang, cpu: usize, read: &AtomicU64, bytes: usize) {
+    fn make(&self, team: &Team, cpu: usize, read: &AtomicU64, bytes: usize) {
         let load = Load::new(bytes);
         let load =
             load.map_err(|e| format!("a loader could not map {}: {e}", human_bytes(bytes as u64)));
         // The leader is told as well.
-        let Ok(mut load) = gang.all_able(load) else { return };
-        while !gang.stopped() {
+        let Ok(mut load) = team.all_ready(load) else { return };
+        while !team.stopped() {
             match self.delay.load(Ordering::Relaxed) {
                 OFF => std::thread::sleep(Duration::from_millis(1)),
                 delay => {
@@ -441,13 +441,13 @@ mod tests {
     fn many_loaders_read_as_long_as_they_are_told_to() {
         let traffic = Traffic::of(20);
         let next = AtomicUsize::new(0);
-        let follow = |gang: &Gang, cpu| {
+        let follow = |team: &Team, cpu| {
             let place = next.fetch_add(1, Ordering::Relaxed);
-            traffic.make(gang, cpu, &traffic.read[place].0, CHUNK);
+            traffic.make(team, cpu, &traffic.read[place].0, CHUNK);
         };
         let everyone = || traffic.read.iter().all(|read| read.0.load(Ordering::Relaxed) > 0);
-        Gang::run(0, &[0; 20], follow, |gang| {
-            gang.all_able(Ok(())).unwrap();
+        Team::pinned(0, &[0; 20], follow, |team| {
+            team.all_ready(Ok(())).unwrap();
             assert_eq!(traffic.total(), 0, "nobody reads before being told");
             traffic.delay.store(1, Ordering::Relaxed);
             while !everyone() {
@@ -462,8 +462,8 @@ mod tests {
     #[test]
     fn a_loader_without_memory_is_noticed() {
         let traffic = Traffic::of(1);
-        let follow = |gang: &Gang, cpu| traffic.make(gang, cpu, &traffic.read[0].0, 1 << 50);
-        let said = Gang::run(0, &[0], follow, |gang| gang.all_able(Ok(()))).unwrap();
+        let follow = |team: &Team, cpu| traffic.make(team, cpu, &traffic.read[0].0, 1 << 50);
+        let said = Team::pinned(0, &[0], follow, |team| team.all_ready(Ok(()))).unwrap();
         assert!(said.unwrap_err().contains("could not map"));
     }
 }

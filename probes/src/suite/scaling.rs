@@ -22,10 +22,10 @@ use card::declare::{Declare, Tier, Unit};
 use card::machine::{CpuQuota, Machine};
 use card::record::{Point, PointState, Skip};
 
-mod team;
+mod watch;
 mod work;
 
-use team::Windows;
+use watch::Windows;
 use work::Kind;
 
 /// The probe.
@@ -182,14 +182,14 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
         }
         let seen = match ground.throughput(threads, &windows) {
             Ok(seen) => seen,
-            Err(team::Unable::Start(reason)) => {
+            Err(watch::Unable::Start(reason)) => {
                 // More threads will not start either, fewer may.
                 bench.skip(
                     cpus::few_threads(threads, reason).of(missed(kind, threads, all.count)),
                 )?;
                 continue;
             }
-            Err(team::Unable::Wrong(what)) => {
+            Err(watch::Unable::Wrong(what)) => {
                 bench.check(false, || format!("{} with {threads} threads: {what}", kind.name()))?;
                 continue;
             }

@@ -31,8 +31,8 @@ use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::{vector, widths};
 use crate::probe::Probe;
-use crate::threads::crew::{self, Hand, Window};
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
+use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
 use card::estimate::median;
 use card::record::{Params, Point, Skip};
@@ -534,22 +534,22 @@ const WINDOWS: usize = 5;
 const WORK: u64 = 200;
 
 /// One CPU of all.
-struct Worker(Vec<Chains>);
+struct PeakWorker(Vec<Chains>);
 
-impl Hand for Worker {
-    fn begin(&mut self, window: usize) {
+impl Worker for PeakWorker {
+    fn setup(&mut self, window: usize) {
         if window > 0 && window.is_multiple_of(WINDOWS) {
             self.0.remove(0);
         }
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let chains = &mut self.0[0];
         chains.run(WORK);
         WORK * chains.flops()
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         self.0[0].check()
     }
 }
@@ -564,9 +564,10 @@ fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
         mixes.filter_map(|(w, op)| Some((w, Chains::new(w, op, of, Op::OWN_CHAINS)?))).next()
     };
     let length = bench.share(TOGETHER_SHARE) / (2 * WINDOWS) as u32;
-    let hire = |_| Ok(Worker(types.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
+    let make_worker =
+        |_| Ok(PeakWorker(types.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
     let plan = (types.len() * WINDOWS, length.max(Duration::from_millis(2)));
-    let seen = match crew::windows((bench.cpu, &others), &bench.timer, plan, hire) {
+    let seen = match windows::measure((bench.cpu, &others), &bench.timer, plan, make_worker) {
         Ok(seen) => seen,
         Err(reason) => {
             return few_threads(bench, "simd.peak.*_all_threads_gflops", reason);
@@ -589,7 +590,7 @@ fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
 
 /// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let (used, state, disturbances) = crew::undisturbed(windows);
+    let (used, state, disturbances) = windows::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
     let point = bench.point("flop_together", labels, Unit::Ns, samples, state);
     Point { disturbances, ..point }
@@ -615,15 +616,15 @@ fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()>
     });
     for width in wide {
         let work = || Chains::new(width, Op::Fma, Type::F32, 12);
-        let follow = |gang: &Gang, _| {
+        let follow = |team: &Team, _| {
             let Some(mut chains) = work() else { return };
-            while !gang.stopped() {
+            while !team.stopped() {
                 chains.run(WORK);
             }
         };
         let Some(mut chains) = work() else { continue };
-        let lead = |_: &Gang| clock_under(&timer, time, || chains.run(WORK));
-        let together = match Gang::run(bench.cpu, &others, follow, lead) {
+        let lead = |_: &Team| clock_under(&timer, time, || chains.run(WORK));
+        let together = match Team::pinned(bench.cpu, &others, follow, lead) {
             Ok(together) => together,
             Err(error) => return few_threads(bench, "simd.clock.*", error.to_string()),
         };

@@ -9,7 +9,7 @@ use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
 use crate::sys::thread::usage;
 use crate::threads::cpus;
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
 use card::declare::Unit;
 use card::record::{Disturbances, Point, PointState};
 
@@ -87,33 +87,33 @@ fn pass<L: Lock>(
 ) -> std::io::Result<Handed> {
     let lock = L::default();
     let (got, switched) = (AtomicU64::new(0), AtomicU64::new(0));
-    let follow = |gang: &Gang, _| {
+    let follow = |team: &Team, _| {
         // The holder has it by now.
-        while gang.meet() {
+        while team.wait() {
             let before = switches();
             let at = lock.with(|| timer.stamp());
             switched.store(switches() - before, Ordering::Relaxed);
             got.store(at, Ordering::Relaxed);
-            gang.meet();
+            team.wait();
         }
     };
-    let lead = |gang: &Gang| {
+    let lead = |team: &Team| {
         let one = |hold: &f64| {
             let last = lock.with(|| {
-                gang.meet();
+                team.wait();
                 let start = timer.stamp();
                 while timer.ns_between(start, timer.stamp()) < *hold {
                     std::hint::spin_loop();
                 }
                 timer.stamp()
             });
-            gang.meet();
+            team.wait();
             let ns = timer.ns_between(last, got.load(Ordering::Relaxed));
             Wait { ns, switches: switched.load(Ordering::Relaxed) }
         };
         holds.iter().map(one).collect()
     };
-    let waits = Gang::run(first, &[second], follow, lead)?;
+    let waits = Team::pinned(first, &[second], follow, lead)?;
     Ok(Handed { waits, counted: lock.counted() })
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
 
 /// When the watcher looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ struct Count(AtomicU64);
 /// What a thread sees of its team.
 pub(super) struct Post<'a> {
     count: &'a AtomicU64,
-    gang: &'a Gang,
+    team: &'a Team,
 }
 
 impl Post<'_> {
@@ -48,7 +48,7 @@ impl Post<'_> {
     pub(super) fn done(&self, more: u64) -> bool {
         // No one else writes it.
         self.count.store(self.count.load(Ordering::Relaxed) + more, Ordering::Relaxed);
-        !self.gang.stopped()
+        !self.team.stopped()
     }
 }
 
@@ -69,8 +69,8 @@ pub(super) fn watch<W: FnOnce(Post<'_>) + Send>(
     let started = workers
         .into_iter()
         .zip(&counts)
-        .map(|(worker, Count(count))| move |gang: &Gang| worker(Post { count, gang }));
-    let times = Gang::started(started, |_| {
+        .map(|(worker, Count(count))| move |team: &Team| worker(Post { count, team }));
+    let times = Team::unpinned(started, |_| {
         thread::sleep(windows.before);
         let mut times = Vec::with_capacity(windows.count);
         let (mut then, mut before) = (Instant::now(), total());

@@ -11,66 +11,66 @@ use super::pinning;
 /// a small address-space limit.
 const STACK: usize = 256 << 10;
 
-/// What the threads of a gang share.
+/// What the threads of a team share.
 #[derive(Debug)]
-pub struct Gang {
+pub struct Team {
     arrived: AtomicUsize,
     size: usize,
     stop: AtomicBool,
     /// Why a thread cannot work.
-    unable: Mutex<Option<String>>,
+    not_ready: Mutex<Option<String>>,
 }
 
-impl Gang {
+impl Team {
     /// Runs `lead` on `cpu` and one `follow(cpu)` on each of the other CPUs; all start within
     /// nanoseconds of each other, and the followers are told to stop once the leader is done.
-    pub fn run<T>(
+    pub fn pinned<T>(
         cpu: usize,
         others: &[usize],
-        follow: impl Fn(&Gang, usize) + Sync,
-        lead: impl FnOnce(&Gang) -> T,
+        follow: impl Fn(&Team, usize) + Sync,
+        lead: impl FnOnce(&Team) -> T,
     ) -> io::Result<T> {
         let follow = &follow;
         let followers = others.iter().map(|&other| {
-            move |gang: &Gang| {
+            move |team: &Team| {
                 pinning::pin(other);
                 // If another one cannot be started, there is nothing to follow.
-                if gang.meet() {
-                    follow(gang, other);
+                if team.wait() {
+                    follow(team, other);
                 }
             }
         });
-        Gang::started(followers, |gang| {
+        Team::unpinned(followers, |team| {
             pinning::pin(cpu);
-            gang.meet();
-            lead(gang)
+            team.wait();
+            lead(team)
         })
     }
 
     /// Runs a thread for each of the followers, where the scheduler likes, and `lead` in this one. None
     /// waits for another; the followers are told to stop once the leader is done.
-    pub fn started<T, F: FnOnce(&Gang) + Send>(
+    pub fn unpinned<T, F: FnOnce(&Team) + Send>(
         followers: impl ExactSizeIterator<Item = F>,
-        lead: impl FnOnce(&Gang) -> T,
+        lead: impl FnOnce(&Team) -> T,
     ) -> io::Result<T> {
-        let gang = &Gang {
+        let team = &Team {
             arrived: AtomicUsize::new(0),
             size: followers.len() + 1,
             stop: AtomicBool::new(false),
-            unable: Mutex::default(),
+            not_ready: Mutex::default(),
         };
         std::thread::scope(|scope| {
             // However this scope is left, the followers must not spin for ever.
-            let _stop = StopOnDrop(gang);
+            let _stop = StopOnDrop(team);
             for follow in followers {
                 let start = move || {
                     // If this one panics, nobody may wait for it.
-                    let _stop = StopOnPanic(gang);
-                    follow(gang);
+                    let _stop = StopOnPanic(team);
+                    follow(team);
                 };
                 std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, start)?;
             }
-            Ok(lead(gang))
+            Ok(lead(team))
         })
     }
 
@@ -79,9 +79,9 @@ impl Gang {
     /// # Errors
     ///
     /// Why one of them could not, for each of them; or that the leader is done.
-    pub fn all_able<H>(&self, made: Result<H, String>) -> Result<H, String> {
+    pub fn all_ready<H>(&self, made: Result<H, String>) -> Result<H, String> {
         let made = made.map_err(|reason| self.say(reason));
-        if !self.meet() {
+        if !self.wait() {
             self.say("the others have stopped".into());
         }
         match (self.said(), made) {
@@ -93,16 +93,16 @@ impl Gang {
     /// The first reason is the one that counts. A lock is poisoned only by a panic, which ends the
     /// round anyway.
     fn say(&self, reason: String) {
-        self.unable.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(reason);
+        self.not_ready.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(reason);
     }
 
     fn said(&self) -> Option<String> {
-        self.unable.lock().unwrap_or_else(|e| e.into_inner()).clone()
+        self.not_ready.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// Spins until every thread has come here as often as this one, or none will: a sleeping barrier
     /// would wake them microseconds apart. `false` once the leader is done.
-    pub fn meet(&self) -> bool {
+    pub fn wait(&self) -> bool {
         let before = self.arrived.fetch_add(1, Ordering::AcqRel);
         let all = (before / self.size + 1) * self.size;
         while self.arrived.load(Ordering::Acquire) < all && !self.stopped() {
@@ -118,7 +118,7 @@ impl Gang {
     }
 }
 
-struct StopOnPanic<'a>(&'a Gang);
+struct StopOnPanic<'a>(&'a Team);
 
 impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
@@ -128,7 +128,7 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-struct StopOnDrop<'a>(&'a Gang);
+struct StopOnDrop<'a>(&'a Team);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn followers_run_until_the_leader_is_done() {
         let rounds = AtomicUsize::new(0);
-        let result = Gang::run(
+        let result = Team::pinned(
             0,
             &[0],
-            |gang, _| {
-                while !gang.stopped() {
+            |team, _| {
+                while !team.stopped() {
                     rounds.fetch_add(1, Ordering::Relaxed);
                     std::thread::yield_now();
                 }
@@ -165,18 +165,18 @@ mod tests {
     #[test]
     fn nobody_goes_on_before_all_have_met() {
         let steps = AtomicUsize::new(0);
-        let follow = |gang: &Gang, _| {
+        let follow = |team: &Team, _| {
             for _ in 0..5 {
                 steps.fetch_add(1, Ordering::Relaxed);
-                gang.meet();
-                gang.meet();
+                team.wait();
+                team.wait();
             }
         };
-        let seen = Gang::run(0, &[0, 0], follow, |gang| {
+        let seen = Team::pinned(0, &[0, 0], follow, |team| {
             let look = |_| {
-                gang.meet();
+                team.wait();
                 let seen = steps.load(Ordering::Relaxed);
-                gang.meet();
+                team.wait();
                 seen
             };
             (0..5).map(look).collect::<Vec<usize>>()
@@ -185,55 +185,55 @@ mod tests {
     }
 
     #[test]
-    fn all_learn_that_one_is_unable() {
+    fn all_learn_that_one_is_not_ready() {
         let make = |cpu| if cpu == 2 { Err("no memory".to_owned()) } else { Ok(cpu) };
         let told = AtomicUsize::new(0);
-        let follow = |gang: &Gang, cpu| {
-            let said = gang.all_able(make(cpu)).err();
+        let follow = |team: &Team, cpu| {
+            let said = team.all_ready(make(cpu)).err();
             told.fetch_add(usize::from(said.as_deref() == Some("no memory")), Ordering::Relaxed);
         };
-        let lead = |gang: &Gang| gang.all_able(make(0));
-        assert_eq!(Gang::run(0, &[1, 2], follow, lead).unwrap(), Err("no memory".into()));
+        let lead = |team: &Team| team.all_ready(make(0));
+        assert_eq!(Team::pinned(0, &[1, 2], follow, lead).unwrap(), Err("no memory".into()));
         assert_eq!(told.into_inner(), 2);
-        let follow = |gang: &Gang, cpu| {
-            assert_eq!(gang.all_able(make(cpu)), Ok(cpu));
-            gang.meet();
+        let follow = |team: &Team, cpu| {
+            assert_eq!(team.all_ready(make(cpu)), Ok(cpu));
+            team.wait();
         };
-        let lead = |gang: &Gang| {
-            let made = gang.all_able(make(0));
-            gang.meet();
+        let lead = |team: &Team| {
+            let made = team.all_ready(make(0));
+            team.wait();
             made
         };
-        assert_eq!(Gang::run(0, &[1, 3], follow, lead).unwrap(), Ok(0));
+        assert_eq!(Team::pinned(0, &[1, 3], follow, lead).unwrap(), Ok(0));
     }
 
     #[test]
     fn followers_that_may_be_anywhere_wait_for_no_one() {
         let done = AtomicUsize::new(0);
-        let follower = |gang: &Gang| {
+        let follower = |team: &Team| {
             done.fetch_add(1, Ordering::Relaxed);
-            while !gang.stopped() {
+            while !team.stopped() {
                 std::thread::yield_now();
             }
         };
-        let lead = |_: &Gang| {
+        let lead = |_: &Team| {
             while done.load(Ordering::Relaxed) < 3 {
                 std::thread::yield_now();
             }
         };
-        Gang::started([&follower; 3].into_iter(), lead).unwrap();
+        Team::unpinned([&follower; 3].into_iter(), lead).unwrap();
     }
 
     #[test]
-    fn a_gang_of_one_needs_no_one() {
-        assert_eq!(Gang::run(0, &[], |_, _| (), |_| 5).unwrap(), 5);
+    fn a_team_of_one_needs_no_one() {
+        assert_eq!(Team::pinned(0, &[], |_, _| (), |_| 5).unwrap(), 5);
     }
 
     #[test]
     fn a_follower_that_panics_keeps_nobody_waiting() {
         let ran = std::panic::catch_unwind(|| {
-            let follow = |_: &Gang, cpu| assert_ne!(cpu, 1, "on purpose");
-            Gang::run(0, &[0, 1], follow, |gang| while gang.meet() {})
+            let follow = |_: &Team, cpu| assert_ne!(cpu, 1, "on purpose");
+            Team::pinned(0, &[0, 1], follow, |team| while team.wait() {})
         });
         assert!(ran.is_err());
     }
@@ -241,12 +241,12 @@ mod tests {
     #[test]
     fn a_leader_that_panics_leaves_no_one_spinning() {
         let led = std::panic::catch_unwind(|| {
-            let follow = |gang: &Gang, _| {
-                while !gang.stopped() {
+            let follow = |team: &Team, _| {
+                while !team.stopped() {
                     std::thread::yield_now();
                 }
             };
-            Gang::run(0, &[0], follow, |_| panic!("on purpose"))
+            Team::pinned(0, &[0], follow, |_| panic!("on purpose"))
         });
         assert!(led.is_err());
     }
