@@ -22,7 +22,8 @@ use crate::kernel::vector::Width;
 use crate::kernel::widths;
 use crate::probe::Probe;
 use crate::sys::memory::Pages;
-use crate::threads::gang::Gang;
+use crate::threads::cpus;
+use crate::threads::team::Team;
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Tier, Unit, between};
 use card::estimate::median;
@@ -400,8 +401,7 @@ fn undisturbed(timer: &Timer) -> Option<f64> {
 /// This CPU's clock with all others at work, against alone.
 fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let timer = bench.timer;
-    let others: Vec<usize> =
-        bench.machine.allowed_cpus().iter().copied().filter(|&c| c != bench.cpu).collect();
+    let others = cpus::others(bench, bench.machine.allowed_cpus());
     if others.is_empty() {
         return Ok(());
     }
@@ -415,12 +415,12 @@ fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         median(&ghz)
     };
     let alone = read(time / 2);
-    let work = |gang: &Gang, _| {
-        while !gang.stopped() {
+    let work = |team: &Team, _| {
+        while !team.stopped() {
             std::hint::black_box(chain::add(chain::BLOCK));
         }
     };
-    let together = Gang::run(bench.cpu, &others, work, |_| read(time / 2))?;
+    let together = Team::pinned(bench.cpu, &others, work, |_| read(time / 2))?;
     let ratio = together.zip(alone).map(|(t, a)| t / a);
     bench.record("all_core_ratio", params([]), Unit::Ratio, ratio.into_iter().collect())
 }

@@ -32,7 +32,8 @@ use crate::harness::sampling::Policy;
 use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use crate::threads::crew::{self, Hand, Window};
+use crate::threads::cpus;
+use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Declare, Estimator, Level, Tier, Unit};
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
@@ -394,8 +395,8 @@ struct Streamer {
     windows_each: usize,
 }
 
-impl Hand for Streamer {
-    fn begin(&mut self, window: usize) {
+impl Worker for Streamer {
+    fn setup(&mut self, window: usize) {
         let kernel = TOGETHER[window / self.windows_each];
         if self.kernel != Some(kernel) {
             self.buffers.lay(kernel, self.bytes);
@@ -406,13 +407,13 @@ impl Hand for Streamer {
         self.buffers.prepare(self.slice());
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let slice = self.slice();
         self.buffers.run(self.width, slice);
         slice
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         self.buffers.check()
     }
 }
@@ -428,8 +429,7 @@ const ALL_THREADS: &str = "memory.bandwidth.*.dram_all_threads_gbs";
 
 /// All CPUs at once, each on its own memory.
 fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()> {
-    let cpus = bench.machine.allowed_cpus();
-    let others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let others = cpus::others(bench, bench.machine.allowed_cpus());
     let threads = others.len() as u64 + 1;
     let each = match each(bench, dram, threads) {
         Ok(each) => usize::try_from(each)?,
@@ -441,7 +441,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let length = length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
     let seed = bench.rng.u64(..);
     let small_pages = Mutex::new(None);
-    let hire = |cpu: usize| {
+    let make_worker = |cpu: usize| {
         let buffers = StreamBuffers::new(each, Pages::Huge, seed.wrapping_add(cpu as u64))
             .map_err(|e| format!("cannot map {} on CPU {cpu}: {e}", human_bytes(each as u64)))?;
         if let (Some(note), Ok(mut known)) = (backing::note(buffers.buffer()), small_pages.lock()) {
@@ -449,21 +449,21 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         }
         Ok(Streamer { buffers, width, bytes: each, kernel: None, windows_each })
     };
-    let seen = crew::windows((bench.cpu, &others), &bench.timer, (windows, length), hire);
+    let seen = windows::measure((bench.cpu, &others), &bench.timer, (windows, length), make_worker);
     let seen = match seen {
         Ok(seen) => seen,
         Err(reason) => {
             let skip = Skip::new(
                 format!("{threads} threads with {} each", human_bytes(each as u64)),
                 reason,
-                "raise the limits on threads (ulimit -u, pids.max) and memory",
+                cpus::MORE_THREADS,
             );
             return bench.skip(skip.of([ALL_THREADS]));
         }
     };
     let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
     for (kernel, windows) in TOGETHER.iter().zip(seen.chunks(windows_each)) {
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        let wrong = Window::wrong(windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let name = kernel.has_widths().then(|| width.name());
         let mut labels = labels(*kernel, name, threads, each as u64, Some(Level::Dram));
@@ -514,7 +514,7 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Skip> {
 
 /// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let (used, state, disturbances) = crew::undisturbed(windows);
+    let (used, state, disturbances) = windows::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
     let point = bench.point("time_per_byte", labels, Unit::Ns, samples, state);
     Point { disturbances, ..point }

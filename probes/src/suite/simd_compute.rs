@@ -28,8 +28,8 @@ use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, T
 use crate::kernel::vector;
 use crate::kernel::width::{self, Length};
 use crate::probe::Probe;
+use crate::threads::cpus;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
-use card::record::Skip;
 
 mod clock;
 mod together;
@@ -414,21 +414,13 @@ impl Kernel for Instructions {
 
 /// All CPUs but this one.
 fn others(bench: &Bench<'_>) -> Vec<usize> {
-    let cpus = bench.machine.allowed_cpus();
-    cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect()
+    cpus::others(bench, bench.machine.allowed_cpus())
 }
 
 /// Without a thread on every CPU, these metrics stay empty.
 fn few_threads(bench: &mut Bench<'_>, metrics: &'static str, reason: String) -> anyhow::Result<()> {
     let threads = others(bench).len() + 1;
-    bench.skip(
-        Skip::new(
-            format!("{threads} threads"),
-            reason,
-            "raise the limits on threads (ulimit -u, pids.max)",
-        )
-        .of([metrics]),
-    )
+    bench.skip(cpus::few_threads(threads, reason).of([metrics]))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::harness::meter::Meter;
 use crate::probe::Need;
 use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::usage_of_all;
+use crate::threads::partner::start_thread;
 use card::record::{Params, Skip};
 
 /// Tasks in the ring.
@@ -36,9 +37,6 @@ const WARM: usize = 4 << 20;
 
 /// Laps to warm up those that are not.
 const FEW_LAPS: u64 = 4;
-
-/// Tasks of the ring need next to no stack.
-const STACK: usize = 64 << 10;
 
 /// Share of the round's time.
 const RING_SHARE: f64 = 0.3;
@@ -194,17 +192,16 @@ impl Shared {
 /// The tasks, the first of which is the caller.
 struct Ring {
     shared: Arc<Shared>,
-    crew: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Ring {
     /// Starts all of them on the CPU that the caller is pinned to.
     fn new(rng: &mut fastrand::Rng) -> io::Result<Ring> {
-        let mut ring = Ring { shared: Arc::new(Shared::new(rng)?), crew: Vec::new() };
+        let mut ring = Ring { shared: Arc::new(Shared::new(rng)?), others: Vec::new() };
         for task in 1..MOST {
             let shared = Arc::clone(&ring.shared);
-            let serve = move || shared.serve(task);
-            ring.crew.push(std::thread::Builder::new().stack_size(STACK).spawn(serve)?);
+            ring.others.push(start_thread(move || shared.serve(task))?);
         }
         Ok(ring)
     }
@@ -257,7 +254,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        for (i, task) in self.crew.drain(..).enumerate() {
+        for (i, task) in self.others.drain(..).enumerate() {
             let told = self.shared.pass(i + 1, STOP);
             // One that cannot be told ends with the round.
             let _ = told.map(|()| task.join());

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::sys::socket;
-use crate::threads::pinning;
+use crate::threads::{cpus, pinning};
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::median;
 use card::record::{Params, Point, PointState, Skip};
@@ -113,12 +113,11 @@ fn accept(listener: &TcpListener, from: SocketAddr) -> io::Result<TcpStream> {
 
 /// Everything that needs no one else.
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if !cpus.contains(&bench.cpu) {
         return bench.skip(unpinned());
     }
-    let other = cpus.into_iter().find(|&cpu| cpu != bench.cpu);
+    let other = cpus::others(bench, &cpus).first().copied();
     let answers = !bench.gave_up(LOOPBACK) && is_answered(bench)?;
     // Some is left for the peer.
     let time = bench.share(0.7 / 8.0);
@@ -316,16 +315,11 @@ fn silent() -> Skip {
 }
 
 fn no_threads(error: &io::Error) -> Skip {
-    Skip::new(
-        "a second thread",
-        error.to_string(),
-        "raise the limits on threads (ulimit -u, pids.max) and memory",
-    )
-    .of(LOCAL)
+    cpus::few_threads(2, error).of(LOCAL)
 }
 
 fn unpinned() -> Skip {
-    pinning::unpinned().of(LOCAL)
+    cpus::unpinned().of(LOCAL)
 }
 
 fn one_cpu() -> Skip {

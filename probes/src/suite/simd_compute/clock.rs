@@ -7,7 +7,7 @@ use crate::harness::bench::{Bench, params};
 use crate::harness::clock::{Timer, bracket};
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::kernel::{chain, vector};
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::median;
 
@@ -49,15 +49,15 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
     });
     for width in wide {
         let work = || Chains::new(width, Op::Fma, Type::F32, 12);
-        let follow = |gang: &Gang, _| {
+        let follow = |team: &Team, _| {
             let Some(mut chains) = work() else { return };
-            while !gang.stopped() {
+            while !team.stopped() {
                 chains.run(WORK);
             }
         };
         let Some(mut chains) = work() else { continue };
-        let lead = |_: &Gang| clock_under(&timer, time, || chains.run(WORK));
-        let together = match Gang::run(bench.cpu, &others, follow, lead) {
+        let lead = |_: &Team| clock_under(&timer, time, || chains.run(WORK));
+        let together = match Team::pinned(bench.cpu, &others, follow, lead) {
             Ok(together) => together,
             Err(error) => return few_threads(bench, "simd.clock.*", error.to_string()),
         };

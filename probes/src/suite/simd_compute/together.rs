@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{FLOATS, few_threads, others};
 use crate::harness::bench::{Bench, params};
 use crate::kernel::simd::{Chains, Op, Type, Width};
-use crate::threads::crew::{self, Hand, Window};
+use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::record::{Params, Point};
 
@@ -32,22 +32,22 @@ const WINDOWS: usize = 5;
 const WORK: u64 = 200;
 
 /// One CPU of all.
-struct Worker(Vec<Chains>);
+struct PeakWorker(Vec<Chains>);
 
-impl Hand for Worker {
-    fn begin(&mut self, window: usize) {
+impl Worker for PeakWorker {
+    fn setup(&mut self, window: usize) {
         if window > 0 && window.is_multiple_of(WINDOWS) {
             self.0.remove(0);
         }
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let chains = &mut self.0[0];
         chains.run(WORK);
         WORK * chains.flops()
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         self.0[0].check()
     }
 }
@@ -61,16 +61,17 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
         mixes.filter_map(|(w, op)| Some((w, Chains::new(w, op, of, Op::OWN_CHAINS)?))).next()
     };
     let length = bench.share(SHARE) / (2 * WINDOWS) as u32;
-    let hire = |_| Ok(Worker(FLOATS.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
+    let make_worker =
+        |_| Ok(PeakWorker(FLOATS.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
     let plan = (FLOATS.len() * WINDOWS, length.max(Duration::from_millis(2)));
-    let seen = match crew::windows((bench.cpu, &others), &bench.timer, plan, hire) {
+    let seen = match windows::measure((bench.cpu, &others), &bench.timer, plan, make_worker) {
         Ok(seen) => seen,
         Err(reason) => {
             return few_threads(bench, "simd.peak.*_all_threads_gflops", reason);
         }
     };
     for (of, windows) in FLOATS.into_iter().zip(seen.chunks(WINDOWS)) {
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        let wrong = Window::wrong(windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let Some((width, _)) = mix(of) else { continue };
         let labels = params([
@@ -86,7 +87,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
 
 /// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let (used, state, disturbances) = crew::undisturbed(windows);
+    let (used, state, disturbances) = windows::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
     let point = bench.point(QUANTITY, labels, Unit::Ns, samples, state);
     Point { disturbances, ..point }
