@@ -24,6 +24,22 @@ pub(super) mod timer;
 pub(super) mod vector;
 pub(super) mod window;
 
+/// The end of a loop: once more from label 2, while `n` is not zero.
+macro_rules! again {
+    () => {
+        "subs {n}, {n}, #1\nb.ne 2b"
+    };
+}
+pub(in crate::kernel) use again;
+
+/// Adds up `a` to `d`, into `a`.
+macro_rules! total {
+    () => {
+        "add {a}, {a}, {b}\nadd {c}, {c}, {d}\nadd {a}, {a}, {c}"
+    };
+}
+pub(in crate::kernel) use total;
+
 /// Calls a macro with the widths that metrics are declared for: all of them; the vectors, with what
 /// to call them; those whose load may move the clock; those that gather; the one that has no
 /// fused multiply-add as baseline: here, none; and the one whose length is the processor's.

@@ -1,8 +1,7 @@
 //! Vector work that draws power, to see what it does to the clock.
-use core::arch::asm;
-
-use super::super::vector::Absent;
 use super::sve::{self, Sve};
+use crate::kernel::generic::loops::multiply_add;
+use crate::kernel::vector::Absent;
 
 /// Each lane its own number, so that bits toggle as they do in real work; as many as the longest
 /// vector that there are kernels for.
@@ -41,43 +40,25 @@ impl Width {
     }
 }
 
-/// The loop of a width: copies of the lanes, a multiply-add of each, and the change of sign.
-macro_rules! multiply_add {
-    ($name:ident $proof:ty, [$($begin:literal)*] $copy:literal $fma:literal $negate:literal
+/// The loop, with the change of sign at its end.
+macro_rules! signed {
+    ($name:ident $proof:ty: [$($begin:literal)+] $copy:literal $fma:literal $negate:literal
      [$($out:tt)*]) => {
-        fn $name(_: $proof, blocks: u64) {
-            // SAFETY: the width is there (NEON is baseline, SVE was detected: its token); LANES
-            // holds what is read, and only clobbered registers change.
-            unsafe {
-                asm!(
-                    $($begin,)*
-                    ".irp r, 1, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
-                    $copy,
-                    ".endr",
-                    ".p2align 6",
-                    "2:",
-                    ".irp r, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23",
-                    $fma,
-                    ".endr",
-                    $negate,
-                    "subs {n}, {n}, #1",
-                    "b.ne 2b",
-                    lanes = in(reg) LANES.as_ptr(),
-                    n = inout(reg) blocks => _,
-                    out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-                    out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _,
-                    out("v21") _, out("v22") _, out("v23") _, $($out)*
-                    options(readonly, nostack),
-                );
-            }
-        }
+        multiply_add!($name $proof: [$($begin)+]
+            "1, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23" $copy
+            "4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23" $fma
+            [$negate] []
+            [out("v0") _, out("v1") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+             out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+             out("v22") _, out("v23") _, $($out)*]);
     };
 }
 
-multiply_add!(neon (), ["ldr q0, [{lanes}]"] "mov.16b v\\r, v0" "fmla.4s v\\r, v0, v1"
+signed!(neon (): ["ldr q0, [{lanes}]"] "mov.16b v\\r, v0" "fmla.4s v\\r, v0, v1"
     "fneg v1.4s, v1.4s" []);
-multiply_add!(scalable Sve, [".arch_extension sve" "ptrue p0.b" "ldr z0, [{lanes}]"] "mov z\\r\\().d, z0.d"
-    "fmla z\\r\\().s, p0/m, z0.s, z1.s" "fneg z1.s, p0/m, z1.s" [out("p0") _,]);
+signed!(scalable Sve: [".arch_extension sve" "ptrue p0.b" "ldr z0, [{lanes}]"]
+    "mov z\\r\\().d, z0.d" "fmla z\\r\\().s, p0/m, z0.s, z1.s" "fneg z1.s, p0/m, z1.s"
+    [out("p0") _,]);
 
 /// SVE, where the CPU does not offer it, or of a length without kernels.
 pub(in crate::kernel) fn absent() -> Vec<Absent> {

@@ -1,50 +1,10 @@
 //! Dependent integer chains.
-use core::arch::asm;
+use crate::kernel::generic::loops::chain;
 
 /// Cycles of a multiplication, since Nehalem and Zen.
 pub(in crate::kernel) const MUL_CYCLES: Option<f64> = Some(3.0);
 
-/// `blocks` times 256 dependent register adds. A register operand, because newer cores fold
-/// additions of small constants at rename and would read several times too fast.
-pub(in crate::kernel) fn add(blocks: u64) -> u64 {
-    let mut sum = 0_u64;
-    // SAFETY: only the named registers change; the counter is not zero (checked by the caller).
-    unsafe {
-        asm!(
-            ".p2align 6",
-            "2:",
-            ".rept 256",
-            "add {sum}, {one}",
-            ".endr",
-            "dec {n}",
-            "jnz 2b",
-            sum = inout(reg) sum,
-            one = in(reg) 1_u64,
-            n = inout(reg) blocks => _,
-            options(nomem, nostack),
-        );
-    }
-    sum
-}
-
-/// `blocks` times 256 dependent multiplications by 3.
-pub(in crate::kernel) fn mul(blocks: u64) -> u64 {
-    let mut product = 1_u64;
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            ".p2align 6",
-            "2:",
-            ".rept 256",
-            "imul {product}, {three}",
-            ".endr",
-            "dec {n}",
-            "jnz 2b",
-            product = inout(reg) product,
-            three = in(reg) 3_u64,
-            n = inout(reg) blocks => _,
-            options(nomem, nostack),
-        );
-    }
-    product
-}
+// A register operand, because newer cores fold additions of small constants at rename and would read
+// several times too fast.
+chain!(add: 0_u64, 1_u64, "add {value}, {operand}");
+chain!(mul: 1_u64, 3_u64, "imul {value}, {operand}");

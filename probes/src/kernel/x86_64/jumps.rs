@@ -1,50 +1,8 @@
 //! An indirect jump.
-use core::arch::asm;
+use crate::kernel::generic::loops::indirect;
 
-/// Targets of [`indirect`].
-pub(in crate::kernel) const TARGETS: u64 = 16;
-
-/// For each byte: an indirect jump to the target of that number, which must be below [`TARGETS`].
-/// Every target adds its number; returns the sum.
-///
-/// The targets lie 64 bytes apart, so that the address is computed and no table is needed.
-///
-/// # Panics
-/// If there is no such target.
-pub(in crate::kernel) fn indirect(targets: &[u8]) -> u64 {
-    let mut sum = 0_u64;
-    assert!(targets.iter().all(|&t| u64::from(t) < TARGETS), "no such target");
-    if targets.is_empty() {
-        return sum;
-    }
-    // SAFETY: `next` walks `count` bytes of the slice, and each is the number of a target.
-    unsafe {
-        asm!(
-            "lea {base}, [rip + 4f]",
-            ".p2align 6",
-            "2:",
-            "movzx {to:e}, byte ptr [{next}]",
-            "inc {next}",
-            "shl {to}, 6",
-            "add {to}, {base}",
-            "jmp {to}",
-            ".p2align 6",
-            "4:",
-            ".irp t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-            ".p2align 6",
-            "add {sum}, \\t",
-            "dec {count}",
-            "jnz 2b",
-            "jmp 3f",
-            ".endr",
-            "3:",
-            base = out(reg) _,
-            to = out(reg) _,
-            next = inout(reg) targets.as_ptr() => _,
-            count = inout(reg) targets.len() => _,
-            sum = inout(reg) sum,
-            options(readonly, nostack),
-        );
-    }
-    sum
-}
+indirect!(
+    "lea {base}, [rip + 4f]"
+    ["movzx {to:e}, byte ptr [{next}]" "inc {next}" "shl {to}, 6" "add {to}, {base}" "jmp {to}"]
+    ["add {sum}, \\t" "dec {n}" "jnz 2b" "jmp 3f"]
+);

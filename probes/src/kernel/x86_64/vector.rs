@@ -1,7 +1,6 @@
 //! Vector work that draws power, to see what it does to the clock.
-use core::arch::asm;
-
-use super::super::vector::Absent;
+use crate::kernel::generic::loops::multiply_add;
+use crate::kernel::vector::Absent;
 
 /// Each lane its own number below a half, so that x·l + l settles at l/(1 − l), which is normal and
 /// finite, and bits toggle as they do in real work.
@@ -42,8 +41,8 @@ impl Width {
     /// `blocks` times 12 independent fused multiply-adds.
     pub(in crate::kernel) fn multiply_add(self, blocks: u64) {
         match self {
-            Width::Avx(token) => token.multiply_add(blocks),
-            Width::Avx512(token) => token.multiply_add(blocks),
+            Width::Avx(token) => avx(token, blocks),
+            Width::Avx512(token) => avx512(token, blocks),
         }
     }
 }
@@ -67,65 +66,28 @@ impl Avx {
         // The macro also asks XGETBV whether the kernel saves the registers.
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx(()))
     }
-
-    /// `blocks` times 12 independent fused multiply-adds of 256 bits.
-    fn multiply_add(self, blocks: u64) {
-        // SAFETY: AVX2 and FMA were detected (the token); LANES holds the 64 bytes read, only
-        // clobbered registers change, and vzeroupper leaves the upper halves clean for SSE code.
-        unsafe {
-            asm!(
-                "vmovups ymm0, [{lanes}]",
-                ".irp r, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-                "vmovaps ymm\\r, ymm0",
-                ".endr",
-                ".p2align 6",
-                "2:",
-                ".irp r, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-                "vfmadd213ps ymm\\r, ymm0, ymm0",
-                ".endr",
-                "dec {n}",
-                "jnz 2b",
-                "vzeroupper",
-                lanes = in(reg) LANES.as_ptr(),
-                n = inout(reg) blocks => _,
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
-                out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _, out("ymm12") _,
-                out("ymm13") _, out("ymm14") _, out("ymm15") _,
-                options(readonly, nostack),
-            );
-        }
-    }
 }
 
 impl Avx512 {
     pub(in crate::kernel) fn detect() -> Option<Avx512> {
         is_x86_feature_detected!("avx512f").then_some(Avx512(()))
     }
-
-    /// `blocks` times 12 independent fused multiply-adds of 512 bits.
-    fn multiply_add(self, blocks: u64) {
-        // SAFETY: AVX-512F was detected (the token); otherwise as for 256 bits.
-        unsafe {
-            asm!(
-                "vmovups zmm0, [{lanes}]",
-                ".irp r, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-                "vmovaps zmm\\r, zmm0",
-                ".endr",
-                ".p2align 6",
-                "2:",
-                ".irp r, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-                "vfmadd213ps zmm\\r, zmm0, zmm0",
-                ".endr",
-                "dec {n}",
-                "jnz 2b",
-                "vzeroupper",
-                lanes = in(reg) LANES.as_ptr(),
-                n = inout(reg) blocks => _,
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _,
-                out("ymm8") _, out("ymm9") _, out("ymm10") _, out("ymm11") _, out("ymm12") _,
-                out("ymm13") _, out("ymm14") _, out("ymm15") _,
-                options(readonly, nostack),
-            );
-        }
-    }
 }
+
+/// The loop in registers of one kind, which leaves their upper halves clean for SSE code.
+macro_rules! wide {
+    ($name:ident $proof:ty: $load:literal $copy:literal $fma:literal) => {
+        multiply_add!($name $proof: [$load]
+            "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15" $copy
+            "4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15" $fma
+            [] ["vzeroupper"]
+            [out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
+             out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
+             out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _, out("ymm14") _,
+             out("ymm15") _,]);
+    };
+}
+
+wide!(avx Avx: "vmovups ymm0, [{lanes}]" "vmovaps ymm\\r, ymm0" "vfmadd213ps ymm\\r, ymm0, ymm0");
+wide!(avx512 Avx512: "vmovups zmm0, [{lanes}]" "vmovaps zmm\\r, zmm0"
+    "vfmadd213ps zmm\\r, zmm0, zmm0");
