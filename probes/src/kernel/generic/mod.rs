@@ -3,5 +3,7 @@
 
 pub(super) mod branch;
 pub(super) mod emit;
+pub(super) mod forward;
 pub(super) mod loops;
+pub(super) mod parallel;
 pub(super) mod routines;
