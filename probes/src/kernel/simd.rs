@@ -7,7 +7,8 @@
 use std::mem::offset_of;
 
 use super::arch;
-use super::arch::simd::{Assist, Loop};
+use super::arch::simd::Assist;
+use super::generic::simd::Loop;
 
 /// Instructions in a block.
 const BLOCK: u64 = 240;

@@ -7,3 +7,4 @@ pub(super) mod forward;
 pub(super) mod loops;
 pub(super) mod parallel;
 pub(super) mod routines;
+pub(super) mod simd;
