@@ -7,7 +7,8 @@
 use std::io;
 
 use super::arch;
-use super::arch::bandwidth::{Movsb, Walk};
+use super::arch::bandwidth::Movsb;
+use super::generic::bandwidth::{Stream, Walk};
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes of each array that a loop takes at least.
@@ -341,7 +342,7 @@ impl Field {
         }
     }
 
-    fn stream(&mut self, stream: arch::bandwidth::Stream, blocks: u64) {
+    fn stream(&mut self, stream: Stream, blocks: u64) {
         let lay = &self.lay;
         let base = self.buffer.base().wrapping_add(lay.arrays[0]);
         let apart = |i: usize| lay.arrays[i].wrapping_sub(lay.arrays[0]).cast_signed();

@@ -1,6 +1,7 @@
 //! What kernels are on every architecture: loops and routines that lack nothing but instructions,
 //! which each architecture fills in.
 
+pub(super) mod bandwidth;
 pub(super) mod branch;
 pub(super) mod emit;
 pub(super) mod forward;
