@@ -21,3 +21,4 @@ pub mod rounds;
 pub mod sampling;
 pub mod scratch;
 pub mod search;
+pub mod width;

@@ -29,6 +29,7 @@ use crate::harness::clock::{self, Timer};
 use crate::harness::crew::{self, Hand, Window};
 use crate::harness::gang::Gang;
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Assists, Chains, Op, Tiny, Type, Width};
 use crate::kernel::{vector, widths};
@@ -375,9 +376,9 @@ fn missing(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for absent in vector::absent() {
         let fused =
             if absent.takes_fused { " simd.fma* simd.peak*fma* simd.peak_ratio" } else { "" };
-        let what = absent.what;
-        let width = absent.width;
-        bench.skip(absent.unmet(format!("{what}: simd.*.{width}.* simd.*{width}_*{fused}")))?;
+        let (feature, width) = (absent.feature, absent.width);
+        let need = format!("{feature}: simd.*.{width}.* simd.*{width}_*{fused}");
+        bench.skip(lacking(absent, need))?;
     }
     Ok(())
 }
