@@ -113,17 +113,22 @@ impl Kernel {
 
 /// A width of registers that this CPU has, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Width(arch::bandwidth::Width);
+pub struct Width(arch::width::Width);
 
 impl Width {
     /// Those of this CPU, narrow first.
     pub fn detect() -> Vec<Width> {
-        arch::bandwidth::Width::detect().into_iter().map(Width).collect()
+        arch::width::Width::detect().into_iter().map(Width).collect()
     }
 
     /// The name in parameters.
     pub fn name(self) -> &'static str {
         self.0.name()
+    }
+
+    /// 64-bit words in a register.
+    fn words(self) -> usize {
+        self.0.bytes().map_or(1, |bytes| bytes / 8)
     }
 }
 
@@ -399,7 +404,7 @@ impl Field {
         };
         let end = ahead(done.from, len, done.blocks);
         verdict("the end", at as u64, end as u64)?;
-        let words = width.0.words();
+        let words = width.words();
         if kernel == Kernel::Read {
             let last = content((arrays[0] + (end + len - 8) % len) / 8);
             verdict("the last word", self.lanes.0[words - 1], last)?;

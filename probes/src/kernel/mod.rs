@@ -38,4 +38,5 @@ pub mod stream;
 pub mod switch;
 pub mod timer;
 pub mod vector;
+pub mod width;
 pub mod window;

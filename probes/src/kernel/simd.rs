@@ -88,12 +88,12 @@ impl Op {
 
 /// A width of registers that this CPU has, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Width(arch::simd::Width);
+pub struct Width(arch::width::Width);
 
 impl Width {
     /// Those of this CPU, narrow first.
     pub fn detect() -> Vec<Width> {
-        arch::simd::Width::detect().into_iter().map(Width).collect()
+        arch::width::Width::detect().into_iter().map(Width).collect()
     }
 
     /// The name in parameters and ids.

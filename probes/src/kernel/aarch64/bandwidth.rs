@@ -2,42 +2,11 @@
 //!
 //! Stores past the caches are STNP, which is a hint: cores may treat it as any other store, and many
 //! do.
-use super::sve::Sve;
+use super::width::Width;
 use crate::kernel::bandwidth::{Kernel, Lanes};
 use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, three, two};
 
-/// Width of the registers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Neon,
-    Sve(Sve),
-}
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Neon => "neon",
-            Width::Sve(_) => "sve",
-        }
-    }
-
-    /// 64-bit words in a register.
-    pub(in crate::kernel) fn words(self) -> usize {
-        match self {
-            Width::Scalar => 1,
-            Width::Neon => 2,
-            Width::Sve(sve) => sve.bytes() / 8,
-        }
-    }
-
     /// The loop of a kernel; none for those that know no width.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
         let (scalar, neon, sve): (Stream, Stream, [Stream; 3]) = match kernel {

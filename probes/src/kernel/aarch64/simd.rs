@@ -7,50 +7,14 @@
 //! factors. All lanes of SVE take part, by a predicate where an instruction takes one.
 use core::arch::asm;
 
-use super::sve::Sve;
+use super::width::Width;
 use crate::kernel::generic::simd::{Chains, Loop, chains, counted, each, framed, none, registers};
 use crate::kernel::simd::{Assisted, Op, Operands, State, Type};
 
 /// A multiply-add adds to its target: x + c·d in place of x.
 pub(in crate::kernel) const ACCUMULATES: bool = true;
 
-/// Width of the registers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Neon,
-    Sve(Sve),
-}
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Neon => "neon",
-            Width::Sve(_) => "sve",
-        }
-    }
-
-    /// Bytes of a vector; none of a single number.
-    pub(in crate::kernel) fn bytes(self) -> Option<usize> {
-        match self {
-            Width::Scalar => None,
-            Width::Neon => Some(16),
-            Width::Sve(sve) => Some(sve.bytes()),
-        }
-    }
-
-    /// Registers of that width.
-    pub(in crate::kernel) fn registers(self) -> usize {
-        32
-    }
-
     /// The loop of an instruction on so many chains; none where there is no such instruction.
     pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
         let [scalar, neon, sve]: [Chains; 3] = match (op, of) {

@@ -1,46 +1,11 @@
 //! Streams through memory at each width: loads, stores and their mixtures.
 use core::arch::asm;
 
-use super::vector::{Avx, Avx512};
+use super::width::Width;
 use crate::kernel::bandwidth::{Kernel, Lanes};
 use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, three, two};
 
-/// Width of the registers, proven possible.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Sse,
-    Avx(#[allow(dead_code, reason = "a proof, not a value")] Avx),
-    Avx512(#[allow(dead_code, reason = "a proof, not a value")] Avx512),
-}
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        let wide = [Avx::detect().map(Width::Avx), Avx512::detect().map(Width::Avx512)];
-        [Width::Scalar, Width::Sse].into_iter().chain(wide.into_iter().flatten()).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Sse => "sse",
-            Width::Avx(_) => "avx",
-            Width::Avx512(_) => "avx512",
-        }
-    }
-
-    /// 64-bit words in a register.
-    pub(in crate::kernel) fn words(self) -> usize {
-        match self {
-            Width::Scalar => 1,
-            Width::Sse => 2,
-            Width::Avx(_) => 4,
-            Width::Avx512(_) => 8,
-        }
-    }
-
     /// The loop of a kernel; none for those that know no width.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
         let [scalar, sse, avx, avx512]: [Stream; 4] = match kernel {
@@ -55,8 +20,8 @@ impl Width {
             Kernel::Movsb | Kernel::Memcpy => return None,
         };
         Some(match self {
-            Width::Scalar => scalar,
-            Width::Sse => sse,
+            Width::Scalar(_) => scalar,
+            Width::Sse(_) => sse,
             Width::Avx(_) => avx,
             Width::Avx512(_) => avx512,
         })

@@ -6,61 +6,15 @@
 //! has them.
 use core::arch::asm;
 
-use super::vector::{Avx, Avx512};
+use super::vector::Avx;
+use super::width::Width;
 use crate::kernel::generic::simd::{Chains, Loop, chains, counted, each, framed, none, registers};
 use crate::kernel::simd::{Assisted, Op, Operands, State, Type};
 
 /// A multiply-add overwrites a factor: x·c + d in place of x.
 pub(in crate::kernel) const ACCUMULATES: bool = false;
 
-/// Width of the registers, proven possible; where it is the baseline, with the proof of fused
-/// multiply-adds, which came with AVX2.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar(Option<Avx>),
-    Sse(Option<Avx>),
-    Avx(#[allow(dead_code, reason = "a proof, not a value")] Avx),
-    Avx512(#[allow(dead_code, reason = "a proof, not a value")] Avx512),
-}
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        Width::proven(Avx::detect(), Avx512::detect())
-    }
-
-    /// Those that there is proof of.
-    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Width> {
-        let wide = [avx.map(Width::Avx), avx512.map(Width::Avx512)];
-        let all = [Width::Scalar(avx), Width::Sse(avx)].into_iter();
-        all.chain(wide.into_iter().flatten()).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar(_) => "scalar",
-            Width::Sse(_) => "sse",
-            Width::Avx(_) => "avx",
-            Width::Avx512(_) => "avx512",
-        }
-    }
-
-    /// Bytes of a vector; none of a single number.
-    pub(in crate::kernel) fn bytes(self) -> Option<usize> {
-        match self {
-            Width::Scalar(_) => None,
-            Width::Sse(_) => Some(16),
-            Width::Avx(_) => Some(32),
-            Width::Avx512(_) => Some(64),
-        }
-    }
-
-    /// Registers of that width.
-    pub(in crate::kernel) fn registers(self) -> usize {
-        if matches!(self, Width::Avx512(_)) { 32 } else { 16 }
-    }
-
     /// The loop of an instruction on so many chains; none where there is no such instruction, or
     /// its proof is missing.
     pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
