@@ -6,9 +6,10 @@
 
 use std::io;
 
-use super::arch;
 use super::arch::bandwidth::Movsb;
 use super::generic::bandwidth::{Stream, Walk};
+use super::simd::Type;
+pub use super::simd::Width;
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes of each array that a loop takes at least.
@@ -108,27 +109,6 @@ impl Kernel {
 
     fn has_target(self) -> bool {
         !matches!(self, Kernel::Read | Kernel::ReadSum)
-    }
-}
-
-/// A width of registers that this CPU has, proven by holding it.
-#[derive(Clone, Copy, Debug)]
-pub struct Width(arch::width::Width);
-
-impl Width {
-    /// Those of this CPU, narrow first.
-    pub fn detect() -> Vec<Width> {
-        arch::width::Width::detect().into_iter().map(Width).collect()
-    }
-
-    /// The name in parameters.
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-
-    /// 64-bit words in a register.
-    fn words(self) -> usize {
-        self.0.bytes().map_or(1, |bytes| bytes / 8)
     }
 }
 
@@ -404,7 +384,7 @@ impl Field {
         };
         let end = ahead(done.from, len, done.blocks);
         verdict("the end", at as u64, end as u64)?;
-        let words = width.words();
+        let words = width.lanes(Type::F64);
         if kernel == Kernel::Read {
             let last = content((arrays[0] + (end + len - 8) % len) / 8);
             verdict("the last word", self.lanes.0[words - 1], last)?;

@@ -88,7 +88,7 @@ impl Op {
 
 /// A width of registers that this CPU has, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Width(arch::width::Width);
+pub struct Width(pub(super) arch::width::Width);
 
 impl Width {
     /// Those of this CPU, narrow first.

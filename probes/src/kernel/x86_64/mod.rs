@@ -1,4 +1,6 @@
 //! x86_64 instructions behind the kernels.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
