@@ -129,7 +129,7 @@ macro_rules! sum {
 /// table is needed.
 macro_rules! indirect {
     ($base:literal [$($go:literal)+] [$($target:literal)+]) => {
-        /// Targets of [`indirect`].
+        /// Targets of [`indirect()`].
         pub(in crate::kernel) const TARGETS: u64 = 16;
 
         /// # Panics

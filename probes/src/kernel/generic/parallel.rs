@@ -106,7 +106,7 @@ macro_rules! list {
 macro_rules! prefetch {
     ($ahead:literal $near:literal $far:literal [$($load:literal)+] $next:literal) => {
         /// # Safety
-        /// As for [`list`], without the last `AHEAD` places.
+        /// As for [`list()`], without the last `AHEAD` places.
         pub(in crate::kernel) unsafe fn prefetch<const AHEAD: usize, const NEAR: bool>(
             base: *const u8,
             list: &[u32],
