@@ -436,13 +436,13 @@ fn measured_probes(machine: &Machine, card: &Card) -> BTreeSet<String> {
     probes
 }
 
-/// Whether a probe says that it needs this, for a reason with these words.
-fn left_out(card: &Card, probe: &str, need: &str, reason: &str) {
-    let found = card
-        .skips
-        .iter()
-        .any(|s| s.probe == probe && s.need.contains(need) && s.reason.contains(reason));
-    assert!(found, "{probe}: {need}: {reason}: {:?}", card.skips);
+/// Whether a probe says that it needs this, or has no such metrics, for a reason with these words.
+fn left_out(card: &Card, probe: &str, what: &str, reason: &str) {
+    let found = card.skips.iter().any(|s| {
+        let names = s.need.contains(what) || s.metrics.iter().any(|pattern| pattern == what);
+        s.probe == probe && names && s.reason.contains(reason)
+    });
+    assert!(found, "{probe}: {what}: {reason}: {:?}", card.skips);
 }
 
 /// Probes without a point, each of which says why.
@@ -482,7 +482,7 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
 
     assert_eq!(unmeasured(&NEOVERSE_WITH_CACHES, &card), ["storage"]);
     left_out(&card, "storage", "a directory on a disk", "tmpfs");
-    left_out(&card, "simd-compute", "SVE: simd.*.sve.*", "does not offer it");
+    left_out(&card, "simd-compute", "simd.*.sve.*", "does not offer it");
     left_out(&card, "network", "--peer", "no other machine");
     left_out(&card, "context-switch", "a hyperthread sibling", "claims none");
     left_out(&card, "memory-bandwidth", "memory.bandwidth.movsb.*", "x86 has it");

@@ -14,3 +14,4 @@ pub mod meter;
 pub mod sampling;
 pub mod scratch;
 pub mod search;
+pub mod width;

@@ -43,56 +43,10 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[
-        one_way(
-            "core_to_core.median_ns",
-            "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
-            Estimator::Median,
-        ),
-        one_way(
-            "core_to_core.min_ns",
-            "one way of a line between two CPUs: the shortest that any pair was seen at",
-            Estimator::Lowest,
-        ),
-        one_way(
-            "core_to_core.max_ns",
-            "one way of a line between two CPUs: the longest that any pair was seen at",
-            Estimator::Highest,
-        ),
-        owned("atomics.fetch_add_owned_cycles", Unit::Cycles),
-        owned("atomics.fetch_add_owned_ns", Unit::Ns),
-        // Where an addition is one instruction by itself, the older way is measured beside it.
-        #[cfg(target_arch = "aarch64")]
-        fetch_add(
-            "atomics.fetch_add_owned_exclusive_cycles",
-            "atomic addition to a line of one's own by a load and a store exclusive",
-            Unit::Cycles,
-            Tier::T1,
-            OWNED_EXCLUSIVE,
-        ),
-        remote("atomics.fetch_add_remote_cycles", Unit::Cycles),
-        remote("atomics.fetch_add_remote_ns", Unit::Ns),
-        shared("atomics.fetch_add_shared_cycles", Unit::Cycles),
-        shared("atomics.fetch_add_shared_ns", Unit::Ns),
-        metric(
-            "atomics.contended_gops",
-            "atomic additions of all CPUs to one line, together",
-            Unit::Gops,
-            Better::Higher,
-            Tier::T4,
-            FAMILY,
-            Derive::Rate(1.0, Cow::Borrowed(CONTENDED)),
-        ),
-        metric(
-            "atomics.fairness_ratio",
-            "share of the CPU that got least of them, relative to an even share",
-            Unit::Ratio,
-            Better::Higher,
-            Tier::T4,
-            FAMILY,
-            Derive::Value(select("fairness", &[]), Estimator::Median),
-        ),
-    ],
+    metrics: match METRICS.split_last() {
+        Some((_, usual)) if Form::declared().len() == 1 => usual,
+        _ => METRICS,
+    },
     // Where the other core is decides what the vendor calls it: a line of its own, a core's own
     // caches do not hold.
     proofs: &[
@@ -104,6 +58,57 @@ pub const PROBE: Probe = Probe {
     run,
 };
 
+/// The last one is of those architectures where an addition may be one instruction by itself: the
+/// older way is measured beside it.
+const METRICS: &[Metric] = &[
+    one_way(
+        "core_to_core.median_ns",
+        "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
+        Estimator::Median,
+    ),
+    one_way(
+        "core_to_core.min_ns",
+        "one way of a line between two CPUs: the shortest that any pair was seen at",
+        Estimator::Lowest,
+    ),
+    one_way(
+        "core_to_core.max_ns",
+        "one way of a line between two CPUs: the longest that any pair was seen at",
+        Estimator::Highest,
+    ),
+    owned("atomics.fetch_add_owned_cycles", Unit::Cycles),
+    owned("atomics.fetch_add_owned_ns", Unit::Ns),
+    remote("atomics.fetch_add_remote_cycles", Unit::Cycles),
+    remote("atomics.fetch_add_remote_ns", Unit::Ns),
+    shared("atomics.fetch_add_shared_cycles", Unit::Cycles),
+    shared("atomics.fetch_add_shared_ns", Unit::Ns),
+    metric(
+        "atomics.contended_gops",
+        "atomic additions of all CPUs to one line, together",
+        Unit::Gops,
+        Better::Higher,
+        Tier::T4,
+        FAMILY,
+        Derive::Rate(1.0, Cow::Borrowed(CONTENDED)),
+    ),
+    metric(
+        "atomics.fairness_ratio",
+        "share of the CPU that got least of them, relative to an even share",
+        Unit::Ratio,
+        Better::Higher,
+        Tier::T4,
+        FAMILY,
+        Derive::Value(select("fairness", &[]), Estimator::Median),
+    ),
+    fetch_add(
+        "atomics.fetch_add_owned_exclusive_cycles",
+        "atomic addition to a line of one's own by a load and a store exclusive",
+        Unit::Cycles,
+        Tier::T1,
+        OWNED_EXCLUSIVE,
+    ),
+];
+
 const FAMILY: &str = "core-to-core";
 const OWNED_IDS: &[Text] =
     &[text("atomics.fetch_add_owned_cycles"), text("atomics.fetch_add_owned_ns")];
@@ -111,7 +116,6 @@ const REMOTE_IDS: &[Text] =
     &[text("atomics.fetch_add_remote_cycles"), text("atomics.fetch_add_remote_ns")];
 const CAS: &[(Text, Text)] = &[(text("method"), text("cas"))];
 const OWNED: &[(Text, Text)] = &[(text("line"), text("owned"))];
-#[cfg(target_arch = "aarch64")]
 const OWNED_EXCLUSIVE: &[(Text, Text)] = &[(text("line"), text("owned_exclusive"))];
 const REMOTE: &[(Text, Text)] = &[(text("line"), text("remote"))];
 const SHARED: &[(Text, Text)] = &[(text("line"), text("shared"))];

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Timer};
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::chain;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::{vector, widths};
@@ -373,11 +374,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// What this CPU does not have, with the metrics that it leaves empty.
 fn missing(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for absent in vector::absent() {
-        let fused =
-            if absent.takes_fused { " simd.fma* simd.peak*fma* simd.peak_ratio" } else { "" };
-        let what = absent.what;
         let width = absent.width;
-        bench.skip(absent.unmet(format!("{what}: simd.*.{width}.* simd.*{width}_*{fused}")))?;
+        let mut metrics = vec![format!("simd.*.{width}.*"), format!("simd.*{width}_*")];
+        if absent.takes_fused {
+            metrics.extend(["simd.fma*", "simd.peak*fma*", "simd.peak_ratio"].map(str::to_owned));
+        }
+        bench.skip(lacking(absent).of(metrics))?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::elements::{Arrays, Kernel, Variant};
 use crate::kernel::{vector, widths};
 use crate::probe::{Need, Probe};
@@ -156,9 +157,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     let variants = Variant::detect();
     for absent in vector::absent() {
-        let (what, width) = (absent.what, absent.width);
-        let need = format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio");
-        bench.skip(absent.unmet(need))?;
+        let width = absent.width;
+        let metrics = [format!("simd.*.{width}.*"), format!("simd.speedup.{width}_ratio")];
+        bench.skip(lacking(absent).of(metrics))?;
     }
     let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
     let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))

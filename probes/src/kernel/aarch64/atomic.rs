@@ -18,6 +18,8 @@ pub(in crate::kernel) enum Form {
 }
 
 impl Form {
+    pub(in crate::kernel) const DECLARED: &[&str] = &["lse", "exclusive"];
+
     /// Those of this CPU.
     pub(in crate::kernel) fn detect() -> Vec<Form> {
         match Form::usual() {

@@ -4,6 +4,8 @@
 //! parameter: the assembler would read `v\r.4s` as a parameter of another name. Those of SVE cannot
 //! stand there, and are parted from the parameter, as in `z\r\().s`; within a list in a list, of which
 //! the outer one takes such a mark away, as in `z\i\\()().s`.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
@@ -22,6 +24,7 @@ mod sve;
 pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
+pub(super) mod width;
 pub(super) mod window;
 
 /// The end of a loop: once more from label 2, while `n` is not zero.

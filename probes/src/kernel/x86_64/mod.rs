@@ -1,4 +1,6 @@
 //! x86_64 instructions behind the kernels.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
@@ -16,6 +18,7 @@ pub(super) mod stream;
 pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
+pub(super) mod width;
 pub(super) mod window;
 
 /// The end of a loop: once more from label 2, while `n` is not zero.
