@@ -63,9 +63,9 @@ mod tests {
 
     #[test]
     fn every_claim_belongs_to_a_metric_that_is_declared() {
-        let declared: Vec<&str> = probecard_probes::catalog::ALL
+        let declared: Vec<&str> = fixture::all_declared()
             .iter()
-            .flat_map(|p| p.metrics)
+            .flat_map(|d| d.metrics.iter())
             .map(|m| m.id.as_ref())
             .collect();
         let claims = claims(&fixture::summary().card.header.machine);

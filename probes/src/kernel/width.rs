@@ -64,8 +64,8 @@ mod tests {
             }
         }
         assert!(bandwidth::Width::detect().iter().all(|width| all.contains(&width.name())));
-        let ways = elements::Variant::detect();
-        assert!(ways.iter().all(|way| way.name() == "naive" || all.contains(&way.name())));
+        let variants = elements::Variant::detect();
+        assert!(variants.iter().all(|v| v.name() == "naive" || all.contains(&v.name())));
         let loads = names(|width| width.moves_clock);
         assert!(vector::Width::detect().iter().all(|width| loads.contains(&width.name())));
         assert!(vector::absent().iter().all(|absent| all.contains(&absent.width)));
@@ -78,31 +78,5 @@ mod tests {
             let declared = names(|declared| declared.gathers).contains(&width.name());
             assert_eq!(chains.is_some(), declared, "{}", width.name());
         }
-    }
-
-    #[test]
-    fn the_macro_names_the_same_widths() {
-        macro_rules! check {
-            (
-                all: $([$all:literal])+;
-                vectors: $([$vector:literal $title:literal])+;
-                wide: $([$wide:literal $wide_title:literal])+;
-                gathers: $([$gather:literal])+;
-                unfused: $([$unfused:literal])*;
-                scalable: $([$scalable:literal])*;
-            ) => {
-                assert_eq!(names(|_| true), [$($all),+]);
-                assert_eq!(names(|width| width.is_vector()), [$($vector),+]);
-                let titles = Width::declared().iter().filter(|width| width.is_vector());
-                assert_eq!(titles.map(|width| width.title).collect::<Vec<_>>(), [$($title),+]);
-                assert_eq!(names(|width| width.moves_clock), [$($wide),+]);
-                assert_eq!(names(|width| width.gathers), [$($gather),+]);
-                let unfused: &[&str] = &[$($unfused),*];
-                assert_eq!(names(|width| width.unfused), unfused);
-                let scalable: &[&str] = &[$($scalable),*];
-                assert_eq!(names(|width| width.length == Length::Scalable), scalable);
-            };
-        }
-        crate::kernel::widths!(check);
     }
 }

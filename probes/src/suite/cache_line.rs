@@ -30,8 +30,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

@@ -19,7 +19,7 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
-use crate::kernel::widths;
+use crate::kernel::width;
 use crate::probe::Probe;
 use crate::sys::memory::Pages;
 use crate::threads::cpus;
@@ -35,18 +35,10 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 2.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
 };
-
-macro_rules! names {
-    (all: $([$all:tt])+; vectors: $([$($v:tt)+])+; wide: $([$n:literal $t:literal])+; $($r:tt)*) => {
-        [$(($n, $t)),+]
-    };
-}
 
 fn declare(d: &mut Declare) {
     let core_ghz = d.quantity("core_ghz", Unit::Ghz, Estimator::Median);
@@ -87,12 +79,12 @@ fn declare(d: &mut Declare) {
     )
     .better(Better::Same);
     d.family("core-frequency");
-    for (width, title) in widths!(names) {
+    for width in width::Width::declared().iter().filter(|width| width.moves_clock) {
         d.metric(
-            format!("clock.{width}_ratio"),
+            format!("clock.{}_ratio", width.name),
             Tier::T2,
-            width_ratio.with("width", width),
-            format!("core clock under {title} multiply-adds ÷ under scalar work"),
+            width_ratio.with("width", width.name),
+            format!("core clock under {} multiply-adds ÷ under scalar work", width.title),
         );
     }
     d.metric(

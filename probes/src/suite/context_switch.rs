@@ -42,8 +42,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.8,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,

@@ -44,8 +44,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -96,7 +94,8 @@ fn additions_declared(d: &mut Declare) {
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
     let of_own = "atomic addition to a line of one's own";
     d.cost("atomics.fetch_add_owned", Tier::T1, owned.clone(), of_own);
-    for form in Form::OLDER {
+    // The first one is what a compiler would choose, and has no name in the ids.
+    for form in &Form::declared()[1..] {
         d.metric(
             format!("atomics.fetch_add_owned_{form}_cycles"),
             Tier::T1,

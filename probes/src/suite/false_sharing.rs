@@ -46,8 +46,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[PAIRS, L2],
     seconds: 1.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

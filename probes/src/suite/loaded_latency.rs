@@ -42,8 +42,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

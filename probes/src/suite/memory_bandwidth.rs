@@ -45,8 +45,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 4.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

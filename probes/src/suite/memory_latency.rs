@@ -33,8 +33,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 11.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

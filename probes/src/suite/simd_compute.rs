@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::vector;
 use crate::kernel::width::{self, Length};
@@ -42,8 +43,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 2.4,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -303,7 +302,7 @@ fn missing(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if absent.takes_fused {
             metrics.extend(["simd.fma*", "simd.peak*fma*", "simd.peak_ratio"].map(str::to_owned));
         }
-        bench.skip(absent.unmet(absent.what.to_owned()).of(metrics))?;
+        bench.skip(lacking(absent).of(metrics))?;
     }
     Ok(())
 }

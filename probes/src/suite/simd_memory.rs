@@ -22,6 +22,7 @@ use crate::harness::backing;
 use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::elements::{Arrays, Kernel, Variant};
 use crate::kernel::vector;
 use crate::kernel::width::Width;
@@ -38,8 +39,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 2.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -117,7 +116,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for absent in vector::absent() {
         let width = absent.width;
         let metrics = [format!("simd.*.{width}.*"), format!("simd.speedup.{width}_ratio")];
-        bench.skip(absent.unmet(absent.what.to_owned()).of(metrics))?;
+        bench.skip(lacking(absent).of(metrics))?;
     }
     let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
     let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
