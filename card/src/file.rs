@@ -381,13 +381,16 @@ impl Growing {
         let Growing { card, seen, .. } = self;
         match line {
             // A round that was cut off and measured again replaces what it had left behind.
-            Line::Point(p) => match seen.entry(key(&p)) {
-                Entry::Occupied(at) => card.points[*at.get()] = p,
-                Entry::Vacant(free) => {
-                    free.insert(card.points.len());
-                    card.points.push(p);
+            Line::Point(mut p) => {
+                legacy::point(&mut p);
+                match seen.entry(key(&p)) {
+                    Entry::Occupied(at) => card.points[*at.get()] = p,
+                    Entry::Vacant(free) => {
+                        free.insert(card.points.len());
+                        card.points.push(p);
+                    }
                 }
-            },
+            }
             Line::Skip(mut s) => {
                 legacy::skip(&mut s);
                 // Every round meets the same obstacle; one row is enough.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::declare::Unit;
-use crate::record::{Fail, FailKind, Point};
+use crate::record::{Backing, Fail, FailKind, Param, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
@@ -188,8 +188,9 @@ fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
 
 /// Pages that were asked for and not had.
 fn page_size(card: &Card) -> Option<Finding> {
-    let noted = |p: &&Point| p.params.get("variant").is_some_and(|v| v.to_string() == "random_2m");
-    let note = card.points.iter().filter(noted).find_map(|p| p.note.clone())?;
+    let huge = |p: &&Point| p.params.get("variant") == Some(&Param::from("random_2m"));
+    let other = card.points.iter().filter(huge).find(|p| p.backing != Backing::AsAsked)?;
+    let note = other.backing.note().or_else(|| other.note.clone()).unwrap_or_default();
     Some(Finding::warning(
         format!("the 2 MiB latency curve is none ({note}): its upper half contains page walks"),
         &["memory.latency.dram_ns"],

@@ -245,6 +245,7 @@ pub fn blank(hostname: &str) -> Card {
 
 pub fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f64>) -> Point {
     Point {
+        backing: Default::default(),
         probe: probe.into(),
         round,
         quantity: quantity.into(),

@@ -2,7 +2,7 @@
 
 use crate::declare::{Derive, Estimator, Quantity, Select};
 use crate::file::{Card, Plan};
-use crate::record::{Fail, FailKind, Skip};
+use crate::record::{Backing, Fail, FailKind, Point, Skip};
 use crate::series::usual;
 
 /// Estimators used to be said by each metric, and of curves by none: where all metrics of a quantity
@@ -61,6 +61,15 @@ pub fn fail(fail: &mut Fail) {
         && let Some((_, cause)) = said.iter().find(|(words, _)| fail.how.starts_with(words))
     {
         fail.cause = *cause;
+    }
+}
+
+/// Which pages memory had used to be in a note alone.
+pub fn point(point: &mut Point) {
+    let note = point.note.as_deref().unwrap_or_default();
+    let of_pages = ["4 KiB pages", "4K pages", "2 MiB pages", "page size unknown"];
+    if point.backing == Backing::AsAsked && of_pages.iter().any(|words| note.starts_with(words)) {
+        point.backing = Backing::Unknown;
     }
 }
 

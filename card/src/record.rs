@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::counters::{Counts, Event};
 use crate::declare::Unit;
 use crate::glob;
+use crate::machine::human_bytes;
 
 /// Value of one parameter of a point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub struct Point {
     /// Whether enough clean samples came together.
     #[serde(default, skip_serializing_if = "is_default")]
     pub state: PointState,
+    /// Which pages its memory really had, where that is not what was asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub backing: Backing,
     /// What the reader must know of this point, such as the page size that was really had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -103,6 +107,54 @@ impl Point {
                 Some(each.iter().zip(&self.samples).map(|(ghz, ns)| times(ghz, ns)).collect())
             }
             _ => None,
+        }
+    }
+}
+
+/// Which pages memory really had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backing {
+    /// Those that were asked for.
+    #[default]
+    AsAsked,
+    /// Small ones, where huge ones were asked for.
+    TooFewHuge {
+        /// Bytes in huge pages.
+        huge: u64,
+        /// Of so many.
+        asked: u64,
+    },
+    /// Huge ones, where small ones were asked for.
+    SurplusHuge {
+        /// Bytes in huge pages.
+        huge: u64,
+    },
+    /// The kernel does not tell.
+    Untold {
+        /// Why.
+        reason: String,
+    },
+    /// In a way that this program does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Backing {
+    /// In words, where there is something to say.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Backing::AsAsked | Backing::Unknown => None,
+            Backing::TooFewHuge { huge, asked } => Some(format!(
+                "4 KiB pages: the kernel gave huge pages for {} of {}",
+                human_bytes(*huge),
+                human_bytes(*asked)
+            )),
+            Backing::SurplusHuge { huge } => Some(format!(
+                "2 MiB pages: the kernel made huge pages of {} although small ones were asked for",
+                human_bytes(*huge)
+            )),
+            Backing::Untold { reason } => Some(format!("page size unknown: {reason}")),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::machine::human_bytes;
 use super::{Finding, believed};
 use crate::file::Card;
 use crate::metrics::Metrics;
+use crate::record::{Backing, Param, Point};
 use crate::series::{self, Setting};
 
 const LINE: f64 = 64.0;
@@ -108,11 +109,12 @@ fn in_flight(gbs: f64, lines: Option<f64>) -> String {
 fn host_pages(card: &Card, metrics: &Metrics) -> Option<Finding> {
     card.header.machine.host.guest_of()?;
     // Pages that were not even granted by the guest's own kernel say nothing of the host.
-    let refused = |s: &Setting| {
-        s.is("variant", "2m")
-            && s.note.as_ref().is_some_and(|n| n.contains("4K") || n.contains("4 KiB"))
+    let refused = |s: &Point| {
+        s.probe == "tlb"
+            && s.params.get("variant") == Some(&Param::from("2m"))
+            && matches!(s.backing, Backing::TooFewHuge { .. } | Backing::Unknown)
     };
-    if series::settings(card, "tlb", "latency").iter().any(refused) {
+    if card.points.iter().any(refused) {
         return None;
     }
     let (reach, entries) = (believed(metrics, HUGE_REACH)?, believed(metrics, TLB)?);

@@ -14,7 +14,7 @@ use card::declare::Unit;
 use card::estimate::median;
 use card::machine::Machine;
 use card::peer::Peer;
-use card::record::{Params, Point, PointState, Record, Skip};
+use card::record::{Backing, Params, Point, PointState, Record, Skip};
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -102,6 +102,8 @@ pub struct Arm<'k> {
     pub kernel: Box<dyn Kernel + 'k>,
     /// The kernel does whole blocks of so many operations.
     pub block: u64,
+    /// Which pages its memory has.
+    pub backing: Backing,
     /// What the reader must know of it.
     pub note: Option<String>,
 }
@@ -115,7 +117,14 @@ impl<'k> Arm<'k> {
     /// An arm with a kernel that checks itself: the bench ends the round if it finds something
     /// wrong.
     pub fn of(quantity: &'static str, params: Params, kernel: impl Kernel + 'k) -> Arm<'k> {
-        Arm { quantity, params, kernel: Box::new(kernel), block: 1, note: None }
+        Arm {
+            quantity,
+            params,
+            kernel: Box::new(kernel),
+            block: 1,
+            backing: Backing::AsAsked,
+            note: None,
+        }
     }
 
     /// Says that the kernel does whole blocks: the count is then rounded before the time is
@@ -128,6 +137,13 @@ impl<'k> Arm<'k> {
     /// Adds work to be done before each sample, outside the timed region.
     pub fn prepared(mut self, prepare: impl FnMut(u64) + 'k) -> Arm<'k> {
         self.kernel = Box::new(Prepared { prepare, kernel: self.kernel });
+        self
+    }
+
+    /// Says which pages its memory has, and notes it if they are not those that were asked for.
+    pub fn backed(mut self, backing: Backing) -> Arm<'k> {
+        self.note = backing.note();
+        self.backing = backing;
         self
     }
 
@@ -241,6 +257,7 @@ impl Bench<'_> {
                 counts: collector.middle_counts(),
                 core_ghz: collector.core_ghz,
                 disturbances: collector.disturbances,
+                backing: arm.backing,
                 note: arm.note,
                 ops,
                 ..self.point(arm.quantity, arm.params, Unit::Ns, collector.samples, state)
@@ -301,6 +318,7 @@ impl Bench<'_> {
             counts: Counts::new(),
             disturbances: Default::default(),
             state,
+            backing: Backing::AsAsked,
             note: None,
         }
     }

@@ -118,13 +118,13 @@ fn few(
     variant: &'static str,
     counts: &[usize],
 ) -> anyhow::Result<()> {
-    let note = backing::note(ring.buffer());
+    let backing = backing::of(ring.buffer());
     let (ring, rng) = (&RefCell::new(ring), &RefCell::new(bench.rng.fork()));
     let arm = |&count: &usize| {
         let prepare = move |_| lay(&mut ring.borrow_mut(), variant, count, &mut rng.borrow_mut());
         let work = move |loads| ring.borrow_mut().walk(loads);
         let arm = Arm::new("latency", setting(variant, "few", count), work);
-        arm.in_blocks_of(chase::BLOCK).prepared(prepare).noted(note.clone())
+        arm.in_blocks_of(chase::BLOCK).prepared(prepare).backed(backing.clone())
     };
     let policy = Policy {
         want: 3,

@@ -12,7 +12,7 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::sys::memory::{LINE, Pages};
 use card::machine::human_bytes;
-use card::record::Skip;
+use card::record::{Backing, Skip};
 
 /// Smallest working set: every data cache of the last twenty years holds it.
 const SMALLEST: u64 = 4 << 10;
@@ -81,7 +81,7 @@ impl Sweep {
     ) -> anyhow::Result<()> {
         let mut ring = Ring::with_capacity(usize::try_from(self.largest)?, pages)
             .with_context(|| format!("cannot map {}", human_bytes(self.largest)))?;
-        let note = backing::note(ring.buffer());
+        let backing = backing::of(ring.buffer());
         let (here, elsewhere): (Vec<Setting>, Vec<Setting>) =
             self.unmeasured.iter().partition(|&&(v, _)| VARIANTS[v].pages == pages);
         let (due, here) = in_turn(here, bench.round, &mut bench.rng);
@@ -92,7 +92,7 @@ impl Sweep {
                 break;
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere.len())?;
-            point(bench, &mut ring, &VARIANTS[v], size, share, note.as_deref())?;
+            point(bench, &mut ring, &VARIANTS[v], size, share, &backing)?;
         }
         self.unmeasured = elsewhere;
         Ok(())
@@ -170,7 +170,7 @@ fn point(
     variant: &Variant,
     size: u64,
     share: Duration,
-    note: Option<&str>,
+    backing: &Backing,
 ) -> anyhow::Result<()> {
     let began = bench.meter.elapsed();
     ring.lay(usize::try_from(size)?, LINE, variant.order, &mut bench.rng);
@@ -182,7 +182,7 @@ fn point(
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
     let arm = Arm::new("latency", setting, |loads| ring.walk(loads))
         .in_blocks_of(chase::BLOCK)
-        .noted(note.map(Into::into));
+        .backed(backing.clone());
     bench.sample(arm, &policy)
 }
 
