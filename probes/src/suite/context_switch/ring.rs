@@ -14,7 +14,7 @@ use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
 use crate::probe::Need;
-use crate::sys::memory::{Pages, SharedWords};
+use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::usage_of_all;
 use crate::threads::partner::start_thread;
 use card::record::{Params, Skip};
@@ -26,9 +26,6 @@ pub(super) const MOST: usize = TASKS[TASKS.len() - 1];
 /// Bytes that each of them walks over.
 pub(super) const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 const LARGEST: usize = FOOTPRINTS[FOOTPRINTS.len() - 1];
-
-/// Words of a line. It has one for each footprint, with the way to the next line.
-const LINE: usize = 16;
 
 /// Lines that a task visits in a turn, at most: 0.1 ms if they are all in main memory.
 const VISITS: usize = 1024;
@@ -87,7 +84,7 @@ struct Shared {
 
 /// Lines of a task's memory.
 const fn lines(level: usize) -> usize {
-    FOOTPRINTS[level] / 4 / LINE
+    FOOTPRINTS[level] / 4 / WORDS_IN_LINE
 }
 
 impl Shared {
@@ -111,14 +108,14 @@ impl Shared {
     /// The words of a task at which the lines of a footprint are linked. All that is walked over
     /// lies side by side: apart by powers of two it would share cache sets.
     fn first(task: usize, level: usize) -> usize {
-        task * lines(level) * LINE + level
+        task * lines(level) * WORDS_IN_LINE + level
     }
 
     /// Links the lines in random order.
     fn lay(&self, task: usize, level: usize, rng: &mut fastrand::Rng) {
         let mut order: Vec<u32> = (0..lines(level) as u32).collect();
         rng.shuffle(&mut order);
-        let at = |line: u32| Shared::first(task, level) + line as usize * LINE;
+        let at = |line: u32| Shared::first(task, level) + line as usize * WORDS_IN_LINE;
         let next = order.iter().cycle().skip(1);
         for (&line, &next) in order.iter().zip(next) {
             self.memory.words()[at(line)].store(at(next) as u32, Ordering::Relaxed);
@@ -291,7 +288,10 @@ mod tests {
             for task in 0..MOST {
                 let mut at = Shared::first(task, level);
                 for _ in 0..lines(level) {
-                    assert!(!std::mem::replace(&mut seen[at / LINE], true), "a line twice");
+                    assert!(
+                        !std::mem::replace(&mut seen[at / WORDS_IN_LINE], true),
+                        "a line twice"
+                    );
                     at = shared.memory.words()[at].load(Ordering::Relaxed) as usize;
                 }
                 assert_eq!(at, Shared::first(task, level));
