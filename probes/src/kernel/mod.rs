@@ -40,6 +40,7 @@ pub mod stream;
 pub mod switch;
 pub mod timer;
 pub mod vector;
+pub mod width;
 pub mod window;
 
 /// How many blocks at least so many operations take: one, where none are wanted, since the loops count

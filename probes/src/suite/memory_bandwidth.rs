@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
@@ -335,32 +335,38 @@ fn point(
         (_, true, false) => (5, 9),
         (_, false, false) => (5, 6),
     };
-    let (buffers, wrong) = (&RefCell::new(buffers), RefCell::new(None));
-    let check = || {
-        if let Err(what) = buffers.borrow_mut().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
+    let buffers = &RefCell::new(buffers);
     let arm = |&width: &Width| {
         let name = kernel.has_widths().then(|| width.name());
-        Arm::new("time_per_byte", labels(kernel, name, 1, working_set, level), move |bytes| {
-            buffers.borrow_mut().run(width, bytes);
-        })
-        .prepared(|bytes| {
-            check();
-            buffers.borrow_mut().prepare(bytes);
-        })
-        .in_blocks_of(block)
-        .noted(note.map(Into::into))
+        let setting = labels(kernel, name, 1, working_set, level);
+        let arm = Arm::of("time_per_byte", setting, Stream { buffers, width });
+        arm.in_blocks_of(block).noted(note.map(Into::into))
     };
     let arms: Vec<Arm<'_>> = widths.iter().map(arm).collect();
     let time = share.saturating_sub(bench.meter.elapsed() - began);
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
     let policy = Policy { want, most, sample, ..Policy::structural(time) };
-    bench.interleave(arms, &policy)?;
-    check();
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy)
+}
+
+/// One width of those that take turns on the same memory.
+struct Stream<'a> {
+    buffers: &'a RefCell<&'a mut StreamBuffers>,
+    width: Width,
+}
+
+impl bench::Kernel for Stream<'_> {
+    fn prepare(&mut self, bytes: u64) {
+        self.buffers.borrow_mut().prepare(bytes);
+    }
+
+    fn run(&mut self, bytes: u64) {
+        self.buffers.borrow_mut().run(self.width, bytes);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.buffers.borrow_mut().check()
+    }
 }
 
 fn labels(
@@ -532,6 +538,13 @@ mod tests {
             assert!(sizes.windows(2).all(|w| w[0] < w[1]));
             assert!(sizes.iter().all(|&size| size < 128 << 20));
         }
+    }
+
+    #[test]
+    fn what_skips_cost_is_declared() {
+        let skip = Skip::new("", "", "").of([ALL_THREADS]);
+        let metrics = PROBE.declaration().metrics;
+        assert_eq!(metrics.iter().filter(|m| skip.names(&m.id)).count(), TOGETHER.len());
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod sve;
 pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
+pub(super) mod width;
 pub(super) mod window;
 
 /// The end of a loop: once more from label 2, while `n` is not zero.

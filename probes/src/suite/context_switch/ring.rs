@@ -23,7 +23,8 @@ use card::record::{Params, Skip};
 const TASKS: [usize; 4] = [2, 4, 8, 16];
 pub(super) const MOST: usize = TASKS[TASKS.len() - 1];
 
-/// Bytes that each of them walks over.
+/// Bytes that each of them walks over. A line has a word for each footprint, with the way to the
+/// next line.
 pub(super) const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 const LARGEST: usize = FOOTPRINTS[FOOTPRINTS.len() - 1];
 

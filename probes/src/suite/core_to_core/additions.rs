@@ -10,7 +10,7 @@ use crate::harness::turns::{Amount, Sampled};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{add_in_turn, load_each};
 use crate::kernel::line::add_in_form;
-use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
+use crate::sys::memory::{LINE, Pages, SharedWords, WORDS_IN_LINE};
 use crate::threads::cpus;
 use crate::threads::team::Team;
 use card::declare::Unit;
@@ -51,7 +51,7 @@ fn taken_over(
     read: bool,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let memory = SharedWords::new(4 * LINES * WORDS_IN_LINE * 4, Pages::Small)?;
+    let memory = SharedWords::new(4 * LINES * LINE, Pages::Small)?;
     let words = memory.words();
     let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * WORDS_IN_LINE) as u32).collect();
     bench.rng.shuffle(&mut at);

@@ -58,7 +58,7 @@ const SAMPLES: u32 = 7;
 const WARM_UP: usize = 20;
 
 /// Nothing within a machine takes so long: what was sent has been dropped.
-const PATIENCE: Duration = Duration::from_secs(1);
+const IO_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Two ends of a connection within this machine.
 trait Link: Read + Write + Send + Sized {
@@ -69,8 +69,8 @@ impl Link for UnixStream {
     fn pair() -> io::Result<(Self, Self)> {
         let (here, there) = UnixStream::pair()?;
         for end in [&here, &there] {
-            end.set_read_timeout(Some(PATIENCE))?;
-            end.set_write_timeout(Some(PATIENCE))?;
+            end.set_read_timeout(Some(IO_TIMEOUT))?;
+            end.set_write_timeout(Some(IO_TIMEOUT))?;
         }
         Ok((here, there))
     }
@@ -82,12 +82,12 @@ impl Link for TcpStream {
         let at = listener.local_addr()?;
         let here = socket::tcp(&at)?;
         // Connecting waits no longer than writing would.
-        here.set_write_timeout(Some(PATIENCE))?;
+        here.set_write_timeout(Some(IO_TIMEOUT))?;
         socket::connect(&here, &at)?;
         let there = accept(&listener, here.local_addr()?)?;
-        there.set_write_timeout(Some(PATIENCE))?;
+        there.set_write_timeout(Some(IO_TIMEOUT))?;
         for end in [&here, &there] {
-            end.set_read_timeout(Some(PATIENCE))?;
+            end.set_read_timeout(Some(IO_TIMEOUT))?;
             end.set_nodelay(true)?;
             socket::reset_on_close(end)?;
         }
@@ -97,7 +97,7 @@ impl Link for TcpStream {
 
 fn listener() -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket::accept_within(&listener, PATIENCE)?;
+    socket::accept_within(&listener, IO_TIMEOUT)?;
     Ok(listener)
 }
 
@@ -268,7 +268,7 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
                 || timer.ns_between(began, timer.stamp()) < part.as_nanos() as f64
             {
                 let here = socket::tcp(&at)?;
-                here.set_write_timeout(Some(PATIENCE))?;
+                here.set_write_timeout(Some(IO_TIMEOUT))?;
                 socket::reset_on_close(&here)?;
                 let start = timer.stamp();
                 socket::connect(&here, &at)?;
@@ -308,7 +308,7 @@ const LOOPBACK: &[&str] = &["network.loopback_*", "network.send_*"];
 fn silent() -> Skip {
     Skip::new(
         "answers from 127.0.0.1",
-        format!("nothing came within {} s: packets are dropped", PATIENCE.as_secs()),
+        format!("nothing came within {} s: packets are dropped", IO_TIMEOUT.as_secs()),
         "let pass what the machine sends to itself (`iptables -L`, `nft list ruleset`)",
     )
     .of(LOOPBACK)
