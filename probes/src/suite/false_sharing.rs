@@ -20,7 +20,7 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::line::add_atomically;
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
@@ -147,7 +147,11 @@ fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     if !bench.meter.counts(Event::L1dMisses) {
         return Ok(());
     }
-    let policy = Policy { most: 9, quiet: false, ..Policy::structural(bench.share(0.02)) };
+    let policy = SamplingPlan {
+        max_samples: 9,
+        need_idle_sibling: false,
+        ..SamplingPlan::structural(bench.share(0.02))
+    };
     for offset in [GRID, UNRELATED] {
         let words = SharedWords::new(SMALL_PAGE, Pages::Small)?;
         let [own, other] = [0, offset / WORD].map(|at| &words.words()[at]);

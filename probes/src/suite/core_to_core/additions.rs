@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::harness::bench::{Arm, Bench, WrongAnswer, params};
 use crate::harness::meter::{Meter, Reading};
-use crate::harness::sampling::{ClockHistory, Collector, Patience, Policy};
+use crate::harness::sampling::{ClockHistory, Collector, Patience, SamplingPlan};
 use crate::harness::turns::{Amount, Sampled};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{add_in_turn, load_each};
@@ -20,7 +20,7 @@ use card::record::Point;
 const LINES: usize = 256;
 
 pub(super) fn run(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
-    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.08)) };
+    let policy = SamplingPlan { max_samples: 9, ..SamplingPlan::structural(bench.share(0.08)) };
     for (i, form) in Form::all().into_iter().enumerate() {
         let line = if i == 0 { "owned".to_owned() } else { format!("owned_{}", form.name()) };
         let counter = AtomicU32::new(0);
@@ -36,7 +36,7 @@ pub(super) fn run(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     }
     // The other CPU waits while this one works: whether they are siblings shows in the time, and no
     // sample would ever be quiet.
-    let policy = Policy { quiet: false, ..policy };
+    let policy = SamplingPlan { need_idle_sibling: false, ..policy };
     for (name, read) in [("remote", false), ("shared", true)] {
         taken_over(bench, partner, name, read, &policy)?;
     }
@@ -49,7 +49,7 @@ fn taken_over(
     partner: usize,
     name: &str,
     read: bool,
-    policy: &Policy,
+    policy: &SamplingPlan,
 ) -> anyhow::Result<()> {
     let memory = SharedWords::new(4 * LINES * LINE, Pages::Small)?;
     let words = memory.words();
@@ -69,7 +69,7 @@ fn taken_over(
             }
         }
     };
-    let policy = Policy { patience: Patience::Passes(4 * policy.most), ..*policy };
+    let policy = SamplingPlan { patience: Patience::Passes(4 * policy.max_samples), ..*policy };
     let cpu = bench.cpu;
     let lead = |team: &Team| {
         let mut lines = TakenOver { words, at: &at, read, team, passes: 0 };
@@ -127,7 +127,7 @@ impl Sampled for TakenOver<'_> {
         &mut self,
         reading: &Reading,
         ops: u64,
-        (policy, history): (&Policy, &mut ClockHistory),
+        (policy, history): (&SamplingPlan, &mut ClockHistory),
         collector: &mut Collector,
     ) -> bool {
         // Many samples lie within one tick: were it counted, few of them would be left.
