@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Timer;
 use super::meter::{Meter, Reading};
-use super::sampling::{ClockHistory, Policy};
+use super::sampling::{ClockHistory, SamplingPlan};
 use super::turns::{Amount, Sampled, Taken};
 use card::counters::Counts;
 use card::declare::Unit;
@@ -241,13 +241,17 @@ impl Bench<'_> {
     }
 
     /// Samples one kernel and records its point.
-    pub fn sample(&mut self, arm: Arm<'_>, policy: &Policy) -> anyhow::Result<()> {
+    pub fn sample(&mut self, arm: Arm<'_>, policy: &SamplingPlan) -> anyhow::Result<()> {
         self.interleave(vec![arm], policy)
     }
 
     /// Samples several kernels in turn, in a new random order each time, so that whatever drifts
     /// drifts for all of them alike, and records a point for each.
-    pub fn interleave(&mut self, mut arms: Vec<Arm<'_>>, policy: &Policy) -> anyhow::Result<()> {
+    pub fn interleave(
+        &mut self,
+        mut arms: Vec<Arm<'_>>,
+        policy: &SamplingPlan,
+    ) -> anyhow::Result<()> {
         let mut all: Vec<&mut dyn Sampled> =
             arms.iter_mut().map(|arm| arm as &mut dyn Sampled).collect();
         let taken = self.take_turns(&mut all, policy)?;
@@ -425,7 +429,7 @@ pub(crate) mod tests {
 
     fn run<F: FnMut(u64, u64) -> Reading>(
         script: F,
-        policy: &Policy,
+        policy: &SamplingPlan,
         arms: Vec<Arm<'_>>,
     ) -> (Vec<Point>, u64) {
         let machine = Machine::default();
@@ -507,8 +511,8 @@ pub(crate) mod tests {
         Arm::new(quantity, Params::new(), |_| ())
     }
 
-    fn policy() -> Policy {
-        Policy::structural(Duration::from_millis(20))
+    fn policy() -> SamplingPlan {
+        SamplingPlan::structural(Duration::from_millis(20))
     }
 
     #[test]
@@ -517,7 +521,7 @@ pub(crate) mod tests {
             run(|_, ops| reading(2.0 * ops as f64, 3.7, 0.0), &policy(), vec![arm("a")]);
         assert_eq!(points[0].state, PointState::Ok);
         assert!(points[0].samples.iter().all(|&s| s == 2.0));
-        assert!(points[0].samples.len() < policy().most);
+        assert!(points[0].samples.len() < policy().max_samples);
         // Samples last as long as the policy says.
         assert!((points[0].ops as f64 * 2.0 / 300_000.0 - 1.0).abs() < 0.01);
     }
@@ -565,17 +569,17 @@ pub(crate) mod tests {
             let busy = current.get() == 1 && call < 60;
             reading(ops as f64, 3.7, if busy { 0.05 } else { 0.0 })
         };
-        let policy = Policy { want: 3, most: 4, ..policy() };
+        let policy = SamplingPlan { min_samples: 3, max_samples: 4, ..policy() };
         let (points, _) = run(script, &policy, vec![first, second]);
-        assert_eq!(points[0].samples.len(), policy.most);
-        assert!(points[1].samples.len() >= policy.want);
+        assert_eq!(points[0].samples.len(), policy.max_samples);
+        assert!(points[1].samples.len() >= policy.min_samples);
     }
 
     #[test]
     fn spaced_samples_cover_the_whole_time() {
-        let policy = Policy { spaced: true, time: Duration::from_millis(500), ..policy() };
+        let policy = SamplingPlan { spread: true, budget: Duration::from_millis(500), ..policy() };
         let (points, pauses) = run(|_, ops| reading(ops as f64, 3.7, 0.0), &policy, vec![arm("a")]);
-        assert_eq!(points[0].samples.len(), policy.most);
+        assert_eq!(points[0].samples.len(), policy.max_samples);
         assert!(pauses > 50);
     }
 

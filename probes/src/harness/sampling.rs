@@ -11,24 +11,24 @@ use card::record::{Disturbances, PointState};
 
 /// How a point is sampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Policy {
+pub struct SamplingPlan {
     /// Clean samples without which the point is `noisy`.
-    pub want: usize,
+    pub min_samples: usize,
     /// Samples after which it is enough in any case.
-    pub most: usize,
+    pub max_samples: usize,
     /// Length of one sample: below a 4 ms tick, so that most samples see none.
     pub sample: Duration,
     /// Only samples with a quiet hyperthread sibling count: for structure and capacity.
-    pub quiet: bool,
+    pub need_idle_sibling: bool,
     /// Only samples during which the core's clock stood still count, and it is recorded with them:
     /// for all that the core itself does. Not for what it waits for, such as main memory.
-    pub core_bound: bool,
+    pub need_steady_clock: bool,
     /// Samples are spread over the whole time instead of ending as soon as they suffice: for
     /// quantities with states that last longer than a few samples.
-    pub spaced: bool,
+    pub spread: bool,
     /// Time for all arms together.
-    pub time: Duration,
-    /// How much longer it goes on while fewer than `want` are clean.
+    pub budget: Duration,
+    /// How much longer it goes on while fewer than `min_samples` are clean.
     pub patience: Patience,
 }
 
@@ -41,8 +41,8 @@ pub enum Patience {
     BeyondRound,
     /// Until so many passes were made.
     Passes(usize),
-    /// All have so many passes and twice their time, and `want` passes in any case. For what the
-    /// scheduler decides: once it does not play along, it seldom does later.
+    /// All have so many passes and twice their time, and `min_samples` passes in any case. For what
+    /// the scheduler decides: once it does not play along, it seldom does later.
     Both(usize),
 }
 
@@ -59,25 +59,32 @@ pub struct Progress {
     pub round_is_over: bool,
 }
 
-impl Policy {
+impl SamplingPlan {
     /// Structural quantities: samples of 0.3 ms with a quiet sibling.
-    pub const fn structural(time: Duration) -> Policy {
+    pub const fn structural(budget: Duration) -> SamplingPlan {
         let sample = Duration::from_micros(300);
-        let (quiet, core_bound, spaced) = (true, true, false);
-        let patience = Patience::WithinRound;
-        Policy { want: 5, most: 64, sample, quiet, core_bound, spaced, time, patience }
+        SamplingPlan {
+            min_samples: 5,
+            max_samples: 64,
+            sample,
+            need_idle_sibling: true,
+            need_steady_clock: true,
+            spread: false,
+            budget,
+            patience: Patience::WithinRound,
+        }
     }
 
     /// Whether sampling ends here, whatever there is by now.
     pub fn is_over(&self, progress: &Progress) -> bool {
         let Progress { passes, spent, few, round_is_over } = *progress;
-        let late = spent >= if few { self.time * 4 } else { self.time };
+        let late = spent >= if few { self.budget * 4 } else { self.budget };
         match self.patience {
             Patience::WithinRound => late || round_is_over,
             Patience::BeyondRound => late,
-            Patience::Passes(most) => passes >= most || (!few && spent >= self.time),
+            Patience::Passes(most) => passes >= most || (!few && spent >= self.budget),
             Patience::Both(most) => {
-                passes >= most || (passes >= self.want && spent > self.time * 2)
+                passes >= most || (passes >= self.min_samples && spent > self.budget * 2)
             }
         }
     }
@@ -136,7 +143,7 @@ impl Collector {
         &mut self,
         reading: &Reading,
         ops: u64,
-        policy: &Policy,
+        policy: &SamplingPlan,
         history: &mut ClockHistory,
     ) -> bool {
         let d = &mut self.disturbances;
@@ -154,20 +161,23 @@ impl Collector {
             let of_card = reading.counts.iter().filter(|(e, _)| **e != Event::Migrations);
             of_card.for_each(|(&event, &n)| self.counts.entry(event).or_default().push(n));
         }
-        if policy.core_bound && reading.counts.get(&Event::Interrupts).is_some_and(|&n| n > 0) {
+        if policy.need_steady_clock
+            && reading.counts.get(&Event::Interrupts).is_some_and(|&n| n > 0)
+        {
             d.interrupts += 1;
             clean = false;
         }
-        if policy.core_bound && clock_moved(reading.before, reading.after, history) {
+        if policy.need_steady_clock && clock_moved(reading.before, reading.after, history) {
             d.clock += 1;
             clean = false;
-        } else if policy.quiet && (reading.before.is_busy() || reading.after.is_busy()) {
+        } else if policy.need_idle_sibling && (reading.before.is_busy() || reading.after.is_busy())
+        {
             d.sibling += 1;
             clean = false;
         }
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
-            if policy.core_bound {
+            if policy.need_steady_clock {
                 self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
             }
         } else {
@@ -190,10 +200,10 @@ impl Collector {
     }
 
     /// Whether the estimate is known well enough to stop.
-    pub fn is_tight(&self, policy: &Policy, rng: &mut fastrand::Rng) -> bool {
-        self.samples.len() >= policy.most
-            || (!policy.spaced
-                && self.samples.len() >= policy.want.max(9)
+    pub fn is_tight(&self, policy: &SamplingPlan, rng: &mut fastrand::Rng) -> bool {
+        self.samples.len() >= policy.max_samples
+            || (!policy.spread
+                && self.samples.len() >= policy.min_samples.max(9)
                 && relative_interval(&self.samples, rng) < TIGHT)
     }
 
@@ -208,11 +218,11 @@ impl Collector {
     }
 
     /// What the point is worth.
-    pub fn state(&self, policy: &Policy) -> PointState {
+    pub fn state(&self, policy: &SamplingPlan) -> PointState {
         let d = &self.disturbances;
         let spoiled = d.rejected.saturating_sub(d.sibling + d.clock + d.interrupts);
         let most = MOST_REJECTED * f64::from(self.taken());
-        if self.samples.len() < policy.want || spoiled as f64 > most {
+        if self.samples.len() < policy.min_samples || spoiled as f64 > most {
             PointState::Noisy
         } else {
             PointState::Ok
@@ -256,7 +266,7 @@ pub(super) mod tests {
         Reading { ns, before, after, usage, migrated: false, stolen: 0, counts }
     }
 
-    const STRICT: Policy = Policy::structural(Duration::ZERO);
+    const STRICT: SamplingPlan = SamplingPlan::structural(Duration::ZERO);
 
     fn offer(collector: &mut Collector, reading: &Reading) -> bool {
         collector.offer(reading, 10, &STRICT, &mut ClockHistory::default())
@@ -315,7 +325,7 @@ pub(super) mod tests {
     fn a_busy_sibling_matters_only_where_quiet_is_asked_for() {
         let mut collector = Collector::default();
         let busy = reading(50.0, 3.7, 0.04);
-        let policy = Policy { quiet: false, ..STRICT };
+        let policy = SamplingPlan { need_idle_sibling: false, ..STRICT };
         assert!(collector.offer(&busy, 1, &policy, &mut ClockHistory::default()));
     }
 
@@ -323,7 +333,7 @@ pub(super) mod tests {
     fn a_clock_that_does_not_matter_is_not_looked_at() {
         let mut collector = Collector::default();
         let reading = reading(50.0, f64::NAN, f64::NAN);
-        let policy = Policy { quiet: false, core_bound: false, ..STRICT };
+        let policy = SamplingPlan { need_idle_sibling: false, need_steady_clock: false, ..STRICT };
         assert!(collector.offer(&reading, 10, &policy, &mut ClockHistory::default()));
         assert_eq!((collector.samples, collector.core_ghz), (vec![5.0], vec![]));
     }
@@ -344,7 +354,7 @@ pub(super) mod tests {
 
     #[test]
     fn too_few_or_too_many_rejected_is_noisy() {
-        let policy = Policy::structural(Duration::ZERO);
+        let policy = SamplingPlan::structural(Duration::ZERO);
         let mut collector = Collector { samples: vec![1.0; 4], ..Collector::default() };
         assert_eq!(collector.state(&policy), PointState::Noisy);
         collector.samples = vec![1.0; 6];
@@ -359,7 +369,8 @@ pub(super) mod tests {
     fn patience_ends_with_time_passes_or_the_round() {
         let time = Duration::from_millis(10);
         let over = |patience, passes, ms, few, round_is_over| {
-            let policy = Policy { patience, want: 3, ..Policy::structural(time) };
+            let policy =
+                SamplingPlan { patience, min_samples: 3, ..SamplingPlan::structural(time) };
             let spent = Duration::from_millis(ms);
             policy.is_over(&Progress { passes, spent, few, round_is_over })
         };
@@ -379,16 +390,16 @@ pub(super) mod tests {
 
     #[test]
     fn spaced_samples_are_never_tight_before_there_are_all() {
-        let policy = Policy { spaced: true, ..Policy::structural(Duration::ZERO) };
+        let policy = SamplingPlan { spread: true, ..SamplingPlan::structural(Duration::ZERO) };
         let mut rng = fastrand::Rng::with_seed(1);
         let with = |n| Collector { samples: vec![3.0; n], ..Collector::default() };
-        assert!(!with(policy.most - 1).is_tight(&policy, &mut rng));
-        assert!(with(policy.most).is_tight(&policy, &mut rng));
+        assert!(!with(policy.max_samples - 1).is_tight(&policy, &mut rng));
+        assert!(with(policy.max_samples).is_tight(&policy, &mut rng));
     }
 
     #[test]
     fn equal_samples_are_tight_and_scattered_ones_are_not() {
-        let policy = Policy::structural(Duration::ZERO);
+        let policy = SamplingPlan::structural(Duration::ZERO);
         let mut rng = fastrand::Rng::with_seed(1);
         let even = Collector { samples: vec![3.0; 12], ..Collector::default() };
         assert!(even.is_tight(&policy, &mut rng));

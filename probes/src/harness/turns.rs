@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bench::{Bench, WrongAnswer};
 use super::meter::{Meter, Reading};
-use super::sampling::{ClockHistory, Collector, Policy, Progress};
+use super::sampling::{ClockHistory, Collector, Progress, SamplingPlan};
 
 /// Something that is sampled in turn with others.
 pub trait Sampled {
@@ -25,7 +25,7 @@ pub trait Sampled {
         &mut self,
         reading: &Reading,
         ops: u64,
-        (policy, history): (&Policy, &mut ClockHistory),
+        (policy, history): (&SamplingPlan, &mut ClockHistory),
         collector: &mut Collector,
     ) -> bool {
         collector.offer(reading, ops, policy, history)
@@ -74,7 +74,7 @@ impl Bench<'_> {
     pub fn take_turns(
         &mut self,
         arms: &mut [&mut dyn Sampled],
-        policy: &Policy,
+        policy: &SamplingPlan,
     ) -> Result<Vec<Taken>, WrongAnswer> {
         let began = self.meter.elapsed();
         let mut steal = self.meter.steal_ticks();
@@ -85,7 +85,7 @@ impl Bench<'_> {
         let mut order: Vec<usize> = (0..arms.len()).collect();
         for passes in 1.. {
             self.rng.shuffle(&mut order);
-            let readings = self.pass(arms, &mut taken, &order, policy.most)?;
+            let readings = self.pass(arms, &mut taken, &order, policy.max_samples)?;
             // The kernel counts stolen ticks, not when they were stolen: the whole pass is spoiled.
             let now = self.meter.steal_ticks();
             let stolen = now.saturating_sub(steal);
@@ -98,16 +98,16 @@ impl Bench<'_> {
             }
             let spent = self.meter.elapsed().saturating_sub(began);
             let going = || taken.iter().filter(|t| t.refused.is_none()).map(|t| &t.collector);
-            let few = going().any(|c| c.samples.len() < policy.want);
+            let few = going().any(|c| c.samples.len() < policy.min_samples);
             let progress = Progress { passes, spent, few, round_is_over: self.left().is_zero() };
             if policy.is_over(&progress) || going().all(|c| c.is_tight(policy, &mut self.rng)) {
                 break;
             }
-            if policy.spaced {
-                let all = u32::try_from(policy.most).unwrap_or(u32::MAX);
-                let due = policy.time / all * taken[0].collector.taken();
+            if policy.spread {
+                let all = u32::try_from(policy.max_samples).unwrap_or(u32::MAX);
+                let due = policy.budget / all * taken[0].collector.taken();
                 self.meter.pause(due.saturating_sub(spent));
-            } else if disturbed && policy.quiet {
+            } else if disturbed && policy.need_idle_sibling {
                 // Phases of a busy sibling last from 0.3 s to seconds; asking all the time only
                 // costs clean samples elsewhere.
                 self.meter.pause(Duration::from_micros(500));
@@ -120,7 +120,11 @@ impl Bench<'_> {
     }
 
     /// The same for one alone.
-    pub fn take(&mut self, arm: &mut dyn Sampled, policy: &Policy) -> Result<Taken, WrongAnswer> {
+    pub fn take(
+        &mut self,
+        arm: &mut dyn Sampled,
+        policy: &SamplingPlan,
+    ) -> Result<Taken, WrongAnswer> {
         Ok(self.take_turns(&mut [arm], policy)?.remove(0))
     }
 
@@ -229,7 +233,7 @@ mod tests {
             &mut self,
             reading: &Reading,
             ops: u64,
-            _: (&Policy, &mut ClockHistory),
+            _: (&SamplingPlan, &mut ClockHistory),
             collector: &mut Collector,
         ) -> bool {
             let even = self.asked.len().is_multiple_of(2);
@@ -244,8 +248,12 @@ mod tests {
         let mut sink = |_| Ok(());
         let mut bench = bare(&machine, &known, &mut meter, &mut sink);
         let patience = Patience::Passes(8);
-        let policy =
-            Policy { want: 3, most: 4, patience, ..Policy::structural(Duration::from_secs(1)) };
+        let policy = SamplingPlan {
+            min_samples: 3,
+            max_samples: 4,
+            patience,
+            ..SamplingPlan::structural(Duration::from_secs(1))
+        };
         let mut all: Vec<&mut dyn Sampled> =
             arms.iter_mut().map(|arm| arm as &mut dyn Sampled).collect();
         bench.take_turns(&mut all, &policy).unwrap()

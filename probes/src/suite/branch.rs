@@ -18,7 +18,7 @@ use std::io;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::code;
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::{branch, chain};
 use crate::probe::Probe;
 use card::counters::Event;
@@ -254,19 +254,19 @@ const MADE_CODE: [&str; 5] = [
     "branch.mispredict_beyond_*",
 ];
 
-fn policy(bench: &Bench<'_>, share: f64) -> Policy {
-    Policy { want: 9, ..Policy::structural(bench.share(share)) }
+fn policy(bench: &Bench<'_>, share: f64) -> SamplingPlan {
+    SamplingPlan { min_samples: 9, ..SamplingPlan::structural(bench.share(share)) }
 }
 
 /// No delay, looked at all through its share of the round: two states of the penalty last from a
 /// tenth of a second to seconds, and a few milliseconds would meet only one.
 fn serial(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { spaced: true, ..policy(bench, 0.22) };
+    let policy = SamplingPlan { spread: true, ..policy(bench, 0.22) };
     compare(bench, "serial", &[0], &policy)
 }
 
 fn delayed(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { most: 32, ..policy(bench, 0.22) };
+    let policy = SamplingPlan { max_samples: 32, ..policy(bench, 0.22) };
     compare(bench, "delayed", &branch::DELAYS, &policy)
 }
 
@@ -275,7 +275,7 @@ fn compare(
     bench: &mut Bench<'_>,
     quantity: &'static str,
     delays: &[u32],
-    policy: &Policy,
+    policy: &SamplingPlan,
 ) -> anyhow::Result<()> {
     let right = Cell::new(true);
     let cases: Vec<(u32, RefCell<Outcomes>)> = delays

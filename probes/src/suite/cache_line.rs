@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{Source, Timer};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::Probe;
@@ -81,10 +81,10 @@ fn split_loads(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     bench.rng.shuffle(&mut offsets);
     for (done, offset) in offsets.into_iter().enumerate() {
         ring.link(&[offset]);
-        let policy = Policy {
-            most: 7,
+        let policy = SamplingPlan {
+            max_samples: 7,
             sample: Duration::from_micros(50),
-            ..Policy::structural(bench.left() / (OFFSETS - done as u32))
+            ..SamplingPlan::structural(bench.left() / (OFFSETS - done as u32))
         };
         let setting = params([("offset", (offset as u64).into())]);
         bench.sample(
@@ -114,7 +114,11 @@ fn split_penalty_pair(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let arm = Arm::new("split_penalty", setting, |loads| ring.walk(loads));
         arms.push(arm.in_blocks_of(chase::BLOCK));
     }
-    let policy = Policy { want: 9, most: 32, ..Policy::structural(bench.share(0.1)) };
+    let policy = SamplingPlan {
+        min_samples: 9,
+        max_samples: 32,
+        ..SamplingPlan::structural(bench.share(0.1))
+    };
     bench.interleave(arms, &policy)
 }
 
@@ -276,8 +280,11 @@ fn pairs(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         for _ in 0..4 {
             ring.walk(ring.nodes());
         }
-        let policy =
-            Policy { most: 16, sample: Duration::from_micros(100), ..Policy::structural(each) };
+        let policy = SamplingPlan {
+            max_samples: 16,
+            sample: Duration::from_micros(100),
+            ..SamplingPlan::structural(each)
+        };
         let setting = params([("distance", (distance as u64).into())]);
         bench.sample(
             Arm::new("pair", setting, |loads| ring.walk(loads)).in_blocks_of(chase::BLOCK),

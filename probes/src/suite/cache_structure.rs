@@ -21,7 +21,7 @@ use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{Source, Timer};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::{Need, Probe};
@@ -122,11 +122,11 @@ fn l1_size(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let nodes = usize::try_from(ring.nodes())?;
         ring.touch((0..6 * nodes).map(|_| bench.rng.usize(..nodes) * LINE));
         ring.walk(ring.nodes());
-        let policy = Policy {
-            want: 3,
-            most: 5,
+        let policy = SamplingPlan {
+            min_samples: 3,
+            max_samples: 5,
             sample: Duration::from_micros(50),
-            ..Policy::structural(bench.share(0.25) / u32::try_from(sizes.len())?)
+            ..SamplingPlan::structural(bench.share(0.25) / u32::try_from(sizes.len())?)
         };
         let setting = params([("part", "l1".into()), ("working_set", (kib as u64 * 1024).into())]);
         let arm = Arm::new("latency", setting, |loads| ring.walk(loads));
@@ -152,11 +152,11 @@ fn l1_ways(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             ring.touch((0..20 * set.len()).map(|_| set[rng.usize(..set.len())]));
             ring.walk(2000);
         };
-        let policy = Policy {
-            want: 5,
-            most: 9,
+        let policy = SamplingPlan {
+            min_samples: 5,
+            max_samples: 9,
             sample: Duration::from_micros(30),
-            ..Policy::structural(bench.share(0.1) / MOST_LINES)
+            ..SamplingPlan::structural(bench.share(0.1) / MOST_LINES)
         };
         let setting = params([("level", "l1".into()), ("lines", u64::from(lines).into())]);
         let arm = Arm::new("conflict", setting, |loads| ring.borrow_mut().walk(loads));
@@ -396,11 +396,11 @@ fn l3(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             ring.walk(4096);
             lap += 4096;
         }
-        let policy = Policy {
-            want: 3,
-            most: 5,
+        let policy = SamplingPlan {
+            min_samples: 3,
+            max_samples: 5,
             sample: Duration::from_millis(1),
-            ..Policy::structural(each / 2)
+            ..SamplingPlan::structural(each / 2)
         };
         let setting = params([("part", "l3".into()), ("working_set", size.into())]);
         let arm = Arm::new("latency", setting, |loads| ring.walk(loads));

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{self, Source, Timer};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
@@ -267,11 +267,11 @@ fn counted(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     };
     let arms = vec![arm("add", chain::add), arm("mul", chain::mul)];
     // Whatever the clock does meanwhile.
-    let policy = Policy {
-        most: 9,
-        quiet: false,
-        core_bound: false,
-        ..Policy::structural(bench.share(0.05))
+    let policy = SamplingPlan {
+        max_samples: 9,
+        need_idle_sibling: false,
+        need_steady_clock: false,
+        ..SamplingPlan::structural(bench.share(0.05))
     };
     bench.interleave(arms, &policy)
 }

@@ -12,7 +12,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
 use card::declare::{Declare, Estimator, Points, Tier, Unit};
 
@@ -181,8 +181,9 @@ fn blocks(bench: &mut Bench<'_>, data: Data, size: usize) -> anyhow::Result<()> 
     ];
     // Beside a busy hyperthread all of it takes longer, and the rounds differ; a fifth of a second is
     // too short to wait for it to rest.
-    let structural = Policy::structural(bench.share(SHARE));
-    let policy = Policy { want: 3, most: 5, quiet: false, ..structural };
+    let structural = SamplingPlan::structural(bench.share(SHARE));
+    let policy =
+        SamplingPlan { min_samples: 3, max_samples: 5, need_idle_sibling: false, ..structural };
     bench.interleave(arms, &policy)?;
     // The last of both are still there, from the timed calls themselves.
     let last = |turn: &Turn| (turn.next.get() + blocks.count() - 1) % blocks.count();

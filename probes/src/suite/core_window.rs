@@ -24,7 +24,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::harness::{code, search};
 use crate::kernel::window::{Filler, ROOTS, Window};
 use crate::probe::Probe;
@@ -126,7 +126,7 @@ fn fillers(bench: &mut Bench<'_>, whole: u64) -> anyhow::Result<()> {
         wait(bench, whole, time / 2)?;
         // A few hundred runs of both chains.
         let sample = Duration::from_micros(60);
-        let policy = Policy { most: 5, sample, ..Policy::structural(time / 2) };
+        let policy = SamplingPlan { max_samples: 5, sample, ..SamplingPlan::structural(time / 2) };
         let last = last(bench, filler)?;
         let hidden = filler != Filler::Nop && last + last / 10 > whole;
         let note = hidden.then_some("at least so many: the window ends first");
@@ -175,7 +175,7 @@ fn measure(
     bench: &mut Bench<'_>,
     filler: Filler,
     (mut windows, note): (Vec<(u64, Window)>, Option<&str>),
-    policy: &Policy,
+    policy: &SamplingPlan,
 ) -> anyhow::Result<()> {
     let arms = windows
         .iter_mut()

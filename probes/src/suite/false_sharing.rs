@@ -17,27 +17,27 @@
 //! nothing is left of it. Hyperthreads of one core share their caches and hinder each other as well,
 //! on Zen 4 about as much.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::clock::Timer;
-use crate::harness::sampling::Policy;
-use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::line::add_atomically;
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{LINE, Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
 use crate::threads::cpus;
 use crate::threads::pinning;
 use crate::threads::team::Team;
-use crate::threads::windows::{self, Window, Worker};
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
-use card::estimate::{is_one_state, median, states};
-use card::machine::{Relation, human_bytes};
+use card::machine::Relation;
 use card::metrics::pairs::SIBLINGS_NS;
-use card::record::{Disturbances, Params, Point, PointState, Skip};
+use card::record::{Disturbances, Params, Point, PointState};
+
+mod adjacent_lines;
+mod states;
+mod sweep;
+
+use sweep::{COARSEST, Kernel, Setting, curve, point, sweep};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -92,45 +92,8 @@ fn declare(d: &mut Declare) {
     d.proof(ids, at(&counted, UNRELATED), Event::L1dMisses, at_most(0.01));
 }
 
-/// What the two do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kernel {
-    Atomic,
-    Store,
-    WriteRead,
-}
-
-impl Kernel {
-    const ALL: [Kernel; 3] = [Kernel::Atomic, Kernel::Store, Kernel::WriteRead];
-
-    fn name(self) -> &'static str {
-        match self {
-            Kernel::Atomic => "atomic",
-            Kernel::Store => "store",
-            Kernel::WriteRead => "write_read",
-        }
-    }
-}
-
-/// A kernel at a distance in bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Setting {
-    kernel: Kernel,
-    offset: usize,
-}
-
 /// Bytes of a word.
 const WORD: usize = 4;
-
-/// Distances of the kernel that decides: every eight bytes around the usual line, then coarser; where
-/// the step lies among the latter, the gap is filled.
-fn fine() -> impl Iterator<Item = usize> {
-    (1..=9).map(|i| i * GRID).chain([96, 128, 192, 256, 512, UNRELATED])
-}
-
-/// Distances of the other kernels, and of other pairs of CPUs.
-const COARSE: [usize; 9] = [8, 32, 56, 64, 72, 128, 256, 512, UNRELATED];
-const COARSEST: [usize; 4] = [8, 64, 128, UNRELATED];
 
 /// How exactly the step is placed, and up to where.
 const GRID: usize = 8;
@@ -145,25 +108,8 @@ const WINDOW: Duration = Duration::from_micros(500);
 /// at the worst.
 const SLICE: u64 = 1000;
 
-/// Windows of a setting that count.
-const WINDOWS: usize = 5;
-
 /// With fewer a point is noisy.
 const LEAST: usize = 3;
-
-/// Two that do the same get done about as much; one that gets so many times less had no CPU, which
-/// the kernel of a virtual machine does not see.
-const MOST_UNEQUAL: f64 = 12.0;
-
-/// A line at which the slow-down ends differs by more than this.
-const STEP_RATIO: f64 = 1.1;
-
-/// Where the other lines of its pairs come along, additions to them take longer by more than this: by a
-/// half and more on a core whose prefetcher looks both ways.
-const TAKEN_AWAY: f64 = 1.25;
-
-/// Below this the other line of a pair came with the first, as cache-structure sees it.
-const CAME_ALONG: f64 = 0.7;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
@@ -182,7 +128,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         bench.emit(point)?;
     }
     counted(bench, partner)?;
-    pairs(bench, partner)?;
+    adjacent_lines::run(bench, partner)?;
     for (relation, partner) in partners {
         let settings = COARSEST.map(|offset| Setting { kernel: Kernel::Atomic, offset });
         let Some((rows, state)) = sweep(bench, partner, &settings, 0.06)? else { return Ok(()) };
@@ -199,7 +145,11 @@ fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     if !bench.meter.counts(Event::L1dMisses) {
         return Ok(());
     }
-    let policy = Policy { most: 9, quiet: false, ..Policy::structural(bench.share(0.02)) };
+    let policy = SamplingPlan {
+        max_samples: 9,
+        need_idle_sibling: false,
+        ..SamplingPlan::structural(bench.share(0.02))
+    };
     for offset in [GRID, UNRELATED] {
         let words = SharedWords::new(SMALL_PAGE, Pages::Small)?;
         let [own, other] = [0, offset / WORD].map(|at| &words.words()[at]);
@@ -248,30 +198,6 @@ fn siblings(one_way: f64) -> Option<String> {
     })
 }
 
-/// A setting with its samples.
-#[derive(Debug)]
-struct Row {
-    setting: Setting,
-    samples: Vec<f64>,
-    rejected: u64,
-}
-
-fn point(
-    bench: &Bench<'_>,
-    quantity: &str,
-    row: Row,
-    with: Option<Relation>,
-    note: Option<String>,
-) -> Point {
-    let Row { setting, samples, rejected } = row;
-    let mut labels = params([
-        ("kernel", setting.kernel.name().into()),
-        ("offset", (setting.offset as u64).into()),
-    ]);
-    labels.extend(with.map(|relation| ("with".into(), relation.name().into())));
-    timed(bench, quantity, labels, samples, rejected, note)
-}
-
 fn timed(
     bench: &Bench<'_>,
     quantity: &str,
@@ -286,594 +212,5 @@ fn timed(
         disturbances: Disturbances { rejected, ..Disturbances::default() },
         note,
         ..bench.point(quantity, labels, Unit::Ns, samples, state)
-    }
-}
-
-/// All distances, and what lies between the last that costs and the first that does not; and how
-/// long a line took from one CPU to the other meanwhile.
-fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<(Vec<Row>, f64)>> {
-    let fine = fine().map(|offset| Setting { kernel: Kernel::Atomic, offset });
-    let coarse = Kernel::ALL
-        .into_iter()
-        .filter(|kernel| *kernel != Kernel::Atomic)
-        .flat_map(|kernel| COARSE.map(|offset| Setting { kernel, offset }));
-    let settings: Vec<Setting> = fine.chain(coarse).collect();
-    let Some((mut rows, state)) = sweep(bench, partner, &settings, 0.55)? else {
-        return Ok(None);
-    };
-    while let Some(offset) = between(&rows)
-        && !bench.left().is_zero()
-    {
-        let setting = Setting { kernel: Kernel::Atomic, offset };
-        let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
-        // Of another state it is no part of this curve; without a sample it would be asked for again.
-        if !is_one_state(met, state) || more.iter().all(|row| row.samples.is_empty()) {
-            break;
-        }
-        rows.extend(more);
-    }
-    Ok(Some((rows, state)))
-}
-
-/// A distance in the middle of the gap in which the step lies, if it is not placed well enough.
-fn between(rows: &[Row]) -> Option<usize> {
-    let atomic = rows.iter().filter(|row| row.setting.kernel == Kernel::Atomic);
-    let mut curve: Vec<(usize, f64)> =
-        atomic.filter_map(|row| Some((row.setting.offset, median(&row.samples)?))).collect();
-    curve.sort_by_key(|p| p.0);
-    let (near, far) = (curve.first()?.1, curve.last()?.1);
-    let border = (near * far).sqrt();
-    let last = curve.iter().rposition(|p| p.1 > border)?;
-    let (from, to) = (curve[last].0, curve.get(last + 1)?.0);
-    let middle = from.midpoint(to) / GRID * GRID;
-    let inside = (from + 1..to).contains(&middle) && from < 256;
-    (near > far * STEP_RATIO && inside).then_some(middle)
-}
-
-/// One of the two threads.
-struct Side<'a> {
-    words: &'a [AtomicU32],
-    private: SharedWords,
-    /// What is done in each window, and on which page.
-    plan: &'a [(Setting, usize)],
-    leads: bool,
-    role: Role,
-    at: usize,
-    done: u64,
-    /// Whatever was loaded: nothing but 0.
-    seen: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Role {
-    Add,
-    Store,
-    Load,
-}
-
-impl Worker for Side<'_> {
-    fn setup(&mut self, window: usize) {
-        let (setting, page) = self.plan[window];
-        let offset = if self.leads { 0 } else { setting.offset };
-        self.at = (page * SMALL_PAGE + offset) / WORD;
-        self.role = match (setting.kernel, self.leads) {
-            (Kernel::Atomic, _) => Role::Add,
-            (Kernel::WriteRead, true) => Role::Load,
-            _ => Role::Store,
-        };
-        (self.done, self.seen) = (0, 0);
-        self.words[self.at].store(0, Ordering::Relaxed);
-    }
-
-    fn run_slice(&mut self) -> u64 {
-        let word = &self.words[self.at];
-        match self.role {
-            Role::Add => add_atomically(word, SLICE),
-            Role::Store => store(word, &self.private.words()[0], SLICE),
-            Role::Load => self.seen |= load(self.words, self.at, SLICE),
-        }
-        self.done += SLICE;
-        SLICE
-    }
-
-    fn verify(&mut self) -> Result<(), String> {
-        let expected = match self.role {
-            Role::Add => self.done as u32,
-            Role::Store => SLICE as u32,
-            Role::Load => 0,
-        };
-        let found = self.words[self.at].load(Ordering::Relaxed) | self.seen;
-        (found == expected)
-            .then_some(())
-            .ok_or_else(|| format!("a word beside a busy one is {found}, not {expected}"))
-    }
-}
-
-/// Pages of the words; every window takes one of them at random.
-const PAGES: usize = 16;
-
-/// Measures all settings, within a share of the round's time. `None` if the reason was recorded why it
-/// cannot be done.
-fn sweep(
-    bench: &mut Bench<'_>,
-    partner: usize,
-    settings: &[Setting],
-    share: f64,
-) -> anyhow::Result<Option<(Vec<Row>, f64)>> {
-    let plan = Plan::new(settings.len(), &mut bench.rng);
-    let shared = SharedWords::new(PAGES * SMALL_PAGE, Pages::Small)?;
-    let leader = bench.cpu;
-    let planned: Vec<(Setting, usize)> =
-        plan.arms.iter().map(|&arm| (settings[arm], bench.rng.usize(..PAGES))).collect();
-    let make_worker = |cpu: usize| {
-        Ok(Side {
-            words: shared.words(),
-            private: SharedWords::new(SMALL_PAGE, Pages::Small).map_err(|e| e.to_string())?,
-            plan: &planned[plan.begin()..],
-            leads: cpu == leader,
-            role: Role::Add,
-            at: 0,
-            done: 0,
-            seen: 0,
-        })
-    };
-    let value = |arm: usize, window: &Window| per_op(settings[arm].kernel, window);
-    let gathered = gather(bench, partner, &plan, (WINDOW, share), make_worker, value)?;
-    Ok(gathered.map(|Gathered { arms, state }| {
-        let row = |(setting, (samples, rejected))| Row { setting, samples, rejected };
-        (settings.iter().copied().zip(arms).map(row).collect(), state)
-    }))
-}
-
-/// Passes over all arms at most.
-const MOST_PASSES: usize = 40;
-
-/// The order in which arms are measured: each once in every pass.
-struct Plan {
-    arms: Vec<usize>,
-    count: usize,
-    pass: AtomicUsize,
-}
-
-impl Plan {
-    fn new(count: usize, rng: &mut fastrand::Rng) -> Plan {
-        let pass = |_| {
-            let mut order: Vec<usize> = (0..count).collect();
-            rng.shuffle(&mut order);
-            order
-        };
-        let mut arms: Vec<usize> = (0..MOST_PASSES).flat_map(pass).collect();
-        // Each pass looks one window further, only for the state that the two are in after it.
-        arms.push(0);
-        Plan { arms, count, pass: AtomicUsize::new(0) }
-    }
-
-    /// Where this pass begins.
-    fn begin(&self) -> usize {
-        self.pass.load(Ordering::Relaxed) * self.count
-    }
-}
-
-/// Samples of each arm with the number of disturbed ones, and how long a line took
-/// meanwhile, ns.
-struct Gathered {
-    arms: Vec<(Vec<f64>, u64)>,
-    state: f64,
-}
-
-/// A worker that first hands a word back and forth with its partner.
-struct Watched<'a, W> {
-    worker: W,
-    word: &'a AtomicU32,
-    leads: bool,
-    timer: &'a Timer,
-    seen: &'a Mutex<Vec<f64>>,
-}
-
-impl<W: Worker> Worker for Watched<'_, W> {
-    fn setup(&mut self, window: usize) {
-        /// Some microseconds, up to a tenth of a window across a large machine.
-        const TRIPS: u64 = 50;
-        let (mine, theirs) = if self.leads { (0, 1) } else { (1, 0) };
-        HandOver::Cas.pass(self.word, mine, theirs, TRIPS / 5);
-        let start = self.timer.stamp();
-        HandOver::Cas.pass(self.word, mine, theirs, TRIPS);
-        let ns = self.timer.ns_between(start, self.timer.stamp()) / (2 * TRIPS) as f64;
-        if let (true, Ok(mut seen)) = (self.leads, self.seen.lock()) {
-            seen.push(ns);
-        }
-        self.worker.setup(window);
-    }
-
-    fn run_slice(&mut self) -> u64 {
-        self.worker.run_slice()
-    }
-
-    fn verify(&mut self) -> Result<(), String> {
-        self.worker.verify()
-    }
-}
-
-/// A window's arm, the state that the two were in before and after it, and what came of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Seen {
-    arm: usize,
-    state: Option<f64>,
-    value: Option<f64>,
-}
-
-/// Passes over the plan until every arm has enough samples in one state or the time is up. `None` if
-/// the reason was recorded why there are none.
-fn gather<W: Worker>(
-    bench: &mut Bench<'_>,
-    partner: usize,
-    plan: &Plan,
-    (length, share): (Duration, f64),
-    make_worker: impl Fn(usize) -> Result<W, String> + Sync,
-    value: impl Fn(usize, &Window) -> Option<f64>,
-) -> anyhow::Result<Option<Gathered>> {
-    let until = bench.meter.elapsed() + bench.share(share);
-    let word = SharedWords::new(SMALL_PAGE, Pages::Small)?;
-    let mut all: Vec<Seen> = Vec::new();
-    for pass in 0..MOST_PASSES {
-        plan.pass.store(pass, Ordering::Relaxed);
-        let states = Mutex::new(Vec::new());
-        let (timer, leader) = (bench.timer, bench.cpu);
-        let watched = |cpu: usize| {
-            let worker = make_worker(cpu)?;
-            let (word, leads) = (&word.words()[0], cpu == leader);
-            Ok(Watched { worker, word, leads, timer: &timer, seen: &states })
-        };
-        let team = (bench.cpu, &[partner][..]);
-        let windows = match windows::measure(team, &timer, (plan.count + 1, length), watched) {
-            Ok(windows) => windows,
-            Err(reason) => {
-                bench.skip(cpus::few_threads(2, reason))?;
-                return Ok(None);
-            }
-        };
-        let wrong = Window::wrong(&windows);
-        bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
-        let states = states.into_inner().unwrap_or_default();
-        let arms = &plan.arms[plan.begin()..plan.begin() + plan.count];
-        all.extend(arms.iter().zip(&windows).zip(states.windows(2)).map(|((&arm, window), s)| {
-            let state = is_one_state(s[0], s[1]).then(|| s[0].midpoint(s[1]));
-            Seen { arm, state, value: value(arm, window) }
-        }));
-        if best(&all, plan.count).is_some_and(|(_, least)| least >= WINDOWS)
-            || bench.meter.elapsed() >= until
-        {
-            break;
-        }
-    }
-    Ok(best(&all, plan.count).map(|(range, _)| chosen(&all, plan.count, range)))
-}
-
-/// The ranges of one-way times that were met, nearest first.
-fn ranges(all: &[Seen]) -> Vec<(f64, f64)> {
-    let states = states(all.iter().filter_map(|seen| seen.state).collect());
-    states.iter().filter_map(|state| Some((*state.first()?, *state.last()?))).collect()
-}
-
-fn is_in(seen: &Seen, range: (f64, f64)) -> bool {
-    seen.state.is_some_and(|state| (range.0..=range.1).contains(&state))
-}
-
-/// The state to report, and how many samples it has for every arm at least: the nearest one of two
-/// cores that has enough, else hyperthreads of one core, else whatever has most.
-fn best(all: &[Seen], arms: usize) -> Option<((f64, f64), usize)> {
-    let least = |&range: &(f64, f64)| {
-        let of = |arm| {
-            all.iter().filter(|s| s.arm == arm && s.value.is_some() && is_in(s, range)).count()
-        };
-        (0..arms).map(of).min().unwrap_or(0)
-    };
-    let (near, cores): (Vec<_>, Vec<_>) = ranges(all).into_iter().partition(|r| r.1 < SIBLINGS_NS);
-    let found: Vec<((f64, f64), usize)> =
-        cores.into_iter().chain(near).map(|range| (range, least(&range))).collect();
-    let enough = found.iter().find(|f| f.1 >= WINDOWS).copied();
-    let size = |range| all.iter().filter(|s| is_in(s, range)).count();
-    enough.or_else(|| found.into_iter().max_by_key(|f| (f.1, size(f.0))))
-}
-
-/// The samples of one state.
-fn chosen(all: &[Seen], arms: usize, range: (f64, f64)) -> Gathered {
-    let own = |arm: usize| {
-        let here = || all.iter().filter(|seen| seen.arm == arm && is_in(seen, range));
-        let rejected = here().filter(|seen| seen.value.is_none()).count() as u64;
-        (here().filter_map(|seen| seen.value).take(WINDOWS).collect(), rejected)
-    };
-    let states: Vec<f64> =
-        all.iter().filter(|s| is_in(s, range)).filter_map(|seen| seen.state).collect();
-    Gathered { arms: (0..arms).map(own).collect(), state: median(&states).unwrap_or(range.0) }
-}
-
-/// ns per operation of each of the two; of the reader where they do different things. `None` where
-/// one of them was without its CPU for a part of the window.
-fn per_op(kernel: Kernel, window: &Window) -> Option<f64> {
-    let [leader, follower] = &window.0[..] else { return None };
-    let rate = |share: &windows::ThreadSample| share.amount as f64 / share.ns;
-    let (a, b) = (rate(leader), rate(follower));
-    let together = window.off_cpu_share() <= windows::MOST_OFF_CPU;
-    match kernel {
-        Kernel::WriteRead => together.then_some(1.0 / a),
-        _ => (together && a.max(b) < MOST_UNEQUAL * a.min(b)).then_some(2.0 / (a + b)),
-    }
-}
-
-/// One CPU reads even lines, the other adds to odd ones.
-struct PairSide<'a> {
-    words: &'a [AtomicU32],
-    lines: &'a PairLines,
-    /// The arm of each window.
-    plan: &'a [usize],
-    leads: bool,
-    /// The lines of this window, by words.
-    at: &'a [u32],
-    next: usize,
-    /// All words together: as they must be, from the last look on.
-    sum: u32,
-}
-
-/// Lines at a time: microseconds.
-const CHUNK: usize = 1000;
-
-impl Worker for PairSide<'_> {
-    fn setup(&mut self, window: usize) {
-        let (half, arm) = (self.plan[window] / ARMS.len(), self.plan[window] % ARMS.len());
-        self.at = if self.leads { &self.lines.written[half][arm] } else { &self.lines.read[half] };
-        self.next = 0;
-        // The writer has all its lines before it begins, the reader what fits of its own.
-        if self.leads {
-            add_in_turn(self.words, self.at);
-        }
-        self.sum = load_each(self.words, self.at);
-    }
-
-    fn run_slice(&mut self) -> u64 {
-        let all = self.at;
-        let chunk = &all[self.next..(self.next + CHUNK).min(all.len())];
-        if self.leads {
-            add_in_turn(self.words, chunk);
-            self.sum = self.sum.wrapping_add(chunk.len() as u32);
-        } else {
-            std::hint::black_box(load_each(self.words, chunk));
-        }
-        self.next = (self.next + CHUNK) % all.len().next_multiple_of(CHUNK);
-        chunk.len() as u64
-    }
-
-    fn verify(&mut self) -> Result<(), String> {
-        let lost = self.leads && load_each(self.words, self.at) != self.sum;
-        (!lost).then_some(()).ok_or_else(|| "an atomic addition was lost".to_owned())
-    }
-}
-
-/// Where the writer stores.
-const ARMS: [&str; 3] = ["same_pairs", "other_pairs", "same_lines"];
-
-/// Which lines the two work at, by words. The reader has one half of the memory or the other, so that
-/// nothing comes of where in memory a line lies.
-struct PairLines {
-    read: [Vec<u32>; 2],
-    /// By the reader's half, in the order of [`ARMS`].
-    written: [[Vec<u32>; ARMS.len()]; 2],
-    bytes: usize,
-}
-
-impl PairLines {
-    /// The reader's lines do not fit its L2, so that it keeps asking for them; the writer's do, so
-    /// that it would keep them. Lines of one half of all pairs have one half of the sets.
-    fn new(l2: usize, rng: &mut fastrand::Rng) -> PairLines {
-        let (read, count) = (l2 / LINE * 3 / 4, l2 / LINE / 4);
-        let word = |pair: usize, odd: usize| ((2 * pair + odd) * LINE / WORD) as u32;
-        let mut lines = |half: usize, odd: usize, count: usize| -> Vec<u32> {
-            let mut pairs: Vec<usize> = (half * read..(half + 1) * read).collect();
-            rng.shuffle(&mut pairs);
-            pairs.into_iter().take(count).map(|pair| word(pair, odd)).collect()
-        };
-        PairLines {
-            written: [0, 1]
-                .map(|h| [lines(h, 1, count), lines(1 - h, 1, count), lines(h, 0, count)]),
-            read: [0, 1].map(|h| lines(h, 0, read)),
-            bytes: 4 * read * LINE,
-        }
-    }
-}
-
-/// Largest L2 that is believed; more would only take longer.
-const LARGEST_L2: usize = 4 << 20;
-
-/// Whether a reader takes away the other line of a pair, and what follows for the distance to keep.
-fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
-    let claimed = bench.machine.claimed_cache(2, true).map(|c| c.bytes as f64);
-    let l2 = bench.known(L2).or(claimed).filter(|b| *b > 0.0).unwrap_or(1048576.0) as usize;
-    let lines = PairLines::new(l2.min(LARGEST_L2), &mut bench.rng);
-    if lines.bytes as u64 > bench.machine.buffer_limit() {
-        return bench.skip(Skip::new(
-            format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
-            format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
-            "raise the memory limit",
-        ));
-    }
-    let plan = Plan::new(2 * ARMS.len(), &mut bench.rng);
-    let shared = SharedWords::new(lines.bytes, Pages::Huge)?;
-    let leader = bench.cpu;
-    let make_worker = |cpu: usize| {
-        let (words, plan) = (shared.words(), &plan.arms[plan.begin()..]);
-        let leads = cpu == leader;
-        Ok(PairSide { words, lines: &lines, plan, leads, at: &[], next: 0, sum: 0 })
-    };
-    let value = |_, window: &Window| {
-        let leader =
-            window.0.first().filter(|_| window.off_cpu_share() <= windows::MOST_OFF_CPU)?;
-        Some(leader.ns / leader.amount as f64)
-    };
-    let gathered = gather(bench, partner, &plan, (4 * WINDOW, 0.25), make_worker, value)?;
-    let Some(Gathered { arms, state }) = gathered else { return Ok(()) };
-    let (first, second) = arms.split_at(ARMS.len());
-    let both = first.iter().zip(second);
-    let arms: Vec<(Vec<f64>, u64)> =
-        both.map(|(a, b)| ([&a.0[..], &b.0[..]].concat(), a.1 + b.1)).collect();
-    let middles: Vec<f64> = arms.iter().filter_map(|arm| median(&arm.0)).collect();
-    for (name, (samples, rejected)) in ARMS.iter().zip(arms) {
-        let labels = params([("lines", (*name).into())]);
-        let point = timed(bench, "pair_add", labels, samples, rejected, siblings(state));
-        bench.emit(point)?;
-    }
-    let [same, other, own] = middles[..] else { return Ok(()) };
-    let flushed = bench.known(PAIRS);
-    // Hyperthreads of one core share their L2: nothing can be taken away.
-    // Nor is anything to be seen where not even the lines that it reads are.
-    let taken = (state >= SIBLINGS_NS && own > other * TAKEN_AWAY).then_some(same / other);
-    let come = [taken.map(|ratio| ratio > TAKEN_AWAY), flushed.map(|ratio| ratio < CAME_ALONG)];
-    if come == [None; 2] {
-        return Ok(());
-    }
-    let together = if come.contains(&Some(true)) { 2.0 } else { 1.0 };
-    let labels = params([]);
-    let point = bench.point("lines_together", labels, Unit::Count, vec![together], PointState::Ok);
-    bench.emit(Point { note: Some(evidence(taken, flushed)), ..point })
-}
-
-/// By what lines were told to come in pairs or alone.
-fn evidence(taken: Option<f64>, flushed: Option<f64>) -> String {
-    let taken = match taken {
-        Some(ratio) => {
-            format!("additions to lines whose other half is read take {ratio:.2} times as long")
-        }
-        None => "the two CPUs share a cache, so that neither takes lines from the other".into(),
-    };
-    let flushed = match flushed {
-        Some(ratio) => format!("after a flush such a line costs {ratio:.2} times a far one"),
-        None => "cache-structure has not looked for pairs in this run".into(),
-    };
-    format!("{taken}; {flushed}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(kernel: Kernel, offset: usize, ns: f64) -> Row {
-        Row { setting: Setting { kernel, offset }, samples: vec![ns; 3], rejected: 0 }
-    }
-
-    /// The curve of a machine with lines of so many bytes.
-    fn curve_of(line: usize, offsets: impl Iterator<Item = usize>) -> Vec<Row> {
-        let ns = |offset| if offset < line { 20.0 } else { 2.0 };
-        offsets.map(|offset| row(Kernel::Atomic, offset, ns(offset))).collect()
-    }
-
-    #[test]
-    fn the_step_is_placed_on_the_grid_wherever_it_is() {
-        for line in [32, 64, 128, 200, 256] {
-            let mut rows = curve_of(line, fine());
-            let mut more = 0;
-            while let Some(offset) = between(&rows) {
-                rows.extend(curve_of(line, [offset].into_iter()));
-                more += 1;
-                assert!(more < 10);
-            }
-            assert!(rows.iter().any(|row| row.setting.offset == line), "{line}");
-            assert!(rows.iter().any(|row| row.setting.offset == line - GRID), "{line}");
-            assert_eq!(more > 0, line > 72, "{line}");
-        }
-    }
-
-    #[test]
-    fn without_a_step_nothing_is_added() {
-        assert_eq!(between(&curve_of(4, fine())), None);
-        assert_eq!(between(&[row(Kernel::Store, 8, 9.0), row(Kernel::Store, 1024, 1.0)]), None);
-        assert_eq!(between(&[]), None);
-    }
-
-    #[test]
-    fn every_metric_has_its_distances() {
-        for offset in [8, UNRELATED] {
-            assert!(fine().any(|o| o == offset) && COARSE.contains(&offset));
-            assert!(COARSEST.contains(&offset));
-        }
-        assert!(fine().zip(fine().skip(1)).all(|(a, b)| a < b && b <= SMALL_PAGE));
-    }
-
-    #[test]
-    fn a_window_in_which_one_had_no_cpu_does_not_count() {
-        let share = |amount, off_cpu_ns| windows::ThreadSample {
-            amount,
-            ns: 1000.0,
-            off_cpu_ns,
-            wrong: None,
-        };
-        let both = |a, b| per_op(Kernel::Atomic, &Window(vec![a, b]));
-        assert_eq!(both(share(100, 0.0), share(300, 0.0)), Some(5.0));
-        assert_eq!(both(share(100, 0.0), share(3000, 0.0)), None);
-        assert_eq!(both(share(100, 100.0), share(100, 0.0)), None);
-        let reader = Window(vec![share(1000, 0.0), share(10, 0.0)]);
-        assert_eq!(per_op(Kernel::WriteRead, &reader), Some(1.0));
-    }
-
-    #[test]
-    fn reader_and_writer_meet_only_where_they_should() {
-        let lines = PairLines::new(64 << 10, &mut fastrand::Rng::with_seed(3));
-        let line = |at: &u32| *at as usize * WORD / LINE;
-        for (read, [same, other, own]) in lines.read.iter().zip(&lines.written) {
-            assert!(read.len() * LINE > 32 << 10);
-            let all: std::collections::HashSet<usize> = read.iter().map(line).collect();
-            assert_eq!(all.len(), read.len());
-            let beside = |at: &u32| all.contains(&(line(at) - 1));
-            assert!(same.iter().all(|at| !all.contains(&line(at)) && beside(at)));
-            assert!(other.iter().all(|at| !all.contains(&line(at)) && !beside(at)));
-            assert!(own.iter().all(|at| all.contains(&line(at))));
-        }
-        let all = lines.written.iter().flatten().chain(&lines.read).flatten();
-        assert!(all.into_iter().all(|at| (*at as usize) < lines.bytes / WORD));
-    }
-
-    fn seen(arm: usize, state: f64) -> Seen {
-        Seen { arm, state: Some(state), value: Some(state / 3.0) }
-    }
-
-    #[test]
-    fn two_cores_are_preferred_and_states_are_not_mixed() {
-        // Each arm is met as siblings most often, in other states often enough.
-        let mut all = Vec::new();
-        for pass in 0..9 {
-            all.extend([0, 1].map(|arm| seen(arm, 10.8 + f64::from(pass) / 10.0)));
-            if pass < 6 {
-                all.extend([0, 1].map(|arm| seen(arm, 109.0)));
-                all.extend([0, 1].map(|arm| seen(arm, 28.0 + f64::from(pass))));
-            }
-        }
-        assert_eq!(ranges(&all).len(), 3);
-        let (range, least) = best(&all, 2).unwrap();
-        assert_eq!((range, least), ((28.0, 33.0), 6));
-        let gathered = chosen(&all, 2, range);
-        for (samples, rejected) in &gathered.arms {
-            assert!(samples.len() == WINDOWS && samples.iter().all(|s| *s > 9.0 && *s < 12.0));
-            assert_eq!(*rejected, 0, "another state is no disturbance");
-        }
-        assert!((gathered.state - 30.5).abs() < 1.0);
-        assert!(siblings(gathered.state).is_none() && siblings(10.8).is_some());
-    }
-
-    #[test]
-    fn what_is_met_too_rarely_gives_way_to_what_is_there() {
-        let mut all: Vec<Seen> = (0..2).flat_map(|_| [0, 1].map(|arm| seen(arm, 28.0))).collect();
-        all.extend((0..7).flat_map(|_| [0, 1].map(|arm| seen(arm, 10.8))));
-        all.push(Seen { state: None, ..seen(0, 28.0) });
-        assert_eq!(best(&all, 2), Some(((10.8, 10.8), 7)));
-        assert_eq!(best(&[], 2), None);
-    }
-
-    #[test]
-    fn every_pass_has_every_arm() {
-        let plan = Plan::new(5, &mut fastrand::Rng::with_seed(2));
-        for pass in plan.arms[..5 * MOST_PASSES].chunks(5) {
-            let mut pass = pass.to_vec();
-            pass.sort_unstable();
-            assert_eq!(pass, [0, 1, 2, 3, 4]);
-        }
-        assert!(plan.arms.len() > 5 * MOST_PASSES, "the last pass looks one further");
     }
 }

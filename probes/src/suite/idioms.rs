@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::clock;
 use crate::harness::levels::{self, LEAST_BEYOND};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
 use card::machine::{Machine, human_bytes};
@@ -86,7 +86,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// How a pair of the core's own work is sampled.
 struct Plan {
-    policy: Policy,
+    policy: SamplingPlan,
     note: Option<String>,
 }
 
@@ -94,8 +94,12 @@ struct Plan {
 /// sibling at work is waited out for as long as the pair may take; where it does not rest, what is
 /// measured beside it is better than nothing, and says so.
 fn plan(bench: &mut Bench<'_>, share: f64) -> Plan {
-    let policy = Policy { want: 3, most: 5, ..Policy::structural(bench.share(share)) };
-    let until = bench.meter.elapsed() + policy.time * 2;
+    let policy = SamplingPlan {
+        min_samples: 3,
+        max_samples: 5,
+        ..SamplingPlan::structural(bench.share(share))
+    };
+    let until = bench.meter.elapsed() + policy.budget * 2;
     let mut quiet = 0;
     while quiet < QUIET_LOOKS && bench.meter.elapsed() < until {
         if clock::bracket(&bench.timer).is_busy() {
@@ -107,7 +111,7 @@ fn plan(bench: &mut Bench<'_>, share: f64) -> Plan {
     }
     let quiet = quiet == QUIET_LOOKS;
     let note = (!quiet).then(|| "beside a busy hyperthread sibling".into());
-    Plan { policy: Policy { quiet, ..policy }, note }
+    Plan { policy: SamplingPlan { need_idle_sibling: quiet, ..policy }, note }
 }
 
 /// Looks of some dozen microseconds each.
@@ -115,8 +119,14 @@ const QUIET_LOOKS: u32 = 3;
 
 /// Where memory takes part, neither the core's clock nor its other thread decide.
 fn memory_plan(bench: &Bench<'_>, share: f64) -> Plan {
-    let structural = Policy::structural(bench.share(share));
-    let policy = Policy { want: 3, most: 5, quiet: false, core_bound: false, ..structural };
+    let structural = SamplingPlan::structural(bench.share(share));
+    let policy = SamplingPlan {
+        min_samples: 3,
+        max_samples: 5,
+        need_idle_sibling: false,
+        need_steady_clock: false,
+        ..structural
+    };
     Plan { policy, note: None }
 }
 

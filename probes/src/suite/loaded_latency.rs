@@ -23,7 +23,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
 use crate::harness::levels;
 use crate::harness::meter::Reading;
-use crate::harness::sampling::{ClockHistory, Collector, Policy};
+use crate::harness::sampling::{ClockHistory, Collector, SamplingPlan};
 use crate::kernel::load::{CHUNK, Load};
 use crate::kernel::parallel::{Lines, Way};
 use crate::probe::{Need, Probe};
@@ -232,8 +232,12 @@ struct Setting {
 /// A busy sibling is what is measured, and beside a loader's irregular work the two-chain clock moves
 /// by more than a percent even where the core's does not: neither counts, and the clock is not
 /// recorded.
-const POLICY: Policy =
-    Policy { want: WANT, quiet: false, core_bound: false, ..Policy::structural(Duration::ZERO) };
+const POLICY: SamplingPlan = SamplingPlan {
+    min_samples: WANT,
+    need_idle_sibling: false,
+    need_steady_clock: false,
+    ..SamplingPlan::structural(Duration::ZERO)
+};
 
 impl Setting {
     /// Takes a sample in unless the chaser was interrupted or no loader ran.

@@ -28,7 +28,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
@@ -343,7 +343,12 @@ fn point(
     let arms: Vec<Arm<'_>> = widths.iter().map(arm).collect();
     let time = share.saturating_sub(bench.meter.elapsed() - began);
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
-    let policy = Policy { want, most, sample, ..Policy::structural(time) };
+    let policy = SamplingPlan {
+        min_samples: want,
+        max_samples: most,
+        sample,
+        ..SamplingPlan::structural(time)
+    };
     bench.interleave(arms, &policy)
 }
 

@@ -24,7 +24,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, Lines, STREAMS, Way};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{LINE, Pages};
@@ -190,7 +190,14 @@ fn measure(
     let left = share.saturating_sub(bench.meter.elapsed() - began);
     let (want, most) = SAMPLES;
     // The bench waits for quiet up to four times as long as it is told, which is the share.
-    bench.interleave(arms, &Policy { want, most, ..Policy::structural(left / 4) })?;
+    bench.interleave(
+        arms,
+        &SamplingPlan {
+            min_samples: want,
+            max_samples: most,
+            ..SamplingPlan::structural(left / 4)
+        },
+    )?;
     let right = right.get() && lines.borrow().is_right() && lines.borrow().is_whole();
     bench.check(right, || format!("loads from a ring in {} went astray", level.name()))
 }

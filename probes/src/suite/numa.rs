@@ -16,7 +16,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
 use crate::probe::Probe;
@@ -312,13 +312,19 @@ fn setting(cpu_node: usize, memory_node: usize) -> Params {
     ])
 }
 
-fn policy(bench: &Bench<'_>, points: usize) -> Policy {
+fn policy(bench: &Bench<'_>, points: usize) -> SamplingPlan {
     let share = bench.left() / u32::try_from(points.max(1)).unwrap_or(u32::MAX);
     let time = share.clamp(POINT.0, POINT.1);
     // Eight nodes are 128 points a round: the card stays small.
     let most = (64 / points.max(1)).clamp(8, 24);
     // The core only waits; emulated cores, whose clock makes no sense, can wait as well.
-    Policy { want: 5, most, quiet: false, core_bound: false, ..Policy::structural(time) }
+    SamplingPlan {
+        min_samples: 5,
+        max_samples: most,
+        need_idle_sibling: false,
+        need_steady_clock: false,
+        ..SamplingPlan::structural(time)
+    }
 }
 
 /// A buffer on a node, with what the reader must know of it; or why there is none.
@@ -381,7 +387,7 @@ fn read(
     sums: &[u32],
     setting: Params,
     note: Option<String>,
-    policy: &Policy,
+    policy: &SamplingPlan,
 ) -> anyhow::Result<()> {
     let next = Cell::new(bench.rng.usize(..sums.len()));
     let wrong = Cell::new(None);

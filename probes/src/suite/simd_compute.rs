@@ -23,7 +23,7 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Kernel, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::harness::width::lacking;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
 use crate::kernel::vector;
@@ -324,8 +324,13 @@ fn chains(
 }
 
 /// Few samples, because the points are many.
-fn policy(time: Duration) -> Policy {
-    Policy { want: 3, most: 4, sample: SAMPLE, ..Policy::structural(time) }
+fn policy(time: Duration) -> SamplingPlan {
+    SamplingPlan {
+        min_samples: 3,
+        max_samples: 4,
+        sample: SAMPLE,
+        ..SamplingPlan::structural(time)
+    }
 }
 
 /// What several chains are counted in: what is got from them.

@@ -21,7 +21,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::harness::width::lacking;
 use crate::kernel::elements::{Arrays, Kernel, Variant};
 use crate::kernel::vector;
@@ -195,7 +195,15 @@ fn point(
         (_, true) => (4, 6),
     };
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
-    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })
+    bench.interleave(
+        arms,
+        &SamplingPlan {
+            min_samples: want,
+            max_samples: most,
+            sample,
+            ..SamplingPlan::structural(time)
+        },
+    )
 }
 
 /// One variant's way through the arrays that all of them share.

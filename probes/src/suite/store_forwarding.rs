@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chain;
 use crate::kernel::forward::{self, Bystander, Shape, StoreLoadChain, Wide};
 use crate::probe::Probe;
@@ -107,16 +107,27 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// What metrics rest on. Samples may wait for quiet four times as long as planned: both comparisons
 /// together half of the round.
-fn exact(bench: &Bench<'_>) -> Policy {
+fn exact(bench: &Bench<'_>) -> SamplingPlan {
     let sample = Duration::from_micros(100);
-    Policy { want: 7, most: 16, sample, ..Policy::structural(bench.share(0.06)) }
+    SamplingPlan {
+        min_samples: 7,
+        max_samples: 16,
+        sample,
+        ..SamplingPlan::structural(bench.share(0.06))
+    }
 }
 
 /// What is only drawn: a quarter of the round at most, the rest is for the matrix.
-fn sketch(bench: &Bench<'_>) -> Policy {
+fn sketch(bench: &Bench<'_>) -> SamplingPlan {
     let (want, most, quiet) = (2, 4, false);
     let sample = Duration::from_micros(40);
-    Policy { want, most, quiet, sample, ..Policy::structural(bench.share(0.02)) }
+    SamplingPlan {
+        min_samples: want,
+        max_samples: most,
+        need_idle_sibling: quiet,
+        sample,
+        ..SamplingPlan::structural(bench.share(0.02))
+    }
 }
 
 fn buffer(len: usize) -> anyhow::Result<Buffer> {
@@ -217,7 +228,7 @@ fn aliases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 /// Chases past an unrelated store, at these distances from 4 KiB beyond it.
-fn past_stores(bench: &mut Bench<'_>, deltas: &[i64], policy: &Policy) -> anyhow::Result<()> {
+fn past_stores(bench: &mut Bench<'_>, deltas: &[i64], policy: &SamplingPlan) -> anyhow::Result<()> {
     let mut chases = Vec::new();
     for &delta in deltas {
         let offset = (PAGE as i64 + delta) as usize;
@@ -301,12 +312,12 @@ fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         chain.place(INSIDE + store, INSIDE + load);
         chain.start([bench.rng.u64(..), 0, 0, 0], &mut bench.rng);
         let expected = chain.expected();
-        let policy = Policy {
-            want: 2,
-            most: 3,
-            quiet: false,
+        let policy = SamplingPlan {
+            min_samples: 2,
+            max_samples: 3,
+            need_idle_sibling: false,
             sample: Duration::from_micros(20),
-            ..Policy::structural(bench.left() / u32::try_from(all - done)?)
+            ..SamplingPlan::structural(bench.left() / u32::try_from(all - done)?)
         };
         let setting = params([
             ("store_offset", (store as u64).into()),

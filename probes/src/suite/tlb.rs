@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Ring};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
@@ -126,12 +126,12 @@ fn few(
         let arm = Arm::new("latency", setting(variant, "few", count), work);
         arm.in_blocks_of(chase::BLOCK).prepared(prepare).backed(backing.clone())
     };
-    let policy = Policy {
-        want: 3,
-        most: 8,
+    let policy = SamplingPlan {
+        min_samples: 3,
+        max_samples: 8,
         sample: Duration::from_micros(30),
-        spaced: true,
-        ..Policy::structural(bench.share(0.2))
+        spread: true,
+        ..SamplingPlan::structural(bench.share(0.2))
     };
     bench.interleave(counts.iter().map(arm).collect(), &policy)
 }
@@ -145,11 +145,11 @@ fn many(
 ) -> anyhow::Result<()> {
     for (done, &count) in counts.iter().enumerate() {
         lay(ring, variant, count, &mut bench.rng);
-        let policy = Policy {
-            want: 3,
-            most: 5,
+        let policy = SamplingPlan {
+            min_samples: 3,
+            max_samples: 5,
             sample: Duration::from_micros(250),
-            ..Policy::structural(bench.left() / u32::try_from(counts.len() - done)?)
+            ..SamplingPlan::structural(bench.left() / u32::try_from(counts.len() - done)?)
         };
         let arm = Arm::new("latency", setting(variant, "many", count), |loads| ring.walk(loads));
         bench.sample(arm.in_blocks_of(chase::BLOCK), &policy)?;

@@ -6,7 +6,7 @@
 //! has forgotten, as much as a random one.
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::Pattern;
 use card::declare::{Better, Declare, Estimator, Tier, Unit};
 
@@ -46,7 +46,8 @@ const SHARE: f64 = 0.12;
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let settings = GRID.iter().flat_map(|&(b, lengths)| lengths.iter().map(move |&l| (b, l)));
     let count = GRID.iter().map(|g| g.1.len() as u32).sum::<u32>();
-    let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE) / count) };
+    let policy =
+        SamplingPlan { max_samples: 5, ..SamplingPlan::structural(bench.share(SHARE) / count) };
     for (branches, length) in settings {
         let mut pattern = Pattern::new(branches, length, &mut bench.rng)?;
         let all = (branches * length) as u64;

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::{self, TARGETS};
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Tier, Unit, at_most, between};
@@ -68,7 +68,11 @@ impl Numbers {
 const SHARE: f64 = 0.04;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { want: 7, most: 12, ..Policy::structural(bench.share(SHARE)) };
+    let policy = SamplingPlan {
+        min_samples: 7,
+        max_samples: 12,
+        ..SamplingPlan::structural(bench.share(SHARE))
+    };
     let right = Cell::new(true);
     let numbers = [true, false].map(|random| Numbers::new(random, bench.rng.fork()));
     let arms = numbers

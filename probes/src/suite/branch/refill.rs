@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 
 use super::{Both, Outcomes, Pattern, twice};
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::ScatteredBranches;
 use card::declare::{Declare, Estimator, Tier, Unit};
 
@@ -55,7 +55,7 @@ const LAYOUTS: usize = 3;
 const SHARE: f64 = 0.05;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE)) };
+    let policy = SamplingPlan { max_samples: 5, ..SamplingPlan::structural(bench.share(SHARE)) };
     let right = Cell::new(true);
     let mut cases = Vec::new();
     for (name, words, full) in [CODES; LAYOUTS].concat() {

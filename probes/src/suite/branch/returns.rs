@@ -8,7 +8,7 @@
 use std::io;
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::harness::search;
 use crate::kernel::jumps::Calls;
 use card::declare::{Declare, Estimator, Tier, Unit};
@@ -37,7 +37,7 @@ const MORE: f64 = 1.04;
 const SHARE: f64 = 0.04;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE)) };
+    let policy = SamplingPlan { max_samples: 5, ..SamplingPlan::structural(bench.share(SHARE)) };
     let flat = cost(bench, LEAST * 2)?;
     let fits = |depth| Ok(cost(bench, depth)? < MORE * flat);
     let last = search::last_that_fits(LEAST..MOST, fits)?;

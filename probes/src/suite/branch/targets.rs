@@ -5,7 +5,7 @@
 //! cycle or two; beyond that each has to be decoded before the core knows where to go on.
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::TakenBranchRing;
 use card::declare::{Declare, Estimator, Tier, Unit};
 
@@ -48,7 +48,8 @@ const SHARE: f64 = 0.12;
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let count = GRID.iter().map(|g| g.1.len() as u32).sum::<u32>();
-    let policy = Policy { most: 5, ..Policy::structural(bench.share(SHARE) / count) };
+    let policy =
+        SamplingPlan { max_samples: 5, ..SamplingPlan::structural(bench.share(SHARE) / count) };
     for (spacing, all) in GRID {
         for &jumps in all {
             // A mapping of its own, and the blocks in another order.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::bench::Bench;
 use crate::harness::meter::{Meter, Reading};
-use crate::harness::sampling::{ClockHistory, Collector, Patience, Policy};
+use crate::harness::sampling::{ClockHistory, Collector, Patience, SamplingPlan};
 use crate::harness::turns::{Amount, Sampled, Taken};
 use crate::sys::errno;
 use card::declare::Unit;
@@ -132,7 +132,7 @@ impl Sampled for Arm<'_> {
         &mut self,
         _: &Reading,
         ops: u64,
-        _: (&Policy, &mut ClockHistory),
+        _: (&SamplingPlan, &mut ClockHistory),
         collector: &mut Collector,
     ) -> bool {
         let Some(trial) = self.last else { return false };
@@ -147,14 +147,14 @@ pub(super) fn sample(
     arms: &mut [Arm<'_>],
     effort: Effort,
 ) -> anyhow::Result<()> {
-    let policy = Policy {
-        want: WANT,
-        most: effort.samples,
+    let policy = SamplingPlan {
+        min_samples: WANT,
+        max_samples: effort.samples,
         sample: effort.time.div_f64((arms.len() * effort.samples).max(1) as f64),
-        quiet: false,
-        core_bound: false,
+        need_idle_sibling: false,
+        need_steady_clock: false,
         patience: Patience::Both(MAX_PASSES_FACTOR * effort.samples),
-        ..Policy::structural(effort.time)
+        ..SamplingPlan::structural(effort.time)
     };
     let mut all: Vec<&mut dyn Sampled> =
         arms.iter_mut().map(|arm| arm as &mut dyn Sampled).collect();

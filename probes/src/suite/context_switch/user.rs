@@ -12,7 +12,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::switch::{Back, Task};
 use card::record::Skip;
 
@@ -55,8 +55,11 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Arm::new("user_switch", how("async"), |ops| lost += ops.abs_diff(ping_pong(ops))),
     ];
     // In ns throughout: they are compared with switches through the kernel.
-    let policy =
-        Policy { most: 9, core_bound: false, ..Policy::structural(bench.share(USER_SHARE)) };
+    let policy = SamplingPlan {
+        max_samples: 9,
+        need_steady_clock: false,
+        ..SamplingPlan::structural(bench.share(USER_SHARE))
+    };
     bench.interleave(arms, &policy)?;
     coroutine.resume(false);
     bench.check(jump.is_right() && back.is_right(), || {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::kinds::{Lock, Read, Spin};
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::line::add_atomically;
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
@@ -22,7 +22,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             done[2].set(done[2].get() + ops);
         }),
     ];
-    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.1)) };
+    let policy = SamplingPlan { max_samples: 9, ..SamplingPlan::structural(bench.share(0.1)) };
     bench.interleave(arms, &policy)?;
     let counted = [mutex.counted(), spin.counted()];
     for (counted, done) in counted.into_iter().zip(&done) {

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::READ_ID;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::stream;
 use crate::sys::memory::{Buffer, Pages};
 use card::machine::human_bytes;
@@ -54,11 +54,11 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()>
             wrong.set(Some(last));
         }
     };
-    let policy = Policy {
-        want: 9,
+    let policy = SamplingPlan {
+        min_samples: 9,
         // One read is one sample.
         sample: Duration::from_nanos(1),
-        ..Policy::structural(bench.share(SHARE))
+        ..SamplingPlan::structural(bench.share(SHARE))
     };
     bench.sample(Arm::new("read_1m", params([]), read).prepared(check).noted(note), &policy)?;
     bench.check(wrong.get().is_none(), || format!("a wrong sum of the megabyte at {wrong:?}"))

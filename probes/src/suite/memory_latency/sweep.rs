@@ -8,7 +8,7 @@ use super::{IN_MEMORY, STRETCH, beyond_caches};
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels;
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::sys::memory::{LINE, Pages};
 use card::machine::human_bytes;
@@ -178,7 +178,8 @@ fn point(
     // Laying a large ring can take more than the point's share; it is measured all the same.
     let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
     let (want, most) = if bench.tier == RunTier::Quick { (3, 5) } else { (5, 6) };
-    let policy = Policy { want, most, ..Policy::structural(left) };
+    let policy =
+        SamplingPlan { min_samples: want, max_samples: most, ..SamplingPlan::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
     let arm = Arm::new("latency", setting, |loads| ring.walk(loads))
         .in_blocks_of(chase::BLOCK)

@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::STRETCH;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Rings};
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::machine::human_bytes;
@@ -54,11 +54,11 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyh
         arm.in_blocks_of(chase::BLOCK).noted(note.clone())
     };
     let (want, most) = if bench.tier == RunTier::Quick { (3, 6) } else { (5, 16) };
-    let policy = Policy {
-        want,
-        most,
+    let policy = SamplingPlan {
+        min_samples: want,
+        max_samples: most,
         sample: Duration::from_millis(2),
-        ..Policy::structural(bench.share(SHARE))
+        ..SamplingPlan::structural(bench.share(SHARE))
     };
     bench.interleave(vec![arm(0), arm(1)], &policy)
 }

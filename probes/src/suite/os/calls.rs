@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Seek, Write};
 
 use super::refused;
 use crate::harness::bench::{Arm, Bench, Kernel, params};
-use crate::harness::sampling::Policy;
+use crate::harness::sampling::SamplingPlan;
 use crate::sys::file::{largest_file, memfd};
 use crate::sys::map::Mapping;
 use crate::sys::memory::SMALL_PAGE;
@@ -79,7 +79,7 @@ fn measure(bench: &mut Bench<'_>, rows: Vec<Row<'_>>) -> anyhow::Result<()> {
         let calls = Calls { each, what, wrong: None };
         arms.push(Arm::of(quantity, params([]), calls).in_blocks_of(block));
     }
-    let policy = Policy { most: 9, ..Policy::structural(bench.share(0.1)) };
+    let policy = SamplingPlan { max_samples: 9, ..SamplingPlan::structural(bench.share(0.1)) };
     bench.interleave(arms, &policy)
 }
 

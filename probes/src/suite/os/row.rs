@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::{Meter, Reading};
-use crate::harness::sampling::{ClockHistory, Collector, Patience, Policy};
+use crate::harness::sampling::{ClockHistory, Collector, Patience, SamplingPlan};
 use crate::harness::turns::{Amount, Sampled, Taken};
 use card::declare::Unit;
 use card::record::Point;
@@ -79,14 +79,14 @@ pub(super) fn sample_verified(
             return Ok(Err(e));
         }
     }
-    let policy = Policy {
-        want: WANT,
-        most: MOST,
+    let policy = SamplingPlan {
+        min_samples: WANT,
+        max_samples: MOST,
         sample: SAMPLE,
-        quiet: false,
-        core_bound: false,
+        need_idle_sibling: false,
+        need_steady_clock: false,
         patience: Patience::BeyondRound,
-        ..Policy::structural(bench.share(0.06))
+        ..SamplingPlan::structural(bench.share(0.06))
     };
     let mut row = Row { expect, step, ops: 0, as_asked: true, otherwise: 0 };
     let Taken { collector, refused, .. } = bench.take(&mut row, &policy)?;
@@ -149,7 +149,7 @@ impl<F: FnMut(Step) -> io::Result<bool>> Sampled for Row<F> {
         &mut self,
         reading: &Reading,
         _: u64,
-        (policy, history): (&Policy, &mut ClockHistory),
+        (policy, history): (&SamplingPlan, &mut ClockHistory),
         collector: &mut Collector,
     ) -> bool {
         if !self.as_asked {
