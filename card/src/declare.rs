@@ -59,7 +59,7 @@ pub struct Metric {
     /// Which direction is good.
     pub better: Better,
     /// How much noise the fleet rules expect of it.
-    pub tier: Tier,
+    pub tier: NoiseClass,
     /// The component family it speaks for.
     pub family: Text,
     /// How it comes from the points.
@@ -237,7 +237,7 @@ pub enum Better {
 /// decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the fleet's, explained above")]
-pub enum Tier {
+pub enum NoiseClass {
     T1,
     T2,
     T3,
@@ -376,7 +376,7 @@ pub const fn metric(
     summary: &'static str,
     unit: Unit,
     better: Better,
-    tier: Tier,
+    tier: NoiseClass,
     family: &'static str,
     from: Derive,
 ) -> Metric {

@@ -306,7 +306,7 @@ const SHARE: &str = "branch.mispredict_slow_share_ratio";
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::declare::{Better, Tier};
+    use crate::declare::{Better, NoiseClass};
 
     use super::*;
     use crate::fixture::blank;
@@ -322,7 +322,7 @@ pub(crate) mod tests {
             state: State::Ok,
             reason: None,
             family: "f".into(),
-            tier: Tier::T1,
+            tier: NoiseClass::T1,
             better: Better::Lower,
             rounds: 5,
             probe: "p".into(),

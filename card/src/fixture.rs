@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::counters::CounterSupport;
-use crate::declare::{Better, Declaration, Level, Tier, Unit};
+use crate::declare::{Better, Declaration, Level, NoiseClass, Unit};
 use crate::machine::Machine;
 use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip};
 
@@ -120,7 +120,7 @@ pub fn sve() -> Summary {
     let declared = compute.unwrap().metrics.to_mut();
     let bytes = Derive::Value(select("vector", &[]), Estimator::Median);
     let id = "simd.sve_vector_bytes";
-    declared.push(metric(id, "", Unit::Bytes, Better::Higher, Tier::T1, "alu", bytes));
+    declared.push(metric(id, "", Unit::Bytes, Better::Higher, NoiseClass::T1, "alu", bytes));
     for round in 0..5 {
         let point = Point {
             unit: Unit::Bytes,
@@ -354,7 +354,7 @@ fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
         state: State::Ok,
         reason: None,
         family: family.into(),
-        tier: Tier::T1,
+        tier: NoiseClass::T1,
         better: Better::Lower,
         rounds: 5,
         probe: "memory-latency".into(),

@@ -15,7 +15,7 @@ use card::machine::Machine;
 use card::peer::Peer;
 use card::record::{FailKind, Record, Skip};
 use probecard_probes::catalog;
-use probecard_probes::harness::bench::Tier;
+use probecard_probes::harness::bench::Effort;
 use probecard_probes::harness::clock::Timer;
 use probecard_probes::harness::counters::EventFile;
 use probecard_probes::probe::Probe;
@@ -40,7 +40,7 @@ use progress::Progress;
 pub(super) struct Args {
     /// How thorough: quick takes up to 30 s, standard 120 s, thorough 15 min.
     #[arg(long, default_value = "standard", value_parser = plan::parse_tier)]
-    tier: Tier,
+    tier: Effort,
     /// Time for the whole run instead of the tier's, such as 90s or 5m.
     #[arg(long, value_name = "TIME", value_parser = plan::parse_time)]
     budget: Option<Duration>,
@@ -120,7 +120,7 @@ struct Run {
     header: Header,
     /// The machine as it is now: a resumed run may have other limits than its header says.
     machine: Machine,
-    tier: Tier,
+    tier: Effort,
     schedule: Schedule,
     deadline: Instant,
     wall_before: f64,
@@ -211,7 +211,7 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         path.display(),
         plan::ranges(machine.allowed_cpus())
     );
-    let tier = Tier::named(&card.header.plan.tier)
+    let tier = Effort::named(&card.header.plan.tier)
         .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
     let probes: Vec<&Probe> = card
         .header

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use card::findings;
 use card::machine::Machine;
 use card::record::{Param, Params, Record, Skip};
-use probecard_probes::harness::bench::Tier;
+use probecard_probes::harness::bench::Effort;
 use probecard_probes::harness::clock::Timer;
 use probecard_probes::run::child::Assignment;
 
@@ -107,7 +107,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         round: 0,
         seed: 1,
         cpu: machine.allowed_cpus()[0],
-        tier: Tier::Quick,
+        tier: Effort::Quick,
         slice_s: 0.4,
         timer: Timer::CLOCK,
         machine,

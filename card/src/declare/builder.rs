@@ -4,21 +4,21 @@ use std::borrow::Cow;
 use std::ops::{Div, Mul, Sub};
 
 use super::{
-    Better, Declaration, Derive, Edge, Estimator, Level, Metric, Mode, Proof, Quantity, Select,
-    Text, Tier, Unit,
+    Better, Declaration, Derive, Edge, Estimator, Level, Metric, Mode, NoiseClass, Proof, Quantity,
+    Select, Text, Unit,
 };
 use crate::counters::Event;
 
 /// What a probe declares, in the order in which readers show it.
 ///
 /// ```
-/// use card::declare::{Declare, Estimator, Tier, Unit};
+/// use card::declare::{Declare, Estimator, NoiseClass, Unit};
 ///
 /// let mut d = Declare::new("tlb", "reach of the data TLBs");
 /// d.family("tlb");
 /// let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
 /// let few = latency.with("part", "few");
-/// d.metric("tlb.l1_entries", Tier::T1, few.last_before("pages", 1.0), "pages that it holds");
+/// d.metric("tlb.l1_entries", NoiseClass::T1, few.last_before("pages", 1.0), "pages that it holds");
 /// assert_eq!(d.finish().metrics[0].unit, Unit::Count);
 /// ```
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Declare {
     pub fn metric(
         &mut self,
         id: impl Into<Text>,
-        tier: Tier,
+        tier: NoiseClass,
         from: impl Into<Derive>,
         summary: impl Into<Text>,
     ) -> &mut Metric {
@@ -101,7 +101,7 @@ impl Declare {
     pub fn cost(
         &mut self,
         stem: &str,
-        tier: Tier,
+        tier: NoiseClass,
         from: impl Into<Derive>,
         summary: impl Into<Text>,
     ) {

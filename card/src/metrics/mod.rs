@@ -10,7 +10,7 @@ pub mod scaling;
 
 use std::collections::BTreeMap;
 
-use crate::declare::{Better, Derive, Level, Metric, Select, Tier, Unit};
+use crate::declare::{Better, Derive, Level, Metric, NoiseClass, Select, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
@@ -69,7 +69,7 @@ pub struct Value {
     /// Component family.
     pub family: String,
     /// Noise class.
-    pub tier: Tier,
+    pub tier: NoiseClass,
     /// Which direction is good.
     pub better: Better,
     /// Rounds that contributed.

@@ -9,7 +9,7 @@ use crate::fixture::{blank, declared, point, with};
 /// A card with one probe `p`, one metric `m` of it, and these points.
 fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
     let mut card = blank("test");
-    let declared = metric("m", "a metric", unit, Better::Lower, Tier::T1, "family", from);
+    let declared = metric("m", "a metric", unit, Better::Lower, NoiseClass::T1, "family", from);
     card.header.declarations = vec![Declaration {
         probe: text("p"),
         quantities: Vec::new(),

@@ -9,7 +9,7 @@ use card::estimate::median;
 use card::machine::Machine;
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter};
-use probecard_probes::harness::clock::{self, Bracket, Timer};
+use probecard_probes::harness::clock::{self, ClockReading, Timer};
 use probecard_probes::harness::counters::Session;
 use probecard_probes::run::{counter_support, placement};
 use probecard_probes::threads::pinning;
@@ -27,7 +27,7 @@ pub(crate) struct Cycles {
 
 /// The beginning of a measurement.
 pub(crate) struct Begun {
-    clock: Bracket,
+    clock: ClockReading,
     stamp: u64,
 }
 
@@ -88,12 +88,15 @@ impl Cycles {
         self.end(begun)
     }
 
-    fn clock(&self) -> Bracket {
-        let readings = [(); READINGS].map(|()| clock::bracket(&self.timer));
-        let middle = |of: fn(&Bracket) -> f64| {
+    fn clock(&self) -> ClockReading {
+        let readings = [(); READINGS].map(|()| clock::reading(&self.timer));
+        let middle = |of: fn(&ClockReading) -> f64| {
             median(&readings.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)
         };
-        Bracket { ghz: middle(|reading| reading.ghz), delay: middle(|reading| reading.delay) }
+        ClockReading {
+            core_ghz: middle(|reading| reading.core_ghz),
+            sibling_delay_cycles: middle(|reading| reading.sibling_delay_cycles),
+        }
     }
 }
 
@@ -114,7 +117,10 @@ impl Measurement for Cycles {
         self.disturbed.set(begun.clock.is_busy() || clock.is_busy());
         match counts.get(&Event::CoreCycles) {
             Some(&cycles) => cycles as f64,
-            None => self.timer.ns_between(begun.stamp, stamp) * begun.clock.ghz.midpoint(clock.ghz),
+            None => {
+                self.timer.ns_between(begun.stamp, stamp)
+                    * begun.clock.core_ghz.midpoint(clock.core_ghz)
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use card::record::{Backing, Params, Point, PointState, Record, Skip};
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tier {
+pub enum Effort {
     /// At most 30 s: fewer points, the same metrics.
     Quick,
     /// At most 120 s.
@@ -28,22 +28,22 @@ pub enum Tier {
     Thorough,
 }
 
-impl Tier {
+impl Effort {
     /// All of them.
-    pub const ALL: [Tier; 3] = [Tier::Quick, Tier::Standard, Tier::Thorough];
+    pub const ALL: [Effort; 3] = [Effort::Quick, Effort::Standard, Effort::Thorough];
 
     /// The word on the command line and on the card.
     pub fn name(self) -> &'static str {
         match self {
-            Tier::Quick => "quick",
-            Tier::Standard => "standard",
-            Tier::Thorough => "thorough",
+            Effort::Quick => "quick",
+            Effort::Standard => "standard",
+            Effort::Thorough => "thorough",
         }
     }
 
     /// The tier of that name.
-    pub fn named(name: &str) -> Option<Tier> {
-        Tier::ALL.into_iter().find(|t| t.name() == name)
+    pub fn named(name: &str) -> Option<Effort> {
+        Effort::ALL.into_iter().find(|t| t.name() == name)
     }
 }
 
@@ -191,7 +191,7 @@ pub struct Bench<'a> {
     /// Which round.
     pub round: u32,
     /// How thorough the run is.
-    pub tier: Tier,
+    pub tier: Effort,
     /// The machine and its claims.
     pub machine: &'a Machine,
     /// What other probes have measured so far, by metric.
@@ -411,7 +411,7 @@ pub(crate) mod tests {
         Bench {
             probe: "test",
             round: 0,
-            tier: Tier::Quick,
+            tier: Effort::Quick,
             machine,
             known,
             skips: &[],

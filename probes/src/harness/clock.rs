@@ -101,24 +101,24 @@ fn simultaneous() -> (u64, u64) {
 
 /// One reading of the two-chain clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Bracket {
+pub struct ClockReading {
     /// The core clock.
-    pub ghz: f64,
+    pub core_ghz: f64,
     /// Fraction of a cycle by which a dependent operation was delayed: d.
-    pub delay: f64,
+    pub sibling_delay_cycles: f64,
 }
 
-impl Bracket {
+impl ClockReading {
     /// From the times of one addition and of one multiplication.
-    pub fn of(add_ns: f64, mul_ns: f64) -> Bracket {
+    pub fn of(add_ns: f64, mul_ns: f64) -> ClockReading {
         let ghz = (chain::mul_cycles() - chain::ADD_CYCLES) / (mul_ns - add_ns);
-        Bracket { ghz, delay: add_ns * ghz - chain::ADD_CYCLES }
+        ClockReading { core_ghz: ghz, sibling_delay_cycles: add_ns * ghz - chain::ADD_CYCLES }
     }
 
     /// Whether the hyperthread sibling was at work, or the reading itself was disturbed.
     pub fn is_busy(&self) -> bool {
         // A NaN from a disturbed reading lies in no range, and so counts as busy.
-        !(-BUSY_SIBLING..BUSY_SIBLING).contains(&self.delay)
+        !(-BUSY_SIBLING..BUSY_SIBLING).contains(&self.sibling_delay_cycles)
     }
 }
 
@@ -141,9 +141,9 @@ pub fn chain_times(timer: &Timer) -> (f64, f64) {
 }
 
 /// Reads the two-chain clock once, in about 40 µs.
-pub fn bracket(timer: &Timer) -> Bracket {
+pub fn reading(timer: &Timer) -> ClockReading {
     let (add, mul) = chain_times(timer);
-    Bracket::of(add, mul)
+    ClockReading::of(add, mul)
 }
 
 #[cfg(test)]
@@ -151,24 +151,24 @@ mod tests {
     use super::*;
 
     /// A machine at `ghz` whose sibling delays each dependent operation by `d` cycles.
-    fn scripted(ghz: f64, d: f64) -> Bracket {
-        Bracket::of((1.0 + d) / ghz, (chain::mul_cycles() + d) / ghz)
+    fn scripted(ghz: f64, d: f64) -> ClockReading {
+        ClockReading::of((1.0 + d) / ghz, (chain::mul_cycles() + d) / ghz)
     }
 
     #[test]
     fn a_busy_sibling_cancels_out_and_is_seen() {
         for d in [0.0, 0.045, 0.5] {
-            let bracket = scripted(3.7, d);
-            assert!((bracket.ghz - 3.7).abs() < 1e-9);
-            assert!((bracket.delay - d).abs() < 1e-9);
-            assert_eq!(bracket.is_busy(), d > BUSY_SIBLING);
+            let reading = scripted(3.7, d);
+            assert!((reading.core_ghz - 3.7).abs() < 1e-9);
+            assert!((reading.sibling_delay_cycles - d).abs() < 1e-9);
+            assert_eq!(reading.is_busy(), d > BUSY_SIBLING);
         }
     }
 
     #[test]
     fn a_broken_reading_is_not_quiet() {
-        assert!(Bracket::of(1.0, 1.0).is_busy());
-        assert!(Bracket::of(f64::NAN, 1.0).is_busy());
+        assert!(ClockReading::of(1.0, 1.0).is_busy());
+        assert!(ClockReading::of(f64::NAN, 1.0).is_busy());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::clock::{self, Bracket, Timer};
+use super::clock::{self, ClockReading, Timer};
 use super::counters::Session;
 use crate::sys::thread::{self, Usage};
 use card::counters::{Counts, Event};
@@ -13,9 +13,9 @@ pub struct Reading {
     /// Time of the batch.
     pub ns: f64,
     /// The core clock right before.
-    pub before: Bracket,
+    pub before: ClockReading,
     /// The core clock right after.
-    pub after: Bracket,
+    pub after: ClockReading,
     /// Context switches and faults during the batch.
     pub usage: Usage,
     /// Whether it ended on another CPU than it began on.
@@ -47,7 +47,7 @@ pub struct Hardware {
     began: Instant,
     cpu: usize,
     steal_is_reported: bool,
-    last: Option<(Instant, Bracket)>,
+    last: Option<(Instant, ClockReading)>,
     counters: Session,
     by_usage: bool,
 }
@@ -85,18 +85,18 @@ impl Hardware {
     pub fn settle(&mut self, at_most: Duration) {
         let until = Instant::now() + at_most;
         let mut steady = 0;
-        let mut last = clock::bracket(&self.timer).ghz;
+        let mut last = clock::reading(&self.timer).core_ghz;
         while steady < 5 && Instant::now() < until {
-            let ghz = clock::bracket(&self.timer).ghz;
+            let ghz = clock::reading(&self.timer).core_ghz;
             steady = if (ghz / last - 1.0).abs() < 0.005 { steady + 1 } else { 0 };
             last = ghz;
         }
     }
 
-    fn before(&self) -> Bracket {
+    fn before(&self) -> ClockReading {
         match self.last {
             Some((at, bracket)) if at.elapsed() < FRESH => bracket,
-            _ => clock::bracket(&self.timer),
+            _ => clock::reading(&self.timer),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Meter for Hardware {
             counts.insert(Event::Faults, usage.faults);
         }
         let migrated = thread::current_cpu() != cpu;
-        let after = clock::bracket(&self.timer);
+        let after = clock::reading(&self.timer);
         self.last = Some((Instant::now(), after));
         Reading {
             ns: self.timer.ns_between(start, end),

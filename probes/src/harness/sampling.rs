@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::clock::{Bracket, agree};
+use super::clock::{ClockReading, agree};
 use super::meter::Reading;
 use card::counters::{Counts, Event};
 use card::estimate::{median, quantile};
@@ -178,7 +178,7 @@ impl Collector {
         if clean && reading.ns > 0.0 {
             self.samples.push(reading.ns / ops as f64);
             if policy.need_steady_clock {
-                self.core_ghz.push(reading.before.ghz.midpoint(reading.after.ghz));
+                self.core_ghz.push(reading.before.core_ghz.midpoint(reading.after.core_ghz));
             }
         } else {
             d.rejected += 1;
@@ -230,11 +230,11 @@ impl Collector {
     }
 }
 
-fn clock_moved(before: Bracket, after: Bracket, history: &mut ClockHistory) -> bool {
-    let moved = !agree(before.ghz, after.ghz, 0.01);
-    let off = history.is_off(before.ghz) || history.is_off(after.ghz);
-    if after.ghz.is_finite() {
-        history.push(after.ghz);
+fn clock_moved(before: ClockReading, after: ClockReading, history: &mut ClockHistory) -> bool {
+    let moved = !agree(before.core_ghz, after.core_ghz, 0.01);
+    let off = history.is_off(before.core_ghz) || history.is_off(after.core_ghz);
+    if after.core_ghz.is_finite() {
+        history.push(after.core_ghz);
     }
     moved || off
 }
@@ -260,7 +260,7 @@ pub(super) mod tests {
     use crate::sys::thread::Usage;
 
     pub(in crate::harness) fn reading(ns: f64, ghz: f64, delay: f64) -> Reading {
-        let bracket = Bracket { ghz, delay };
+        let bracket = ClockReading { core_ghz: ghz, sibling_delay_cycles: delay };
         let usage = Usage::default();
         let (before, after, counts) = (bracket, bracket, Counts::new());
         Reading { ns, before, after, usage, migrated: false, stolen: 0, counts }
@@ -284,7 +284,7 @@ pub(super) mod tests {
     #[test]
     fn each_disturbance_is_counted_and_rejected() {
         let clean = || reading(50.0, 3.7, 0.0);
-        let slower = Bracket { ghz: 3.6, delay: 0.0 };
+        let slower = ClockReading { core_ghz: 3.6, sibling_delay_cycles: 0.0 };
         let usage = |nvcsw, nivcsw, faults| Usage { nvcsw, nivcsw, faults };
         type Count = fn(&Disturbances) -> u64;
         let cases: [(Reading, Count); 9] = [

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog;
-use crate::harness::bench::{Bench, Tier, WrongAnswer};
+use crate::harness::bench::{Bench, Effort, WrongAnswer};
 use crate::harness::clock::Timer;
 use crate::harness::counters::Session;
 use crate::harness::meter::Hardware;
@@ -39,7 +39,7 @@ pub struct Assignment {
     /// CPU to run on.
     pub cpu: usize,
     /// How thorough.
-    pub tier: Tier,
+    pub tier: Effort,
     /// Seconds that the round should take.
     pub slice_s: f64,
     /// The parent's calibrated timer.

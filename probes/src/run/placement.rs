@@ -85,7 +85,7 @@ fn look(cpu: usize, timer: &Timer) -> Look {
     let window = timer.units(Duration::from_millis(20).as_nanos() as f64);
     let gaps = gaps(|| timer.quick_stamp(), window, timer.units(1000.0), 0);
     let readings = 200;
-    let busy = (0..readings).filter(|_| clock::bracket(timer).is_busy()).count();
+    let busy = (0..readings).filter(|_| clock::reading(timer).is_busy()).count();
     Look {
         cpu,
         lost: gaps.lost as f64 / gaps.observed.max(1) as f64,

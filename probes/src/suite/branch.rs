@@ -23,7 +23,7 @@ use crate::kernel::{branch, chain};
 use crate::probe::Probe;
 use card::counters::Event;
 use card::declare::{
-    Better, Declare, Derive, Estimator, Mode, Points, Tier, Unit, at_most, between,
+    Better, Declare, Derive, Estimator, Mode, NoiseClass, Points, Unit, at_most, between,
 };
 
 mod history;
@@ -55,63 +55,63 @@ fn declare(d: &mut Declare) {
     let effective = Both::of(&parallel);
     d.cost(
         "branch.mispredict",
-        Tier::T2,
+        NoiseClass::T2,
         twice(effective.random.mode(Mode::Fast) - effective.alternating.clone()),
         "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two",
     );
     d.metric(
         "branch.mispredict_pipeline_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         twice(delayed.random.intercept(DELAY) - delayed.alternating.intercept(DELAY)),
         "pipeline penalty from condition ready to the next dependent operation: the fit at no delay",
     );
     d.metric(
         "branch.mispredict_fit_slope_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         twice(delayed.random.slope(DELAY) - delayed.alternating.slope(DELAY)),
         "cycles of penalty per cycle of resolution delay; 1 when half the branches fail",
     )
     .better(Better::Lower);
     d.metric(
         "branch.mispredict_serial_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         twice(serial.random.mode(Mode::Fast) - serial.alternating.clone()),
         "pipeline penalty measured directly, without delay; the faster state if there are two",
     );
     d.metric(
         "branch.mispredict_serial_slow_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         twice(serial.random.mode(Mode::Slow) - serial.alternating.clone()),
         "pipeline penalty measured directly, in the slower of two states",
     );
     d.metric(
         "branch.mispredict_slow_share_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         serial.random.slow_share(),
         "share of the samples in the slower state of the penalty",
     )
     .better(Better::Lower);
     d.metric(
         "branch.predicted_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         effective.alternating.clone(),
         "one branch of an alternating pattern, predicted right: what it costs with its work",
     );
     d.metric(
         "branch.branch_free_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         parallel.with("pattern", BRANCH_FREE),
         "the same work without a branch",
     );
     d.metric(
         "branch.taken_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         fixed.with("direction", TAKEN),
         "one branch that is always taken, with its compare, 16 bytes apart",
     );
     d.metric(
         "branch.not_taken_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         fixed.with("direction", NOT_TAKEN),
         "one branch that is never taken, with its compare, 16 bytes apart",
     );

@@ -20,7 +20,7 @@ use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use crate::threads::team::Team;
-use card::declare::{Declare, Derive, Estimator, Tier, Unit};
+use card::declare::{Declare, Derive, Estimator, NoiseClass, Unit};
 use card::record::Skip;
 
 /// The probe.
@@ -45,7 +45,7 @@ fn declare(d: &mut Declare) {
     let split_load = time(d, "split_load");
     d.metric(
         "cache.line_bytes",
-        Tier::T1,
+        NoiseClass::T1,
         Derive::vote([
             split_load.borders("offset", 8.0),
             coherence.step_down("distance"),
@@ -56,7 +56,7 @@ fn declare(d: &mut Declare) {
     );
     d.cost(
         "cache.split_load_penalty",
-        Tier::T1,
+        NoiseClass::T1,
         split_penalty.with("load", "crossing") - split_penalty.with("load", "inside"),
         "extra load-to-use latency of a load that crosses a line border",
     );

@@ -26,7 +26,7 @@ use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
-use card::declare::{Better, Declare, Estimator, Tier, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
 use card::machine::human_bytes;
 use card::record::Skip;
 
@@ -52,33 +52,33 @@ fn declare(d: &mut Declare) {
     d.family("l1-l2");
     d.metric(
         "cache.l1d_bytes",
-        Tier::T1,
+        NoiseClass::T1,
         latency.with("part", "l1").last_before("working_set", 1.5),
         "L1 data cache: working set up to which every load hits it",
     );
     d.metric(
         "cache.l1d_ways",
-        Tier::T1,
+        NoiseClass::T1,
         conflict.with("level", "l1").last_before("lines", 1.0),
         "L1 data cache: lines that one set holds",
     );
     let sets = same_set.value().rate(1.0).power_of_two();
     d.metric(
         "cache.l2_bytes",
-        Tier::T1,
+        NoiseClass::T1,
         (ways.clone() * sets).times(LINE as f64),
         "L2 cache: ways × sets × line, from eviction sets",
     );
     d.metric(
         "cache.l2_ways",
-        Tier::T1,
+        NoiseClass::T1,
         ways,
         "L2 cache: lines that evict a line of their set, none of them spare",
     );
     d.family("l3");
     d.metric(
         "cache.l3_effective_bytes",
-        Tier::T4,
+        NoiseClass::T4,
         latency.with("part", "l3").crossing("working_set", 0.25),
         "L3 cache as it is left to this CPU: working set that it still mostly serves",
     )
@@ -87,14 +87,14 @@ fn declare(d: &mut Declare) {
     let of_far = |line| neighbour.with("line", line) / neighbour.with("line", "far");
     d.metric(
         "prefetch.adjacent_line_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         of_far("buddy"),
         "load of the other line of a 128-byte pair after the first ÷ load of a far line",
     )
     .better(Better::Same);
     d.metric(
         "prefetch.next_line_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         of_far("outer"),
         "load of the neighbour beyond the 128-byte pair ÷ load of a far line",
     )

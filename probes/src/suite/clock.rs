@@ -25,7 +25,7 @@ use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::team::Team;
 use card::counters::Event;
-use card::declare::{Better, Declare, Estimator, Tier, Unit, between};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Unit, between};
 use card::estimate::median;
 
 /// The probe.
@@ -63,17 +63,17 @@ fn declare(d: &mut Declare) {
     let [counted_add, counted_mul] = ["add", "mul"].map(|op| counted.with("op", op));
 
     d.family("core-frequency");
-    d.metric("clock.core_ghz", Tier::T2, core_ghz, "core clock, settled, one core at work");
+    d.metric("clock.core_ghz", NoiseClass::T2, core_ghz, "core clock, settled, one core at work");
     d.metric(
         "clock.settle_ms",
-        Tier::T4,
+        NoiseClass::T4,
         settle,
         "time from idle until the clock is within 1 % of its plateau; 0: at once",
     );
     d.family("timer");
     d.metric(
         "clock.tsc_ghz",
-        Tier::T1,
+        NoiseClass::T1,
         tsc_ghz,
         "rate of the time counter against the kernel's raw clock",
     )
@@ -82,45 +82,55 @@ fn declare(d: &mut Declare) {
     for width in width::Width::declared().iter().filter(|width| width.moves_clock) {
         d.metric(
             format!("clock.{}_ratio", width.name),
-            Tier::T2,
+            NoiseClass::T2,
             width_ratio.with("width", width.name),
             format!("core clock under {} multiply-adds ÷ under scalar work", width.title),
         );
     }
     d.metric(
         "clock.all_core_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         all_core_ratio,
         "core clock with all CPUs at work ÷ with one",
     );
     d.family("timer");
     d.metric(
         "clock.timer_granularity_ns",
-        Tier::T2,
+        NoiseClass::T2,
         granularity,
         "smallest step of the time counter",
     )
     .better(Better::Same);
-    d.metric("clock.timer_cost_ns", Tier::T2, timer_cost, "cost of one serialised time stamp");
+    d.metric(
+        "clock.timer_cost_ns",
+        NoiseClass::T2,
+        timer_cost,
+        "cost of one serialised time stamp",
+    );
     d.metric(
         "clock.empty_kernel_ns",
-        Tier::T2,
+        NoiseClass::T2,
         empty_kernel,
         "a timed region with nothing in it: what every sample contains besides its kernel",
     );
     d.family("core-frequency");
     d.metric(
         "clock.add_ns",
-        Tier::T2,
+        NoiseClass::T2,
         add.clone(),
         "one dependent addition, quiet sibling: one cycle of the core",
     );
     d.family("alu");
-    d.metric("clock.add_cycles", Tier::T1, add, "one dependent addition, quiet sibling; must be 1")
-        .better(Better::Same);
+    d.metric(
+        "clock.add_cycles",
+        NoiseClass::T1,
+        add,
+        "one dependent addition, quiet sibling; must be 1",
+    )
+    .better(Better::Same);
     d.metric(
         "clock.mul_add_ratio",
-        Tier::T1,
+        NoiseClass::T1,
         mul_add,
         "dependent multiplication ÷ dependent addition, upper quartile of all readings: 3 on x86, \
          another whole number on Arm, less only if a sibling never rests",
@@ -128,21 +138,21 @@ fn declare(d: &mut Declare) {
     .better(Better::Same);
     d.metric(
         "clock.l1_chase_cycles",
-        Tier::T1,
+        NoiseClass::T1,
         l1_load,
         "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
     )
     .better(Better::Same);
     d.metric(
         "clock.counted_add_cycles",
-        Tier::T1,
+        NoiseClass::T1,
         counted_add.count(Event::CoreCycles),
         "one dependent addition by the counter of core cycles; must be 1",
     )
     .better(Better::Same);
     d.metric(
         "clock.counted_mul_cycles",
-        Tier::T1,
+        NoiseClass::T1,
         counted_mul.count(Event::CoreCycles),
         "one dependent multiplication by the counter of core cycles; must be 3 on x86",
     )
@@ -210,21 +220,21 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let (mut ghz, mut ratios) = (Vec::new(), Vec::new());
     let mut rows: [[Vec<(f64, f64)>; 3]; 2] = Default::default();
     while Instant::now() < until && ghz.len() < 2000 {
-        let before = clock::bracket(&timer);
+        let before = clock::reading(&timer);
         let (add, mul) = clock::chain_times(&timer);
         let start = timer.stamp();
         ring.walk(8192);
         let load = timer.ns_between(start, timer.stamp()) / 8192.0;
-        let after = clock::bracket(&timer);
-        let own = clock::Bracket::of(add, mul);
+        let after = clock::reading(&timer);
+        let own = clock::ClockReading::of(add, mul);
         // Of every reading: to choose quiet ones first would be to assume what this is to show.
         ratios.push(mul / add);
         // Hit by something else than the sibling.
-        let interrupted = !(-INTERRUPTED..INTERRUPTED).contains(&own.delay);
-        if interrupted || !clock::agree(before.ghz, after.ghz, 0.01) {
+        let interrupted = !(-INTERRUPTED..INTERRUPTED).contains(&own.sibling_delay_cycles);
+        if interrupted || !clock::agree(before.core_ghz, after.core_ghz, 0.01) {
             continue;
         }
-        ghz.push(own.ghz);
+        ghz.push(own.core_ghz);
         let busy = [before.is_busy(), own.is_busy(), after.is_busy()];
         // All quiet or all busy; what lies between belongs to neither.
         let state = match busy {
@@ -232,7 +242,7 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             [true, true, true] => 1,
             _ => continue,
         };
-        let around = before.ghz.midpoint(after.ghz);
+        let around = before.core_ghz.midpoint(after.core_ghz);
         for (row, ns) in rows[state].iter_mut().zip([add, mul, load]) {
             row.push((ns, around));
         }
@@ -386,8 +396,8 @@ fn clock_under(timer: &Timer, work: impl Fn()) -> Option<f64> {
 
 /// A reading of the clock, unless an interrupt fell into it.
 fn undisturbed(timer: &Timer) -> Option<f64> {
-    let bracket = clock::bracket(timer);
-    (bracket.delay.abs() < INTERRUPTED).then_some(bracket.ghz)
+    let reading = clock::reading(timer);
+    (reading.sibling_delay_cycles.abs() < INTERRUPTED).then_some(reading.core_ghz)
 }
 
 /// This CPU's clock with all others at work, against alone.

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
-use card::declare::{Declare, Estimator, Points, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Points, Unit};
 
 mod data;
 
@@ -49,20 +49,20 @@ fn declare(d: &mut Declare) {
             let stem = format!("compress.snappy_{kind}{short}");
             d.metric(
                 format!("{stem}_ns"),
-                Tier::T2,
+                NoiseClass::T2,
                 of(&compress),
                 format!("compress {long} of {title}{in_vain}"),
             );
             d.metric(
                 format!("{stem}_decompress_ns"),
-                Tier::T2,
+                NoiseClass::T2,
                 of(&decompress),
                 format!("decompress {long} of {title}{copy}"),
             );
             if data != Data::Random {
                 d.metric(
                     format!("{stem}_ratio"),
-                    Tier::T2,
+                    NoiseClass::T2,
                     of(&ratio),
                     format!("size of {long} of {title} to its compressed size"),
                 );

@@ -32,7 +32,7 @@ use crate::probe::Probe;
 use crate::threads::cpus;
 use crate::threads::partner::Mechanism;
 use card::counters::Event;
-use card::declare::{Better, Declare, Derive, Estimator, Points, Text, Tier, Unit, at_most};
+use card::declare::{Better, Declare, Derive, Estimator, NoiseClass, Points, Text, Unit, at_most};
 use card::record::Params;
 
 /// The probe.
@@ -58,7 +58,7 @@ fn declare(d: &mut Declare) {
     let per_switch = of("pipe", "thread", "same_cpu").value().times(0.5);
     d.metric(
         "context_switch.per_switch_ns",
-        Tier::T4,
+        NoiseClass::T4,
         per_switch.clone(),
         "one switch between threads on one CPU, system calls included: half of the pipe's round trip",
     );
@@ -76,7 +76,7 @@ fn declare(d: &mut Declare) {
         );
         d.metric(
             format!("context_switch.{stem}direct_ns"),
-            Tier::T4,
+            NoiseClass::T4,
             of(how, kind, "same_cpu").value().times(0.5) - without.with("how", how).value(),
             format!("one switch between {kind}{s} alone, by {by}: {calls} subtracted"),
         );
@@ -98,7 +98,7 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
             for kind in ["thread", "process"] {
                 d.metric(
                     format!("context_switch.{how}.{kind}.{place}.round_trip_ns"),
-                    Tier::T4,
+                    NoiseClass::T4,
                     of(how, kind, place),
                     format!("round trip by {how} to a {kind} {words}"),
                 );
@@ -110,7 +110,7 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
         for how in Mechanism::ALL.map(Mechanism::name) {
             d.metric(
                 format!("context_switch.{how}.thread.{place}.spinning_round_trip_ns"),
-                Tier::T4,
+                NoiseClass::T4,
                 spinning.with("how", how).with("place", place),
                 format!("round trip by {how} to a thread on {words}, neither of them sleeping"),
             );
@@ -123,13 +123,13 @@ fn wakeups(d: &mut Declare) {
     let [a_moment, idle] = pairs::ASLEEP_US.map(|us| wakeup.with("asleep_us", us));
     d.metric(
         "context_switch.wakeup_ns",
-        Tier::T4,
+        NoiseClass::T4,
         a_moment,
         "from the call that wakes a thread on another CPU to its answer, asleep for 50 µs before",
     );
     d.metric(
         "context_switch.wakeup_idle_ns",
-        Tier::T4,
+        NoiseClass::T4,
         idle,
         "the same with a CPU that was idle for 1 ms before",
     );
@@ -148,7 +148,7 @@ fn rings(d: &mut Declare) {
     for (bytes, (size, words)) in ring::FOOTPRINTS.into_iter().zip(words) {
         d.metric(
             format!("context_switch.ring_{size}_ns"),
-            Tier::T4,
+            NoiseClass::T4,
             ring.with("footprint", bytes) - walk.with("footprint", bytes),
             format!("one switch in a ring of 16 threads {words}, calls and walk subtracted"),
         );
@@ -173,18 +173,18 @@ fn user_switches(d: &mut Declare, per_switch: &Derive) {
         ),
     ];
     for (name, how, summary) in ways {
-        d.metric(format!("context_switch.{name}_ns"), Tier::T2, by(how), summary);
+        d.metric(format!("context_switch.{name}_ns"), NoiseClass::T2, by(how), summary);
     }
     d.metric(
         "context_switch.thread_to_user_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         per_switch.clone() / by("jump"),
         "a switch between threads on one CPU, calls included, in switches between stacks",
     )
     .better(Better::Same);
     d.metric(
         "context_switch.thread_to_async_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         per_switch.clone() / by("async"),
         "a switch between threads on one CPU, calls included, in switches between async tasks",
     )

@@ -19,7 +19,7 @@ use crate::kernel::coherence::HandOver;
 use crate::probe::{Need, Probe};
 use crate::threads::cpus;
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
+use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};
 
 mod additions;
 mod contended;
@@ -42,7 +42,7 @@ fn declare(d: &mut Declare) {
     let one_way = d.quantity("one_way", Unit::Ns, Estimator::Median);
     let cas = one_way.with("method", HandOver::Cas.name());
     let mut way = |id: &'static str, estimator, summary: &'static str| {
-        d.metric(id, Tier::T4, cas.statistic(estimator), summary);
+        d.metric(id, NoiseClass::T4, cas.statistic(estimator), summary);
     };
     way(
         "core_to_core.median_ns",
@@ -64,14 +64,14 @@ fn declare(d: &mut Declare) {
     let contended = d.quantity("contended", Unit::Ns, Estimator::Median).with("cpus", "all");
     d.metric(
         "atomics.contended_gops",
-        Tier::T4,
+        NoiseClass::T4,
         contended.value().rate(1.0),
         "atomic additions of all CPUs to one line, together",
     );
     let fairness = d.quantity("fairness", Unit::Ratio, Estimator::Median);
     d.metric(
         "atomics.fairness_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         fairness,
         "share of the CPU that got least of them, relative to an even share",
     );
@@ -81,25 +81,25 @@ fn additions_declared(d: &mut Declare) {
     let add = d.quantity("fetch_add", Unit::Ns, Estimator::LowerQuartile);
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
     let of_own = "atomic addition to a line of one's own";
-    d.cost("atomics.fetch_add_owned", Tier::T1, owned.clone(), of_own);
+    d.cost("atomics.fetch_add_owned", NoiseClass::T1, owned.clone(), of_own);
     // The first one is what a compiler would choose, and has no name in the ids.
     for form in &Form::declared()[1..] {
         d.metric(
             format!("atomics.fetch_add_owned_{form}_cycles"),
-            Tier::T1,
+            NoiseClass::T1,
             add.with("line", format!("owned_{form}")),
             format!("{of_own} by a load and a store {form}"),
         );
     }
     d.cost(
         "atomics.fetch_add_remote",
-        Tier::T4,
+        NoiseClass::T4,
         remote.clone(),
         "atomic addition to a line that another CPU changed last",
     );
     d.cost(
         "atomics.fetch_add_shared",
-        Tier::T4,
+        NoiseClass::T4,
         shared,
         "atomic addition to a line that both CPUs have read",
     );

@@ -28,7 +28,7 @@ use crate::harness::sampling::SamplingPlan;
 use crate::harness::{code, search};
 use crate::kernel::window::{Filler, ROOTS, Window};
 use crate::probe::Probe;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -48,31 +48,31 @@ fn declare(d: &mut Declare) {
     let filled = |filler: Filler| both.with("filler", filler.name());
     d.metric(
         "core.reorder_window_entries",
-        Tier::T1,
+        NoiseClass::T1,
         filled(Filler::Nop).crossing(ENTRIES, 0.5),
         "instructions that the core has in work at a time",
     );
     d.metric(
         "core.load_queue_entries",
-        Tier::T1,
+        NoiseClass::T1,
         filled(Filler::Load).last_before(ENTRIES, STEP),
         "loads in work at a time, done or not",
     );
     d.metric(
         "core.store_queue_entries",
-        Tier::T1,
+        NoiseClass::T1,
         filled(Filler::Store).last_before(ENTRIES, STEP),
         "stores in work at a time",
     );
     d.metric(
         "core.integer_registers_entries",
-        Tier::T1,
+        NoiseClass::T1,
         filled(Filler::Integer).last_before(ENTRIES, STEP),
         "results in general registers at a time, beyond the registers that programs see",
     );
     d.metric(
         "core.vector_registers_entries",
-        Tier::T1,
+        NoiseClass::T1,
         filled(Filler::Vector).crossing(ENTRIES, 0.5),
         "results in vector registers at a time, beyond the registers that programs see",
     );

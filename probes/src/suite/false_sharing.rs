@@ -28,7 +28,7 @@ use crate::threads::cpus;
 use crate::threads::pinning;
 use crate::threads::team::Team;
 use card::counters::Event;
-use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit, at_least, at_most};
 use card::machine::Relation;
 use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Disturbances, Params, Point, PointState};
@@ -63,7 +63,7 @@ fn declare(d: &mut Declare) {
     let at = |points: &Points, offset| points.with("kernel", atomic).with("offset", offset);
     d.metric(
         "false_sharing.slowdown_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         at(&time, GRID) / at(&time, UNRELATED),
         format!("atomic additions of two CPUs, {GRID} bytes apart ÷ {UNRELATED} bytes apart"),
     )
@@ -71,14 +71,14 @@ fn declare(d: &mut Declare) {
     let step = time.with("kernel", atomic).step_down("offset");
     d.metric(
         "false_sharing.step_bytes",
-        Tier::T1,
+        NoiseClass::T1,
         step.clone(),
         "distance from which two CPUs' atomic additions do not hinder each other",
     );
     let together = d.quantity("lines_together", Unit::Count, Estimator::Median);
     d.metric(
         "false_sharing.safe_padding_bytes",
-        Tier::T2,
+        NoiseClass::T2,
         step * together.value(),
         "that distance, or twice as much where lines are seen to come in pairs",
     );

@@ -14,12 +14,12 @@
 
 use std::time::Duration;
 
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::clock;
 use crate::harness::levels::{self, LEAST_BEYOND};
 use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
-use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit};
 use card::machine::{Machine, human_bytes};
 use card::record::Skip;
 
@@ -66,7 +66,7 @@ fn times(d: &mut Declare, quantity: &'static str) -> Points {
 fn ratio(
     d: &mut Declare,
     id: &'static str,
-    tier: Tier,
+    tier: NoiseClass,
     (times, how, advised): (&Points, &'static str, &'static str),
     summary: &'static str,
 ) {
@@ -102,7 +102,7 @@ fn plan(bench: &mut Bench<'_>, share: f64) -> Plan {
     let until = bench.meter.elapsed() + policy.budget * 2;
     let mut quiet = 0;
     while quiet < QUIET_LOOKS && bench.meter.elapsed() < until {
-        if clock::bracket(&bench.timer).is_busy() {
+        if clock::reading(&bench.timer).is_busy() {
             quiet = 0;
             bench.meter.pause(Duration::from_micros(500));
         } else {
@@ -140,8 +140,8 @@ fn beyond(machine: &Machine) -> u64 {
 }
 
 /// Whether there is time to fill data of so many bytes, and all the memory that they take.
-fn fits(machine: &Machine, run: RunTier, bytes: u64, memory: u64) -> Result<(), Skip> {
-    let largest = if run == RunTier::Thorough { LARGEST_THOROUGH } else { LARGEST };
+fn fits(machine: &Machine, run: Effort, bytes: u64, memory: u64) -> Result<(), Skip> {
+    let largest = if run == Effort::Thorough { LARGEST_THOROUGH } else { LARGEST };
     let limit = machine.buffer_limit();
     let (reason, remedy) = if memory > limit {
         let reason = format!(
@@ -154,7 +154,7 @@ fn fits(machine: &Machine, run: RunTier, bytes: u64, memory: u64) -> Result<(), 
     } else if bytes > largest {
         let (bytes, largest) = (human_bytes(bytes), human_bytes(largest));
         let remedy = match run {
-            RunTier::Thorough => "none: so large a cache leaves no time for data beyond it",
+            Effort::Thorough => "none: so large a cache leaves no time for data beyond it",
             _ => "run --tier thorough",
         };
         (format!("{bytes} are needed, and more than {largest} takes too long to fill"), remedy)
@@ -199,23 +199,23 @@ mod tests {
             assert_eq!(bytes, cache << 21);
             fits(&machine, run, bytes, 2 * bytes).err()
         };
-        assert_eq!(says(64, 256, RunTier::Standard), None);
-        let small = says(64, 255, RunTier::Standard).unwrap();
+        assert_eq!(says(64, 256, Effort::Standard), None);
+        let small = says(64, 255, Effort::Standard).unwrap();
         assert!(small.need.ends_with("the last cache, 64 MiB"), "{small:?}");
         assert!(small.reason.contains("256 MiB are needed") && small.remedy.contains("memory"));
-        let large = says(96, 10_000, RunTier::Quick).unwrap();
+        let large = says(96, 10_000, Effort::Quick).unwrap();
         assert!(
             large.reason.contains("128 MiB takes too long") && large.remedy.contains("thorough")
         );
-        assert_eq!(says(96, 10_000, RunTier::Thorough), None);
-        assert!(says(1024, 10_000, RunTier::Thorough).unwrap().remedy.starts_with("none"));
+        assert_eq!(says(96, 10_000, Effort::Thorough), None);
+        assert!(says(1024, 10_000, Effort::Thorough).unwrap().remedy.starts_with("none"));
     }
 
     #[test]
     fn what_the_scheduler_decides_is_judged_by_medians() {
         for metric in PROBE.declaration().metrics.iter() {
             let text = format!("{:?}", metric.from);
-            assert_eq!(text.contains("Median"), metric.tier == Tier::T4, "{}", metric.id);
+            assert_eq!(text.contains("Median"), metric.tier == NoiseClass::T4, "{}", metric.id);
         }
     }
 }

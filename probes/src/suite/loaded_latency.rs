@@ -20,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{Bench, Tier as RunTier, WrongAnswer, params};
+use crate::harness::bench::{Bench, Effort, WrongAnswer, params};
 use crate::harness::levels;
 use crate::harness::meter::Reading;
 use crate::harness::sampling::{ClockHistory, Collector, SamplingPlan};
@@ -30,7 +30,7 @@ use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::team::Team;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::estimate::quantile;
 use card::machine::human_bytes;
 use card::record::{Param, Point, PointState, Skip};
@@ -53,14 +53,14 @@ fn declare(d: &mut Declare) {
     d.family("dram-latency");
     d.metric(
         "memory.loaded_latency.idle_ns",
-        Tier::T3,
+        NoiseClass::T3,
         latency.with("loaders", 0),
         "load-to-use latency, main memory, all other CPUs idle",
     );
     for (share, part) in [(0.25, "a quarter"), (0.5, "half"), (0.75, "three quarters")] {
         d.metric(
             format!("memory.loaded_latency.at_{}_ns", share * 100.0),
-            Tier::T3,
+            NoiseClass::T3,
             latency.at_share(&load, "delay", share),
             format!("the same while the others read {part} of what they can"),
         );
@@ -68,7 +68,7 @@ fn declare(d: &mut Declare) {
     d.family("dram-bandwidth");
     d.metric(
         "memory.loaded_latency.peak_gbs",
-        Tier::T4,
+        NoiseClass::T4,
         load.with("delay", 0),
         "what all other CPUs read together while one chases pointers",
     );
@@ -276,7 +276,7 @@ fn measure(bench: &mut Bench<'_>, lines: &mut Lines, traffic: &Traffic) -> (Vec<
     let delays = DELAYS.map(Some).into_iter().chain([None]);
     let mut curve: Vec<Setting> =
         delays.map(|delay| Setting { delay, ..Setting::default() }).collect();
-    let passes = if bench.tier == RunTier::Quick { PASSES.0 } else { PASSES.1 };
+    let passes = if bench.tier == Effort::Quick { PASSES.0 } else { PASSES.1 };
     let visits = passes * curve.len() as u32;
     let time = (bench.left() / visits).saturating_sub(SETTLE).clamp(SAMPLES.0, SAMPLES.1);
     let loads = loads_in(bench, lines, time);
@@ -377,7 +377,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use super::*;
-    use crate::harness::clock::Bracket;
+    use crate::harness::clock::ClockReading;
     use crate::sys::thread::Usage;
 
     const MIB: u64 = 1 << 20;
@@ -395,7 +395,7 @@ mod tests {
     }
 
     fn reading() -> Reading {
-        let busy = Bracket { ghz: 3.7, delay: 0.2 };
+        let busy = ClockReading { core_ghz: 3.7, sibling_delay_cycles: 0.2 };
         Reading { ns: 1500.0, before: busy, after: busy, ..Reading::default() }
     }
 

@@ -17,7 +17,7 @@
 use crate::harness::bench::Bench;
 use crate::probe::{Need, Probe};
 use crate::threads::cpus;
-use card::declare::{Declare, Estimator, Points, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Points, Unit};
 
 mod alone;
 mod contended;
@@ -45,28 +45,28 @@ fn declare(d: &mut Declare) {
     alone(
         "locks.mutex_uncontended_ns",
         "mutex_uncontended",
-        Tier::T1,
+        NoiseClass::T1,
         "lock and unlock of an uncontended std::sync::Mutex",
     );
     alone(
         "locks.rwlock_read_ns",
         "rwlock_read",
-        Tier::T2,
+        NoiseClass::T2,
         "read lock and unlock of an uncontended std::sync::RwLock",
     );
     alone(
         "locks.spin_uncontended_ns",
         "spin_uncontended",
-        Tier::T2,
+        NoiseClass::T2,
         "lock and unlock of an uncontended spin lock",
     );
-    alone("locks.atomic_ns", "atomic", Tier::T2, "an atomic addition instead of a lock");
+    alone("locks.atomic_ns", "atomic", NoiseClass::T2, "an atomic addition instead of a lock");
     for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
         let time = contended_by_all(d, lock, &format!("lock of {name}"), "at it");
         for work in contended::WORKS.into_iter().filter(|&work| work > 0) {
             d.metric(
                 format!("locks.{lock}_work_{work}_ns"),
-                Tier::T4,
+                NoiseClass::T4,
                 time.with("work", work),
                 format!("the same with {work} ns of work inside"),
             );
@@ -77,14 +77,14 @@ fn declare(d: &mut Declare) {
         let even = d.quantity(format!("{lock}_fairness"), Unit::Ratio, Estimator::Median);
         d.metric(
             format!("locks.{lock}_fairness_ratio"),
-            Tier::T4,
+            NoiseClass::T4,
             even,
             "how often the CPU had the lock that had it least, relative to an even share",
         );
     }
     let mut handed = |quantity: &'static str, summary: &'static str| {
         let time = d.quantity(quantity, Unit::Ns, Estimator::Median);
-        d.metric(format!("locks.{quantity}_ns"), Tier::T4, time, summary);
+        d.metric(format!("locks.{quantity}_ns"), NoiseClass::T4, time, summary);
     };
     handed("handoff", "from unlock to a mutex's sleeping waiter that has it");
     handed("handoff_spin", "from unlock to a spinning waiter that has it, on another CPU");
@@ -96,7 +96,7 @@ fn contended_by_all(d: &mut Declare, lock: &str, turn: &str, doing: &str) -> Poi
     let time = time.with("cpus", "all");
     d.metric(
         format!("locks.{lock}_contended_ns"),
-        Tier::T4,
+        NoiseClass::T4,
         time.with("work", 0),
         format!("from one {turn} to the next, whoever has it, all CPUs {doing}"),
     );

@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Effort, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
@@ -34,7 +34,7 @@ use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
-use card::declare::{Declare, Estimator, Level, Tier, Unit};
+use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
 
@@ -67,13 +67,13 @@ fn declare(d: &mut Declare) {
         // Stores past the caches speak of main memory wherever their data could lie.
         let past_caches = matches!(kernel, Kernel::WriteNt | Kernel::CopyNt);
         for (level, place, tier, family) in [
-            (Level::L1, "L1", Tier::T2, "l1-l2"),
-            (Level::L2, "L2", Tier::T2, "l1-l2"),
-            (Level::L3, "L3", Tier::T3, "l3"),
-            (Level::Dram, "main memory", Tier::T3, "dram-bandwidth"),
+            (Level::L1, "L1", NoiseClass::T2, "l1-l2"),
+            (Level::L2, "L2", NoiseClass::T2, "l1-l2"),
+            (Level::L3, "L3", NoiseClass::T3, "l3"),
+            (Level::Dram, "main memory", NoiseClass::T3, "dram-bandwidth"),
         ] {
             let (tier, family) =
-                if past_caches { (Tier::T3, "dram-bandwidth") } else { (tier, family) };
+                if past_caches { (NoiseClass::T3, "dram-bandwidth") } else { (tier, family) };
             d.family(family);
             let best = time.with("level", level.name()).with("threads", 1).lowest().rate(1.0);
             for unit in ["gbs", "bytes_per_cycle"] {
@@ -88,7 +88,7 @@ fn declare(d: &mut Declare) {
         // What all threads get depends on where the host puts them.
         d.metric(
             format!("{stem}.dram_all_threads_gbs"),
-            Tier::T4,
+            NoiseClass::T4,
             time.with("level", "dram").with("cpus", "all").lowest().rate(1.0),
             format!("{what}, main memory, a thread on each CPU, bytes requested"),
         );
@@ -102,7 +102,7 @@ fn declare(d: &mut Declare) {
         let time = time.with("kernel", kernel.name()).with("level", "dram").with("threads", 1);
         d.metric(
             format!("memory.bandwidth.{}.dram_bus_gbs", kernel.name()),
-            Tier::T3,
+            NoiseClass::T3,
             time.lowest().rate(moved),
             format!(
                 "{what}, main memory, one thread, bytes moved if each line is read before it is \
@@ -274,9 +274,9 @@ fn settings(
     bench.rng.shuffle(&mut all);
     all.extend(large);
     let octaves = match bench.tier {
-        RunTier::Quick => 3.0,
-        RunTier::Standard => 1.5,
-        RunTier::Thorough => 1.0,
+        Effort::Quick => 3.0,
+        Effort::Standard => 1.5,
+        Effort::Thorough => 1.0,
     };
     let sizes = sweep(top, octaves, bench.round, sets);
     let swept = |&bytes: &u64| {
@@ -327,8 +327,8 @@ fn point(
     };
     let memory = level == Some(Level::Dram);
     let (want, most) = match (bench.tier, memory, setting.swept) {
-        (RunTier::Quick, true, _) => (3, 5),
-        (RunTier::Quick, false, _) | (_, _, true) => (3, 4),
+        (Effort::Quick, true, _) => (3, 5),
+        (Effort::Quick, false, _) | (_, _, true) => (3, 4),
         // Main memory is the noisiest.
         (_, true, false) => (5, 9),
         (_, false, false) => (5, 6),
@@ -438,7 +438,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         Ok(each) => usize::try_from(each)?,
         Err(skip) => return bench.skip(skip.of([ALL_THREADS])),
     };
-    let windows_each = if bench.tier == RunTier::Quick { 3 } else { 5 };
+    let windows_each = if bench.tier == Effort::Quick { 3 } else { 5 };
     let windows = windows_each * TOGETHER.len();
     let length = bench.share(TOGETHER_SHARE) / u32::try_from(windows)?;
     let length = length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);

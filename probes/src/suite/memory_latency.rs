@@ -20,7 +20,7 @@ use crate::harness::levels;
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Level, Tier, Unit, at_least, at_most, between};
+use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};
 
 mod read;
 mod sweep;
@@ -50,13 +50,13 @@ fn declare(d: &mut Declare) {
         (Level::L3, "load-to-use latency, L3 hit"),
         (Level::Dram, "load-to-use latency, main memory, 2 MiB pages, full random"),
     ] {
-        let tier = if level <= Level::L2 { Tier::T1 } else { Tier::T3 };
+        let tier = if level <= Level::L2 { NoiseClass::T1 } else { NoiseClass::T3 };
         d.family(family(level));
         d.cost(&format!("memory.latency.{}", level.name()), tier, curve.plateau(level), summary);
     }
     d.cost(
         "memory.latency.dram_4k",
-        Tier::T3,
+        NoiseClass::T3,
         curve_4k.plateau(Level::Dram),
         "load-to-use latency, main memory, 4 KiB pages, full random",
     );
@@ -66,7 +66,7 @@ fn declare(d: &mut Declare) {
         (Level::L3, "cache.l3_knee_bytes", "working set at which L3 hits end"),
     ] {
         // Where the host scatters pages and shares L3, the later knees are its doing.
-        let tier = if level == Level::L1 { Tier::T1 } else { Tier::T4 };
+        let tier = if level == Level::L1 { NoiseClass::T1 } else { NoiseClass::T4 };
         d.family(family(level));
         d.metric(id, tier, curve.capacity(level), summary);
     }
@@ -76,26 +76,26 @@ fn declare(d: &mut Declare) {
     // Small differences of large figures that hold the host's own page walks as well.
     d.metric(
         "tlb.small_pages_ns",
-        Tier::T4,
+        NoiseClass::T4,
         one("4k") - one("2m"),
         "extra latency of a random access to main memory in 4 KiB pages against 2 MiB pages",
     );
     d.cost(
         "tlb.walk",
-        Tier::T4,
+        NoiseClass::T4,
         (one("4k") - two("4k")).times(2.0),
         "extra latency of a random access to main memory in 4 KiB pages: the page walk",
     );
     d.metric(
         "tlb.huge_walk_ns",
-        Tier::T4,
+        NoiseClass::T4,
         (one("2m") - two("2m")).times(2.0),
         "the same in 2 MiB pages: nothing as long as the TLB reaches",
     );
     d.family("dram-bandwidth");
     d.metric(
         READ_ID,
-        Tier::T3,
+        NoiseClass::T3,
         read,
         "reading 10⁶ bytes sequentially from main memory, one thread",
     );

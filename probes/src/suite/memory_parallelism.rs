@@ -29,7 +29,7 @@ use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, Lines, STREAM
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{LINE, Pages};
 use card::counters::Event;
-use card::declare::{Better, Declare, Estimator, Level, Tier, Unit, at_least};
+use card::declare::{Better, Declare, Estimator, Level, NoiseClass, Unit, at_least};
 use card::machine::human_bytes;
 use card::record::{Params, Skip};
 
@@ -52,9 +52,9 @@ fn declare(d: &mut Declare) {
     let fastest = |level, kind: Kind| at(level).with("kind", kind.name()).lowest();
     let in_flight = |level, kind| one(level) / fastest(level, kind);
     let caches = [
-        (Level::L1, "L1 hits in flight", Tier::T2, "l1-l2"),
-        (Level::L2, "L2 hits in flight", Tier::T2, "l1-l2"),
-        (Level::L3, "L3 hits in flight", Tier::T3, "l3"),
+        (Level::L1, "L1 hits in flight", NoiseClass::T2, "l1-l2"),
+        (Level::L2, "L2 hits in flight", NoiseClass::T2, "l1-l2"),
+        (Level::L3, "L3 hits in flight", NoiseClass::T3, "l3"),
     ];
     for (level, summary, tier, family) in caches {
         d.family(family);
@@ -77,7 +77,7 @@ fn declare(d: &mut Declare) {
     ];
     for (name, kind, summary) in misses {
         let id = format!("memory.parallelism.{name}_misses");
-        d.metric(id, Tier::T3, in_flight(Level::Dram, kind), summary).better(Better::Higher);
+        d.metric(id, NoiseClass::T3, in_flight(Level::Dram, kind), summary).better(Better::Higher);
     }
     let rates = [
         (
@@ -89,7 +89,7 @@ fn declare(d: &mut Declare) {
     ];
     for (kind, summary) in rates {
         let id = format!("memory.parallelism.dram_{}_gbs", kind.name());
-        d.metric(id, Tier::T3, fastest(Level::Dram, kind).rate(LINE as f64), summary);
+        d.metric(id, NoiseClass::T3, fastest(Level::Dram, kind).rate(LINE as f64), summary);
     }
     let dram = ["memory.parallelism.dram_misses"];
     d.proof(dram, one(Level::Dram), Event::LlcMisses, at_least(0.95));

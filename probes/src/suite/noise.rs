@@ -11,12 +11,12 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::harness::clock::{self, Bracket};
+use crate::harness::clock::{self, ClockReading};
 use crate::kernel::timer::gaps;
 use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::pinning;
-use card::declare::{Better, Declare, Estimator, Tier, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
 use card::record::Skip;
 
 /// The probe.
@@ -41,22 +41,22 @@ fn declare(d: &mut Declare) {
     let steal = d.quantity("steal", Unit::Ratio, Estimator::Mean);
     d.metric(
         "noise.gap_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         gap_share,
         "share of a CPU's time lost in gaps above 1 µs",
     )
     .better(Better::Lower);
-    d.metric("noise.gap_p99_ns", Tier::T4, gap, "99th percentile of the gaps above 1 µs");
+    d.metric("noise.gap_p99_ns", NoiseClass::T4, gap, "99th percentile of the gaps above 1 µs");
     d.metric(
         "noise.sibling_busy_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         sibling_busy,
         "share of time in which a hyperthread sibling delayed this CPU",
     )
     .better(Better::Lower);
     d.metric(
         "noise.steal_ratio",
-        Tier::T4,
+        NoiseClass::T4,
         steal,
         "share of time that the kernel says the hypervisor took",
     )
@@ -141,10 +141,11 @@ fn sibling_share(bench: &Bench<'_>, time: Duration) -> Vec<f64> {
     let groups = (time.as_micros() / 20_000).max(1);
     (0..groups)
         .map(|_| {
-            let readings: Vec<Bracket> = (0..group).map(|_| clock::bracket(&bench.timer)).collect();
-            let steady: Vec<&Bracket> = readings
+            let readings: Vec<ClockReading> =
+                (0..group).map(|_| clock::reading(&bench.timer)).collect();
+            let steady: Vec<&ClockReading> = readings
                 .windows(2)
-                .filter(|w| clock::agree(w[0].ghz, w[1].ghz, 0.01))
+                .filter(|w| clock::agree(w[0].core_ghz, w[1].core_ghz, 0.01))
                 .map(|w| &w[1])
                 .collect();
             let busy = steady.iter().filter(|b| b.is_busy()).count();

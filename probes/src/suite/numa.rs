@@ -22,7 +22,7 @@ use crate::kernel::stream;
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, LINE, Pages};
 use crate::threads::pinning;
-use card::declare::{Declare, Estimator, Level, Tier, Unit};
+use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
 use card::machine::{Machine, NumaNode, human_bytes};
 use card::record::{Params, Skip};
 
@@ -46,28 +46,28 @@ fn declare(d: &mut Declare) {
     d.family("dram-latency");
     d.metric(
         local_ns,
-        Tier::T3,
+        NoiseClass::T3,
         latency.with("place", "local"),
         "load-to-use latency, memory of the CPU's own node",
     );
     d.family("core-to-core");
     d.metric(
         remote_ns,
-        Tier::T3,
+        NoiseClass::T3,
         latency.with("place", "remote").highest(),
         "load-to-use latency, memory of the worst other node",
     );
     d.family("dram-bandwidth");
     d.metric(
         local_gbs,
-        Tier::T3,
+        NoiseClass::T3,
         time.with("place", "local").value().rate(1.0),
         "one thread reading memory of its own node",
     );
     d.family("core-to-core");
     d.metric(
         remote_gbs,
-        Tier::T3,
+        NoiseClass::T3,
         time.with("place", "remote").highest().rate(1.0),
         "one thread reading memory of the worst other node",
     );

@@ -21,7 +21,7 @@ use std::io;
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
 use crate::sys::errno;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::record::Skip;
 
 mod calls;
@@ -92,13 +92,13 @@ fn declare(d: &mut Declare) {
             d.metric(metric(name), tier, row, summary);
         }
     };
-    rows(&CALLS, Tier::T2, Estimator::LowerQuartile);
-    rows(&FAULTS, Tier::T4, Estimator::LowerQuartile);
-    rows(&TASKS, Tier::T4, Estimator::Median);
+    rows(&CALLS, NoiseClass::T2, Estimator::LowerQuartile);
+    rows(&FAULTS, NoiseClass::T4, Estimator::LowerQuartile);
+    rows(&TASKS, NoiseClass::T4, Estimator::Median);
     let late = d.quantity("timer_lateness", Unit::Ns, Estimator::Median);
     let at = |sleep: u32| late.with("sleep", sleep);
     let mut lateness = |id: &'static str, from, summary: &'static str| {
-        d.metric(id, Tier::T4, from, summary);
+        d.metric(id, NoiseClass::T4, from, summary);
     };
     lateness(
         "os.timer_lateness_ns",
@@ -123,7 +123,7 @@ fn declare(d: &mut Declare) {
     let tight = d.quantity("timer_lateness_tight", Unit::Ns, Estimator::Median);
     d.metric(
         "os.timer_lateness_tight_ns",
-        Tier::T4,
+        NoiseClass::T4,
         tight,
         "how much later a sleep of 100 µs ends that allows no slack",
     );

@@ -18,7 +18,7 @@ use crate::harness::bench::{Bench, params};
 use crate::probe::{Need, Probe};
 use crate::sys::thread;
 use crate::threads::{cpus, pinning};
-use card::declare::{Declare, Tier, Unit};
+use card::declare::{Declare, NoiseClass, Unit};
 use card::machine::{CpuQuota, Machine};
 use card::record::{Point, PointState, Skip};
 
@@ -47,13 +47,17 @@ fn declare(d: &mut Declare) {
         let of_kind = [("kind", kind.name())];
         d.quantity_where("time_per_op", &of_kind, Unit::Ns, kind.estimator())
     });
-    let mut ratios = |id: fn(Kind) -> &'static str,
-                      [fewer, more]: [&str; 2],
-                      summaries: [&'static str; 4]| {
-        for ((kind, time), summary) in Kind::ALL.into_iter().zip(&times).zip(summaries) {
-            d.metric(id(kind), Tier::T4, time.with("at", fewer) / time.with("at", more), summary);
-        }
-    };
+    let mut ratios =
+        |id: fn(Kind) -> &'static str, [fewer, more]: [&str; 2], summaries: [&'static str; 4]| {
+            for ((kind, time), summary) in Kind::ALL.into_iter().zip(&times).zip(summaries) {
+                d.metric(
+                    id(kind),
+                    NoiseClass::T4,
+                    time.with("at", fewer) / time.with("at", more),
+                    summary,
+                );
+            }
+        };
     ratios(
         Kind::ratio,
         ["one", "full"],

@@ -30,7 +30,7 @@ use crate::kernel::vector;
 use crate::kernel::width::{self, Length};
 use crate::probe::Probe;
 use crate::threads::cpus;
-use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit};
 
 mod clock;
 mod together;
@@ -56,7 +56,7 @@ fn declare(d: &mut Declare) {
     for of in FLOATS {
         d.metric(
             format!("simd.peak.{}_gflops", of.name()),
-            Tier::T2,
+            NoiseClass::T2,
             flop.with("type", of.name()).lowest().rate(1.0),
             format!("{} arithmetic, one core, best width and mix", of.name()),
         );
@@ -65,13 +65,13 @@ fn declare(d: &mut Declare) {
     let fma = flop.with("op", Op::Fma.name()).with("type", Type::F32.name()).lowest().rate(1.0);
     d.metric(
         FMA_PEAK,
-        Tier::T1,
+        NoiseClass::T1,
         fma.clone(),
         "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
     );
     d.metric(
         "simd.peak_ratio",
-        Tier::T1,
+        NoiseClass::T1,
         fma.of_published(FMA_PEAK),
         "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
     );
@@ -79,7 +79,7 @@ fn declare(d: &mut Declare) {
         for setting in settings(op, of) {
             d.metric(
                 format!("{}.flops_per_cycle", setting.stem()),
-                Tier::T1,
+                NoiseClass::T1,
                 setting.of(&flop).lowest().rate(1.0),
                 format!("{}: floating-point operations a cycle", setting.title()),
             );
@@ -89,7 +89,7 @@ fn declare(d: &mut Declare) {
         for setting in settings(op, of) {
             d.metric(
                 format!("{}.latency_cycles", setting.stem()),
-                Tier::T1,
+                NoiseClass::T1,
                 setting.of(&instruction).with("chains", 1),
                 format!("{}: result to result", setting.title()),
             );
@@ -99,7 +99,7 @@ fn declare(d: &mut Declare) {
         for setting in settings(op, of) {
             d.metric(
                 format!("{}.instructions_per_cycle", setting.stem()),
-                Tier::T1,
+                NoiseClass::T1,
                 setting.of(&instruction).lowest().rate(1.0),
                 format!("{}: instructions a cycle", setting.title()),
             );
@@ -109,7 +109,7 @@ fn declare(d: &mut Declare) {
         let width = setting.width.name;
         d.metric(
             format!("simd.gather.{width}.cycles_per_element_cycles"),
-            Tier::T1,
+            NoiseClass::T1,
             setting.of(&element),
             format!("gathering 32-bit numbers from L1, {width}, for each of them"),
         );
@@ -123,7 +123,7 @@ fn declare(d: &mut Declare) {
     for width in widths(|width| width.length == Length::Scalable) {
         d.metric(
             format!("simd.{}_vector_bytes", width.name),
-            Tier::T1,
+            NoiseClass::T1,
             length.with("width", width.name),
             "length of a vector, which is the processor's and the system's choice",
         )
@@ -173,7 +173,7 @@ fn declare_subnormal(d: &mut Declare) {
     ] {
         let with = |at: SubnormalAt| all.with("op", op.name()).with("at", at.name());
         let subnormal = with(at).with("flush", flushing(flush));
-        d.metric(id, Tier::T1, subnormal / with(SubnormalAt::Nowhere), summary)
+        d.metric(id, NoiseClass::T1, subnormal / with(SubnormalAt::Nowhere), summary)
             .better(Better::Lower);
     }
 }

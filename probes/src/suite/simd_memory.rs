@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Effort, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::SamplingPlan;
 use crate::harness::width::lacking;
@@ -28,7 +28,7 @@ use crate::kernel::vector;
 use crate::kernel::width::Width;
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use card::declare::{Declare, Estimator, Level, Tier, Unit};
+use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
 use card::machine::human_bytes;
 use card::record::Skip;
 
@@ -49,10 +49,10 @@ fn declare(d: &mut Declare) {
     let vectors = || Width::declared().iter().filter(|width| width.is_vector()).map(|w| w.name);
     let speed_up = |d: &mut Declare, id, kernel: Kernel, level: Level, width: &str| {
         let (tier, family) = match level {
-            Level::L1 => (Tier::T1, "alu"),
-            Level::L2 => (Tier::T1, "l1-l2"),
-            Level::L3 => (Tier::T2, "l3"),
-            Level::Dram => (Tier::T3, "dram-bandwidth"),
+            Level::L1 => (NoiseClass::T1, "alu"),
+            Level::L2 => (NoiseClass::T1, "l1-l2"),
+            Level::L3 => (NoiseClass::T2, "l3"),
+            Level::Dram => (NoiseClass::T3, "dram-bandwidth"),
         };
         let (kernel, level) = (kernel.name(), level.name());
         let at = element.with("kernel", kernel).with("level", level);
@@ -190,7 +190,7 @@ fn point(
     let arms: Vec<Arm<'_>> =
         variants.iter().filter(|variant| variant.can(kernel)).filter(told).map(arm).collect();
     let (want, most) = match (bench.tier, memory) {
-        (RunTier::Quick, _) | (_, false) => (3, 4),
+        (Effort::Quick, _) | (_, false) => (3, 4),
         // Main memory is the noisiest.
         (_, true) => (4, 6),
     };

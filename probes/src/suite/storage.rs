@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::harness::bench::{Bench, Tier as RunTier, params};
+use crate::harness::bench::{Bench, Effort, params};
 use crate::harness::scratch::{self, STEP, Scratch};
 use crate::probe::Probe;
 use crate::sys::file::FileSystem;
 use crate::sys::memory::{Buffer, Pages};
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::estimate::quantile;
 use card::machine::{Device, Disk};
 use card::record::{Params, Point, PointState, Skip};
@@ -52,29 +52,29 @@ fn declare(d: &mut Declare) {
     d.quantity(FILE, Unit::Bytes, Estimator::Median);
     d.metric(
         "storage.read_4k_random_ns",
-        Tier::T4,
+        NoiseClass::T4,
         random,
         "4 KiB read at a random place of a file",
     );
     d.metric(
         "storage.read_4k_random_p99_ns",
-        Tier::T4,
+        NoiseClass::T4,
         tail.with("per_mille", P99),
         "4 KiB read at a random place of a file: 99 of 100 take no longer",
     );
-    d.metric("storage.read_1m_sequential_ns", Tier::T4, sequential, "next 1 MiB of a file");
+    d.metric("storage.read_1m_sequential_ns", NoiseClass::T4, sequential, "next 1 MiB of a file");
     for call in [FSYNC, FDATASYNC] {
         d.metric(
             format!("storage.{call}_ns"),
-            Tier::T4,
+            NoiseClass::T4,
             durable.with("call", call),
             format!("4 KiB written and made durable by {call}"),
         );
     }
-    d.metric("storage.seek_ns", Tier::T4, seek, "short seek of a rotating disk, and 4 KiB");
+    d.metric("storage.seek_ns", NoiseClass::T4, seek, "short seek of a rotating disk, and 4 KiB");
     d.metric(
         "storage.disk_read_1m_sequential_ns",
-        Tier::T4,
+        NoiseClass::T4,
         disk_sequential,
         "next 1 MiB of a file on a rotating disk",
     );
@@ -93,10 +93,10 @@ const FDATASYNC: &str = "fdatasync";
 
 /// Size of the file. Five rounds write less than 1 GiB, durable writes included; a thorough run
 /// writes more.
-fn wanted(tier: RunTier) -> u64 {
+fn wanted(tier: Effort) -> u64 {
     match tier {
-        RunTier::Quick | RunTier::Standard => 192 << 20,
-        RunTier::Thorough => 256 << 20,
+        Effort::Quick | Effort::Standard => 192 << 20,
+        Effort::Thorough => 256 << 20,
     }
 }
 
@@ -459,8 +459,8 @@ mod tests {
     fn a_run_writes_no_more_than_a_gibibyte_by_default() {
         let durable = u64::from(TURNS) * 2 * (MOST_DURABLE * BLOCK) as u64;
         let round = |tier| wanted(tier) + durable;
-        assert!(5 * round(RunTier::Standard) <= 1 << 30);
-        assert!(3 * round(RunTier::Quick) <= 1 << 30);
-        assert!(wanted(RunTier::Thorough) <= 256 << 20 && durable <= 8 << 20);
+        assert!(5 * round(Effort::Standard) <= 1 << 30);
+        assert!(3 * round(Effort::Quick) <= 1 << 30);
+        assert!(wanted(Effort::Thorough) <= 256 << 20 && durable <= 8 << 20);
     }
 }

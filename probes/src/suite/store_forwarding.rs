@@ -19,14 +19,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chain;
 use crate::kernel::forward::{self, Bystander, Shape, StoreLoadChain, Wide};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
+use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};
 use card::record::Skip;
 
 /// The probe.
@@ -50,19 +50,19 @@ fn declare(d: &mut Declare) {
     let of = |name| case.with("case", name);
     d.cost(
         "store_forward.ok",
-        Tier::T1,
+        NoiseClass::T1,
         of(SAME) - of(MULTIPLY),
         "from a store of 8 bytes to a load of the same 8 bytes",
     );
     d.cost(
         "store_forward.fail",
-        Tier::T1,
+        NoiseClass::T1,
         of(OVERLAP) - of(MULTIPLY),
         "from a store of 8 bytes to a load of 8 bytes that begins 4 later",
     );
     d.cost(
         "store_forward.alias_4k",
-        Tier::T1,
+        NoiseClass::T1,
         alias.with("delta", ALIAS) - alias.with("delta", BESIDE),
         "extra latency of a load 4 KiB beyond an unrelated store",
     );
@@ -285,8 +285,8 @@ const OFFSETS: [usize; 19] =
     [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72];
 
 /// Rounds that share the cells of the matrix between them: as many as the tier has at least.
-fn parts(tier: RunTier) -> usize {
-    if tier == RunTier::Quick { 3 } else { 5 }
+fn parts(tier: Effort) -> usize {
+    if tier == Effort::Quick { 3 } else { 5 }
 }
 
 /// The cells of this round.
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn the_rounds_of_a_run_cover_the_matrix() {
-        for tier in [RunTier::Quick, RunTier::Standard] {
+        for tier in [Effort::Quick, Effort::Standard] {
             let parts = parts(tier);
             let covered: BTreeSet<(usize, usize)> =
                 (0..parts as u32).flat_map(|round| cells(round, parts)).collect();

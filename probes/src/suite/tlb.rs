@@ -21,7 +21,7 @@ use crate::kernel::chase::{self, Ring};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
+use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};
 use card::record::Params;
 
 /// The probe.
@@ -43,33 +43,33 @@ fn declare(d: &mut Declare) {
     let small = few.with("variant", "4k");
     d.metric(
         "tlb.l1_entries",
-        Tier::T1,
+        NoiseClass::T1,
         small.last_before("pages", 1.0),
         "4 KiB pages up to which every translation hits the first-level data TLB",
     );
     d.metric(
         "tlb.l1_in_order_entries",
-        Tier::T2,
+        NoiseClass::T2,
         few.with("variant", "4k_in_order").last_before("pages", 1.0),
         "the same for pages touched in order, which some CPUs fold four into one entry",
     );
     let many = latency.with("part", "many").with("variant", "4k");
     d.metric(
         "tlb.l2_entries",
-        Tier::T3,
+        NoiseClass::T3,
         many.crossing("pages", 1.0 / 3.0),
         "4 KiB pages at which a third of the way from second-level hits to walks is gone",
     );
     let between = |variant| latency.with("variant", variant).with("pages", BETWEEN);
     d.cost(
         "tlb.l1_miss",
-        Tier::T2,
+        NoiseClass::T2,
         between("4k") - between("4k_control"),
         "extra latency of an access that misses the first-level data TLB only",
     );
     d.metric(
         "tlb.huge_page_reach_bytes",
-        Tier::T2,
+        NoiseClass::T2,
         few.with("variant", "2m").last_before("pages", 1.0).times(SMALL_PAGE as f64),
         "memory in 2 MiB pages up to which every translation hits the first-level data TLB",
     );

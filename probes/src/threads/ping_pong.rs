@@ -19,7 +19,7 @@ const BYTES: usize = 64 * SMALL_PAGE;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Effort {
+pub struct VisitPlan {
     /// Lines in the memory of each of the two.
     pub lines_each: usize,
     /// Bursts for each line and way of handing over.
@@ -62,7 +62,7 @@ const SECOND_TURN: u32 = 1;
 pub fn visit(
     timer: &Timer,
     (first, second): (usize, usize),
-    effort: &Effort,
+    effort: &VisitPlan,
     rng: &mut fastrand::Rng,
 ) -> Result<Visit, String> {
     let homes: [OnceLock<Result<SharedWords, String>>; 2] = Default::default();
@@ -119,7 +119,7 @@ pub fn visit(
 pub const WRONG: &str = "a word that was handed back and forth did not come home";
 
 /// A line and how it is handed over; both ways on each line, so that they are compared on the same.
-fn turns(effort: &Effort, rng: &mut fastrand::Rng) -> Vec<(usize, usize, HandOver)> {
+fn turns(effort: &VisitPlan, rng: &mut fastrand::Rng) -> Vec<(usize, usize, HandOver)> {
     // The first line is the one to warm up on.
     let mut choose = |_| rng.choose_multiple(1..BYTES / 4 / WORDS_IN_LINE, effort.lines_each);
     let mut lines: Vec<(usize, usize)> = (0..2)
@@ -143,7 +143,7 @@ fn arrive(cpu: usize) -> Result<SharedWords, String> {
 mod tests {
     use super::*;
 
-    const EFFORT: Effort = Effort { lines_each: 16, bursts: 3, trips: 2, warm_up: 2 };
+    const EFFORT: VisitPlan = VisitPlan { lines_each: 16, bursts: 3, trips: 2, warm_up: 2 };
 
     #[test]
     fn lines_of_both_homes_are_handed_over_both_ways() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use probecard_probes::catalog;
-use probecard_probes::harness::bench::Tier;
+use probecard_probes::harness::bench::Effort;
 use probecard_probes::probe::Probe;
 
 use card::glob::matches;
@@ -122,36 +122,36 @@ impl Schedule {
 const START: Duration = Duration::from_millis(60);
 
 /// What a tier gives a probe, as a multiple of what it deserves in the standard tier.
-pub(super) fn generosity(tier: Tier) -> f64 {
+pub(super) fn generosity(tier: Effort) -> f64 {
     match tier {
-        Tier::Quick => 0.4,
-        Tier::Standard => 1.0,
-        Tier::Thorough => 3.6,
+        Effort::Quick => 0.4,
+        Effort::Standard => 1.0,
+        Effort::Thorough => 3.6,
     }
 }
 
 /// Rounds of every probe.
-pub(super) fn rounds(tier: Tier) -> u32 {
+pub(super) fn rounds(tier: Effort) -> u32 {
     match tier {
-        Tier::Quick => 3,
-        Tier::Standard => 5,
-        Tier::Thorough => 11,
+        Effort::Quick => 3,
+        Effort::Standard => 5,
+        Effort::Thorough => 11,
     }
 }
 
 /// What a tier takes at most.
-pub(super) fn budget(tier: Tier) -> Duration {
+pub(super) fn budget(tier: Effort) -> Duration {
     Duration::from_secs(match tier {
-        Tier::Quick => 30,
-        Tier::Standard => 120,
-        Tier::Thorough => 900,
+        Effort::Quick => 30,
+        Effort::Standard => 120,
+        Effort::Thorough => 900,
     })
 }
 
 /// The name of a tier.
-pub(super) fn parse_tier(text: &str) -> Result<Tier, String> {
-    Tier::named(text).ok_or_else(|| {
-        let names = Tier::ALL.map(Tier::name).join(", ");
+pub(super) fn parse_tier(text: &str) -> Result<Effort, String> {
+    Effort::named(text).ok_or_else(|| {
+        let names = Effort::ALL.map(Effort::name).join(", ");
         format!("there is no tier '{text}'; choose one of {names}")
     })
 }

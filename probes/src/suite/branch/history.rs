@@ -8,13 +8,13 @@
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::Pattern;
-use card::declare::{Better, Declare, Estimator, Tier, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let repeated = d.quantity("history", Unit::Ns, Estimator::LowerQuartile);
     d.metric(
         "branch.learnable_entries",
-        Tier::T2,
+        NoiseClass::T2,
         repeated.with("branches", 1).crossing("length", 0.02),
         "random outcomes of one branch that come again and are known by heart: under 1 % failures",
     )

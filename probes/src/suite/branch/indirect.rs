@@ -10,20 +10,20 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::{self, TARGETS};
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Tier, Unit, at_most, between};
+use card::declare::{Declare, Estimator, NoiseClass, Unit, at_most, between};
 
 pub(super) fn declare(d: &mut Declare) {
     let jump = d.quantity("indirect", Unit::Ns, Estimator::LowerQuartile);
     let [random, constant] = [RANDOM, CONSTANT].map(|target| jump.with("target", target));
     d.cost(
         "branch.indirect_mispredict",
-        Tier::T2,
+        NoiseClass::T2,
         (random.clone() - constant.clone()).times(OF_THE_WRONG),
         "cost of an indirect jump to another place than predicted",
     );
     d.metric(
         "branch.indirect_predicted_cycles",
-        Tier::T2,
+        NoiseClass::T2,
         constant.clone(),
         "an indirect jump to the same place as before, with its loop",
     );

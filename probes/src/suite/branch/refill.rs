@@ -11,7 +11,7 @@ use super::{Both, Outcomes, Pattern, twice};
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::ScatteredBranches;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let branch = d.quantity("refill", Unit::Ns, Estimator::Median);
@@ -34,7 +34,7 @@ pub(super) fn declare(d: &mut Declare) {
     ];
     for (id, code, summary) in codes {
         let Both { random, alternating } = Both::of(&branch.with("code", code));
-        d.metric(id, Tier::T2, twice(random - alternating), summary);
+        d.metric(id, NoiseClass::T2, twice(random - alternating), summary);
     }
 }
 

@@ -11,13 +11,13 @@ use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::harness::search;
 use crate::kernel::jumps::Calls;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let call = d.quantity("call", Unit::Ns, Estimator::LowerQuartile);
     d.metric(
         "branch.return_depth_entries",
-        Tier::T1,
+        NoiseClass::T1,
         call.last_before("depth", 0.3),
         "calls within calls whose returns are all predicted",
     );

@@ -7,20 +7,20 @@
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::TakenBranchRing;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let jump = d.quantity("jump", Unit::Ns, Estimator::LowerQuartile);
     let spaced = jump.with("spacing", SPACING);
     d.metric(
         "branch.btb_l1_entries",
-        Tier::T1,
+        NoiseClass::T1,
         spaced.last_before("jumps", 0.04),
         "jumps that the core follows at full speed",
     );
     d.metric(
         "branch.btb_l2_entries",
-        Tier::T1,
+        NoiseClass::T1,
         spaced.crossing("jumps", 0.35),
         "jumps that the core follows without decoding them first",
     );

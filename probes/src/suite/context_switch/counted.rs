@@ -95,7 +95,7 @@ impl<'a> Arm<'a> {
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Effort {
+pub(super) struct Samples {
     /// Samples of an arm.
     pub(super) samples: usize,
     /// Time of all arms together.
@@ -145,7 +145,7 @@ impl Sampled for Arm<'_> {
 pub(super) fn sample(
     bench: &mut Bench<'_>,
     arms: &mut [Arm<'_>],
-    effort: Effort,
+    effort: Samples,
 ) -> anyhow::Result<()> {
     let policy = SamplingPlan {
         min_samples: WANT,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::counted::{self, Arm, Effort, Expect, Trial};
-use crate::harness::bench::{Bench, Tier, params};
+use super::counted::{self, Arm, Expect, Samples, Trial};
+use crate::harness::bench::{Bench, Effort, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
 use crate::probe::Need;
@@ -75,9 +75,9 @@ pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
 /// Of the round's time: for the same CPU, and for each place beyond.
 const SHARES: [f64; 2] = [0.25, 0.16];
 
-pub(super) fn effort(bench: &Bench<'_>, share: f64) -> Effort {
-    let samples = if bench.tier == Tier::Quick { 5 } else { 7 };
-    Effort { samples, time: bench.share(share) }
+pub(super) fn effort(bench: &Bench<'_>, share: f64) -> Samples {
+    let samples = if bench.tier == Effort::Quick { 5 } else { 7 };
+    Samples { samples, time: bench.share(share) }
 }
 
 fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Skip> {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::harness::bench::{Bench, Tier as RunTier, params};
+use crate::harness::bench::{Bench, Effort, params};
 use crate::kernel::coherence::HandOver;
-use crate::threads::ping_pong::{self, Effort, Visit};
+use crate::threads::ping_pong::{self, Visit, VisitPlan};
 use crate::threads::pinning;
 use card::declare::Unit;
 use card::machine::{Machine, Relation};
@@ -20,15 +20,15 @@ const FEW_PAIRS: usize = 64;
 const VISITS: usize = 8;
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
-    let thorough = bench.tier == RunTier::Thorough;
+    let thorough = bench.tier == Effort::Thorough;
     let most = if thorough { usize::MAX } else { MOST_PAIRS };
     let pairs = plan(bench.machine, cpus, bench.round, most, &mut bench.rng);
     let few = pairs.len() <= FEW_PAIRS;
     let repeats = if few { (FEW_PAIRS / pairs.len()).clamp(1, VISITS) } else { 1 };
     let effort = if few {
-        Effort { lines_each: 16, bursts: 3, trips: 100, warm_up: 2000 }
+        VisitPlan { lines_each: 16, bursts: 3, trips: 100, warm_up: 2000 }
     } else {
-        Effort { lines_each: 16, bursts: 3, trips: 24, warm_up: 500 }
+        VisitPlan { lines_each: 16, bursts: 3, trips: 24, warm_up: 500 }
     };
     let visits: Vec<(usize, usize)> = pairs.repeat(repeats);
     let (began, time) = (bench.meter.elapsed(), bench.left());

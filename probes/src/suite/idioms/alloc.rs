@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
-use card::declare::{Declare, Tier};
+use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
     let alloc = times(d, "alloc");
@@ -36,7 +36,7 @@ pub(super) fn declare(d: &mut Declare) {
         ),
     ];
     for (id, how, summary) in ways {
-        d.metric(id, Tier::T2, alloc.with(HOW, how), summary);
+        d.metric(id, NoiseClass::T2, alloc.with(HOW, how), summary);
     }
 }
 

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use super::{interleave, plan, ratio, times, way};
 use crate::harness::bench::Bench;
-use card::declare::{Declare, Tier};
+use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
     let vector = times(d, "vector");
@@ -13,14 +13,14 @@ pub(super) fn declare(d: &mut Declare) {
     ratio(
         d,
         "idioms.vec_grow_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         (&vector, "grown", "reserved"),
         "1000 pushes to an empty vector, relative to one with room for them: nine reallocations and copies",
     );
     ratio(
         d,
         "idioms.string_concat_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         (&string, "copied", "appended"),
         "256 pieces of 16 bytes, each making a new string, relative to a buffer: 128 bytes copied for each byte added",
     );

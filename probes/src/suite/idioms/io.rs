@@ -13,7 +13,7 @@ use crate::probe::Need;
 use crate::sys::file;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Worker};
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::record::{PointState, Skip};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -23,14 +23,14 @@ pub(super) fn declare(d: &mut Declare) {
     ratio(
         d,
         WRITES,
-        Tier::T2,
+        NoiseClass::T2,
         (&write, "unbuffered", "buffered"),
         "writing single bytes to a file in memory, relative to a buffer of 8 KiB: a system call each",
     );
     ratio(
         d,
         LOCK,
-        Tier::T4,
+        NoiseClass::T4,
         (&io_lock, "held", "released"),
         "two threads with a counter and a file each: the lock held during the write, relative to before it",
     );

@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use super::{Plan, beyond, fits, interleave, memory_plan, plan, ratio, times, way};
 use crate::harness::bench::Bench;
-use card::declare::{Declare, Tier};
+use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
     let matrix = times(d, "matrix");
@@ -14,14 +14,14 @@ pub(super) fn declare(d: &mut Declare) {
     ratio(
         d,
         COLUMNS,
-        Tier::T3,
+        NoiseClass::T3,
         (&matrix, "columns", "rows"),
         "adding up a matrix beyond the caches by columns, relative to rows: each number is on another line and page, though the next columns find the lines in L2",
     );
     ratio(
         d,
         STRUCTS,
-        Tier::T3,
+        NoiseClass::T3,
         (&field, "structs", "arrays"),
         "one field of 8 bytes of 64-byte records, relative to an array of its own: a line for each",
     );
@@ -29,7 +29,7 @@ pub(super) fn declare(d: &mut Declare) {
     ratio(
         d,
         "idioms.packed_ratio",
-        Tier::T2,
+        NoiseClass::T2,
         (&record, packed, padded),
         "fields of 9-byte packed records in cache, relative to 16-byte aligned ones: one load in 9 crosses a line",
     );
@@ -37,7 +37,7 @@ pub(super) fn declare(d: &mut Declare) {
     ratio(
         d,
         PACKED_DRAM,
-        Tier::T3,
+        NoiseClass::T3,
         (&record, packed, padded),
         "the same beyond the caches, where the smaller is less to fetch",
     );

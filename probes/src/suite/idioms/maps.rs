@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use super::{HOW, Plan, beyond, fits, interleave, memory_plan, plan, times, way};
 use crate::harness::bench::Bench;
-use card::declare::{Declare, Tier};
+use card::declare::{Declare, NoiseClass};
 use card::record::Skip;
 
 pub(super) fn declare(d: &mut Declare) {
@@ -17,25 +17,25 @@ pub(super) fn declare(d: &mut Declare) {
     let [text, text_dram] = <Box<[u8]>>::NAMES.map(|how| lookup.with(HOW, how));
     d.metric(
         "idioms.map_int_key_ns",
-        Tier::T2,
+        NoiseClass::T2,
         int,
         "one lookup in a hash map with integer keys, in cache, each needed for the next: hashing is most of it",
     );
     d.metric(
         "idioms.map_string_key_ns",
-        Tier::T2,
+        NoiseClass::T2,
         text,
         "the same with keys of 20 bytes: more to hash, all to compare",
     );
     d.metric(
         "idioms.map_int_key_dram_ns",
-        Tier::T3,
+        NoiseClass::T3,
         int_dram,
         "one lookup in a hash map with integer keys beyond the caches: two misses in a row, tag and entry",
     );
     d.metric(
         "idioms.map_string_key_dram_ns",
-        Tier::T3,
+        NoiseClass::T3,
         text_dram,
         "the same with keys of 20 bytes: a third miss, where the entry's key lies",
     );

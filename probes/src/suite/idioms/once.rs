@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
-use card::declare::{Declare, Tier};
+use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
     let read = times(d, "once");
     d.metric(
         "idioms.once_ns",
-        Tier::T2,
+        NoiseClass::T2,
         read.with(HOW, "once"),
         "reading a value that is made on first use: one load and a predicted branch more than a plain read",
     );

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{IN_MEMORY, STRETCH, beyond_caches};
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::levels;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
@@ -177,7 +177,7 @@ fn point(
     warm(bench, ring, size, share)?;
     // Laying a large ring can take more than the point's share; it is measured all the same.
     let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
-    let (want, most) = if bench.tier == RunTier::Quick { (3, 5) } else { (5, 6) };
+    let (want, most) = if bench.tier == Effort::Quick { (3, 5) } else { (5, 6) };
     let policy =
         SamplingPlan { min_samples: want, max_samples: most, ..SamplingPlan::structural(left) };
     let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);

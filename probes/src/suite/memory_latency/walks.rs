@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::STRETCH;
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Rings};
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
@@ -53,7 +53,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyh
         let arm = Arm::new("visit", setting, go_on).prepared(move |_| go_on(STRETCH));
         arm.in_blocks_of(chase::BLOCK).noted(note.clone())
     };
-    let (want, most) = if bench.tier == RunTier::Quick { (3, 6) } else { (5, 16) };
+    let (want, most) = if bench.tier == Effort::Quick { (3, 6) } else { (5, 16) };
     let policy = SamplingPlan {
         min_samples: want,
         max_samples: most,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::bench::{Bench, params};
 use crate::sys::socket;
 use crate::threads::{cpus, pinning};
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::estimate::median;
 use card::record::{Params, Point, PointState, Skip};
 
@@ -29,19 +29,19 @@ pub(super) fn declare(d: &mut Declare) {
         {
             d.metric(
                 format!("{stem}{infix}_round_trip_ns"),
-                Tier::T4,
+                NoiseClass::T4,
                 round_trip.with("via", via).with("cpus", cpus),
                 format!("1 byte there and back over {title}, {ends}"),
             );
         }
     }
-    d.metric("network.loopback_connect_ns", Tier::T4, connect, "TCP connect on 127.0.0.1");
+    d.metric("network.loopback_connect_ns", NoiseClass::T4, connect, "TCP connect on 127.0.0.1");
     for (bytes, short, long) in
         [(KIB, "1k", "1 KiB"), (2 * KIB, "2k", "2 KiB"), (MIB, "1m", "1 MiB")]
     {
         d.metric(
             format!("network.send_{short}_ns"),
-            Tier::T4,
+            NoiseClass::T4,
             send.with("bytes", bytes),
             format!("{long} over loopback until its answer is here: no wire"),
         );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
 use crate::sys::socket;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::peer::Peer;
 use card::record::{Point, PointState, Skip};
 
@@ -19,19 +19,19 @@ pub(super) fn declare(d: &mut Declare) {
     let round_trip = d.quantity(ROUND_TRIP, Unit::Ns, Estimator::Median);
     d.metric(
         "network.peer_round_trip_ns",
-        Tier::T4,
+        NoiseClass::T4,
         round_trip.clone(),
         "TCP connect to --peer: one round trip",
     );
     d.metric(
         "network.peer_round_trip_min_ns",
-        Tier::T4,
+        NoiseClass::T4,
         round_trip.statistic(Estimator::Lowest),
         "TCP connect to --peer: the shortest of a round",
     );
     d.metric(
         "network.peer_round_trip_max_ns",
-        Tier::T4,
+        NoiseClass::T4,
         round_trip.statistic(Estimator::Highest),
         "TCP connect to --peer: the longest of a round",
     );

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::{few_threads, others, widths};
 use crate::harness::bench::{Bench, params};
-use crate::harness::clock::{Timer, bracket};
+use crate::harness::clock::{self, Timer};
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::kernel::{chain, vector};
 use crate::threads::team::Team;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::estimate::median;
 
 const QUANTITY: &str = "clock_together_ratio";
@@ -18,7 +18,7 @@ pub(super) fn declare(d: &mut Declare) {
     for width in widths(|width| width.moves_clock) {
         d.metric(
             format!("simd.clock.{}_all_core_ratio", width.name),
-            Tier::T2,
+            NoiseClass::T2,
             ratio.with("width", width.name),
             format!(
                 "core clock with all CPUs at {} multiply-adds ÷ this one alone at scalar work",
@@ -80,9 +80,9 @@ fn clock_under(timer: &Timer, time: Duration, mut work: impl FnMut()) -> Option<
             work();
         }
         if began.elapsed() > time / 2 {
-            let bracket = bracket(timer);
+            let reading = clock::reading(timer);
             // Beyond half a cycle an interrupt fell into one of the chains.
-            ghz.extend((bracket.delay.abs() < 0.5).then_some(bracket.ghz));
+            ghz.extend((reading.sibling_delay_cycles.abs() < 0.5).then_some(reading.core_ghz));
         }
     }
     median(&ghz)

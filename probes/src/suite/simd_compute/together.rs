@@ -6,7 +6,7 @@ use super::{FLOATS, few_threads, others};
 use crate::harness::bench::{Bench, params};
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::threads::windows::{self, Window, Worker};
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::record::{Params, Point};
 
 const QUANTITY: &str = "flop_together";
@@ -16,7 +16,7 @@ pub(super) fn declare(d: &mut Declare) {
     for of in FLOATS {
         d.metric(
             format!("simd.peak.{}_all_threads_gflops", of.name()),
-            Tier::T2,
+            NoiseClass::T2,
             flop.with("type", of.name()).lowest().rate(1.0),
             format!("{} arithmetic, all CPUs together, widest mix", of.name()),
         );

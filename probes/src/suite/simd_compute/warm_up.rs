@@ -11,7 +11,7 @@ use crate::harness::clock::Timer;
 use crate::kernel::chain;
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::kernel::width;
-use card::declare::{Declare, Estimator, Tier, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Unit};
 use card::estimate::median;
 
 const QUANTITY: &str = "warm_up";
@@ -21,7 +21,7 @@ pub(super) fn declare(d: &mut Declare) {
     for width::Width { name, .. } in widths(|width| width.is_vector()) {
         d.metric(
             format!("simd.warm_up.{name}_ns"),
-            Tier::T4,
+            NoiseClass::T4,
             first.with("width", name),
             format!("until {name} work is at its pace after a millisecond without vectors"),
         );
