@@ -325,7 +325,8 @@ mod tests {
         for (list, probe) in [(&OS, &os::PROBE), (&LOCKS, &locks::PROBE)] {
             let mut listed: Vec<&str> =
                 list.groups.iter().flat_map(|group| group.1).map(|line| line.0).collect();
-            let mut declared: Vec<&str> = probe.metrics.iter().map(|m| m.id.as_ref()).collect();
+            let metrics = probe.declaration().metrics;
+            let mut declared: Vec<&str> = metrics.iter().map(|m| m.id.as_ref()).collect();
             listed.sort_unstable();
             declared.sort_unstable();
             assert_eq!(listed, declared);
