@@ -1,9 +1,7 @@
 //! What a probe is: constant data, and two functions that declare and measure.
 
-use std::borrow::Cow;
-
 use crate::harness::bench::Bench;
-use card::declare::{Declaration, Declare, Metric, Proof};
+use card::declare::{Declaration, Declare};
 use card::machine::Machine;
 use card::record::Skip;
 
@@ -19,10 +17,6 @@ pub struct Probe {
     pub uses: &'static [&'static str],
     /// Seconds that one round deserves in the standard tier; the budget is shared in proportion.
     pub seconds: f64,
-    /// The scalars that are derived from this probe's points.
-    pub metrics: &'static [Metric],
-    /// What counters must say if those are what they are called.
-    pub proofs: &'static [Proof],
     /// Whether the kernel's own work is what it measures. Counters would be part of that work, since
     /// the kernel takes them along at every switch (26 to 32 % of a switch on a Zen 4 guest):
     /// there are none then, and switches and faults are those that the kernel counts anyway.
@@ -38,15 +32,7 @@ impl Probe {
     pub fn declaration(&self) -> Declaration {
         let mut declare = Declare::new(self.name, self.summary);
         (self.declare)(&mut declare);
-        let declaration = declare.finish();
-        if self.metrics.is_empty() {
-            return declaration;
-        }
-        Declaration {
-            metrics: Cow::Borrowed(self.metrics),
-            proofs: Cow::Borrowed(self.proofs),
-            ..declaration
-        }
+        declare.finish()
     }
 }
 

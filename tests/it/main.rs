@@ -17,3 +17,4 @@ mod prices;
 mod readers;
 mod survival;
 mod switching;
+mod tidy;

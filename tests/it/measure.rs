@@ -27,7 +27,7 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
     // Every probe ran every round, and every declared metric has an answer or a reason.
     for probe in catalog::ALL {
         assert!((0..3).all(|round| card.has_round(probe.name, round)), "{}", probe.name);
-        for metric in probe.declaration().metrics.iter() {
+        for metric in &*probe.declaration().metrics {
             let value = metrics.get(&metric.id).expect("a declared metric");
             match value.state {
                 State::Ok => {}

@@ -198,11 +198,35 @@ pub fn mode(values: &[f64]) -> Option<(f64, usize)> {
     values.iter().map(|&v| (v, count(v))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.total_cmp(&a.0)))
 }
 
+/// States of one quantity, such as the time between two CPUs that a hypervisor moves, differ by more
+/// than this factor; one state scatters by less.
+pub const STATE_RATIO: f64 = 1.5;
+
+/// Whether two values are of one state.
+pub fn is_one_state(a: f64, b: f64) -> bool {
+    a.max(b) < STATE_RATIO * a.min(b)
+}
+
+/// Values by the states that they were taken in, in ascending order.
+pub fn states(mut values: Vec<f64>) -> Vec<Vec<f64>> {
+    values.sort_by(f64::total_cmp);
+    values.chunk_by(|&a, &b| is_one_state(a, b)).map(<[f64]>::to_vec).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn states_have_gaps_between_them() {
+        let seen = states(vec![30.0, 11.0, 28.0, 10.0, 110.0, 40.0]);
+        assert_eq!(seen, [vec![10.0, 11.0], vec![28.0, 30.0, 40.0], vec![110.0]]);
+        assert!(states(Vec::new()).is_empty());
+        assert!(is_one_state(10.0, 14.9) && is_one_state(14.9, 10.0));
+        assert!(!is_one_state(10.0, 15.0) && !is_one_state(15.0, 10.0));
+    }
 
     #[test]
     fn a_ramp_is_crossed_between_two_sizes() {

@@ -15,3 +15,4 @@ pub mod sampling;
 pub mod scratch;
 pub mod search;
 pub mod turns;
+pub mod width;

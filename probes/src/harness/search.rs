@@ -9,13 +9,13 @@ use super::bench::Bench;
 /// Quiet readings that a glance is content with.
 const QUIET: usize = 3;
 /// Readings after which it is, whether the sibling was quiet or not.
-const PATIENCE: usize = 24;
+const MAX_READINGS: usize = 24;
 
 /// A first look at what an operation costs, in ns: the quickest of a few readings, which are not
 /// recorded.
 pub fn glance(bench: &mut Bench<'_>, ops: u64, work: &mut dyn FnMut(u64)) -> f64 {
     let (mut best, mut quiet) = (f64::INFINITY, 0);
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_READINGS {
         let reading = bench.meter.measure(ops, work);
         best = best.min(reading.ns / ops as f64);
         quiet += usize::from(!reading.before.is_busy() && !reading.after.is_busy());

@@ -9,8 +9,10 @@ use super::arch;
 pub struct Form(arch::atomic::Form);
 
 impl Form {
-    /// Names of those that a CPU with newer ones has as well.
-    pub const OLDER: &[&str] = arch::atomic::Form::OLDER;
+    /// The names of those that this architecture can have, whether this CPU has them or not.
+    pub const fn declared() -> &'static [&'static str] {
+        arch::atomic::Form::DECLARED
+    }
 
     /// Those of this CPU, the one that a compiler would choose for it first.
     pub fn all() -> Vec<Form> {
@@ -52,6 +54,7 @@ mod tests {
     fn every_form_adds_and_replaces_and_the_usual_one_is_first() {
         let forms = Form::all();
         assert_eq!(forms[0].name(), Form::usual().name());
+        assert!(forms.iter().all(|form| Form::declared().contains(&form.name())));
         for form in forms {
             let word = AtomicU32::new(41);
             assert_eq!(form.add_one(&word), 41);

@@ -6,8 +6,10 @@
 
 use std::io;
 
-use super::arch;
-use super::arch::bandwidth::{Movsb, Walk};
+use super::arch::bandwidth::Movsb;
+use super::generic::bandwidth::{Stream, Walk};
+use super::simd::Type;
+pub use super::simd::Width;
 use crate::sys::memory::{Buffer, Pages};
 
 /// Bytes of each array that a loop takes at least.
@@ -107,22 +109,6 @@ impl Kernel {
 
     fn has_target(self) -> bool {
         !matches!(self, Kernel::Read | Kernel::ReadSum)
-    }
-}
-
-/// A width of registers that this CPU has, proven by holding it.
-#[derive(Clone, Copy, Debug)]
-pub struct Width(arch::bandwidth::Width);
-
-impl Width {
-    /// Those of this CPU, narrow first.
-    pub fn detect() -> Vec<Width> {
-        arch::bandwidth::Width::detect().into_iter().map(Width).collect()
-    }
-
-    /// The name in parameters.
-    pub fn name(self) -> &'static str {
-        self.0.name()
     }
 }
 
@@ -347,7 +333,7 @@ impl StreamBuffers {
         }
     }
 
-    fn stream(&mut self, stream: arch::bandwidth::Stream, blocks: u64) {
+    fn stream(&mut self, stream: Stream, blocks: u64) {
         let layout = &self.layout;
         let base = self.buffer.base().wrapping_add(layout.arrays[0]);
         let apart = |i: usize| layout.arrays[i].wrapping_sub(layout.arrays[0]).cast_signed();
@@ -407,7 +393,7 @@ impl StreamBuffers {
         };
         let end = ahead(done.from, len, done.blocks);
         verdict("the end", at as u64, end as u64)?;
-        let words = width.0.words();
+        let words = width.lanes(Type::F64);
         if kernel == Kernel::Read {
             let last = content((arrays[0] + (end + len - 8) % len) / 8);
             verdict("the last word", self.lanes.0[words - 1], last)?;

@@ -37,7 +37,8 @@ pub fn parallel(words: &[u64]) -> u64 {
 /// Counts the clear bits without branching.
 #[inline]
 pub fn branch_free(words: &[u64]) -> u64 {
-    words.len() as u64 * 64 - arch::branch::set(words)
+    let set = arch::branch::set(words);
+    words.len() as u64 * 64 - set
 }
 
 /// Branches that are always taken, each over one instruction.

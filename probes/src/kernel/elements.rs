@@ -7,8 +7,8 @@
 use std::io;
 
 use super::arch;
-use super::arch::bandwidth::Walk;
 use super::bandwidth::{ARRAY_GAP_BYTES, BLOCK, Lanes, ahead, visits};
+use super::generic::bandwidth::Walk;
 use crate::sys::memory::{Buffer, Pages};
 
 /// Numbers in a block.

@@ -133,7 +133,7 @@ impl StoreLoadChain {
                 value[0] = unsafe { arch::forward::two_stores(store, load, first, blocks) };
             }
             // SAFETY: as above.
-            Shape::Vector16 => unsafe { arch::forward::vector_16(store, load, value, blocks) },
+            Shape::Vector16 => unsafe { arch::forward::vector_16((), store, load, value, blocks) },
             Shape::Vector32(Wide(token)) => {
                 // SAFETY: as above.
                 unsafe { arch::forward::vector_32(token, store, load, value, blocks) };

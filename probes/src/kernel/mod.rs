@@ -1,10 +1,11 @@
 //! The measured loops: assembly behind safe functions. Each kernel owns its loop, takes the
 //! number of operations, and returns something by which its work can be checked.
 //!
-//! `x86_64/` and `aarch64/` hold the instructions, one file for each file here; another architecture
-//! gets a folder with the same functions. It also says which widths of vectors there are: what it
-//! lacks is a type without values, so that nobody can ask for it. Nothing outside this folder,
-//! `sys/` and `machine` asks for the architecture.
+//! `x86_64/` and `aarch64/` hold the instructions, one file for each file here, and `generic/` what goes
+//! around them on every architecture; another architecture gets a folder with the same functions. It
+//! also says which widths of vectors there are: what it lacks is a type without values, so that
+//! nobody can ask for it. Nothing outside this folder, `sys/` and `machine` asks for the
+//! architecture.
 
 #[cfg(target_arch = "x86_64")]
 #[path = "x86_64/mod.rs"]
@@ -20,8 +21,6 @@ compile_error!("no kernels for this architecture yet: add a folder beside kernel
 mod generic;
 
 use std::num::NonZeroU64;
-
-pub(crate) use arch::widths;
 
 pub mod atomic;
 pub mod bandwidth;
@@ -40,6 +39,7 @@ pub mod stream;
 pub mod switch;
 pub mod timer;
 pub mod vector;
+pub mod width;
 pub mod window;
 
 /// How many blocks at least so many operations take: one, where none are wanted, since the loops count

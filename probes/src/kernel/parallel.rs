@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::arch::parallel::{self as kernel, LIST, MOST_SLOTS, STEPS};
+use super::arch::parallel as kernel;
+use super::generic::parallel::{LIST, MOST_SLOTS, STEPS};
 use super::whole_blocks;
 use crate::sys::memory::{Buffer, LINE, Pages};
 

@@ -7,7 +7,8 @@
 use std::mem::offset_of;
 
 use super::arch;
-use super::arch::simd::{Assist, Loop};
+use super::arch::simd::Assist;
+use super::generic::simd::Loop;
 
 /// Instructions in a block.
 const BLOCK: u64 = 240;
@@ -87,12 +88,12 @@ impl Op {
 
 /// A width of registers that this CPU has, proven by holding it.
 #[derive(Clone, Copy, Debug)]
-pub struct Width(arch::simd::Width);
+pub struct Width(pub(super) arch::width::Width);
 
 impl Width {
     /// Those of this CPU, narrow first.
     pub fn detect() -> Vec<Width> {
-        arch::simd::Width::detect().into_iter().map(Width).collect()
+        arch::width::Width::detect().into_iter().map(Width).collect()
     }
 
     /// The name in parameters and ids.

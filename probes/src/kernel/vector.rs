@@ -1,7 +1,6 @@
 //! Vector work of a given width, proven possible by holding its token.
 
 use super::{arch, whole_blocks};
-use card::record::Skip;
 
 /// Multiply-adds per block; counts are rounded up to whole blocks.
 const BLOCK: u64 = 12;
@@ -27,24 +26,31 @@ impl Width {
     }
 }
 
-/// A width that metrics are declared for, or that this CPU has, and that nothing is measured of.
+/// A width that metrics are declared for, and that nothing is measured of.
 #[derive(Clone, Copy, Debug)]
 pub struct Absent {
     /// The name in metric ids.
     pub width: &'static str,
     /// What it needs.
-    pub what: &'static str,
+    pub feature: &'static str,
     /// Whether there are no fused multiply-adds of any width without it.
     pub takes_fused: bool,
-    pub(super) reason: &'static str,
-    pub(super) remedy: &'static str,
+    /// Why it is not here.
+    pub lack: Lack,
 }
 
-impl Absent {
-    /// The row that says so of these metrics.
-    pub fn unmet(self, need: String) -> Skip {
-        Skip::new(need, self.reason, self.remedy)
-    }
+/// Why a width is not here.
+#[derive(Clone, Copy, Debug)]
+pub enum Lack {
+    /// The processor, the hypervisor or the kernel does not offer the feature.
+    Feature,
+    /// The vectors have another length than those that there are kernels for.
+    Length {
+        /// Their bytes.
+        offered: usize,
+        /// The lengths that there are kernels for, in bytes.
+        usable: &'static [usize],
+    },
 }
 
 /// All of them.

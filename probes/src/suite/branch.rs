@@ -39,8 +39,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 5.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

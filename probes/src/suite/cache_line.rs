@@ -19,7 +19,7 @@ use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
-use crate::threads::gang::Gang;
+use crate::threads::team::Team;
 use card::declare::{Declare, Derive, Estimator, Tier, Unit};
 use card::record::Skip;
 
@@ -30,8 +30,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -163,8 +161,8 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         // Which distance the partner works at; 0 bids it wait.
         let chosen = AtomicU64::new(0);
         let done = AtomicU64::new(0);
-        let follow = |gang: &Gang, _| {
-            while !gang.stopped() {
+        let follow = |team: &Team, _| {
+            while !team.stopped() {
                 match chosen.load(Ordering::Acquire) {
                     0 => std::hint::spin_loop(),
                     distance => {
@@ -175,7 +173,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             }
         };
         let deadline = bench.meter.elapsed() + each * 4;
-        Gang::run(bench.cpu, &[partner], follow, |_| {
+        Team::pinned(bench.cpu, &[partner], follow, |_| {
             for i in order {
                 if bench.meter.elapsed() < deadline {
                     let mut burst = || {

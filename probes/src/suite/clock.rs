@@ -19,10 +19,11 @@ use crate::harness::sampling::Policy;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::vector::Width;
-use crate::kernel::widths;
+use crate::kernel::width;
 use crate::probe::Probe;
 use crate::sys::memory::Pages;
-use crate::threads::gang::Gang;
+use crate::threads::cpus;
+use crate::threads::team::Team;
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Tier, Unit, between};
 use card::estimate::median;
@@ -34,18 +35,10 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 2.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
 };
-
-macro_rules! names {
-    (all: $([$all:tt])+; vectors: $([$($v:tt)+])+; wide: $([$n:literal $t:literal])+; $($r:tt)*) => {
-        [$(($n, $t)),+]
-    };
-}
 
 fn declare(d: &mut Declare) {
     let core_ghz = d.quantity("core_ghz", Unit::Ghz, Estimator::Median);
@@ -86,12 +79,12 @@ fn declare(d: &mut Declare) {
     )
     .better(Better::Same);
     d.family("core-frequency");
-    for (width, title) in widths!(names) {
+    for width in width::Width::declared().iter().filter(|width| width.moves_clock) {
         d.metric(
-            format!("clock.{width}_ratio"),
+            format!("clock.{}_ratio", width.name),
             Tier::T2,
-            width_ratio.with("width", width),
-            format!("core clock under {title} multiply-adds ÷ under scalar work"),
+            width_ratio.with("width", width.name),
+            format!("core clock under {} multiply-adds ÷ under scalar work", width.title),
         );
     }
     d.metric(
@@ -400,8 +393,7 @@ fn undisturbed(timer: &Timer) -> Option<f64> {
 /// This CPU's clock with all others at work, against alone.
 fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let timer = bench.timer;
-    let others: Vec<usize> =
-        bench.machine.allowed_cpus().iter().copied().filter(|&c| c != bench.cpu).collect();
+    let others = cpus::others(bench, bench.machine.allowed_cpus());
     if others.is_empty() {
         return Ok(());
     }
@@ -415,12 +407,12 @@ fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         median(&ghz)
     };
     let alone = read(time / 2);
-    let work = |gang: &Gang, _| {
-        while !gang.stopped() {
+    let work = |team: &Team, _| {
+        while !team.stopped() {
             std::hint::black_box(chain::add(chain::BLOCK));
         }
     };
-    let together = Gang::run(bench.cpu, &others, work, |_| read(time / 2))?;
+    let together = Team::pinned(bench.cpu, &others, work, |_| read(time / 2))?;
     let ratio = together.zip(alone).map(|(t, a)| t / a);
     bench.record("all_core_ratio", params([]), Unit::Ratio, ratio.into_iter().collect())
 }

@@ -27,8 +27,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

@@ -29,8 +29,8 @@ mod user;
 
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
+use crate::threads::cpus;
 use crate::threads::partner::Mechanism;
-use crate::threads::pinning;
 use card::counters::Event;
 use card::declare::{Better, Declare, Derive, Estimator, Points, Text, Tier, Unit, at_most};
 use card::record::Params;
@@ -42,8 +42,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.8,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,
@@ -225,10 +223,9 @@ fn needs(derive: &Derive, quantity: &str, params: &Params) -> bool {
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     user::run(bench)?;
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if cpus.is_empty() {
-        return bench.skip(pinning::unpinned().of([
+        return bench.skip(cpus::unpinned().of([
             "context_switch.*_trip_ns",
             "context_switch.*direct_ns",
             "context_switch.wakeup*",

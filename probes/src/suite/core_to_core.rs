@@ -26,11 +26,12 @@ use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{HandOver, add_in_turn, load_each};
 use crate::kernel::line::{add_atomically, add_in_form};
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Pages, SharedWords};
-use crate::threads::crew::{self, Hand, Window};
-use crate::threads::gang::Gang;
+use crate::sys::memory::{LINE, Pages, SharedWords, WORDS_IN_LINE};
+use crate::threads::cpus;
 use crate::threads::ping_pong::{self, Effort, Visit};
 use crate::threads::pinning;
+use crate::threads::team::Team;
+use crate::threads::windows::{self, Worker};
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Tier, Unit, at_least, at_most};
 use card::machine::{Machine, Relation};
@@ -43,8 +44,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -95,7 +94,8 @@ fn additions_declared(d: &mut Declare) {
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
     let of_own = "atomic addition to a line of one's own";
     d.cost("atomics.fetch_add_owned", Tier::T1, owned.clone(), of_own);
-    for form in Form::OLDER {
+    // The first one is what a compiler would choose, and has no name in the ids.
+    for form in &Form::declared()[1..] {
         d.metric(
             format!("atomics.fetch_add_owned_{form}_cycles"),
             Tier::T1,
@@ -124,29 +124,16 @@ fn additions_declared(d: &mut Declare) {
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(pinning::unpinned());
+        return bench.skip(cpus::unpinned());
     }
-    let Some(&partner) = nearest(bench, &cpus) else { return Ok(()) };
+    let Some(partner) = cpus::nearest(bench, &cpus) else { return Ok(()) };
     additions(bench, partner)?;
     contended(bench, &cpus)?;
     // Last, with all the time that is left: it has as many points as there is time for.
     matrix(bench, &cpus)
 }
-
-/// A CPU at the same L3 if there is one, else any other, siblings last.
-pub(super) fn nearest<'a>(bench: &Bench<'_>, cpus: &'a [usize]) -> Option<&'a usize> {
-    let others = cpus.iter().filter(|&&cpu| cpu != bench.cpu);
-    others.min_by_key(|&&cpu| match bench.machine.relation(bench.cpu, cpu) {
-        Relation::Siblings => Relation::Unclaimed as usize + 1,
-        other => other as usize,
-    })
-}
-
-/// Words of a line.
-const LINE: usize = 16;
 
 /// Lines that change hands at a time: some microseconds at least.
 const LINES: usize = 256;
@@ -184,34 +171,34 @@ fn taken_over(
     read: bool,
     policy: &Policy,
 ) -> anyhow::Result<()> {
-    let memory = SharedWords::new(4 * LINES * LINE * 4, Pages::Small)?;
+    let memory = SharedWords::new(4 * LINES * LINE, Pages::Small)?;
     let words = memory.words();
-    let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * LINE) as u32).collect();
+    let mut at: Vec<u32> = (0..4 * LINES).map(|line| (line * WORDS_IN_LINE) as u32).collect();
     bench.rng.shuffle(&mut at);
     at.truncate(LINES);
-    let follow = |gang: &Gang, _| {
-        while gang.meet() {
+    let follow = |team: &Team, _| {
+        while team.wait() {
             add_in_turn(words, &at);
-            gang.meet();
+            team.wait();
             if read {
                 // Once more, after the other has read them: a line that is read first after it was
                 // changed may come as one's own.
-                gang.meet();
+                team.wait();
                 std::hint::black_box(load_each(words, &at));
-                gang.meet();
+                team.wait();
             }
         }
     };
     let policy = Policy { patience: Patience::Passes(4 * policy.most), ..*policy };
     let cpu = bench.cpu;
-    let lead = |gang: &Gang| {
-        let mut lines = TakenOver { words, at: &at, read, gang, passes: 0 };
+    let lead = |team: &Team| {
+        let mut lines = TakenOver { words, at: &at, read, team, passes: 0 };
         let taken = bench.take(&mut lines, &policy)?;
         Ok::<_, WrongAnswer>((taken.collector, lines.passes))
     };
-    let (collector, passes) = match Gang::run(cpu, &[partner], follow, lead) {
+    let (collector, passes) = match Team::pinned(cpu, &[partner], follow, lead) {
         Ok(taken) => taken?,
-        Err(e) => return bench.skip(few_threads(2, &e.to_string())),
+        Err(e) => return bench.skip(cpus::few_threads(2, e)),
     };
     let sum = load_each(words, &at);
     // The partner may have begun one pass more before it was told to stop.
@@ -235,7 +222,7 @@ struct TakenOver<'a> {
     words: &'a [AtomicU32],
     at: &'a [u32],
     read: bool,
-    gang: &'a Gang,
+    team: &'a Team,
     passes: u32,
 }
 
@@ -245,12 +232,12 @@ impl Sampled for TakenOver<'_> {
     }
 
     fn take(&mut self, meter: &mut dyn Meter, ops: u64) -> io::Result<Reading> {
-        self.gang.meet();
-        self.gang.meet();
+        self.team.wait();
+        self.team.wait();
         if self.read {
             std::hint::black_box(load_each(self.words, self.at));
-            self.gang.meet();
-            self.gang.meet();
+            self.team.wait();
+            self.team.wait();
         }
         self.passes += 1;
         Ok(meter.measure(ops, &mut |_| add_in_turn(self.words, self.at)))
@@ -269,29 +256,21 @@ impl Sampled for TakenOver<'_> {
     }
 }
 
-pub(super) fn few_threads(threads: usize, reason: &str) -> Skip {
-    Skip::new(
-        format!("{threads} threads"),
-        reason,
-        "raise the limits on threads (ulimit -u, pids.max) and memory",
-    )
-}
-
 /// One of many that add to the same counter.
 struct Adder<'a> {
     counter: &'a AtomicU32,
     slice: u64,
 }
 
-impl Hand for Adder<'_> {
-    fn begin(&mut self, _: usize) {}
+impl Worker for Adder<'_> {
+    fn setup(&mut self, _: usize) {}
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         add_atomically(self.counter, self.slice);
         self.slice
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         Ok(())
     }
 }
@@ -300,29 +279,29 @@ impl Hand for Adder<'_> {
 fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
     const WINDOWS: usize = 5;
     const WINDOW: Duration = Duration::from_millis(2);
-    let mut others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let mut others = cpus::others(bench, cpus);
     bench.rng.shuffle(&mut others);
-    for threads in crowds(cpus.len()) {
+    for threads in cpus::thread_counts(cpus.len()) {
         let counter = AtomicU32::new(0);
         // So short that even the slowest has many of them within a window.
         let slice = (1000 / threads as u64).max(1);
-        let hire = |_| Ok(Adder { counter: &counter, slice });
+        let make_worker = |_| Ok(Adder { counter: &counter, slice });
         let team = (bench.cpu, &others[..threads - 1]);
-        let windows = match crew::windows(team, &bench.timer, (WINDOWS, WINDOW), hire) {
+        let windows = match windows::measure(team, &bench.timer, (WINDOWS, WINDOW), make_worker) {
             Ok(windows) => windows,
-            Err(reason) => return bench.skip(few_threads(threads, &reason)),
+            Err(reason) => return bench.skip(cpus::few_threads(threads, reason)),
         };
         let added: u64 = windows.iter().flat_map(|w| &w.0).map(|share| share.amount).sum();
         let counted = counter.into_inner();
         bench.check(counted == added as u32, || {
             format!("{added} atomic additions by {threads} CPUs gave {counted}")
         })?;
-        let (kept, state, disturbances) = crew::undisturbed(&windows);
+        let (kept, state, disturbances) = windows::undisturbed(&windows);
         let times = kept.iter().map(|window| 1.0 / window.rate()).collect();
         let mut labels = params([("threads", (threads as u64).into())]);
         if threads == cpus.len() {
             labels.insert("cpus".into(), "all".into());
-            let even = kept.iter().map(|window| least_share(window)).collect();
+            let even = kept.iter().map(|window| window.least_share()).collect();
             let point = bench.point("fairness", params([]), Unit::Ratio, even, state);
             bench.emit(Point { disturbances, ..point })?;
         }
@@ -330,21 +309,6 @@ fn contended(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
         bench.emit(Point { disturbances, ..point })?;
     }
     Ok(())
-}
-
-/// 1, 2, 4, … and all.
-pub(super) fn crowds(all: usize) -> Vec<usize> {
-    let mut crowds: Vec<usize> =
-        std::iter::successors(Some(1), |n| Some(n * 2)).take_while(|n| *n < all).collect();
-    crowds.push(all);
-    crowds
-}
-
-/// What the one got that got least, relative to an even share.
-pub(super) fn least_share(window: &Window) -> f64 {
-    let rates = || window.0.iter().map(|share| share.amount as f64 / share.ns);
-    let least = rates().fold(f64::INFINITY, f64::min);
-    least * window.0.len() as f64 / rates().sum::<f64>()
 }
 
 /// Pairs of one round on large machines: with two numbers for each, five rounds stay below 200 kB.
@@ -585,19 +549,5 @@ mod tests {
         let rows = pairs.iter().map(|p| p.0).collect::<HashSet<_>>().len();
         let bytes = 5 * 2 * (rows * 150 + pairs.len() * "511,123.45,".len());
         assert!(bytes < 200_000, "{bytes}");
-    }
-
-    #[test]
-    fn crowds_grow_to_all() {
-        assert_eq!(crowds(2), [1, 2]);
-        assert_eq!(crowds(6), [1, 2, 4, 6]);
-        assert_eq!(crowds(512).len(), 10);
-    }
-
-    #[test]
-    fn the_least_share_is_relative_to_an_even_one() {
-        let share = |amount| crew::Share { amount, ns: 10.0, ..crew::Share::default() };
-        assert!((least_share(&Window(vec![share(100), share(100)])) - 1.0).abs() < 1e-9);
-        assert!((least_share(&Window(vec![share(300), share(100)])) - 0.5).abs() < 1e-9);
     }
 }

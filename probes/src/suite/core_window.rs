@@ -37,8 +37,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -94,7 +92,7 @@ const MOST: u64 = 1024;
 const AROUND: [i64; 7] = [-64, -8, 0, 1, 2, 8, 24];
 
 /// Both chains take this many times longer when they hardly overlap.
-const APART: f64 = 1.5;
+const SERIAL_RATIO: f64 = 1.5;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     // Where no code may be made, none of the fillers can be measured.
@@ -165,7 +163,7 @@ fn last(bench: &mut Bench<'_>, filler: Filler) -> io::Result<u64> {
 
 /// Whether the chains overlap by more than half.
 fn fits(bench: &mut Bench<'_>, filler: Filler, fillers: u64) -> io::Result<bool> {
-    Ok(cost(bench, filler, fillers)? < APART * cost(bench, filler, FEWEST)?)
+    Ok(cost(bench, filler, fillers)? < SERIAL_RATIO * cost(bench, filler, FEWEST)?)
 }
 
 fn cost(bench: &mut Bench<'_>, filler: Filler, fillers: u64) -> io::Result<f64> {

@@ -27,18 +27,17 @@ use crate::harness::sampling::Policy;
 use crate::kernel::coherence::{HandOver, add_in_turn, load, load_each, store};
 use crate::kernel::line::add_atomically;
 use crate::probe::{Need, Probe};
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
-use crate::threads::crew::{self, Hand, Window};
-use crate::threads::gang::Gang;
+use crate::sys::memory::{LINE, Pages, SMALL_PAGE, SharedWords};
+use crate::threads::cpus;
 use crate::threads::pinning;
+use crate::threads::team::Team;
+use crate::threads::windows::{self, Window, Worker};
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
-use card::estimate::median;
+use card::estimate::{is_one_state, median, states};
 use card::machine::{Relation, human_bytes};
 use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Disturbances, Params, Point, PointState, Skip};
-
-use super::core_to_core::few_threads;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -47,8 +46,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[PAIRS, L2],
     seconds: 1.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -124,7 +121,6 @@ struct Setting {
 
 /// Bytes of a word.
 const WORD: usize = 4;
-const LINE: usize = 64;
 
 /// Distances of the kernel that decides: every eight bytes around the usual line, then coarser; where
 /// the step lies among the latter, the gap is filled.
@@ -173,7 +169,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
     pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(pinning::unpinned());
+        return bench.skip(cpus::unpinned());
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -207,19 +203,19 @@ fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     for offset in [GRID, UNRELATED] {
         let words = SharedWords::new(SMALL_PAGE, Pages::Small)?;
         let [own, other] = [0, offset / WORD].map(|at| &words.words()[at]);
-        let follow = |gang: &Gang, _| {
-            while !gang.stopped() {
+        let follow = |team: &Team, _| {
+            while !team.stopped() {
                 add_atomically(other, SLICE);
             }
         };
         let labels = params([("kernel", "atomic".into()), ("offset", (offset as u64).into())]);
         let cpu = bench.cpu;
-        let lead = |_: &Gang| {
+        let lead = |_: &Team| {
             bench.sample(Arm::new("counted", labels, |ops| add_atomically(own, ops)), &policy)
         };
-        match Gang::run(cpu, &[partner], follow, lead) {
+        match Team::pinned(cpu, &[partner], follow, lead) {
             Ok(sampled) => sampled?,
-            Err(e) => return bench.skip(few_threads(2, &e.to_string())),
+            Err(e) => return bench.skip(cpus::few_threads(2, e)),
         }
     }
     Ok(())
@@ -234,8 +230,7 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
         Relation::Unclaimed,
         Relation::Siblings,
     ];
-    let mut others: Vec<usize> = bench.machine.allowed_cpus().to_vec();
-    others.retain(|&cpu| cpu != bench.cpu);
+    let mut others = cpus::others(bench, bench.machine.allowed_cpus());
     bench.rng.shuffle(&mut others);
     let with = |relation: Relation| {
         let is = |cpu: &&usize| bench.machine.relation(bench.cpu, **cpu) == relation;
@@ -312,8 +307,7 @@ fn curve(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<Option<(Vec<Ro
         let setting = Setting { kernel: Kernel::Atomic, offset };
         let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
         // Of another state it is no part of this curve; without a sample it would be asked for again.
-        let fits = met.max(state) < APART * met.min(state);
-        if !fits || more.iter().all(|row| row.samples.is_empty()) {
+        if !is_one_state(met, state) || more.iter().all(|row| row.samples.is_empty()) {
             break;
         }
         rows.extend(more);
@@ -357,8 +351,8 @@ enum Role {
     Load,
 }
 
-impl Hand for Side<'_> {
-    fn begin(&mut self, window: usize) {
+impl Worker for Side<'_> {
+    fn setup(&mut self, window: usize) {
         let (setting, page) = self.plan[window];
         let offset = if self.leads { 0 } else { setting.offset };
         self.at = (page * SMALL_PAGE + offset) / WORD;
@@ -371,7 +365,7 @@ impl Hand for Side<'_> {
         self.words[self.at].store(0, Ordering::Relaxed);
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let word = &self.words[self.at];
         match self.role {
             Role::Add => add_atomically(word, SLICE),
@@ -382,7 +376,7 @@ impl Hand for Side<'_> {
         SLICE
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         let expected = match self.role {
             Role::Add => self.done as u32,
             Role::Store => SLICE as u32,
@@ -411,7 +405,7 @@ fn sweep(
     let leader = bench.cpu;
     let planned: Vec<(Setting, usize)> =
         plan.arms.iter().map(|&arm| (settings[arm], bench.rng.usize(..PAGES))).collect();
-    let hire = |cpu: usize| {
+    let make_worker = |cpu: usize| {
         Ok(Side {
             words: shared.words(),
             private: SharedWords::new(SMALL_PAGE, Pages::Small).map_err(|e| e.to_string())?,
@@ -424,7 +418,7 @@ fn sweep(
         })
     };
     let value = |arm: usize, window: &Window| per_op(settings[arm].kernel, window);
-    let gathered = gather(bench, partner, &plan, (WINDOW, share), hire, value)?;
+    let gathered = gather(bench, partner, &plan, (WINDOW, share), make_worker, value)?;
     Ok(gathered.map(|Gathered { arms, state }| {
         let row = |(setting, (samples, rejected))| Row { setting, samples, rejected };
         (settings.iter().copied().zip(arms).map(row).collect(), state)
@@ -467,17 +461,17 @@ struct Gathered {
     state: f64,
 }
 
-/// A hand that first hands a word back and forth with its partner.
-struct Watched<'a, H> {
-    hand: H,
+/// A worker that first hands a word back and forth with its partner.
+struct Watched<'a, W> {
+    worker: W,
     word: &'a AtomicU32,
     leads: bool,
     timer: &'a Timer,
     seen: &'a Mutex<Vec<f64>>,
 }
 
-impl<H: Hand> Hand for Watched<'_, H> {
-    fn begin(&mut self, window: usize) {
+impl<W: Worker> Worker for Watched<'_, W> {
+    fn setup(&mut self, window: usize) {
         /// Some microseconds, up to a tenth of a window across a large machine.
         const TRIPS: u64 = 50;
         let (mine, theirs) = if self.leads { (0, 1) } else { (1, 0) };
@@ -488,15 +482,15 @@ impl<H: Hand> Hand for Watched<'_, H> {
         if let (true, Ok(mut seen)) = (self.leads, self.seen.lock()) {
             seen.push(ns);
         }
-        self.hand.begin(window);
+        self.worker.setup(window);
     }
 
-    fn work(&mut self) -> u64 {
-        self.hand.work()
+    fn run_slice(&mut self) -> u64 {
+        self.worker.run_slice()
     }
 
-    fn end(&mut self) -> Result<(), String> {
-        self.hand.end()
+    fn verify(&mut self) -> Result<(), String> {
+        self.worker.verify()
     }
 }
 
@@ -510,12 +504,12 @@ struct Seen {
 
 /// Passes over the plan until every arm has enough samples in one state or the time is up. `None` if
 /// the reason was recorded why there are none.
-fn gather<H: Hand>(
+fn gather<W: Worker>(
     bench: &mut Bench<'_>,
     partner: usize,
     plan: &Plan,
     (length, share): (Duration, f64),
-    hire: impl Fn(usize) -> Result<H, String> + Sync,
+    make_worker: impl Fn(usize) -> Result<W, String> + Sync,
     value: impl Fn(usize, &Window) -> Option<f64>,
 ) -> anyhow::Result<Option<Gathered>> {
     let until = bench.meter.elapsed() + bench.share(share);
@@ -526,26 +520,24 @@ fn gather<H: Hand>(
         let states = Mutex::new(Vec::new());
         let (timer, leader) = (bench.timer, bench.cpu);
         let watched = |cpu: usize| {
-            let hand = hire(cpu)?;
+            let worker = make_worker(cpu)?;
             let (word, leads) = (&word.words()[0], cpu == leader);
-            Ok(Watched { hand, word, leads, timer: &timer, seen: &states })
+            Ok(Watched { worker, word, leads, timer: &timer, seen: &states })
         };
         let team = (bench.cpu, &[partner][..]);
-        let windows = match crew::windows(team, &timer, (plan.count + 1, length), watched) {
+        let windows = match windows::measure(team, &timer, (plan.count + 1, length), watched) {
             Ok(windows) => windows,
             Err(reason) => {
-                let remedy = "raise the limits on threads (ulimit -u, pids.max) and memory";
-                bench.skip(Skip::new("two threads", reason, remedy))?;
+                bench.skip(cpus::few_threads(2, reason))?;
                 return Ok(None);
             }
         };
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        let wrong = Window::wrong(&windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let states = states.into_inner().unwrap_or_default();
         let arms = &plan.arms[plan.begin()..plan.begin() + plan.count];
         all.extend(arms.iter().zip(&windows).zip(states.windows(2)).map(|((&arm, window), s)| {
-            let steady = s[0].max(s[1]) < APART * s[0].min(s[1]);
-            let state = steady.then(|| s[0].midpoint(s[1]));
+            let state = is_one_state(s[0], s[1]).then(|| s[0].midpoint(s[1]));
             Seen { arm, state, value: value(arm, window) }
         }));
         if best(&all, plan.count).is_some_and(|(_, least)| least >= WINDOWS)
@@ -557,14 +549,10 @@ fn gather<H: Hand>(
     Ok(best(&all, plan.count).map(|(range, _)| chosen(&all, plan.count, range)))
 }
 
-/// States differ by more than this; one state scatters by less.
-const APART: f64 = 1.5;
-
 /// The ranges of one-way times that were met, nearest first.
 fn ranges(all: &[Seen]) -> Vec<(f64, f64)> {
-    let mut states: Vec<f64> = all.iter().filter_map(|seen| seen.state).collect();
-    states.sort_by(f64::total_cmp);
-    states.chunk_by(|a, b| *b < *a * APART).map(|c| (c[0], c[c.len() - 1])).collect()
+    let states = states(all.iter().filter_map(|seen| seen.state).collect());
+    states.iter().filter_map(|state| Some((*state.first()?, *state.last()?))).collect()
 }
 
 fn is_in(seen: &Seen, range: (f64, f64)) -> bool {
@@ -604,9 +592,9 @@ fn chosen(all: &[Seen], arms: usize, range: (f64, f64)) -> Gathered {
 /// one of them was without its CPU for a part of the window.
 fn per_op(kernel: Kernel, window: &Window) -> Option<f64> {
     let [leader, follower] = &window.0[..] else { return None };
-    let rate = |share: &crew::Share| share.amount as f64 / share.ns;
+    let rate = |share: &windows::ThreadSample| share.amount as f64 / share.ns;
     let (a, b) = (rate(leader), rate(follower));
-    let together = window.lost() <= crew::MOST_LOST;
+    let together = window.off_cpu_share() <= windows::MOST_OFF_CPU;
     match kernel {
         Kernel::WriteRead => together.then_some(1.0 / a),
         _ => (together && a.max(b) < MOST_UNEQUAL * a.min(b)).then_some(2.0 / (a + b)),
@@ -630,8 +618,8 @@ struct PairSide<'a> {
 /// Lines at a time: microseconds.
 const CHUNK: usize = 1000;
 
-impl Hand for PairSide<'_> {
-    fn begin(&mut self, window: usize) {
+impl Worker for PairSide<'_> {
+    fn setup(&mut self, window: usize) {
         let (half, arm) = (self.plan[window] / ARMS.len(), self.plan[window] % ARMS.len());
         self.at = if self.leads { &self.lines.written[half][arm] } else { &self.lines.read[half] };
         self.next = 0;
@@ -642,7 +630,7 @@ impl Hand for PairSide<'_> {
         self.sum = load_each(self.words, self.at);
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let all = self.at;
         let chunk = &all[self.next..(self.next + CHUNK).min(all.len())];
         if self.leads {
@@ -655,7 +643,7 @@ impl Hand for PairSide<'_> {
         chunk.len() as u64
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         let lost = self.leads && load_each(self.words, self.at) != self.sum;
         (!lost).then_some(()).ok_or_else(|| "an atomic addition was lost".to_owned())
     }
@@ -711,16 +699,17 @@ fn pairs(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     let plan = Plan::new(2 * ARMS.len(), &mut bench.rng);
     let shared = SharedWords::new(lines.bytes, Pages::Huge)?;
     let leader = bench.cpu;
-    let hire = |cpu: usize| {
+    let make_worker = |cpu: usize| {
         let (words, plan) = (shared.words(), &plan.arms[plan.begin()..]);
         let leads = cpu == leader;
         Ok(PairSide { words, lines: &lines, plan, leads, at: &[], next: 0, sum: 0 })
     };
     let value = |_, window: &Window| {
-        let leader = window.0.first().filter(|_| window.lost() <= crew::MOST_LOST)?;
+        let leader =
+            window.0.first().filter(|_| window.off_cpu_share() <= windows::MOST_OFF_CPU)?;
         Some(leader.ns / leader.amount as f64)
     };
-    let gathered = gather(bench, partner, &plan, (4 * WINDOW, 0.25), hire, value)?;
+    let gathered = gather(bench, partner, &plan, (4 * WINDOW, 0.25), make_worker, value)?;
     let Some(Gathered { arms, state }) = gathered else { return Ok(()) };
     let (first, second) = arms.split_at(ARMS.len());
     let both = first.iter().zip(second);
@@ -810,7 +799,12 @@ mod tests {
 
     #[test]
     fn a_window_in_which_one_had_no_cpu_does_not_count() {
-        let share = |amount, lost| crew::Share { amount, ns: 1000.0, lost, wrong: None };
+        let share = |amount, off_cpu_ns| windows::ThreadSample {
+            amount,
+            ns: 1000.0,
+            off_cpu_ns,
+            wrong: None,
+        };
         let both = |a, b| per_op(Kernel::Atomic, &Window(vec![a, b]));
         assert_eq!(both(share(100, 0.0), share(300, 0.0)), Some(5.0));
         assert_eq!(both(share(100, 0.0), share(3000, 0.0)), None);

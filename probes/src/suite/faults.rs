@@ -16,19 +16,7 @@ const fn fault(
     summary: &'static str,
     run: fn(&mut Bench<'_>) -> anyhow::Result<()>,
 ) -> Probe {
-    let (needs, uses, metrics, proofs) = (&[], &[], &[], &[]);
-    Probe {
-        name,
-        summary,
-        needs,
-        uses,
-        seconds: 0.1,
-        metrics,
-        proofs,
-        in_kernel: false,
-        declare,
-        run,
-    }
+    Probe { name, summary, needs: &[], uses: &[], seconds: 0.1, in_kernel: false, declare, run }
 }
 
 fn declare(d: &mut Declare) {

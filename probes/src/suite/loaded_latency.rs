@@ -14,7 +14,7 @@
 //! a rise of up to a third.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,7 +28,8 @@ use crate::kernel::load::{CHUNK, Load};
 use crate::kernel::parallel::{Lines, Way};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use crate::threads::gang::Gang;
+use crate::threads::cpus;
+use crate::threads::team::Team;
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::quantile;
 use card::machine::human_bytes;
@@ -41,8 +42,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -114,8 +113,6 @@ struct Traffic {
     delay: AtomicU64,
     /// Bytes that each loader has read.
     read: Vec<Counter>,
-    ready: AtomicUsize,
-    failed: AtomicBool,
     wrong: Mutex<Option<usize>>,
 }
 
@@ -125,8 +122,7 @@ struct Traffic {
 struct Counter(AtomicU64);
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let loaders: Vec<usize> =
-        bench.machine.allowed_cpus().iter().copied().filter(|&c| c != bench.cpu).collect();
+    let loaders = cpus::others(bench, bench.machine.allowed_cpus());
     let last = levels::last_cache(bench.machine);
     let caches = bench.machine.l3_groups().len().max(1) as u64;
     let limit = bench.machine.buffer_limit();
@@ -147,20 +143,15 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     lines.lay(lines.buffer().len(), &mut bench.rng);
     let traffic = Traffic::of(loaders.len());
     let each = usize::try_from(sizes.each)?;
-    let follow = |gang: &Gang, cpu: usize| {
+    let follow = |team: &Team, cpu: usize| {
         let place = loaders.iter().position(|&c| c == cpu).unwrap_or(0);
-        traffic.make(gang, cpu, &traffic.read[place].0, each);
+        traffic.make(team, cpu, &traffic.read[place].0, each);
     };
-    let curve = Gang::run(bench.cpu, &loaders, follow, |_| {
-        traffic.wait(loaders.len()).then(|| measure(bench, &mut lines, &traffic))
+    let curve = Team::pinned(bench.cpu, &loaders, follow, |team| {
+        team.all_ready(Ok(()))?;
+        Ok::<_, String>(measure(bench, &mut lines, &traffic))
     })?;
-    let Some(curve) = curve else {
-        anyhow::bail!(
-            "a loader could not map {} ({} loaders)",
-            human_bytes(sizes.each),
-            loaders.len()
-        );
-    };
+    let curve = curve.map_err(|reason| anyhow::anyhow!("{reason} ({} loaders)", loaders.len()))?;
     bench
         .check(lines.is_right() && lines.is_whole(), || "a ring in main memory is broken".into())?;
     let wrong = traffic.wrong.into_inner().ok().flatten();
@@ -194,19 +185,18 @@ impl Traffic {
         Traffic {
             delay: AtomicU64::new(OFF),
             read: (0..loaders).map(|_| Counter::default()).collect(),
-            ready: AtomicUsize::new(0),
-            failed: AtomicBool::new(false),
             wrong: Mutex::new(None),
         }
     }
 
     /// What a loader does, from its own first touch of the buffer to the end.
-    fn make(&self, gang: &Gang, cpu: usize, read: &AtomicU64, bytes: usize) {
+    fn make(&self, team: &Team, cpu: usize, read: &AtomicU64, bytes: usize) {
         let load = Load::new(bytes);
-        self.failed.fetch_or(load.is_err(), Ordering::Relaxed);
-        self.ready.fetch_add(1, Ordering::Release);
-        let Ok(mut load) = load else { return };
-        while !gang.stopped() {
+        let load =
+            load.map_err(|e| format!("a loader could not map {}: {e}", human_bytes(bytes as u64)));
+        // The leader is told as well.
+        let Ok(mut load) = team.all_ready(load) else { return };
+        while !team.stopped() {
             match self.delay.load(Ordering::Relaxed) {
                 OFF => std::thread::sleep(Duration::from_millis(1)),
                 delay => {
@@ -220,14 +210,6 @@ impl Traffic {
         {
             *wrong = Some(cpu);
         }
-    }
-
-    /// Waits until all loaders have their buffers; `false` if one has none.
-    fn wait(&self, loaders: usize) -> bool {
-        while self.ready.load(Ordering::Acquire) < loaders {
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        !self.failed.load(Ordering::Relaxed)
     }
 
     /// Bytes that all loaders have read so far.
@@ -388,6 +370,8 @@ fn note(bench: &Bench<'_>, loaders: &[usize]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
     use crate::harness::clock::Bracket;
     use crate::sys::thread::Usage;
@@ -455,13 +439,13 @@ mod tests {
     fn many_loaders_read_as_long_as_they_are_told_to() {
         let traffic = Traffic::of(20);
         let next = AtomicUsize::new(0);
-        let follow = |gang: &Gang, cpu| {
+        let follow = |team: &Team, cpu| {
             let place = next.fetch_add(1, Ordering::Relaxed);
-            traffic.make(gang, cpu, &traffic.read[place].0, CHUNK);
+            traffic.make(team, cpu, &traffic.read[place].0, CHUNK);
         };
         let everyone = || traffic.read.iter().all(|read| read.0.load(Ordering::Relaxed) > 0);
-        Gang::run(0, &[0; 20], follow, |_| {
-            assert!(traffic.wait(20));
+        Team::pinned(0, &[0; 20], follow, |team| {
+            team.all_ready(Ok(())).unwrap();
             assert_eq!(traffic.total(), 0, "nobody reads before being told");
             traffic.delay.store(1, Ordering::Relaxed);
             while !everyone() {
@@ -476,7 +460,8 @@ mod tests {
     #[test]
     fn a_loader_without_memory_is_noticed() {
         let traffic = Traffic::of(1);
-        let follow = |gang: &Gang, cpu| traffic.make(gang, cpu, &traffic.read[0].0, 1 << 50);
-        assert!(!Gang::run(0, &[0], follow, |_| traffic.wait(1)).unwrap());
+        let follow = |team: &Team, cpu| traffic.make(team, cpu, &traffic.read[0].0, 1 << 50);
+        let said = Team::pinned(0, &[0], follow, |team| team.all_ready(Ok(()))).unwrap();
+        assert!(said.unwrap_err().contains("could not map"));
     }
 }

@@ -16,11 +16,11 @@
 
 use crate::harness::bench::Bench;
 use crate::probe::{Need, Probe};
-use crate::threads::pinning;
+use crate::threads::cpus;
 use card::declare::{Declare, Estimator, Points, Tier, Unit};
 
 mod alone;
-mod fought;
+mod contended;
 mod handoff;
 mod kinds;
 
@@ -31,8 +31,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,
@@ -64,8 +62,8 @@ fn declare(d: &mut Declare) {
     );
     alone("locks.atomic_ns", "atomic", Tier::T2, "an atomic addition instead of a lock");
     for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
-        let time = contended(d, lock, &format!("lock of {name}"), "at it");
-        for work in fought::WORKS.into_iter().filter(|&work| work > 0) {
+        let time = contended_by_all(d, lock, &format!("lock of {name}"), "at it");
+        for work in contended::WORKS.into_iter().filter(|&work| work > 0) {
             d.metric(
                 format!("locks.{lock}_work_{work}_ns"),
                 Tier::T4,
@@ -74,7 +72,7 @@ fn declare(d: &mut Declare) {
             );
         }
     }
-    contended(d, "rwlock_read", "read lock", "reading");
+    contended_by_all(d, "rwlock_read", "read lock", "reading");
     for lock in ["mutex", "spin"] {
         let even = d.quantity(format!("{lock}_fairness"), Unit::Ratio, Estimator::Median);
         d.metric(
@@ -93,7 +91,7 @@ fn declare(d: &mut Declare) {
 }
 
 /// A lock that all CPUs want, with nothing inside; returns its times with whatever is.
-fn contended(d: &mut Declare, lock: &str, turn: &str, doing: &str) -> Points {
+fn contended_by_all(d: &mut Declare, lock: &str, turn: &str, doing: &str) -> Points {
     let time = d.quantity(format!("{lock}_contended"), Unit::Ns, Estimator::Median);
     let time = time.with("cpus", "all");
     d.metric(
@@ -110,13 +108,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
         return bench.skip(unmet.of(BETWEEN_CPUS));
     }
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(pinning::unpinned().of(BETWEEN_CPUS));
+        return bench.skip(cpus::unpinned().of(BETWEEN_CPUS));
     }
     handoff::run(bench, &cpus)?;
-    fought::run(bench, &cpus)
+    contended::run(bench, &cpus)
 }
 
 /// What takes more than one CPU.

@@ -26,13 +26,14 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
 use crate::kernel::bandwidth::{Kernel, StreamBuffers, Width};
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use crate::threads::crew::{self, Hand, Window};
+use crate::threads::cpus;
+use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Declare, Estimator, Level, Tier, Unit};
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
@@ -44,8 +45,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 4.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,
@@ -334,32 +333,38 @@ fn point(
         (_, true, false) => (5, 9),
         (_, false, false) => (5, 6),
     };
-    let (buffers, wrong) = (&RefCell::new(buffers), RefCell::new(None));
-    let check = || {
-        if let Err(what) = buffers.borrow_mut().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
+    let buffers = &RefCell::new(buffers);
     let arm = |&width: &Width| {
         let name = kernel.has_widths().then(|| width.name());
-        Arm::new("time_per_byte", labels(kernel, name, 1, working_set, level), move |bytes| {
-            buffers.borrow_mut().run(width, bytes);
-        })
-        .prepared(|bytes| {
-            check();
-            buffers.borrow_mut().prepare(bytes);
-        })
-        .in_blocks_of(block)
-        .noted(note.map(Into::into))
+        let setting = labels(kernel, name, 1, working_set, level);
+        let arm = Arm::of("time_per_byte", setting, Stream { buffers, width });
+        arm.in_blocks_of(block).noted(note.map(Into::into))
     };
     let arms: Vec<Arm<'_>> = widths.iter().map(arm).collect();
     let time = share.saturating_sub(bench.meter.elapsed() - began);
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
     let policy = Policy { want, most, sample, ..Policy::structural(time) };
-    bench.interleave(arms, &policy)?;
-    check();
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy)
+}
+
+/// One width of those that take turns on the same memory.
+struct Stream<'a> {
+    buffers: &'a RefCell<&'a mut StreamBuffers>,
+    width: Width,
+}
+
+impl bench::Kernel for Stream<'_> {
+    fn prepare(&mut self, bytes: u64) {
+        self.buffers.borrow_mut().prepare(bytes);
+    }
+
+    fn run(&mut self, bytes: u64) {
+        self.buffers.borrow_mut().run(self.width, bytes);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.buffers.borrow_mut().check()
+    }
 }
 
 fn labels(
@@ -388,8 +393,8 @@ struct Streamer {
     windows_each: usize,
 }
 
-impl Hand for Streamer {
-    fn begin(&mut self, window: usize) {
+impl Worker for Streamer {
+    fn setup(&mut self, window: usize) {
         let kernel = TOGETHER[window / self.windows_each];
         if self.kernel != Some(kernel) {
             self.buffers.lay(kernel, self.bytes);
@@ -400,13 +405,13 @@ impl Hand for Streamer {
         self.buffers.prepare(self.slice());
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         let slice = self.slice();
         self.buffers.run(self.width, slice);
         slice
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         self.buffers.check()
     }
 }
@@ -422,8 +427,7 @@ const ALL_THREADS: &str = "memory.bandwidth.*.dram_all_threads_gbs";
 
 /// All CPUs at once, each on its own memory.
 fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()> {
-    let cpus = bench.machine.allowed_cpus();
-    let others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let others = cpus::others(bench, bench.machine.allowed_cpus());
     let threads = others.len() as u64 + 1;
     let each = match each(bench, dram, threads) {
         Ok(each) => usize::try_from(each)?,
@@ -435,7 +439,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
     let length = length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
     let seed = bench.rng.u64(..);
     let small_pages = Mutex::new(None);
-    let hire = |cpu: usize| {
+    let make_worker = |cpu: usize| {
         let buffers = StreamBuffers::new(each, Pages::Huge, seed.wrapping_add(cpu as u64))
             .map_err(|e| format!("cannot map {} on CPU {cpu}: {e}", human_bytes(each as u64)))?;
         if let (Some(note), Ok(mut known)) = (backing::note(buffers.buffer()), small_pages.lock()) {
@@ -443,21 +447,21 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         }
         Ok(Streamer { buffers, width, bytes: each, kernel: None, windows_each })
     };
-    let seen = crew::windows((bench.cpu, &others), &bench.timer, (windows, length), hire);
+    let seen = windows::measure((bench.cpu, &others), &bench.timer, (windows, length), make_worker);
     let seen = match seen {
         Ok(seen) => seen,
         Err(reason) => {
             let skip = Skip::new(
                 format!("{threads} threads with {} each", human_bytes(each as u64)),
                 reason,
-                "raise the limits on threads (ulimit -u, pids.max) and memory",
+                cpus::MORE_THREADS,
             );
             return bench.skip(skip.of([ALL_THREADS]));
         }
     };
     let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
     for (kernel, windows) in TOGETHER.iter().zip(seen.chunks(windows_each)) {
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
+        let wrong = Window::wrong(windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let name = kernel.has_widths().then(|| width.name());
         let mut labels = labels(*kernel, name, threads, each as u64, Some(Level::Dram));
@@ -508,7 +512,7 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Skip> {
 
 /// The point of some windows.
 fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let (used, state, disturbances) = crew::undisturbed(windows);
+    let (used, state, disturbances) = windows::undisturbed(windows);
     let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
     let point = bench.point("time_per_byte", labels, Unit::Ns, samples, state);
     Point { disturbances, ..point }
@@ -532,6 +536,13 @@ mod tests {
             assert!(sizes.windows(2).all(|w| w[0] < w[1]));
             assert!(sizes.iter().all(|&size| size < 128 << 20));
         }
+    }
+
+    #[test]
+    fn what_skips_cost_is_declared() {
+        let skip = Skip::new("", "", "").of([ALL_THREADS]);
+        let metrics = PROBE.declaration().metrics;
+        assert_eq!(metrics.iter().filter(|m| skip.names(&m.id)).count(), TOGETHER.len());
     }
 
     #[test]

@@ -40,8 +40,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 1.0,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

@@ -24,8 +24,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.4,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,

@@ -26,8 +26,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.2,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

@@ -14,19 +14,18 @@
 
 use std::time::Duration;
 
-use super::core_to_core::few_threads;
 use crate::harness::bench::{Bench, params};
 use crate::probe::{Need, Probe};
 use crate::sys::thread;
-use crate::threads::pinning;
+use crate::threads::{cpus, pinning};
 use card::declare::{Declare, Tier, Unit};
 use card::machine::{CpuQuota, Machine};
 use card::record::{Point, PointState, Skip};
 
-mod team;
+mod watch;
 mod work;
 
-use team::Windows;
+use watch::Windows;
 use work::Kind;
 
 /// The probe.
@@ -36,8 +35,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.9,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,
@@ -183,12 +180,14 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
         }
         let seen = match ground.throughput(threads, &windows) {
             Ok(seen) => seen,
-            Err(team::Unable::Start(reason)) => {
+            Err(watch::Unable::Start(reason)) => {
                 // More threads will not start either, fewer may.
-                bench.skip(few_threads(threads, &reason).of(missed(kind, threads, all.count)))?;
+                bench.skip(
+                    cpus::few_threads(threads, reason).of(missed(kind, threads, all.count)),
+                )?;
                 continue;
             }
-            Err(team::Unable::Wrong(what)) => {
+            Err(watch::Unable::Wrong(what)) => {
                 bench.check(false, || format!("{} with {threads} threads: {what}", kind.name()))?;
                 continue;
             }

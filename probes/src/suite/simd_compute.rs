@@ -20,22 +20,21 @@
 //! numbers nearly free on AMD, 100 cycles and more on Intel. On Zen 4 a multiplication with a
 //! subnormal result was seen in two states, as fast as any other and 2.5 times as slow.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::clock::{self, Timer};
+use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::Policy;
-use crate::kernel::chain;
+use crate::harness::width::lacking;
 use crate::kernel::simd::{Assisted, Chains, MicrocodeAssists, Op, SubnormalAt, Type, Width};
-use crate::kernel::{vector, widths};
+use crate::kernel::vector;
+use crate::kernel::width::{self, Length};
 use crate::probe::Probe;
-use crate::threads::crew::{self, Hand, Window};
-use crate::threads::gang::Gang;
-use card::declare::{Better, Derive, Estimator, Metric, Text, Tier, Unit, metric, select, text};
-use card::estimate::median;
-use card::record::{Params, Point, Skip};
+use crate::threads::cpus;
+use card::declare::{Better, Declare, Estimator, Points, Tier, Unit};
+
+mod clock;
+mod together;
+mod warm_up;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -44,268 +43,198 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 2.4,
-    metrics: METRICS,
-    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-/// Parameters that must have these values.
-macro_rules! selected {
-    ($quantity:literal $($name:literal = $value:literal),*) => {{
-        const WHERE: &[(Text, Text)] = &[$((text($name), text($value))),*];
-        select($quantity, WHERE)
-    }};
-}
-
-/// A derivation from another one.
-macro_rules! of {
-    ($variant:ident $factor:expr, $inner:expr) => {{
-        const INNER: &[Derive] = &[$inner];
-        Derive::$variant($factor, Cow::Borrowed(INNER))
-    }};
-}
-
-macro_rules! alu {
-    ($id:expr, $summary:expr, $unit:ident, $better:ident, $from:expr) => {
-        metric($id, $summary, Unit::$unit, Better::$better, Tier::T1, "alu", $from)
-    };
-}
-
-/// Latency of an instruction from its single chain.
-macro_rules! latency {
-    ($op:literal $what:literal $type:literal $width:literal) => {
-        alu!(
-            concat!("simd.", $op, ".", $type, ".", $width, ".latency_cycles"),
-            concat!($what, ", ", $type, ", ", $width, ": result to result"),
-            Cycles,
-            Lower,
-            Derive::Value(
-                selected!("instruction"
-                    "op" = $op, "type" = $type, "width" = $width, "chains" = "1"),
-                Estimator::LowerQuartile
-            )
-        )
-    };
-}
-
-/// Instructions a cycle, at the best number of chains.
-macro_rules! rate {
-    ($op:literal $what:literal $type:literal $width:literal) => {
-        alu!(
-            concat!("simd.", $op, ".", $type, ".", $width, ".instructions_per_cycle"),
-            concat!($what, ", ", $type, ", ", $width, ": instructions a cycle"),
-            PerCycle,
-            Higher,
-            of!(Rate 1.0, Derive::Lowest(
-                selected!("instruction" "op" = $op, "type" = $type, "width" = $width)
-            ))
-        )
-    };
-}
-
-/// Floating-point operations a cycle, at the best number of chains.
-macro_rules! flops {
-    ($op:literal $what:literal $type:literal $width:literal) => {
-        alu!(
-            concat!("simd.", $op, ".", $type, ".", $width, ".flops_per_cycle"),
-            concat!($what, ", ", $type, ", ", $width, ": floating-point operations a cycle"),
-            PerCycle,
-            Higher,
-            of!(Rate 1.0, Derive::Lowest(
-                selected!("flop" "op" = $op, "type" = $type, "width" = $width)
-            ))
-        )
-    };
-}
-
-macro_rules! gather {
-    ($width:literal) => {
-        alu!(
-            concat!("simd.gather.", $width, ".cycles_per_element_cycles"),
-            concat!("gathering 32-bit numbers from L1, ", $width, ", for each of them"),
-            Cycles,
-            Lower,
-            Derive::Value(
-                selected!("element" "op" = "gather", "type" = "i32", "width" = $width),
-                Estimator::LowerQuartile
-            )
-        )
-    };
-}
-
-/// An instruction with a subnormal number ÷ the same without. Medians, because the same code was
-/// seen in two states.
-macro_rules! subnormal {
-    ($id:literal, $summary:literal, $op:literal, $at:literal, $flush:literal) => {{
-        const PAIR: &[Derive] = &[
-            Derive::Value(
-            selected!("subnormal" "op" = $op, "at" = $at, "flush" = $flush),
-                Estimator::Median,
-            ),
-        Derive::Value(selected!("subnormal" "op" = $op, "at" = "none"), Estimator::Median),
-        ];
-        alu!($id, $summary, Ratio, Lower, Derive::Quotient(Cow::Borrowed(PAIR)))
-    }};
-}
-
-macro_rules! peak {
-    ($id:literal, $summary:literal, $unit:ident, $quantity:literal
-     $($name:literal = $value:literal),*) => {
-        metric(
-            $id,
-            $summary,
-            Unit::$unit,
-            Better::Higher,
+fn declare(d: &mut Declare) {
+    d.family("alu");
+    let instruction = d.quantity(INSTRUCTION, Unit::Ns, Estimator::LowerQuartile);
+    let flop = d.quantity(FLOP, Unit::Ns, Estimator::LowerQuartile);
+    let element = d.quantity(ELEMENT, Unit::Ns, Estimator::LowerQuartile);
+    for of in FLOATS {
+        d.metric(
+            format!("simd.peak.{}_gflops", of.name()),
             Tier::T2,
-            "alu",
-            of!(Rate 1.0, Derive::Lowest(selected!($quantity $($name = $value),*))),
+            flop.with("type", of.name()).lowest().rate(1.0),
+            format!("{} arithmetic, one core, best width and mix", of.name()),
+        );
+    }
+    together::declare(d);
+    let fma = flop.with("op", Op::Fma.name()).with("type", Type::F32.name()).lowest().rate(1.0);
+    d.metric(
+        FMA_PEAK,
+        Tier::T1,
+        fma.clone(),
+        "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
+    );
+    d.metric(
+        "simd.peak_ratio",
+        Tier::T1,
+        fma.of_published(FMA_PEAK),
+        "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
+    );
+    for (op, of, _) in GROUPS.into_iter().filter(|group| counted_in(group.0) == FLOP) {
+        for setting in settings(op, of) {
+            d.metric(
+                format!("{}.flops_per_cycle", setting.stem()),
+                Tier::T1,
+                setting.of(&flop).lowest().rate(1.0),
+                format!("{}: floating-point operations a cycle", setting.title()),
+            );
+        }
+    }
+    for (op, of, _) in GROUPS.into_iter().filter(|group| group.2.contains(&1)) {
+        for setting in settings(op, of) {
+            d.metric(
+                format!("{}.latency_cycles", setting.stem()),
+                Tier::T1,
+                setting.of(&instruction).with("chains", 1),
+                format!("{}: result to result", setting.title()),
+            );
+        }
+    }
+    for (op, of, _) in GROUPS.into_iter().filter(|group| counted_in(group.0) == INSTRUCTION) {
+        for setting in settings(op, of) {
+            d.metric(
+                format!("{}.instructions_per_cycle", setting.stem()),
+                Tier::T1,
+                setting.of(&instruction).lowest().rate(1.0),
+                format!("{}: instructions a cycle", setting.title()),
+            );
+        }
+    }
+    for setting in settings(Op::Gather, Type::I32) {
+        let width = setting.width.name;
+        d.metric(
+            format!("simd.gather.{width}.cycles_per_element_cycles"),
+            Tier::T1,
+            setting.of(&element),
+            format!("gathering 32-bit numbers from L1, {width}, for each of them"),
+        );
+    }
+    declare_subnormal(d);
+    d.family("core-frequency");
+    warm_up::declare(d);
+    clock::declare(d);
+    d.family("alu");
+    let length = d.quantity("vector", Unit::Bytes, Estimator::Median);
+    for width in widths(|width| width.length == Length::Scalable) {
+        d.metric(
+            format!("simd.{}_vector_bytes", width.name),
+            Tier::T1,
+            length.with("width", width.name),
+            "length of a vector, which is the processor's and the system's choice",
         )
-    };
+        .better(Better::Higher);
+    }
 }
 
-macro_rules! warm_up {
-    ($width:literal) => {
-        metric(
-            concat!("simd.warm_up.", $width, "_ns"),
-            concat!("until ", $width, " work is at its pace after a millisecond without vectors"),
-            Unit::Ns,
-            Better::Lower,
-            Tier::T4,
-            "core-frequency",
-            Derive::Value(selected!("warm_up" "width" = $width), Estimator::Median),
-        )
-    };
+/// What a subnormal number costs. Medians, because the same code was seen in two states.
+fn declare_subnormal(d: &mut Declare) {
+    let all = d.quantity("subnormal", Unit::Ns, Estimator::Median);
+    for (id, op, at, flush, summary) in [
+        (
+            "simd.denormal_ratio",
+            Assisted::Mul,
+            SubnormalAt::Result,
+            false,
+            "multiplications with a subnormal result ÷ normal",
+        ),
+        (
+            "simd.denormal.add_ratio",
+            Assisted::Add,
+            SubnormalAt::Result,
+            false,
+            "additions with a subnormal result ÷ normal",
+        ),
+        (
+            "simd.denormal.fma_ratio",
+            Assisted::Fma,
+            SubnormalAt::Result,
+            false,
+            "multiply-adds with a subnormal result ÷ normal",
+        ),
+        (
+            "simd.denormal.operand_ratio",
+            Assisted::Mul,
+            SubnormalAt::Operand,
+            false,
+            "multiplications of a subnormal number ÷ normal",
+        ),
+        (
+            "simd.denormal.flushed_ratio",
+            Assisted::Mul,
+            SubnormalAt::Result,
+            true,
+            "multiplications with a subnormal result flushed to zero ÷ normal",
+        ),
+    ] {
+        let with = |at: SubnormalAt| all.with("op", op.name()).with("at", at.name());
+        let subnormal = with(at).with("flush", flushing(flush));
+        d.metric(id, Tier::T1, subnormal / with(SubnormalAt::Nowhere), summary)
+            .better(Better::Lower);
+    }
 }
 
-macro_rules! clock {
-    ($width:literal $bits:literal) => {
-        metric(
-            concat!("simd.clock.", $width, "_all_core_ratio"),
-            concat!(
-                "core clock with all CPUs at ",
-                $bits,
-                " multiply-adds ÷ this one alone at scalar work"
-            ),
-            Unit::Ratio,
-            Better::Higher,
-            Tier::T2,
-            "core-frequency",
-            Derive::Value(selected!("clock_together_ratio" "width" = $width), Estimator::Median),
-        )
-    };
-}
+const INSTRUCTION: &str = "instruction";
+const FLOP: &str = "flop";
+const ELEMENT: &str = "element";
 
 /// The limit of the multiply-add ports is published under this id.
 const FMA_PEAK: &str = "simd.peak.f32_fma_flops_per_cycle";
-const FMA_RATE: &[Derive] =
-    &[of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))];
 
-/// The metrics of the widths that this architecture has.
-macro_rules! metrics {
-    (
-        all: $([$width:literal])+;
-        vectors: $([$vector:literal $bits:literal])+;
-        wide: $([$wide:literal $wide_bits:literal])+;
-        gathers: $([$gather:literal])+;
-        unfused: $([$unfused:literal])*;
-        scalable: $([$scalable:literal])*;
-    ) => {
-        &[
-            peak!("simd.peak.f32_gflops", "f32 arithmetic, one core, best width and mix", Gflops,
-                "flop" "type" = "f32"),
-            peak!("simd.peak.f64_gflops", "f64 arithmetic, one core, best width and mix", Gflops,
-                "flop" "type" = "f64"),
-            peak!("simd.peak.f32_all_threads_gflops", "f32 arithmetic, all CPUs together, widest mix",
-                Gflops, "flop_together" "type" = "f32"),
-            peak!("simd.peak.f64_all_threads_gflops", "f64 arithmetic, all CPUs together, widest mix",
-                Gflops, "flop_together" "type" = "f64"),
-            alu!(
-                "simd.peak.f32_fma_flops_per_cycle",
-                "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
-                PerCycle,
-                Higher,
-                of!(Rate 1.0, Derive::Lowest(selected!("flop" "op" = "fma", "type" = "f32")))
-            ),
-            alu!(
-                "simd.peak_ratio",
-                "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
-                Ratio,
-                Higher,
-                Derive::OfPublished(Cow::Borrowed(FMA_RATE), text(FMA_PEAK))
-            ),
-            $(flops!("fma" "fused multiply-add" "f32" $width),)+
-            $(flops!("fma" "fused multiply-add" "f64" $width),)+
-            $(flops!("fma_add" "multiply-adds and additions" "f32" $width),)+
-            $(flops!("fma_add" "multiply-adds and additions" "f64" $width),)+
-            $(flops!("mul_add" "multiplications and additions" "f32" $unfused),)*
-            $(flops!("mul_add" "multiplications and additions" "f64" $unfused),)*
-            $(latency!("fma" "fused multiply-add" "f32" $width),)+
-            $(latency!("fma" "fused multiply-add" "f64" $width),)+
-            $(latency!("add" "addition" "f32" $width),)+
-            $(latency!("add" "addition" "f64" $width),)+
-            $(latency!("add" "addition" "i32" $width),)+
-            $(latency!("mul" "multiplication" "f32" $width),)+
-            $(latency!("mul" "multiplication" "f64" $width),)+
-            $(latency!("shuffle" "shuffle within 128 bits" "i32" $vector),)+
-            $(latency!("gather" "gather from L1" "i32" $gather),)+
-            $(rate!("add" "addition" "f32" $width),)+
-            $(rate!("add" "addition" "f64" $width),)+
-            $(rate!("add" "addition" "i32" $width),)+
-            $(rate!("mul" "multiplication" "f32" $width),)+
-            $(rate!("mul" "multiplication" "f64" $width),)+
-            $(rate!("shuffle" "shuffle within 128 bits" "i32" $vector),)+
-            $(gather!($gather),)+
-            subnormal!(
-                "simd.denormal_ratio",
-                "multiplications with a subnormal result ÷ normal",
-                "mul",
-                "output",
-                "off"
-            ),
-            subnormal!(
-                "simd.denormal.add_ratio",
-                "additions with a subnormal result ÷ normal",
-                "add",
-                "output",
-                "off"
-            ),
-            subnormal!(
-                "simd.denormal.fma_ratio",
-                "multiply-adds with a subnormal result ÷ normal",
-                "fma",
-                "output",
-                "off"
-            ),
-            subnormal!(
-                "simd.denormal.operand_ratio",
-                "multiplications of a subnormal number ÷ normal",
-                "mul",
-                "input",
-                "off"
-            ),
-            subnormal!(
-                "simd.denormal.flushed_ratio",
-                "multiplications with a subnormal result flushed to zero ÷ normal",
-                "mul",
-                "output",
-                "on"
-            ),
-            $(warm_up!($vector),)+
-            $(clock!($wide $wide_bits),)+
-            $(alu!(
-                concat!("simd.", $scalable, "_vector_bytes"),
-                "length of a vector, which is the processor's and the system's choice",
-                Bytes,
-                Higher,
-                Derive::Value(selected!("vector" "width" = $scalable), Estimator::Median)
-            ),)*
-        ]
-    };
+const FLOATS: [Type; 2] = [Type::F32, Type::F64];
+
+/// Widths that this architecture can have.
+fn widths(which: impl Fn(&width::Width) -> bool) -> impl Iterator<Item = width::Width> {
+    width::Width::declared().iter().copied().filter(move |width| which(width))
 }
 
-const METRICS: &[Metric] = widths!(metrics);
+/// An instruction at one of the widths that it can have.
+struct Setting {
+    op: Op,
+    of: Type,
+    width: width::Width,
+}
+
+fn settings(op: Op, of: Type) -> impl Iterator<Item = Setting> {
+    let has = move |width: &width::Width| match op {
+        Op::MulAdd => width.unfused,
+        Op::Shuffle => width.is_vector(),
+        Op::Gather => width.gathers,
+        _ => true,
+    };
+    widths(has).map(move |width| Setting { op, of, width })
+}
+
+impl Setting {
+    /// The beginning of its ids.
+    fn stem(&self) -> String {
+        format!("simd.{}.{}.{}", self.op.name(), self.of.name(), self.width.name)
+    }
+
+    /// The beginning of its summaries.
+    fn title(&self) -> String {
+        let op = match self.op {
+            Op::Add => "addition",
+            Op::Mul => "multiplication",
+            Op::Fma => "fused multiply-add",
+            Op::Shuffle => "shuffle within 128 bits",
+            Op::Gather => "gather from L1",
+            Op::FmaAdd => "multiply-adds and additions",
+            Op::MulAdd => "multiplications and additions",
+        };
+        format!("{op}, {}, {}", self.of.name(), self.width.name)
+    }
+
+    /// Its points.
+    fn of(&self, points: &Points) -> Points {
+        let Setting { op, of, width } = self;
+        points.with("op", op.name()).with("type", of.name()).with("width", width.name)
+    }
+}
 
 /// Numbers of chains for the curve of multiply-adds; 16 registers hold up to twelve.
 const CURVE: [u64; 6] = [1, 2, 4, 8, 12, 24];
@@ -336,11 +265,6 @@ const GROUPS: [(Op, Type, &[u64]); 13] = [
 /// The shorter a sample is, the more of a disturbance shows in the readings of the clock around it.
 const SAMPLE: Duration = Duration::from_micros(150);
 
-/// Parts of the slice for what is not sampled in batches.
-const TOGETHER_SHARE: f64 = 0.08;
-const CLOCK_SHARE: f64 = 0.1;
-const WARM_UP_SHARE: f64 = 0.04;
-
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let widths = Width::detect();
     missing(bench)?;
@@ -353,9 +277,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             vec![bytes],
         )?;
     }
-    warm_up(bench, &widths)?;
-    together(bench, &widths)?;
-    clock_together(bench, &widths)?;
+    warm_up::measure(bench, &widths)?;
+    together::measure(bench, &widths)?;
+    clock::measure(bench, &widths)?;
     let mut groups: Vec<Option<(Op, Type, &[u64])>> = GROUPS.into_iter().map(Some).collect();
     groups.push(None);
     bench.rng.shuffle(&mut groups);
@@ -373,11 +297,12 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// What this CPU does not have, with the metrics that it leaves empty.
 fn missing(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     for absent in vector::absent() {
-        let fused =
-            if absent.takes_fused { " simd.fma* simd.peak*fma* simd.peak_ratio" } else { "" };
-        let what = absent.what;
         let width = absent.width;
-        bench.skip(absent.unmet(format!("{what}: simd.*.{width}.* simd.*{width}_*{fused}")))?;
+        let mut metrics = vec![format!("simd.*.{width}.*"), format!("simd.*{width}_*")];
+        if absent.takes_fused {
+            metrics.extend(["simd.fma*", "simd.peak*fma*", "simd.peak_ratio"].map(str::to_owned));
+        }
+        bench.skip(lacking(absent).of(metrics))?;
     }
     Ok(())
 }
@@ -389,27 +314,13 @@ fn chains(
     (op, of, counts): (Op, Type, &[u64]),
     time: Duration,
 ) -> anyhow::Result<()> {
-    let loops = widths.iter().flat_map(|&width| {
-        counts.iter().filter_map(move |&count| {
-            Some((width, count, RefCell::new(Chains::new(width, op, of, count)?)))
-        })
-    });
-    let loops: Vec<(Width, u64, RefCell<Chains>)> = loops.collect();
-    let wrong = RefCell::new(None);
-    let check = |chains: &RefCell<Chains>| {
-        if let Err(what) = chains.borrow().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
-    let arms = loops.iter().map(|(w, count, chains)| arm_of((op, of), *w, *count, chains, &check));
-    let arms: Vec<Arm<'_>> = arms.collect();
+    let settings = widths.iter().flat_map(|&width| counts.iter().map(move |&n| (width, n)));
+    let arms: Vec<Arm<'_>> =
+        settings.filter_map(|(width, count)| arm((op, of), width, count)).collect();
     if arms.is_empty() {
         return Ok(());
     }
-    bench.interleave(arms, &policy(time))?;
-    loops.iter().for_each(|(_, _, chains)| check(chains));
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &policy(time))
 }
 
 /// Few samples, because the points are many.
@@ -417,21 +328,23 @@ fn policy(time: Duration) -> Policy {
     Policy { want: 3, most: 4, sample: SAMPLE, ..Policy::structural(time) }
 }
 
-/// One chain is counted in instructions, since it is there for their latency; more of them in what
-/// is got from them: operations, elements of a gather, else instructions.
-fn arm_of<'k>(
-    (op, of): (Op, Type),
-    width: Width,
-    count: u64,
-    chains: &'k RefCell<Chains>,
-    check: &'k impl Fn(&RefCell<Chains>),
-) -> Arm<'k> {
-    let instructions = chains.borrow().block();
-    let (quantity, block) = match op {
-        _ if count == 1 => ("instruction", instructions),
-        Op::Fma | Op::FmaAdd | Op::MulAdd => ("flop", chains.borrow().flops()),
-        Op::Gather => ("element", instructions * width.lanes(of) as u64),
-        _ => ("instruction", instructions),
+/// What several chains are counted in: what is got from them.
+fn counted_in(op: Op) -> &'static str {
+    match op {
+        Op::Fma | Op::FmaAdd | Op::MulAdd => FLOP,
+        Op::Gather => ELEMENT,
+        Op::Add | Op::Mul | Op::Shuffle => INSTRUCTION,
+    }
+}
+
+/// One chain is counted in instructions, since it is there for their latency.
+fn arm((op, of): (Op, Type), width: Width, count: u64) -> Option<Arm<'static>> {
+    let chains = Chains::new(width, op, of, count)?;
+    let quantity = if count == 1 { INSTRUCTION } else { counted_in(op) };
+    let block = match quantity {
+        FLOP => chains.flops(),
+        ELEMENT => chains.block() * width.lanes(of) as u64,
+        _ => chains.block(),
     };
     let mut labels = params([
         ("op", op.name().into()),
@@ -441,9 +354,28 @@ fn arm_of<'k>(
     if count != Op::OWN_CHAINS {
         labels.insert("chains".into(), count.into());
     }
-    Arm::new(quantity, labels, move |ops| chains.borrow_mut().run(ops / block))
-        .prepared(move |_| check(chains))
-        .in_blocks_of(block)
+    Some(Arm::of(quantity, labels, Counted { chains, block }).in_blocks_of(block))
+}
+
+/// Chains that are counted in what they do, so much a block.
+struct Counted {
+    chains: Chains,
+    block: u64,
+}
+
+impl Kernel for Counted {
+    fn run(&mut self, ops: u64) {
+        self.chains.run(ops / self.block);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.chains.check()
+    }
+}
+
+/// As in parameters.
+fn flushing(flush: bool) -> &'static str {
+    if flush { "on" } else { "off" }
 }
 
 /// Instructions on normal and subnormal numbers, flushed to zero or not.
@@ -454,214 +386,40 @@ fn subnormal(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
     let more =
         [(SubnormalAt::Operand, false), (SubnormalAt::Operand, true), (SubnormalAt::Result, true)];
     let all = results.chain(more.map(|(place, flush)| (Assisted::Mul, place, flush)));
-    let loops: Vec<(Params, RefCell<MicrocodeAssists>)> = all
-        .filter_map(|(op, place, flush)| {
-            let labels = params([
-                ("op", op.name().into()),
-                ("at", place.name().into()),
-                ("flush", if flush { "on" } else { "off" }.into()),
-            ]);
-            Some((labels, RefCell::new(MicrocodeAssists::new(op, place, flush)?)))
-        })
-        .collect();
-    let arms = loops.iter().map(|(labels, assists)| {
-        let work = |ops| assists.borrow_mut().run(ops / MicrocodeAssists::BLOCK);
-        Arm::new("subnormal", labels.clone(), work).in_blocks_of(MicrocodeAssists::BLOCK)
-    });
-    bench.interleave(arms.collect(), &policy(time))?;
-    let wrong = loops.iter().find_map(|(_, assists)| assists.borrow().check().err());
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
-}
-
-/// Longer than the upper lanes stay powered without work (0.7 ms on Intel).
-const PAUSE: Duration = Duration::from_millis(1);
-/// Blocks timed together, some 0.3 µs, and how many of them are followed: cores that power up
-/// their upper lanes need 10 to 50 µs.
-const SLICE: u64 = 4;
-const SLICES: usize = 300;
-/// A slice this much longer than usual is not at its pace.
-const AT_PACE: f64 = 1.25;
-
-/// The first vector work after a pause.
-fn warm_up(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
-    let timer = bench.timer;
-    let loops = widths.iter().filter_map(|&width| {
-        // With 128 bits for comparison: code that has not run for a while begins slowly anyway.
-        let vector = width.name() != "scalar";
-        Some((width, vector.then(|| Chains::new(width, Op::Fma, Type::F32, 12))??))
-    });
-    let mut loops: Vec<(Width, Chains)> = loops.collect();
-    let until = Instant::now() + bench.share(WARM_UP_SHARE);
-    let mut seen = vec![Vec::new(); loops.len()];
-    while Instant::now() < until && seen.iter().any(|trials: &Vec<f64>| trials.len() < 9) {
-        for ((_, chains), trials) in loops.iter_mut().zip(&mut seen) {
-            let rest = Instant::now() + PAUSE;
-            while Instant::now() < rest {
-                std::hint::black_box(chain::add(chain::BLOCK));
-            }
-            trials.extend(until_at_pace(&slices(&timer, chains)));
-        }
-    }
-    for ((width, _), trials) in loops.iter().zip(seen) {
-        bench.record("warm_up", params([("width", width.name().into())]), Unit::Ns, trials)?;
-    }
-    Ok(())
-}
-
-/// Times of successive slices of work.
-fn slices(timer: &Timer, chains: &mut Chains) -> Vec<f64> {
-    let mut before = timer.stamp();
-    let slice = |_| {
-        chains.run(SLICE);
-        let now = timer.stamp();
-        let ns = timer.ns_between(before, now);
-        before = now;
-        ns
-    };
-    (0..SLICES).map(slice).collect()
-}
-
-/// Time until the slices are as short as in the second half; 0 if the first one is.
-fn until_at_pace(slices: &[f64]) -> Option<f64> {
-    let pace = median(&slices[slices.len() / 2..])?;
-    let slow = slices.iter().take_while(|&&ns| ns > pace * AT_PACE);
-    Some(slow.sum())
-}
-
-/// Windows of all CPUs together.
-const WINDOWS: usize = 5;
-/// Blocks between two looks at the time: some 10 µs.
-const WORK: u64 = 200;
-
-/// One CPU of all.
-struct Worker(Vec<Chains>);
-
-impl Hand for Worker {
-    fn begin(&mut self, window: usize) {
-        if window > 0 && window.is_multiple_of(WINDOWS) {
-            self.0.remove(0);
-        }
-    }
-
-    fn work(&mut self) -> u64 {
-        let chains = &mut self.0[0];
-        chains.run(WORK);
-        WORK * chains.flops()
-    }
-
-    fn end(&mut self) -> Result<(), String> {
-        self.0[0].check()
-    }
-}
-
-/// Peak arithmetic of all CPUs at once.
-fn together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
-    let others = others(bench);
-    let types = [Type::F32, Type::F64];
-    // The widest mix that there is.
-    let mix = |of: Type| {
-        let mixes = widths.iter().rev().flat_map(|&w| [Op::FmaAdd, Op::MulAdd].map(|op| (w, op)));
-        mixes.filter_map(|(w, op)| Some((w, Chains::new(w, op, of, Op::OWN_CHAINS)?))).next()
-    };
-    let length = bench.share(TOGETHER_SHARE) / (2 * WINDOWS) as u32;
-    let hire = |_| Ok(Worker(types.into_iter().filter_map(|of| Some(mix(of)?.1)).collect()));
-    let plan = (types.len() * WINDOWS, length.max(Duration::from_millis(2)));
-    let seen = match crew::windows((bench.cpu, &others), &bench.timer, plan, hire) {
-        Ok(seen) => seen,
-        Err(reason) => {
-            return few_threads(bench, "simd.peak.*_all_threads_gflops", reason);
-        }
-    };
-    for (of, windows) in types.into_iter().zip(seen.chunks(WINDOWS)) {
-        let wrong = windows.iter().flat_map(|w| &w.0).find_map(|share| share.wrong.clone());
-        bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
-        let Some((width, _)) = mix(of) else { continue };
+    let arm = |(op, place, flush): (Assisted, SubnormalAt, bool)| {
         let labels = params([
-            ("type", of.name().into()),
-            ("width", width.name().into()),
-            ("threads", (others.len() as u64 + 1).into()),
+            ("op", op.name().into()),
+            ("at", place.name().into()),
+            ("flush", flushing(flush).into()),
         ]);
-        let point = window_point(bench, labels, windows);
-        bench.emit(point)?;
+        let assists = Instructions(MicrocodeAssists::new(op, place, flush)?);
+        Some(Arm::of("subnormal", labels, assists).in_blocks_of(MicrocodeAssists::BLOCK))
+    };
+    bench.interleave(all.filter_map(arm).collect(), &policy(time))
+}
+
+/// Counted one by one.
+struct Instructions(MicrocodeAssists);
+
+impl Kernel for Instructions {
+    fn run(&mut self, ops: u64) {
+        self.0.run(ops / MicrocodeAssists::BLOCK);
     }
-    Ok(())
+
+    fn check(&mut self) -> Result<(), String> {
+        self.0.check()
+    }
 }
 
-/// The point of some windows.
-fn window_point(bench: &Bench<'_>, labels: Params, windows: &[Window]) -> Point {
-    let (used, state, disturbances) = crew::undisturbed(windows);
-    let samples = used.iter().map(|window| 1.0 / window.rate()).collect();
-    let point = bench.point("flop_together", labels, Unit::Ns, samples, state);
-    Point { disturbances, ..point }
-}
-
+/// All CPUs but this one.
 fn others(bench: &Bench<'_>) -> Vec<usize> {
-    let cpus = bench.machine.allowed_cpus();
-    cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect()
-}
-
-/// This CPU's clock with all of them at multiply-adds of a width, against alone at scalar work.
-fn clock_together(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
-    let (timer, others) = (bench.timer, others(bench));
-    if others.is_empty() {
-        return Ok(());
-    }
-    let moving = vector::Width::detect();
-    let moves = |width: &&Width| moving.iter().any(|wide| wide.name() == width.name());
-    let wide: Vec<Width> = widths.iter().filter(moves).copied().collect();
-    let time = bench.share(CLOCK_SHARE) / (wide.len() as u32 + 1);
-    let alone = clock_under(&timer, time, || {
-        std::hint::black_box(chain::add(20_000));
-    });
-    for width in wide {
-        let work = || Chains::new(width, Op::Fma, Type::F32, 12);
-        let follow = |gang: &Gang, _| {
-            let Some(mut chains) = work() else { return };
-            while !gang.stopped() {
-                chains.run(WORK);
-            }
-        };
-        let Some(mut chains) = work() else { continue };
-        let lead = |_: &Gang| clock_under(&timer, time, || chains.run(WORK));
-        let together = match Gang::run(bench.cpu, &others, follow, lead) {
-            Ok(together) => together,
-            Err(error) => return few_threads(bench, "simd.clock.*", error.to_string()),
-        };
-        let ratio = together.zip(alone).map(|(t, a)| t / a);
-        let labels = params([("width", width.name().into())]);
-        let ratio = ratio.into_iter().collect();
-        bench.record("clock_together_ratio", labels, Unit::Ratio, ratio)?;
-    }
-    Ok(())
+    cpus::others(bench, bench.machine.allowed_cpus())
 }
 
 /// Without a thread on every CPU, these metrics stay empty.
-fn few_threads(bench: &mut Bench<'_>, metrics: &str, reason: String) -> anyhow::Result<()> {
+fn few_threads(bench: &mut Bench<'_>, metrics: &'static str, reason: String) -> anyhow::Result<()> {
     let threads = others(bench).len() + 1;
-    bench.skip(Skip::new(
-        format!("{threads} threads: {metrics}"),
-        reason,
-        "raise the limits on threads (ulimit -u, pids.max)",
-    ))
-}
-
-/// The median clock in the second half of a stretch of work. It is read right after the work: the
-/// clock of a licence lasts half a millisecond beyond it.
-fn clock_under(timer: &Timer, time: Duration, mut work: impl FnMut()) -> Option<f64> {
-    let began = Instant::now();
-    let mut ghz = Vec::new();
-    while began.elapsed() < time {
-        let until = Instant::now() + Duration::from_micros(500);
-        while Instant::now() < until {
-            work();
-        }
-        if began.elapsed() > time / 2 {
-            let bracket = clock::bracket(timer);
-            // Beyond half a cycle an interrupt fell into one of the chains.
-            ghz.extend((bracket.delay.abs() < 0.5).then_some(bracket.ghz));
-        }
-    }
-    median(&ghz)
+    bench.skip(cpus::few_threads(threads, reason).of([metrics]))
 }
 
 #[cfg(test)]
@@ -669,28 +427,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pace_is_reached_when_slices_are_as_short_as_later() {
-        let steady = [100.0; 40];
-        assert_eq!(until_at_pace(&steady), Some(0.0));
-        let mut slow = steady;
-        slow[..12].fill(400.0);
-        // A later interrupt is none of the beginning.
-        slow[15] = 5000.0;
-        assert_eq!(until_at_pace(&slow), Some(4800.0));
-        assert_eq!(until_at_pace(&[]), None);
-    }
-
-    #[test]
-    fn every_metric_of_an_instruction_is_measured() {
-        for metric in METRICS.iter().filter(|m| m.id.matches('.').count() == 4) {
-            let parts: Vec<&str> = metric.id.split('.').collect();
-            let measured = GROUPS.iter().any(|(op, of, counts)| {
-                let needs_one = parts[4] == "latency_cycles";
-                parts[1] == op.name()
-                    && parts[2] == of.name()
-                    && (!needs_one || counts.contains(&1))
-            });
-            assert!(measured, "{}", metric.id);
+    fn every_loop_that_is_measured_has_its_metric() {
+        let declared = PROBE.declaration();
+        for (op, of, counts) in GROUPS {
+            for width in Width::detect() {
+                for count in counts.iter().filter(|&&n| Chains::new(width, op, of, n).is_some()) {
+                    let (op, of, width) = (op.name(), of.name(), width.name());
+                    let stem = match (op, count) {
+                        ("gather", 2..) => format!("simd.gather.{width}."),
+                        _ => format!("simd.{op}.{of}.{width}."),
+                    };
+                    assert!(declared.metrics.iter().any(|m| m.id.starts_with(&stem)), "{stem}");
+                }
+            }
         }
     }
 }

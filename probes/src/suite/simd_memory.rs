@@ -13,25 +13,24 @@
 //! Expect: in L1 the ratio of the widths, up to what the load ports do; in main memory hardly
 //! more than 1, because one scalar thread already has as many misses in flight as there can be.
 
-use card::record::Skip;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::harness::backing;
-use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::bench::{self, Arm, Bench, Tier as RunTier, params};
 use crate::harness::levels::{self, Levels};
 use crate::harness::sampling::Policy;
+use crate::harness::width::lacking;
 use crate::kernel::elements::{Arrays, Kernel, Variant};
-use crate::kernel::{vector, widths};
+use crate::kernel::vector;
+use crate::kernel::width::Width;
 use crate::probe::{Need, Probe};
 use crate::sys::memory::Pages;
-use card::declare::{
-    Better, Derive, Estimator, Level, Metric, Text, Tier, Unit, metric, select, text,
-};
+use card::declare::{Declare, Estimator, Level, Tier, Unit};
 use card::machine::human_bytes;
+use card::record::Skip;
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -40,96 +39,55 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 2.0,
-    metrics: METRICS,
-    proofs: &[],
     in_kernel: false,
-    declare: |_| (),
+    declare,
     run,
 };
 
-/// Time of an element.
-macro_rules! element {
-    ($kernel:literal $width:literal $level:literal) => {{
-        const WHERE: &[(Text, Text)] = &[
-            (text("kernel"), text($kernel)),
-            (text("level"), text($level)),
-            (text("width"), text($width)),
-        ];
-        Derive::Value(select("element", WHERE), Estimator::LowerQuartile)
-    }};
-}
-
-/// Speed of a width ÷ that of honest scalar code.
-macro_rules! ratio {
-    ($id:expr, $kernel:literal $width:literal $level:literal $tier:ident $family:literal) => {{
-        const PAIR: &[Derive] =
-        &[element!($kernel "scalar" $level), element!($kernel $width $level)];
-        metric(
-            $id,
-            concat!($kernel, " in ", $level, ", ", $width, ": speed ÷ honest scalar code's"),
-            Unit::Ratio,
-            Better::Higher,
-            Tier::$tier,
-            $family,
-            Derive::Quotient(Cow::Borrowed(PAIR)),
-        )
-    }};
-}
-
-/// The ratio of a kernel at a width in a level.
-macro_rules! at {
-    ($kernel:literal $width:literal $level:literal $tier:ident $family:literal) => {
-        ratio!(
-            concat!("simd.", $kernel, ".", $width, ".", $level, "_ratio"),
-            $kernel $width $level $tier $family
-        )
+fn declare(d: &mut Declare) {
+    let element = d.quantity(QUANTITY, Unit::Ns, Estimator::LowerQuartile);
+    let vectors = || Width::declared().iter().filter(|width| width.is_vector()).map(|w| w.name);
+    let speed_up = |d: &mut Declare, id, kernel: Kernel, level: Level, width: &str| {
+        let (tier, family) = match level {
+            Level::L1 => (Tier::T1, "alu"),
+            Level::L2 => (Tier::T1, "l1-l2"),
+            Level::L3 => (Tier::T2, "l3"),
+            Level::Dram => (Tier::T3, "dram-bandwidth"),
+        };
+        let (kernel, level) = (kernel.name(), level.name());
+        let at = element.with("kernel", kernel).with("level", level);
+        d.family(family);
+        d.metric(
+            id,
+            tier,
+            at.with("width", "scalar") / at.with("width", width),
+            format!("{kernel} in {level}, {width}: speed ÷ honest scalar code's"),
+        );
     };
+    for width in vectors() {
+        let id = format!("simd.speedup.{width}_ratio");
+        speed_up(d, id, Kernel::Sum, Level::L1, width);
+    }
+    for kernel in [Kernel::Sum, Kernel::Dot, Kernel::Saxpy, Kernel::Search] {
+        // There is no naive saxpy: its elements do not wait for one another.
+        let naive = (kernel != Kernel::Saxpy).then_some(NAIVE);
+        for width in naive.into_iter().chain(vectors()) {
+            for level in LEVELS.into_iter().filter(|&level| is_told(width, level)) {
+                let id = format!("simd.{}.{width}.{}_ratio", kernel.name(), level.name());
+                speed_up(d, id, kernel, level, width);
+            }
+        }
+    }
 }
 
-/// The metrics of the widths that this architecture has.
-macro_rules! metrics {
-    (
-        all: $([$($all:tt)*])+;
-        vectors: $([$width:literal $bits:literal])+;
-        $($rest:tt)*
-    ) => {
-        &[
-            $(ratio!(concat!("simd.speedup.", $width, "_ratio"), "sum" $width "l1" T1 "alu"),)+
-            at!("sum" "naive" "l1" T1 "alu"),
-            at!("sum" "naive" "dram" T3 "dram-bandwidth"),
-            $(
-                at!("sum" $width "l1" T1 "alu"),
-                at!("sum" $width "l2" T1 "l1-l2"),
-                at!("sum" $width "l3" T2 "l3"),
-                at!("sum" $width "dram" T3 "dram-bandwidth"),
-            )+
-            at!("dot" "naive" "l1" T1 "alu"),
-            at!("dot" "naive" "dram" T3 "dram-bandwidth"),
-            $(
-                at!("dot" $width "l1" T1 "alu"),
-                at!("dot" $width "l2" T1 "l1-l2"),
-                at!("dot" $width "l3" T2 "l3"),
-                at!("dot" $width "dram" T3 "dram-bandwidth"),
-            )+
-            $(
-                at!("saxpy" $width "l1" T1 "alu"),
-                at!("saxpy" $width "l2" T1 "l1-l2"),
-                at!("saxpy" $width "l3" T2 "l3"),
-                at!("saxpy" $width "dram" T3 "dram-bandwidth"),
-            )+
-            at!("bytesearch" "naive" "l1" T1 "alu"),
-            at!("bytesearch" "naive" "dram" T3 "dram-bandwidth"),
-            $(
-                at!("bytesearch" $width "l1" T1 "alu"),
-                at!("bytesearch" $width "l2" T1 "l1-l2"),
-                at!("bytesearch" $width "l3" T2 "l3"),
-                at!("bytesearch" $width "dram" T3 "dram-bandwidth"),
-            )+
-        ]
-    };
-}
+const QUANTITY: &str = "element";
+const NAIVE: &str = "naive";
+const LEVELS: [Level; 4] = [Level::L1, Level::L2, Level::L3, Level::Dram];
 
-const METRICS: &[Metric] = widths!(metrics);
+/// How naive code does is the same story in all caches.
+fn is_told(width: &str, level: Level) -> bool {
+    width != NAIVE || matches!(level, Level::L1 | Level::Dram)
+}
 
 /// A run is whole laps of a small working set, or so many bytes of a large one: enough that the
 /// calibration needs two or three trials.
@@ -156,9 +114,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     let variants = Variant::detect();
     for absent in vector::absent() {
-        let (what, width) = (absent.what, absent.width);
-        let need = format!("{what}: simd.*.{width}.* simd.speedup.{width}_ratio");
-        bench.skip(absent.unmet(need))?;
+        let width = absent.width;
+        let metrics = [format!("simd.*.{width}.*"), format!("simd.speedup.{width}_ratio")];
+        bench.skip(lacking(absent).of(metrics))?;
     }
     let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
     let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
@@ -199,8 +157,8 @@ fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Resu
     } else {
         "none, if there is no such cache; on a shared host, try when it is less busy"
     };
-    let need = format!("a working set in {name} for simd.*.{name}_ratio");
-    bench.skip(Skip::new(need, reason, remedy))
+    let need = format!("a working set in {name}");
+    bench.skip(Skip::new(need, reason, remedy).of([format!("simd.*.{name}_ratio")]))
 }
 
 /// Samples one kernel in one level, all widths in turn.
@@ -217,29 +175,18 @@ fn point(
     let most = RUN / element;
     let block = if lap < most { most / lap * lap } else { most / least * least };
     let memory = level == Level::Dram;
-    let (arrays, wrong) = (&RefCell::new(arrays), &RefCell::new(None));
-    let check = move || {
-        if let Err(what) = arrays.borrow_mut().check() {
-            wrong.borrow_mut().get_or_insert(what);
-        }
-    };
+    let arrays = &RefCell::new(arrays);
     let arm = |&variant: &Variant| {
         let labels = params([
             ("kernel", kernel.name().into()),
             ("level", level.name().into()),
             ("width", variant.name().into()),
         ]);
-        Arm::new("element", labels, move |elements| arrays.borrow_mut().run(variant, elements))
-            .prepared(move |elements| {
-                check();
-                arrays.borrow_mut().prepare(elements);
-            })
+        Arm::of(QUANTITY, labels, Pass { arrays, variant })
             .in_blocks_of(block)
             .noted(note.map(Into::into))
     };
-    // How naive code does is the same story in all caches.
-    let told =
-        |variant: &&Variant| variant.name() != "naive" || matches!(level, Level::L1 | Level::Dram);
+    let told = |variant: &&Variant| is_told(variant.name(), level);
     let arms: Vec<Arm<'_>> =
         variants.iter().filter(|variant| variant.can(kernel)).filter(told).map(arm).collect();
     let (want, most) = match (bench.tier, memory) {
@@ -248,10 +195,27 @@ fn point(
         (_, true) => (4, 6),
     };
     let sample = if memory { MEMORY_SAMPLE } else { SAMPLE };
-    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })?;
-    check();
-    let wrong = wrong.take();
-    bench.check(wrong.is_none(), || wrong.unwrap_or_default())
+    bench.interleave(arms, &Policy { want, most, sample, ..Policy::structural(time) })
+}
+
+/// One variant's way through the arrays that all of them share.
+struct Pass<'a, 'b> {
+    arrays: &'a RefCell<&'b mut Arrays>,
+    variant: Variant,
+}
+
+impl bench::Kernel for Pass<'_, '_> {
+    fn prepare(&mut self, elements: u64) {
+        self.arrays.borrow_mut().prepare(elements);
+    }
+
+    fn run(&mut self, elements: u64) {
+        self.arrays.borrow_mut().run(self.variant, elements);
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.arrays.borrow_mut().check()
+    }
 }
 
 #[cfg(test)]
@@ -259,18 +223,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_speaks_of_a_kernel_and_a_width() {
-        macro_rules! names {
-            (all: $([$width:literal $($rest:literal)*])+; $($others:tt)*) => {
-                ["naive", $($width),+]
-            };
+    fn every_loop_but_the_yardstick_has_its_metrics() {
+        let declared = PROBE.declaration();
+        for variant in Variant::detect().into_iter().filter(|variant| variant.name() != "scalar") {
+            for kernel in Kernel::ALL {
+                let id = format!("simd.{}.{}.l1_ratio", kernel.name(), variant.name());
+                let is_declared = declared.metrics.iter().any(|metric| metric.id == id);
+                assert_eq!(is_declared, variant.can(kernel), "{id}");
+            }
         }
-        let names = widths!(names);
-        for metric in METRICS.iter().filter(|m| !m.id.starts_with("simd.speedup.")) {
-            let parts: Vec<&str> = metric.id.split('.').collect();
-            assert!(Kernel::ALL.iter().any(|k| k.name() == parts[1]), "{}", metric.id);
-            assert!(names.contains(&parts[2]), "{}", metric.id);
-        }
-        assert!(Variant::detect().iter().all(|variant| names.contains(&variant.name())));
     }
 }

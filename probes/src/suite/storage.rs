@@ -35,8 +35,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 1.4,
-    metrics: &[],
-    proofs: &[],
     in_kernel: true,
     declare,
     run,

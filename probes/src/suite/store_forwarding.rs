@@ -36,8 +36,6 @@ pub const PROBE: Probe = Probe {
     needs: &[],
     uses: &[],
     seconds: 0.6,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

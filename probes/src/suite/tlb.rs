@@ -31,8 +31,6 @@ pub const PROBE: Probe = Probe {
     needs: &[Need::Memory(32 << 20)],
     uses: &[],
     seconds: 2.4,
-    metrics: &[],
-    proofs: &[],
     in_kernel: false,
     declare,
     run,

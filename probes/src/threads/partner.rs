@@ -66,11 +66,19 @@ enum Body {
     Process(Forked),
 }
 
-/// Partners make system calls, which need next to no stack.
-const STACK: usize = 64 << 10;
+/// Starts a thread that does little but make system calls, which need next to no stack. It must be
+/// told when to end.
+///
+/// # Errors
+///
+/// A limit on threads or memory.
+pub fn start_thread(serve: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    const STACK: usize = 64 << 10;
+    std::thread::Builder::new().stack_size(STACK).spawn(serve)
+}
 
 /// How long a partner may take until it serves. Where there is none after that, there will be none.
-const PATIENCE: Duration = Duration::from_secs(2);
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Partner {
     /// Starts one on a CPU. The calling thread goes on on `home`.
@@ -91,7 +99,7 @@ impl Partner {
 
     /// Until it serves, on the CPU that it was to be on.
     fn wait_for(&self, cpu: usize) -> io::Result<()> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + START_TIMEOUT;
         loop {
             let place = self.link.word(PLACE).load(Ordering::Acquire) as usize;
             let ended = match &self.body {
@@ -153,8 +161,7 @@ fn body(link: &Arc<Link>, kind: Kind) -> io::Result<Body> {
     Ok(match kind {
         Kind::Thread => {
             let link = Arc::clone(link);
-            let serve = move || link.serve();
-            Body::Thread(Some(std::thread::Builder::new().stack_size(STACK).spawn(serve)?))
+            Body::Thread(Some(start_thread(move || link.serve())?))
         }
         Kind::Process => Body::Process(link.serve_in_copy()?),
     })

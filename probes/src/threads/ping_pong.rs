@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use super::gang::Gang;
+use super::team::Team;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords, WORDS_IN_LINE};
@@ -69,20 +69,20 @@ pub fn visit(
     let words = |home: usize| homes[home].get().and_then(|made| made.as_ref().ok());
     let turns = turns(effort, rng);
     let total = FIRST + effort.bursts * effort.trips;
-    let follow = |gang: &Gang, cpu: usize| {
+    let follow = |team: &Team, cpu: usize| {
         let _ = homes[1].set(arrive(cpu));
-        gang.meet();
+        team.wait();
         let (Some(mine), Some(yours)) = (words(1), words(0)) else { return };
         let homes = [yours.words(), mine.words()];
         HandOver::Cas.pass(&mine.words()[0], SECOND_TURN, FIRST_TURN, effort.warm_up);
         for &(home, at, how) in &turns {
             how.pass(&homes[home][at], SECOND_TURN, FIRST_TURN, total);
         }
-        gang.meet();
+        team.wait();
     };
-    let lead = |gang: &Gang| {
+    let lead = |team: &Team| {
         let _ = homes[0].set(arrive(first));
-        gang.meet();
+        team.wait();
         let (Some(mine), Some(yours)) = (words(0), words(1)) else { return Visit::default() };
         let homes = [mine.words(), yours.words()];
         let before = usage().nivcsw;
@@ -101,10 +101,10 @@ pub fn visit(
             visit.times[how as usize][home].extend(median(&bursts));
         }
         visit.switches = usage().nivcsw - before;
-        gang.meet();
+        team.wait();
         visit
     };
-    let visit = Gang::run(first, &[second], follow, lead)
+    let visit = Team::pinned(first, &[second], follow, lead)
         .map_err(|e| format!("a second thread cannot be started: {e}"))?;
     for home in homes {
         let words = home.into_inner().unwrap_or_else(|| Err("a thread never arrived".into()))?;

@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn every_pair_is_one_that_is_measured() {
-        let declared = probecard_probes::suite::idioms::PROBE.declaration().metrics;
+        let declared = fixture::declared("idioms").metrics;
         for pair in &PAIRS {
             let text = format!("{declared:?}");
             for way in pair.ways {

@@ -321,12 +321,11 @@ mod tests {
 
     #[test]
     fn every_line_is_a_declared_metric_and_every_metric_a_line() {
-        use probecard_probes::suite::{locks, os};
-        for (list, probe) in [(&OS, &os::PROBE), (&LOCKS, &locks::PROBE)] {
+        for (list, probe) in [(&OS, "os"), (&LOCKS, "locks")] {
+            let declared = fixture::declared(probe);
             let mut listed: Vec<&str> =
                 list.groups.iter().flat_map(|group| group.1).map(|line| line.0).collect();
-            let metrics = probe.declaration().metrics;
-            let mut declared: Vec<&str> = metrics.iter().map(|m| m.id.as_ref()).collect();
+            let mut declared: Vec<&str> = declared.metrics.iter().map(|m| m.id.as_ref()).collect();
             listed.sort_unstable();
             declared.sort_unstable();
             assert_eq!(listed, declared);

@@ -18,7 +18,7 @@ pub(in crate::kernel) enum Form {
 }
 
 impl Form {
-    pub(in crate::kernel) const OLDER: &[&str] = &["exclusive"];
+    pub(in crate::kernel) const DECLARED: &[&str] = &["lse", "exclusive"];
 
     /// Those of this CPU.
     pub(in crate::kernel) fn detect() -> Vec<Form> {

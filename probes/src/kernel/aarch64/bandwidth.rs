@@ -1,47 +1,12 @@
 //! Streams through memory at each width: loads, stores and their mixtures.
 //!
-//! All loops have one frame. It takes 512 bytes of each array per taken branch, because one taken
-//! branch a cycle or less is what limits a rolled loop in L1; addresses are one pointer and a
-//! displacement; and the pointer wraps at the end of the array by a conditional select, so that no
-//! lap ends in a mispredicted branch. Stores past the caches are STNP, which is a hint: cores may
-//! treat it as any other store, and many do.
-use core::arch::asm;
-
-use super::super::bandwidth::{Kernel, Lanes};
-use super::sve::Sve;
-
-/// Width of the registers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Neon,
-    Sve(Sve),
-}
+//! Stores past the caches are STNP, which is a hint: cores may treat it as any other store, and many
+//! do.
+use super::width::Width;
+use crate::kernel::bandwidth::{Kernel, Lanes};
+use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, three, two};
 
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Neon => "neon",
-            Width::Sve(_) => "sve",
-        }
-    }
-
-    /// 64-bit words in a register.
-    pub(in crate::kernel) fn words(self) -> usize {
-        match self {
-            Width::Scalar => 1,
-            Width::Neon => 2,
-            Width::Sve(sve) => sve.bytes() / 8,
-        }
-    }
-
     /// The loop of a kernel; none for those that know no width.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
         let (scalar, neon, sve): (Stream, Stream, [Stream; 3]) = match kernel {
@@ -63,100 +28,25 @@ impl Width {
     }
 }
 
-/// A loop over whole blocks; returns where it stopped.
-///
-/// # Safety
-/// `at` must lie in `base..end`, whole blocks of 512 bytes from either; `blocks` > 0. What the
-/// kernel reads and writes at the distances must be memory of the caller, 64-byte aligned, for the
-/// whole of `base..end`.
-pub(in crate::kernel) type Stream = unsafe fn(&Walk, &mut Lanes) -> *mut u8;
-
-/// Where a loop goes.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) struct Walk {
-    pub(in crate::kernel) at: *mut u8,
-    pub(in crate::kernel) base: *mut u8,
-    pub(in crate::kernel) end: *mut u8,
-    pub(in crate::kernel) blocks: u64,
-    /// From the array that `at` is in to the second and the third one.
-    pub(in crate::kernel) second: isize,
-    pub(in crate::kernel) third: isize,
-}
-
-/// The frame of all loops: `$each` for the registers `$regs` (\i) of every part (\h) of a block of
-/// 512 bytes.
+/// The frame of all loops.
 macro_rules! frame {
     ($name:ident $walk:ident $lanes:ident $parts:literal $regs:literal [$($before:literal)*]
-     [$($point:literal)*] [$($each:literal)*] [$($after:literal)*] [$($operands:tt)*]) => {
-        unsafe fn $name($walk: &Walk, $lanes: &mut Lanes) -> *mut u8 {
-            let stopped;
-            // SAFETY: the caller owns the memory that is read and written; the rest is registers
-            // and the lanes.
-            unsafe {
-                asm!(
-                    ".arch_extension sve",
-                    $($before,)*
-                    ".p2align 6",
-                    "2:",
-                    $($point,)*
-                    concat!(".irp h, ", $parts),
-                    concat!(".irp i, ", $regs),
-                    $($each,)*
-                    ".endr",
-                    ".endr",
-                    "add {at}, {at}, #512",
-                    "cmp {at}, {end}",
-                    "csel {at}, {base}, {at}, eq",
-                    "subs {blocks}, {blocks}, #1",
-                    "b.ne 2b",
-                    $($after,)*
-                    at = inout(reg) $walk.at => stopped,
-                    base = in(reg) $walk.base,
-                    end = in(reg) $walk.end,
-                    blocks = inout(reg) $walk.blocks => _,
-                    $($operands)*
-                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
-                    out("v6") _, out("v7") _, out("v16") _, out("v17") _, out("v31") _,
-                    out("p0") _,
-                    options(nostack),
-                );
-            }
-            stopped
-        }
+     $($loop:tt)*) => {
+        framed!(["add {at}, {at}, #512" "cmp {at}, {end}" "csel {at}, {base}, {at}, eq"]
+            [out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+             out("v6") _, out("v7") _, out("v16") _, out("v17") _, out("v31") _, out("p0") _,]
+            $name $walk $lanes $parts $regs [".arch_extension sve" $($before)*] $($loop)*);
     };
 }
 
-pub(super) use frame;
-
-/// A loop over one array, with the lanes.
-macro_rules! one {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]
-     $([$($operands:tt)*])?) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*] [] [$($each)*]
-            [$($after)*] [lanes = in(reg) lanes.0.as_mut_ptr(), $($($operands)*)?]);
+/// Puts the place at that distance into a register.
+macro_rules! point {
+    ($to:literal $distance:literal) => {
+        concat!("add {", $to, "}, {at}, {", $distance, "}")
     };
 }
 
-/// A loop from the array at `at` to the one at `to`.
-macro_rules! two {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]
-     $([$($operands:tt)*])?) => {
-        frame!($name walk _lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
-            ["add {to}, {at}, {second}"]
-            [$($each)*] [$($after)*]
-            [second = in(reg) walk.second, to = out(reg) _, $($($operands)*)?]);
-    };
-}
-
-/// A loop from the arrays at `at` and `and` to the one at `to`, with the lanes.
-macro_rules! three {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
-            ["add {and}, {at}, {second}" "add {to}, {at}, {third}"] [$($each)*] []
-            [second = in(reg) walk.second, third = in(reg) walk.third, and = out(reg) _,
-             to = out(reg) _, lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
+pub(super) use {frame, point};
 
 /// A loop of SVE for each length of its vectors: eight registers are that part of a block.
 macro_rules! scalable {
@@ -265,15 +155,18 @@ scalable!(two COPY_NT_SVE
 three!(triad_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     ["ldr d31, [{lanes}]"]
     ["ldr d\\i, [{at}, #(\\h + 8*\\i)]" "ldr d16, [{and}, #(\\h + 8*\\i)]"
-     "fmadd d\\i, d16, d31, d\\i" "str d\\i, [{to}, #(\\h + 8*\\i)]"]);
+     "fmadd d\\i, d16, d31, d\\i" "str d\\i, [{to}, #(\\h + 8*\\i)]"]
+    []);
 three!(triad_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["ldr q\\i, [{at}, #(\\h + 16*\\i)]" "ldr q16, [{and}, #(\\h + 16*\\i)]"
-     "fmla.2d v\\i, v16, v31" "str q\\i, [{to}, #(\\h + 16*\\i)]"]);
+     "fmla.2d v\\i, v16, v31" "str q\\i, [{to}, #(\\h + 16*\\i)]"]
+    []);
 scalable!(three TRIAD_SVE
     ["ldr z31, [{lanes}]" "ptrue p0.b"]
     ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]" "ldr z16, [{and}, #(\\h + \\i), mul vl]"
-     "fmla z\\i\\\\()().d, p0/m, z16.d, z31.d" "str z\\i, [{to}, #(\\h + \\i), mul vl]"]);
+     "fmla z\\i\\\\()().d, p0/m, z16.d, z31.d" "str z\\i, [{to}, #(\\h + \\i), mul vl]"]
+    []);
 
 one!(update_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     ["ldr {t}, [{lanes}]"]

@@ -1,7 +1,7 @@
 //! Conditional branches whose outcomes are the bits of a word.
 use crate::kernel::generic::branch::{bits, fixed, serial};
 
-/// Multiplications from one branch of [`serial`] to the next: with the longest delay a block still
+/// Multiplications from one branch of [`serial()`] to the next: with the longest delay a block still
 /// fits into its line.
 pub(in crate::kernel) const CHAIN: usize = 6;
 

@@ -3,12 +3,11 @@
 //! The frame is that of the bandwidth loops: 512 bytes of each array per taken branch. Sums have
 //! eight accumulators; the naive loops have one, or go byte by byte, as a compiler writes them that
 //! may not change the order of additions. Fused multiply-adds are baseline.
-use core::arch::asm;
-
-use super::super::bandwidth::Lanes;
-use super::super::elements::Kernel;
-use super::bandwidth::{Stream, Walk, frame, scalable};
+use super::bandwidth::{frame, point, scalable};
 use super::sve::Sve;
+use crate::kernel::bandwidth::Lanes;
+use crate::kernel::elements::Kernel;
+use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, pair};
 
 /// How a loop goes.
 #[derive(Clone, Copy, Debug)]
@@ -65,73 +64,55 @@ impl Way {
     }
 }
 
-/// A sum over the array at `at`.
-macro_rules! sum {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*] [] [$($each)*]
-            [$($after)*] [lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
-
-/// A loop over the arrays at `at` and `and`.
-macro_rules! two {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
-            ["add {and}, {at}, {second}"] [$($each)*] [$($after)*]
-            [second = in(reg) walk.second, and = out(reg) _,
-             lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
-
-sum!(sum_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+one!(sum_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["movi d0, #0"]
     ["ldr s16, [{at}, #(\\h + 4*\\i)]" "fadd s0, s0, s16"]
     ["str s0, [{lanes}]"]);
-sum!(sum_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+one!(sum_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi d\\i, #0" ".endr"]
     ["ldr s16, [{at}, #(\\h + 4*\\i)]" "fadd s\\i, s\\i, s16"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str s\\i, [{lanes}, #(4*\\i)]" ".endr"]);
-sum!(sum_neon "0, 128, 256, 384"
+one!(sum_neon "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "fadd.4s v\\i, v\\i, v16"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
-scalable!(sum SUM_SVE
+scalable!(one SUM_SVE
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
     ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "fadd z\\i\\\\()().s, z\\i\\\\()().s, z16.s"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str z\\i, [{lanes}, #\\i, mul vl]" ".endr"]);
 
-two!(dot_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(dot_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["movi d0, #0"]
     ["ldr s16, [{at}, #(\\h + 4*\\i)]" "ldr s17, [{and}, #(\\h + 4*\\i)]"
      "fmadd s0, s16, s17, s0"]
     ["str s0, [{lanes}]"]);
-two!(dot_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(dot_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi d\\i, #0" ".endr"]
     ["ldr s16, [{at}, #(\\h + 4*\\i)]" "ldr s17, [{and}, #(\\h + 4*\\i)]"
      "fmadd s\\i, s16, s17, s\\i"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str s\\i, [{lanes}, #(4*\\i)]" ".endr"]);
-two!(dot_neon "0, 128, 256, 384"
+pair!(dot_neon "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "ldr q17, [{and}, #(\\h + 16*\\i)]"
      "fmla.4s v\\i, v16, v17"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str q\\i, [{lanes}, #(16*\\i)]" ".endr"]);
-scalable!(two DOT_SVE
+scalable!(pair DOT_SVE
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movi.2d v\\i, #0" ".endr" "ptrue p0.b"]
     ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "ldr z17, [{and}, #(\\h + \\i), mul vl]"
      "fmla z\\i\\\\()().s, p0/m, z16.s, z17.s"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "str z\\i, [{lanes}, #\\i, mul vl]" ".endr"]);
 
-two!(saxpy_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(saxpy_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["ldr s31, [{lanes}]"]
     ["ldr s16, [{at}, #(\\h + 4*\\i)]" "ldr s\\i, [{and}, #(\\h + 4*\\i)]"
      "fmadd s\\i, s16, s31, s\\i" "str s\\i, [{and}, #(\\h + 4*\\i)]"]
     []);
-two!(saxpy_neon "0, 128, 256, 384"
+pair!(saxpy_neon "0, 128, 256, 384"
     ["ldr q31, [{lanes}]"]
     ["ldr q16, [{at}, #(\\h + 16*\\i)]" "ldr q\\i, [{and}, #(\\h + 16*\\i)]"
      "fmla.4s v\\i, v16, v31" "str q\\i, [{and}, #(\\h + 16*\\i)]"]
     []);
-scalable!(two SAXPY_SVE
+scalable!(pair SAXPY_SVE
     ["ldr z31, [{lanes}]" "ptrue p0.b"]
     ["ldr z16, [{at}, #(\\h + \\i), mul vl]" "ldr z\\i, [{and}, #(\\h + \\i), mul vl]"
      "fmla z\\i\\\\()().s, p0/m, z16.s, z31.s" "str z\\i, [{and}, #(\\h + \\i), mul vl]"]

@@ -4,6 +4,8 @@
 //! parameter: the assembler would read `v\r.4s` as a parameter of another name. Those of SVE cannot
 //! stand there, and are parted from the parameter, as in `z\r\().s`; within a list in a list, of which
 //! the outer one takes such a mark away, as in `z\i\\()().s`.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
@@ -22,6 +24,7 @@ mod sve;
 pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
+pub(super) mod width;
 pub(super) mod window;
 
 /// The end of a loop: once more from label 2, while `n` is not zero.
@@ -39,20 +42,3 @@ macro_rules! total {
     };
 }
 pub(in crate::kernel) use total;
-
-/// Calls a macro with the widths that metrics are declared for: all of them; the vectors, with what
-/// to call them; those whose load may move the clock; those that gather; the one that has no
-/// fused multiply-add as baseline: here, none; and the one whose length is the processor's.
-macro_rules! widths {
-    ($with:ident) => {
-        $with! {
-            all: ["scalar"] ["neon"] ["sve"];
-            vectors: ["neon" "128-bit"] ["sve" "scalable"];
-            wide: ["neon" "128-bit"] ["sve" "scalable"];
-            gathers: ["scalar"] ["sve"];
-            unfused:;
-            scalable: ["sve"];
-        }
-    };
-}
-pub(crate) use widths;

@@ -7,59 +7,14 @@
 //! factors. All lanes of SVE take part, by a predicate where an instruction takes one.
 use core::arch::asm;
 
-use super::super::simd::{Assisted, Op, Operands, State, Type};
-use super::sve::Sve;
+use super::width::Width;
+use crate::kernel::generic::simd::{Chains, Loop, chains, counted, each, framed, none, registers};
+use crate::kernel::simd::{Assisted, Op, Operands, State, Type};
 
 /// A multiply-add adds to its target: x + c·d in place of x.
 pub(in crate::kernel) const ACCUMULATES: bool = true;
 
-/// Width of the registers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Neon,
-    Sve(Sve),
-}
-
-/// A loop that runs so many blocks over the chains of a state.
-///
-/// # Safety
-/// Blocks > 0. A gather reads the table of the state at the indices in the chains and in the table,
-/// which must all lie in it.
-pub(in crate::kernel) type Loop = unsafe fn(&mut State, u64);
-
-/// The loop for so many chains, if it is made for them.
-type Chains = fn(u64) -> Option<Loop>;
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        [Width::Scalar, Width::Neon].into_iter().chain(Sve::detect().map(Width::Sve)).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Neon => "neon",
-            Width::Sve(_) => "sve",
-        }
-    }
-
-    /// Bytes of a vector; none of a single number.
-    pub(in crate::kernel) fn bytes(self) -> Option<usize> {
-        match self {
-            Width::Scalar => None,
-            Width::Neon => Some(16),
-            Width::Sve(sve) => Some(sve.bytes()),
-        }
-    }
-
-    /// Registers of that width.
-    pub(in crate::kernel) fn registers(self) -> usize {
-        32
-    }
-
     /// The loop of an instruction on so many chains; none where there is no such instruction.
     pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
         let [scalar, neon, sve]: [Chains; 3] = match (op, of) {
@@ -84,58 +39,31 @@ impl Width {
     }
 }
 
-/// Where there is no such instruction.
-fn none(_: u64) -> Option<Loop> {
-    None
-}
-
-/// The frame of all loops: what is before, the block, and what is after.
+/// All loops, with the registers of vectors.
 macro_rules! frame {
-    ($state:ident $blocks:ident [$($before:expr,)*] [$($block:expr,)*] [$($after:expr,)*]
-     $($operands:tt)*) => {
-        // SAFETY: memory is read and written in the state alone; the rest is registers that are
-        // named.
-        unsafe {
-            asm!(
-                $($before,)*
-                ".p2align 6",
-                "2:",
-                $($block,)*
-                "subs {n}, {n}, #1",
-                "b.ne 2b",
-                $($after,)*
-                state = in(reg) std::ptr::from_mut($state),
-                n = inout(reg) $blocks => _,
-                $($operands)*
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
-                out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-                out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _,
-                out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
-                out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _,
-                out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
-                options(nostack),
-            );
-        }
-    };
-}
-
-/// `$line` for each of the registers in the list, \r.
-macro_rules! each {
-    ($list:literal $line:expr) => {
-        concat!(".irp r, ", $list, "\n", $line, "\n.endr")
+    ($state:ident $blocks:ident $before:tt $block:tt $after:tt $($operands:tt)*) => {
+        framed!(
+            $state $blocks $before $block $after $($operands)*
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _,
+            out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+            out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _,
+            out("v27") _, out("v28") _, out("v29") _, out("v30") _, out("v31") _,
+        )
     };
 }
 
 /// Loads the registers of a kind that are in the list from their places in the state.
 macro_rules! load {
-    ($list:literal $reg:literal) => {
+    ($list:tt $reg:literal) => {
         each!($list concat!("add {t}, {state}, #(64*\\r)\nldr ", $reg, "\\r, [{t}]"))
     };
 }
 
 /// Puts them back.
 macro_rules! store {
-    ($list:literal $reg:literal) => {
+    ($list:tt $reg:literal) => {
         each!($list concat!("add {t}, {state}, #(64*\\r)\nstr ", $reg, "\\r, [{t}]"))
     };
 }
@@ -154,15 +82,15 @@ macro_rules! load_constants {
     };
 }
 
-/// The loop on the registers in `$list`, `$count` of them.
+/// The loop on so many registers `$reg`, with the constants in the last two.
 macro_rules! looped {
-    (($begin:literal $reg:literal $first:literal $second:literal) $count:literal $list:literal) => {{
+    ((($begin:literal $reg:literal) $first:literal $second:literal) $count:tt) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
-                [$begin, load_constants!($reg), load!($list $reg),]
-                [concat!(".rept 120 / ", $count), each!($list $first), each!($list $second), ".endr",]
-                [store!($list $reg),]
+                [$begin, load_constants!($reg), load!($count $reg),]
+                [concat!(".rept 120 / ", $count), each!($count $first), each!($count $second), ".endr",]
+                [store!($count $reg),]
                 t = out(reg) _, out("p0") _,
             )
         }
@@ -170,57 +98,17 @@ macro_rules! looped {
     }};
 }
 
-/// The loop for a number of chains that is known only when it runs.
-macro_rules! counted {
-    ($chains:ident $loop:ident $what:tt $($count:literal $list:literal)+) => {
-        match $chains {
-            $($count => Some($loop!($what $count $list)),)+
-            _ => None,
-        }
-    };
-}
-
-/// One chain, and twelve: more than two ports at five cycles can use; 24 for four ports.
-macro_rules! ends {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11"
-            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
-    };
-}
-
-/// Some more for a curve.
-macro_rules! curve {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
-            12 "0,1,2,3,4,5,6,7,8,9,10,11"
-            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
-    };
-}
-
-/// Chains of `$first` and `$second` in turn on registers `$reg`, with the constants in the last two.
-macro_rules! chains {
-    ($counts:ident "z" $($name:ident $first:literal $second:literal;)+) => {$(
-        fn $name(chains: u64) -> Option<Loop> {
-            $counts!((".arch_extension sve\nptrue p0.b" "z" $first $second) chains)
-        }
-    )+};
-    ($counts:ident $reg:literal $($name:ident $first:literal $second:literal;)+) => {$(
-        fn $name(chains: u64) -> Option<Loop> {
-            $counts!(("" $reg $first $second) chains)
-        }
-    )+};
-}
-
-chains!(ends "s"
+// One chain, and twelve: more than two ports at five cycles can use; 24 for four ports.
+chains!([1 12 24] looped ("" "s")
     add_f32_scalar "fadd s\\r, s\\r, s31" "fsub s\\r, s\\r, s31";
     mul_f32_scalar "fmul s\\r, s\\r, s30" "fmul s\\r, s\\r, s31";
 );
-chains!(ends "d"
+chains!([1 12 24] looped ("" "d")
     add_f64_scalar "fadd d\\r, d\\r, d31" "fsub d\\r, d\\r, d31";
     mul_f64_scalar "fmul d\\r, d\\r, d30" "fmul d\\r, d\\r, d31";
     fma_f64_scalar "fmadd d\\r, d30, d31, d\\r" "fmsub d\\r, d30, d31, d\\r";
 );
-chains!(ends "q"
+chains!([1 12 24] looped ("" "q")
     add_f32_neon "fadd.4s v\\r, v\\r, v31" "fsub.4s v\\r, v\\r, v31";
     add_f64_neon "fadd.2d v\\r, v\\r, v31" "fsub.2d v\\r, v\\r, v31";
     add_i32_neon "add.4s v\\r, v\\r, v30" "add.4s v\\r, v\\r, v30";
@@ -228,7 +116,7 @@ chains!(ends "q"
     mul_f64_neon "fmul.2d v\\r, v\\r, v30" "fmul.2d v\\r, v\\r, v31";
     fma_f64_neon "fmla.2d v\\r, v30, v31" "fmls.2d v\\r, v30, v31";
 );
-chains!(ends "z"
+chains!([1 12 24] looped (".arch_extension sve\nptrue p0.b" "z")
     add_f32_sve "fadd z\\r\\\\()().s, z\\r\\\\()().s, z31.s" "fsub z\\r\\\\()().s, z\\r\\\\()().s, z31.s";
     add_f64_sve "fadd z\\r\\\\()().d, z\\r\\\\()().d, z31.d" "fsub z\\r\\\\()().d, z\\r\\\\()().d, z31.d";
     add_i32_sve "add z\\r\\\\()().s, z\\r\\\\()().s, z30.s" "add z\\r\\\\()().s, z\\r\\\\()().s, z30.s";
@@ -236,19 +124,26 @@ chains!(ends "z"
     mul_f64_sve "fmul z\\r\\\\()().d, z\\r\\\\()().d, z30.d" "fmul z\\r\\\\()().d, z\\r\\\\()().d, z31.d";
     fma_f64_sve "fmla z\\r\\\\()().d, p0/m, z30.d, z31.d" "fmls z\\r\\\\()().d, p0/m, z30.d, z31.d";
 );
-chains!(curve "s"
+// Some more for a curve.
+chains!([1 2 4 8 12 24] looped ("" "s")
     fma_f32_scalar "fmadd s\\r, s30, s31, s\\r" "fmsub s\\r, s30, s31, s\\r";
 );
-chains!(curve "q"
+chains!([1 2 4 8 12 24] looped ("" "q")
     fma_f32_neon "fmla.4s v\\r, v30, v31" "fmls.4s v\\r, v30, v31";
 );
-chains!(curve "z"
+chains!([1 2 4 8 12 24] looped (".arch_extension sve\nptrue p0.b" "z")
     fma_f32_sve "fmla z\\r\\\\()().s, p0/m, z30.s, z31.s" "fmls z\\r\\\\()().s, p0/m, z30.s, z31.s";
 );
 
 /// Additions in the general registers of the list.
 macro_rules! general {
-    (() $count:literal $list:literal) => {{
+    (() 1) => {
+        general!("8" 1)
+    };
+    (() 8) => {
+        general!("8,9,10,11,12,13,14,15" 8)
+    };
+    ($list:literal $count:literal) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
@@ -272,12 +167,12 @@ macro_rules! general {
 }
 
 fn add_i32_scalar(chains: u64) -> Option<Loop> {
-    counted!(chains general () 1 "8" 8 "8,9,10,11,12,13,14,15")
+    counted!(chains general () [1 8])
 }
 
 /// Shuffles by an index in a register, which puts the last lane first.
 macro_rules! shuffled {
-    (() $count:literal $list:literal) => {{
+    (() $count:tt) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
@@ -292,14 +187,14 @@ macro_rules! shuffled {
                     "movk {index}, #0x0100, lsl #32",
                     "movk {index}, #0x0302, lsl #48",
                     "mov v31.d[1], {index}",
-                    each!($list "ldr q\\r, [{state}, #(64*\\r)]"),
+                    each!($count "ldr q\\r, [{state}, #(64*\\r)]"),
                 ]
                 [
                     concat!(".rept 240 / ", $count),
-                    each!($list "tbl.16b v\\r, {{ v\\r }}, v31"),
+                    each!($count "tbl.16b v\\r, {{ v\\r }}, v31"),
                     ".endr",
                 ]
-                [each!($list "str q\\r, [{state}, #(64*\\r)]"),]
+                [each!($count "str q\\r, [{state}, #(64*\\r)]"),]
                 index = out(reg) _,
             )
         }
@@ -308,18 +203,18 @@ macro_rules! shuffled {
 }
 
 fn shuffle_neon(chains: u64) -> Option<Loop> {
-    counted!(chains shuffled () 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+    counted!(chains shuffled () [1 12])
 }
 
 /// One instruction on the chains in the list, in SVE.
 macro_rules! scalable {
-    ([$($begin:literal)*] $each:literal [$($out:tt)*] $count:literal $list:literal) => {{
+    ([$($begin:literal)*] $each:literal [$($out:tt)*] $count:tt) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
-                [".arch_extension sve", "ptrue p0.b", $($begin,)* load!($list "z"),]
-                [concat!(".rept 240 / ", $count), each!($list $each), ".endr",]
-                [store!($list "z"),]
+                [".arch_extension sve", "ptrue p0.b", $($begin,)* load!($count "z"),]
+                [concat!(".rept 240 / ", $count), each!($count $each), ".endr",]
+                [store!($count "z"),]
                 t = out(reg) _, out("p0") _, $($out)*
             )
         }
@@ -329,27 +224,27 @@ macro_rules! scalable {
 
 /// The index is that of the lane with its lowest two bits turned.
 macro_rules! shuffled_sve {
-    (() $count:literal $list:literal) => {
+    (() $count:tt) => {
         scalable!(["index z31.s, #0, #1" "eor z31.s, z31.s, #3"]
-            "tbl z\\r\\\\()().s, {{ z\\r\\\\()().s }}, z31.s" [] $count $list)
+            "tbl z\\r\\\\()().s, {{ z\\r\\\\()().s }}, z31.s" [] $count)
     };
 }
 
 fn shuffle_sve(chains: u64) -> Option<Loop> {
-    counted!(chains shuffled_sve () 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
+    counted!(chains shuffled_sve () [1 12])
 }
 
 /// Each gather loads the indices of its next one.
 macro_rules! gathered {
-    (() $count:literal $list:literal) => {
+    (() $count:tt) => {
         scalable!(["add {table}, {state}, #1664"]
             "ld1w {{ z\\r\\\\()().s }}, p0/z, [{table}, z\\r\\\\()().s, uxtw #2]" [table = out(reg) _,]
-            $count $list)
+            $count)
     };
 }
 
 fn gather_sve(chains: u64) -> Option<Loop> {
-    counted!(chains gathered () 1 "0" 8 "0,1,2,3,4,5,6,7")
+    counted!(chains gathered () [1 8])
 }
 
 /// Twelve chains of multiply-adds and twelve of subtractions, one for one.
@@ -362,19 +257,19 @@ macro_rules! both {
                     [
                         $begin,
                         load_constants!($reg),
-                        load!("0,1,2,3,4,5,6,7,8,9,10,11" $reg),
+                        load!(12 $reg),
                         load!("12,13,14,15,16,17,18,19,20,21,22,23" $reg),
                     ]
                     [
                         ".rept 5",
-                        each!("0,1,2,3,4,5,6,7,8,9,10,11" $fma),
+                        each!(12 $fma),
                         each!("12,13,14,15,16,17,18,19,20,21,22,23" $sub),
-                        each!("0,1,2,3,4,5,6,7,8,9,10,11" $fms),
+                        each!(12 $fms),
                         each!("12,13,14,15,16,17,18,19,20,21,22,23" $sub),
                         ".endr",
                     ]
                     [
-                        store!("0,1,2,3,4,5,6,7,8,9,10,11" $reg),
+                        store!(12 $reg),
                         store!("12,13,14,15,16,17,18,19,20,21,22,23" $reg),
                     ]
                     t = out(reg) _, out("p0") _,

@@ -1,9 +1,7 @@
 //! Two stacks, and the way from one to the other.
 
-use core::arch::naked_asm;
-use std::mem::offset_of;
-
-use super::super::switch::Contexts;
+use crate::kernel::generic::switch::{switches, task, to_task};
+use crate::kernel::switch::Contexts;
 
 /// Registers that a function must give back: x29, x30, x19 to x28, d8 to d15.
 pub(in crate::kernel) const SAVED: usize = 20;
@@ -13,84 +11,33 @@ pub(in crate::kernel) const SAVED: usize = 20;
 pub(in crate::kernel) const CONTEXTS: usize = 2;
 pub(in crate::kernel) const ENTRY: usize = 1;
 
-/// Leaves the registers on the stack in use, the end of which goes to [x0], and goes on with the
-/// stack that ends at x1, as it was left.
-macro_rules! switch {
-    ($name:ident, $leave:literal) => {
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name() {
-            naked_asm!(
-                "stp x29, x30, [sp, #-160]!",
-                "stp x19, x20, [sp, #16]",
-                "stp x21, x22, [sp, #32]",
-                "stp x23, x24, [sp, #48]",
-                "stp x25, x26, [sp, #64]",
-                "stp x27, x28, [sp, #80]",
-                "stp d8, d9, [sp, #96]",
-                "stp d10, d11, [sp, #112]",
-                "stp d12, d13, [sp, #128]",
-                "stp d14, d15, [sp, #144]",
-                "mov x9, sp",
-                "str x9, [x0]",
-                "mov sp, x1",
-                "ldp d14, d15, [sp, #144]",
-                "ldp d12, d13, [sp, #128]",
-                "ldp d10, d11, [sp, #112]",
-                "ldp d8, d9, [sp, #96]",
-                "ldp x27, x28, [sp, #80]",
-                "ldp x25, x26, [sp, #64]",
-                "ldp x23, x24, [sp, #48]",
-                "ldp x21, x22, [sp, #32]",
-                "ldp x19, x20, [sp, #16]",
-                "ldp x29, x30, [sp], #160",
-                $leave
-            )
-        }
-    };
-}
-
-switch!(switch_by_return, "ret");
-switch!(switch_by_jump, "br x30");
-
-/// From the main stack, whose end is the first field, to the task's, the second.
-macro_rules! to_task {
-    ($name:ident, $switch:ident) => {
-        #[unsafe(naked)]
-        pub(in crate::kernel) unsafe extern "C" fn $name(contexts: *mut Contexts) {
-            naked_asm!(
-                "ldr x1, [x0, #{task}]",
-                "b {switch}",
-                task = const offset_of!(Contexts, task),
-                switch = sym $switch
-            )
-        }
-    };
-}
-
-to_task!(to_task_by_return, switch_by_return);
-to_task!(to_task_by_jump, switch_by_jump);
-
-/// Counts a visit and switches back, for ever; x19 is the contexts' address.
-macro_rules! task {
-    ($name:ident, $switch:ident) => {
-        #[unsafe(naked)]
-        pub(in crate::kernel) unsafe extern "C" fn $name() {
-            naked_asm!(
-                "2:",
-                "ldr x9, [x19, #{visits}]",
-                "add x9, x9, #1",
-                "str x9, [x19, #{visits}]",
-                "add x0, x19, #{task}",
-                "ldr x1, [x19]",
-                "bl {switch}",
-                "b 2b",
-                task = const offset_of!(Contexts, task),
-                visits = const offset_of!(Contexts, visits),
-                switch = sym $switch
-            )
-        }
-    };
-}
-
-task!(task_by_return, switch_by_return);
-task!(task_by_jump, switch_by_jump);
+switches!(
+    switch: ["stp x29, x30, [sp, #-160]!"
+        "stp x19, x20, [sp, #16]"
+        "stp x21, x22, [sp, #32]"
+        "stp x23, x24, [sp, #48]"
+        "stp x25, x26, [sp, #64]"
+        "stp x27, x28, [sp, #80]"
+        "stp d8, d9, [sp, #96]"
+        "stp d10, d11, [sp, #112]"
+        "stp d12, d13, [sp, #128]"
+        "stp d14, d15, [sp, #144]"
+        "mov x9, sp"
+        "str x9, [x0]"
+        "mov sp, x1"
+        "ldp d14, d15, [sp, #144]"
+        "ldp d12, d13, [sp, #128]"
+        "ldp d10, d11, [sp, #112]"
+        "ldp d8, d9, [sp, #96]"
+        "ldp x27, x28, [sp, #80]"
+        "ldp x25, x26, [sp, #64]"
+        "ldp x23, x24, [sp, #48]"
+        "ldp x21, x22, [sp, #32]"
+        "ldp x19, x20, [sp, #16]"
+        "ldp x29, x30, [sp], #160"]
+    return: ["ret"]
+    jump: ["br x30"]
+    to_task: ["ldr x1, [x0, #{task}]" "b {switch}"]
+    task: ["ldr x9, [x19, #{visits}]" "add x9, x9, #1" "str x9, [x19, #{visits}]"
+        "add x0, x19, #{task}" "ldr x1, [x19]" "bl {switch}" "b 2b"]
+);

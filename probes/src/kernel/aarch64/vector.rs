@@ -1,7 +1,7 @@
 //! Vector work that draws power, to see what it does to the clock.
 use super::sve::{self, Sve};
 use crate::kernel::generic::loops::multiply_add;
-use crate::kernel::vector::Absent;
+use crate::kernel::vector::{Absent, Lack};
 
 /// Each lane its own number, so that bits toggle as they do in real work; as many as the longest
 /// vector that there are kernels for.
@@ -65,15 +65,7 @@ pub(in crate::kernel) fn absent() -> Vec<Absent> {
     if Sve::detect().is_some() {
         return Vec::new();
     }
-    let (reason, remedy) = match sve::offered() {
-        None => (
-            "the processor, the hypervisor or the kernel does not offer it",
-            "none on this processor; in a guest, pass the host's CPU through",
-        ),
-        Some(_) => (
-            "there are kernels for vectors of 128, 256 and 512 bits, and these are of another length",
-            "sysctl abi.sve_default_vector_length=64, or 32, or 16",
-        ),
-    };
-    vec![Absent { width: "sve", what: "SVE", takes_fused: false, reason, remedy }]
+    let lack = sve::offered()
+        .map_or(Lack::Feature, |offered| Lack::Length { offered, usable: &sve::LENGTHS });
+    vec![Absent { width: "sve", feature: "SVE", takes_fused: false, lack }]
 }

@@ -128,7 +128,7 @@ macro_rules! sum {
 /// table is needed.
 macro_rules! indirect {
     ($base:literal [$($go:literal)+] [$($target:literal)+]) => {
-        /// Targets of [`indirect`].
+        /// Targets of [`indirect()`].
         pub(in crate::kernel) const TARGETS: u64 = 16;
 
         /// # Panics
@@ -166,8 +166,8 @@ macro_rules! indirect {
     };
 }
 
-/// A function that takes blocks of a loop's block of 12 multiply-adds that wait for none of the
-/// others.
+/// A function that runs `blocks` times 12 multiply-adds that do not wait for each other, in the
+/// registers \r of a list; all that are copied hold the lanes at first.
 macro_rules! multiply_add {
     ($name:ident $proof:ty: [$($begin:literal)+] $copied:literal $copy:literal
      $registers:literal $fma:literal [$($block:literal)*] [$($after:literal)*] [$($out:tt)+]) => {

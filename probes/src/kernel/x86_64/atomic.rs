@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(in crate::kernel) struct Form;
 
 impl Form {
-    pub(in crate::kernel) const OLDER: &[&str] = &[];
+    pub(in crate::kernel) const DECLARED: &[&str] = &["lock"];
 
     /// Those of this CPU.
     pub(in crate::kernel) fn detect() -> Vec<Form> {

@@ -1,50 +1,11 @@
 //! Streams through memory at each width: loads, stores and their mixtures.
-//!
-//! All loops have one frame. It takes 512 bytes of each array per taken branch, because one taken
-//! branch a cycle or less is what limits a rolled loop in L1; addresses are one pointer and a
-//! displacement; and the pointer wraps at the end of the array by a conditional move, so that no
-//! lap ends in a mispredicted branch.
 use core::arch::asm;
 
-use super::super::bandwidth::{Kernel, Lanes};
-use super::vector::{Avx, Avx512};
-
-/// Width of the registers, proven possible.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar,
-    Sse,
-    Avx(#[allow(dead_code, reason = "a proof, not a value")] Avx),
-    Avx512(#[allow(dead_code, reason = "a proof, not a value")] Avx512),
-}
+use super::width::Width;
+use crate::kernel::bandwidth::{Kernel, Lanes};
+use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, three, two};
 
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        let wide = [Avx::detect().map(Width::Avx), Avx512::detect().map(Width::Avx512)];
-        [Width::Scalar, Width::Sse].into_iter().chain(wide.into_iter().flatten()).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar => "scalar",
-            Width::Sse => "sse",
-            Width::Avx(_) => "avx",
-            Width::Avx512(_) => "avx512",
-        }
-    }
-
-    /// 64-bit words in a register.
-    pub(in crate::kernel) fn words(self) -> usize {
-        match self {
-            Width::Scalar => 1,
-            Width::Sse => 2,
-            Width::Avx(_) => 4,
-            Width::Avx512(_) => 8,
-        }
-    }
-
     /// The loop of a kernel; none for those that know no width.
     pub(in crate::kernel) fn stream(self, kernel: Kernel) -> Option<Stream> {
         let [scalar, sse, avx, avx512]: [Stream; 4] = match kernel {
@@ -59,105 +20,32 @@ impl Width {
             Kernel::Movsb | Kernel::Memcpy => return None,
         };
         Some(match self {
-            Width::Scalar => scalar,
-            Width::Sse => sse,
+            Width::Scalar(_) => scalar,
+            Width::Sse(_) => sse,
             Width::Avx(_) => avx,
             Width::Avx512(_) => avx512,
         })
     }
 }
 
-/// A loop over whole blocks; returns where it stopped.
-///
-/// # Safety
-/// The width it is for must have been detected. `at` must lie in `base..end`, whole blocks of 512
-/// bytes from either; `blocks` > 0. What the kernel reads and writes at the distances must be
-/// memory of the caller, 64-byte aligned, for the whole of `base..end`.
-pub(in crate::kernel) type Stream = unsafe fn(&Walk, &mut Lanes) -> *mut u8;
-
-/// Where a loop goes.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) struct Walk {
-    pub(in crate::kernel) at: *mut u8,
-    pub(in crate::kernel) base: *mut u8,
-    pub(in crate::kernel) end: *mut u8,
-    pub(in crate::kernel) blocks: u64,
-    /// From the array that `at` is in to the second and the third one.
-    pub(in crate::kernel) second: isize,
-    pub(in crate::kernel) third: isize,
-}
-
-/// The frame of all loops: `$each` for the registers `$regs` (\i) of every part (\h) of a block of
-/// 512 bytes.
+/// The frame of all loops.
 macro_rules! frame {
-    ($name:ident $walk:ident $lanes:ident $parts:literal $regs:literal [$($before:literal)*]
-     [$($point:literal)*] [$($each:literal)*] [$($after:literal)*] [$($operands:tt)*]) => {
-        unsafe fn $name($walk: &Walk, $lanes: &mut Lanes) -> *mut u8 {
-            let stopped;
-            // SAFETY: the caller detected the width and owns the memory that is read and written;
-            // the rest is registers and the lanes.
-            unsafe {
-                asm!(
-                    $($before,)*
-                    ".p2align 6",
-                    "2:",
-                    $($point,)*
-                    concat!(".irp h, ", $parts),
-                    concat!(".irp i, ", $regs),
-                    $($each,)*
-                    ".endr",
-                    ".endr",
-                    "add {at}, 512",
-                    "cmp {at}, {end}",
-                    "cmove {at}, {base}",
-                    "dec {blocks}",
-                    "jnz 2b",
-                    $($after,)*
-                    at = inout(reg) $walk.at => stopped,
-                    base = in(reg) $walk.base,
-                    end = in(reg) $walk.end,
-                    blocks = inout(reg) $walk.blocks => _,
-                    $($operands)*
-                    out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
-                    out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm15") _,
-                    options(nostack),
-                );
-            }
-            stopped
-        }
+    ($($loop:tt)*) => {
+        framed!(["add {at}, 512" "cmp {at}, {end}" "cmove {at}, {base}"]
+            [out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _,
+             out("ymm4") _, out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm15") _,]
+            $($loop)*);
     };
 }
 
-pub(super) use frame;
-
-/// A loop over one array, with the lanes.
-macro_rules! one {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]
-     $([$($operands:tt)*])?) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*] [] [$($each)*]
-            [$($after)*] [lanes = in(reg) lanes.0.as_mut_ptr(), $($($operands)*)?]);
+/// Puts the place at that distance into a register.
+macro_rules! point {
+    ($to:literal $distance:literal) => {
+        concat!("lea {", $to, "}, [{at} + {", $distance, "}]")
     };
 }
 
-/// A loop from the array at `at` to the one at `to`.
-macro_rules! two {
-    ($name:ident $parts:literal [$($each:literal)*] [$($after:literal)*]
-     $([$($operands:tt)*])?) => {
-        frame!($name walk _lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [] ["lea {to}, [{at} + {second}]"]
-            [$($each)*] [$($after)*]
-            [second = in(reg) walk.second, to = out(reg) _, $($($operands)*)?]);
-    };
-}
-
-/// A loop from the arrays at `at` and `and` to the one at `to`, with the lanes.
-macro_rules! three {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
-            ["lea {and}, [{at} + {second}]" "lea {to}, [{at} + {third}]"] [$($each)*] [$($after)*]
-            [second = in(reg) walk.second, third = in(reg) walk.third, and = out(reg) _,
-             to = out(reg) _, lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
+pub(super) use {frame, point};
 
 one!(read_scalar "0, 64, 128, 192, 256, 320, 384, 448"
     []
@@ -236,30 +124,38 @@ one!(write_nt_avx512 "0"
     ["sfence" "vzeroupper"]);
 
 two!(copy_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    []
     ["mov {t}, [{at} + \\h + 8*\\i]" "mov [{to} + \\h + 8*\\i], {t}"]
     []
     [t = out(reg) _,]);
 two!(copy_sse "0, 128, 256, 384"
+    []
     ["movdqa xmm\\i, [{at} + \\h + 16*\\i]" "movdqa [{to} + \\h + 16*\\i], xmm\\i"]
     []);
 two!(copy_avx "0, 256"
+    []
     ["vmovdqa ymm\\i, [{at} + \\h + 32*\\i]" "vmovdqa [{to} + \\h + 32*\\i], ymm\\i"]
     ["vzeroupper"]);
 two!(copy_avx512 "0"
+    []
     ["vmovdqa64 zmm\\i, [{at} + \\h + 64*\\i]" "vmovdqa64 [{to} + \\h + 64*\\i], zmm\\i"]
     ["vzeroupper"]);
 
 two!(copy_nt_scalar "0, 64, 128, 192, 256, 320, 384, 448"
+    []
     ["mov {t}, [{at} + \\h + 8*\\i]" "movnti [{to} + \\h + 8*\\i], {t}"]
     ["sfence"]
     [t = out(reg) _,]);
 two!(copy_nt_sse "0, 128, 256, 384"
+    []
     ["movdqa xmm\\i, [{at} + \\h + 16*\\i]" "movntdq [{to} + \\h + 16*\\i], xmm\\i"]
     ["sfence"]);
 two!(copy_nt_avx "0, 256"
+    []
     ["vmovdqa ymm\\i, [{at} + \\h + 32*\\i]" "vmovntdq [{to} + \\h + 32*\\i], ymm\\i"]
     ["sfence" "vzeroupper"]);
 two!(copy_nt_avx512 "0"
+    []
     ["vmovdqa64 zmm\\i, [{at} + \\h + 64*\\i]" "vmovntdq [{to} + \\h + 64*\\i], zmm\\i"]
     ["sfence" "vzeroupper"]);
 

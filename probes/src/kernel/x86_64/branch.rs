@@ -1,7 +1,7 @@
 //! Conditional branches whose outcomes are the bits of a word.
 use crate::kernel::generic::branch::{bits, fixed, serial};
 
-/// Multiplications from one branch of [`serial`] to the next. They put three cycles into four bytes.
+/// Multiplications from one branch of [`serial()`] to the next. They put three cycles into four bytes.
 pub(in crate::kernel) const CHAIN: usize = 7;
 
 serial!(

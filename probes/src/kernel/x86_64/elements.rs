@@ -3,12 +3,11 @@
 //! The frame is that of the bandwidth loops: 512 bytes of each array per taken branch. Sums have
 //! eight accumulators; the naive loops have one, or go byte by byte, as a compiler writes them that
 //! may not change the order of additions. Baseline code has no fused multiply-add.
-use core::arch::asm;
-
-use super::super::bandwidth::Lanes;
-use super::super::elements::Kernel;
-use super::bandwidth::{Stream, Walk, frame};
+use super::bandwidth::{frame, point};
 use super::vector::{Avx, Avx512};
+use crate::kernel::bandwidth::Lanes;
+use crate::kernel::elements::Kernel;
+use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, pair};
 
 /// Proof that the CPU and the kernel let 512-bit vectors of bytes be compared.
 #[derive(Clone, Copy, Debug)]
@@ -96,84 +95,66 @@ impl Way {
     }
 }
 
-/// A sum over the array at `at`.
-macro_rules! sum {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*] [] [$($each)*]
-            [$($after)*] [lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
-
-/// A loop over the arrays at `at` and `and`.
-macro_rules! two {
-    ($name:ident $parts:literal [$($before:literal)*] [$($each:literal)*] [$($after:literal)*]) => {
-        frame!($name walk lanes $parts "0, 1, 2, 3, 4, 5, 6, 7" [$($before)*]
-            ["lea {and}, [{at} + {second}]"] [$($each)*] [$($after)*]
-            [second = in(reg) walk.second, and = out(reg) _,
-             lanes = in(reg) lanes.0.as_mut_ptr(),]);
-    };
-}
-
-sum!(sum_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+one!(sum_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["xorps xmm0, xmm0"]
     ["addss xmm0, [{at} + \\h + 4*\\i]"]
     ["movss [{lanes}], xmm0"]);
-sum!(sum_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+one!(sum_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "xorps xmm\\i, xmm\\i" ".endr"]
     ["addss xmm\\i, [{at} + \\h + 4*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movss [{lanes} + 4*\\i], xmm\\i" ".endr"]);
-sum!(sum_sse "0, 128, 256, 384"
+one!(sum_sse "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "xorps xmm\\i, xmm\\i" ".endr"]
     ["addps xmm\\i, [{at} + \\h + 16*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movaps [{lanes} + 16*\\i], xmm\\i" ".endr"]);
-sum!(sum_avx "0, 256"
+one!(sum_avx "0, 256"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vxorps ymm\\i, ymm\\i, ymm\\i" ".endr"]
     ["vaddps ymm\\i, ymm\\i, [{at} + \\h + 32*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vmovaps [{lanes} + 32*\\i], ymm\\i" ".endr" "vzeroupper"]);
-sum!(sum_avx512 "0"
+one!(sum_avx512 "0"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vpxorq zmm\\i, zmm\\i, zmm\\i" ".endr"]
     ["vaddps zmm\\i, zmm\\i, [{at} + \\h + 64*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vmovaps [{lanes} + 64*\\i], zmm\\i" ".endr" "vzeroupper"]);
 
-two!(dot_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(dot_naive "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["xorps xmm0, xmm0"]
     ["movss xmm15, [{at} + \\h + 4*\\i]" "mulss xmm15, [{and} + \\h + 4*\\i]" "addss xmm0, xmm15"]
     ["movss [{lanes}], xmm0"]);
-two!(dot_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(dot_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "xorps xmm\\i, xmm\\i" ".endr"]
     ["movss xmm15, [{at} + \\h + 4*\\i]" "mulss xmm15, [{and} + \\h + 4*\\i]"
      "addss xmm\\i, xmm15"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movss [{lanes} + 4*\\i], xmm\\i" ".endr"]);
-two!(dot_sse "0, 128, 256, 384"
+pair!(dot_sse "0, 128, 256, 384"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "xorps xmm\\i, xmm\\i" ".endr"]
     ["movaps xmm15, [{at} + \\h + 16*\\i]" "mulps xmm15, [{and} + \\h + 16*\\i]"
      "addps xmm\\i, xmm15"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "movaps [{lanes} + 16*\\i], xmm\\i" ".endr"]);
-two!(dot_avx "0, 256"
+pair!(dot_avx "0, 256"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vxorps ymm\\i, ymm\\i, ymm\\i" ".endr"]
     ["vmovaps ymm15, [{at} + \\h + 32*\\i]" "vfmadd231ps ymm\\i, ymm15, [{and} + \\h + 32*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vmovaps [{lanes} + 32*\\i], ymm\\i" ".endr" "vzeroupper"]);
-two!(dot_avx512 "0"
+pair!(dot_avx512 "0"
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vpxorq zmm\\i, zmm\\i, zmm\\i" ".endr"]
     ["vmovaps zmm15, [{at} + \\h + 64*\\i]" "vfmadd231ps zmm\\i, zmm15, [{and} + \\h + 64*\\i]"]
     [".irp i, 0, 1, 2, 3, 4, 5, 6, 7" "vmovaps [{lanes} + 64*\\i], zmm\\i" ".endr" "vzeroupper"]);
 
-two!(saxpy_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
+pair!(saxpy_scalar "0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480"
     ["movss xmm15, [{lanes}]"]
     ["movss xmm\\i, [{at} + \\h + 4*\\i]" "mulss xmm\\i, xmm15"
      "addss xmm\\i, [{and} + \\h + 4*\\i]" "movss [{and} + \\h + 4*\\i], xmm\\i"]
     []);
-two!(saxpy_sse "0, 128, 256, 384"
+pair!(saxpy_sse "0, 128, 256, 384"
     ["movaps xmm15, [{lanes}]"]
     ["movaps xmm\\i, [{at} + \\h + 16*\\i]" "mulps xmm\\i, xmm15"
      "addps xmm\\i, [{and} + \\h + 16*\\i]" "movaps [{and} + \\h + 16*\\i], xmm\\i"]
     []);
-two!(saxpy_avx "0, 256"
+pair!(saxpy_avx "0, 256"
     ["vmovaps ymm15, [{lanes}]"]
     ["vmovaps ymm\\i, [{at} + \\h + 32*\\i]" "vfmadd213ps ymm\\i, ymm15, [{and} + \\h + 32*\\i]"
      "vmovaps [{and} + \\h + 32*\\i], ymm\\i"]
     ["vzeroupper"]);
-two!(saxpy_avx512 "0"
+pair!(saxpy_avx512 "0"
     ["vmovaps zmm15, [{lanes}]"]
     ["vmovaps zmm\\i, [{at} + \\h + 64*\\i]" "vfmadd213ps zmm\\i, zmm15, [{and} + \\h + 64*\\i]"
      "vmovaps [{and} + \\h + 64*\\i], zmm\\i"]

@@ -1,4 +1,6 @@
 //! x86_64 instructions behind the kernels.
+#![warn(clippy::cast_possible_truncation)]
+
 pub(super) mod atomic;
 pub(super) mod bandwidth;
 pub(super) mod branch;
@@ -16,6 +18,7 @@ pub(super) mod stream;
 pub(super) mod switch;
 pub(super) mod timer;
 pub(super) mod vector;
+pub(super) mod width;
 pub(super) mod window;
 
 /// The end of a loop: once more from label 2, while `n` is not zero.
@@ -33,20 +36,3 @@ macro_rules! total {
     };
 }
 pub(in crate::kernel) use total;
-
-/// Calls a macro with the widths that metrics are declared for: all of them; the vectors, with what
-/// to call them; those whose load may move the clock; those that gather; the one that has no
-/// fused multiply-add as baseline; and the one whose length is the processor's: here, none.
-macro_rules! widths {
-    ($with:ident) => {
-        $with! {
-            all: ["scalar"] ["sse"] ["avx"] ["avx512"];
-            vectors: ["sse" "128-bit"] ["avx" "256-bit"] ["avx512" "512-bit"];
-            wide: ["avx" "256-bit"] ["avx512" "512-bit"];
-            gathers: ["scalar"] ["avx"] ["avx512"];
-            unfused: ["sse"];
-            scalable:;
-        }
-    };
-}
-pub(crate) use widths;

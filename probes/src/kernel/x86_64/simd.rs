@@ -6,70 +6,15 @@
 //! has them.
 use core::arch::asm;
 
-use super::super::simd::{Assisted, Op, Operands, State, Type};
-use super::vector::{Avx, Avx512};
+use super::vector::Avx;
+use super::width::Width;
+use crate::kernel::generic::simd::{Chains, Loop, chains, counted, each, framed, none, registers};
+use crate::kernel::simd::{Assisted, Op, Operands, State, Type};
 
 /// A multiply-add overwrites a factor: x·c + d in place of x.
 pub(in crate::kernel) const ACCUMULATES: bool = false;
 
-/// Width of the registers, proven possible; where it is the baseline, with the proof of fused
-/// multiply-adds, which came with AVX2.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::kernel) enum Width {
-    Scalar(Option<Avx>),
-    Sse(Option<Avx>),
-    Avx(#[allow(dead_code, reason = "a proof, not a value")] Avx),
-    Avx512(#[allow(dead_code, reason = "a proof, not a value")] Avx512),
-}
-
-/// A loop that runs so many blocks over the chains of a state.
-///
-/// # Safety
-/// The features it is for must have been detected, and blocks > 0. A gather reads the table of the
-/// state at the indices in the chains and in the table, which must all lie in it.
-pub(in crate::kernel) type Loop = unsafe fn(&mut State, u64);
-
-/// The loop for so many chains, if it is made for them.
-type Chains = fn(u64) -> Option<Loop>;
-
 impl Width {
-    /// Those of this CPU, narrow first.
-    pub(in crate::kernel) fn detect() -> Vec<Width> {
-        Width::proven(Avx::detect(), Avx512::detect())
-    }
-
-    /// Those that there is proof of.
-    fn proven(avx: Option<Avx>, avx512: Option<Avx512>) -> Vec<Width> {
-        let wide = [avx.map(Width::Avx), avx512.map(Width::Avx512)];
-        let all = [Width::Scalar(avx), Width::Sse(avx)].into_iter();
-        all.chain(wide.into_iter().flatten()).collect()
-    }
-
-    /// The name in parameters.
-    pub(in crate::kernel) fn name(self) -> &'static str {
-        match self {
-            Width::Scalar(_) => "scalar",
-            Width::Sse(_) => "sse",
-            Width::Avx(_) => "avx",
-            Width::Avx512(_) => "avx512",
-        }
-    }
-
-    /// Bytes of a vector; none of a single number.
-    pub(in crate::kernel) fn bytes(self) -> Option<usize> {
-        match self {
-            Width::Scalar(_) => None,
-            Width::Sse(_) => Some(16),
-            Width::Avx(_) => Some(32),
-            Width::Avx512(_) => Some(64),
-        }
-    }
-
-    /// Registers of that width.
-    pub(in crate::kernel) fn registers(self) -> usize {
-        if matches!(self, Width::Avx512(_)) { 32 } else { 16 }
-    }
-
     /// The loop of an instruction on so many chains; none where there is no such instruction, or
     /// its proof is missing.
     pub(in crate::kernel) fn chains(self, op: Op, of: Type, chains: u64) -> Option<Loop> {
@@ -104,125 +49,54 @@ impl Width {
     }
 }
 
-/// Where there is no such instruction.
-fn none(_: u64) -> Option<Loop> {
-    None
-}
-
-/// The frame of all loops: what is before, the block, and what is after.
+/// All loops, with the registers of vectors: where upper halves were used, vzeroupper leaves them
+/// clean for code without VEX.
 macro_rules! frame {
-    ($state:ident $blocks:ident [$($before:expr,)*] [$($block:expr,)*] [$($after:expr,)*]
-     $($operands:tt)*) => {
-        // SAFETY: the caller detected what the loop is for. Memory is read and written in the
-        // state alone; the rest is registers that are named, and where upper halves were used,
-        // vzeroupper leaves them clean for code without VEX.
-        unsafe {
-            asm!(
-                $($before,)*
-                ".p2align 6",
-                "2:",
-                $($block,)*
-                "dec {n}",
-                "jnz 2b",
-                $($after,)*
-                state = in(reg) std::ptr::from_mut($state),
-                n = inout(reg) $blocks => _,
-                $($operands)*
-                out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
-                out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
-                out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _, out("ymm14") _,
-                out("ymm15") _, out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
-                out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _, out("zmm24") _,
-                out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _,
-                out("zmm30") _, out("zmm31") _, out("k1") _,
-                options(nostack),
-            );
-        }
+    ($state:ident $blocks:ident $before:tt $block:tt $after:tt $($operands:tt)*) => {
+        framed!(
+            $state $blocks $before $block $after $($operands)*
+            out("ymm0") _, out("ymm1") _, out("ymm2") _, out("ymm3") _, out("ymm4") _,
+            out("ymm5") _, out("ymm6") _, out("ymm7") _, out("ymm8") _, out("ymm9") _,
+            out("ymm10") _, out("ymm11") _, out("ymm12") _, out("ymm13") _, out("ymm14") _,
+            out("ymm15") _, out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+            out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _, out("zmm24") _,
+            out("zmm25") _, out("zmm26") _, out("zmm27") _, out("zmm28") _, out("zmm29") _,
+            out("zmm30") _, out("zmm31") _, out("k1") _,
+        )
     };
 }
 
-/// `$line` for each of the registers in the list, \r.
-macro_rules! each {
-    ($list:literal $line:expr) => {
-        concat!(".irp r, ", $list, "\n", $line, "\n.endr")
-    };
-}
-
-/// The loop on the registers in `$list`, `$count` of them.
+/// The loop on so many registers `$reg`, moved by `$mov`, with the constants in `$c` and `$d`.
 macro_rules! looped {
-    (($mov:literal $reg:literal $c:literal $d:literal $end:literal $first:literal $second:literal)
-     $count:literal $list:literal) => {{
+    ((($mov:literal $reg:literal $c:literal $d:literal $end:literal) $first:literal $second:literal)
+     $count:tt) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
                 [
                     concat!($mov, " ", $reg, $c, ", [{state} + 1536]"),
                     concat!($mov, " ", $reg, $d, ", [{state} + 1600]"),
-                    each!($list concat!($mov, " ", $reg, "\\r, [{state} + 64*\\r]")),
+                    each!($count concat!($mov, " ", $reg, "\\r, [{state} + 64*\\r]")),
                 ]
-                [concat!(".rept 120 / ", $count), each!($list $first), each!($list $second), ".endr",]
-                [each!($list concat!($mov, " [{state} + 64*\\r], ", $reg, "\\r")), $end,]
+                [concat!(".rept 120 / ", $count), each!($count $first), each!($count $second), ".endr",]
+                [each!($count concat!($mov, " [{state} + 64*\\r], ", $reg, "\\r")), $end,]
             )
         }
         run
     }};
 }
 
-/// The loop for a number of chains that is known only when it runs.
-macro_rules! counted {
-    ($chains:ident $loop:ident $what:tt $($count:literal $list:literal)+) => {
-        match $chains {
-            $($count => Some($loop!($what $count $list)),)+
-            _ => None,
-        }
-    };
-}
-
-/// One chain, and twelve: more than two ports at five cycles can use.
-macro_rules! ends {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 12 "0,1,2,3,4,5,6,7,8,9,10,11")
-    };
-}
-
-/// Some more for a curve.
-macro_rules! curve {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
-            12 "0,1,2,3,4,5,6,7,8,9,10,11")
-    };
-}
-
-/// The same with 32 registers.
-macro_rules! wide_curve {
-    ($what:tt $chains:ident) => {
-        counted!($chains looped $what 1 "0" 2 "0,1" 4 "0,1,2,3" 8 "0,1,2,3,4,5,6,7"
-            12 "0,1,2,3,4,5,6,7,8,9,10,11"
-            24 "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23")
-    };
-}
-
-/// Chains of `$first` and `$second` in turn on registers `$reg`, moved by `$mov`, with the
-/// constants in `$c` and `$d`.
-macro_rules! chains {
-    ($counts:ident $mov:literal $reg:literal $c:literal $d:literal $end:literal
-     $($name:ident $first:literal $second:literal;)+) => {$(
-        fn $name(chains: u64) -> Option<Loop> {
-            $counts!(($mov $reg $c $d $end $first $second) chains)
-        }
-    )+};
-}
-
-chains!(ends "movss" "xmm" "14" "15" ""
+// One chain, and twelve: more than two ports at five cycles can use.
+chains!([1 12] looped ("movss" "xmm" "14" "15" "")
     add_f32_scalar "addss xmm\\r, xmm15" "subss xmm\\r, xmm15";
     mul_f32_scalar "mulss xmm\\r, xmm14" "mulss xmm\\r, xmm15";
 );
-chains!(ends "movsd" "xmm" "14" "15" ""
+chains!([1 12] looped ("movsd" "xmm" "14" "15" "")
     add_f64_scalar "addsd xmm\\r, xmm15" "subsd xmm\\r, xmm15";
     mul_f64_scalar "mulsd xmm\\r, xmm14" "mulsd xmm\\r, xmm15";
     fma_f64_scalar "vfmadd213sd xmm\\r, xmm14, xmm15" "vfmadd213sd xmm\\r, xmm14, xmm15";
 );
-chains!(ends "movaps" "xmm" "14" "15" ""
+chains!([1 12] looped ("movaps" "xmm" "14" "15" "")
     add_f32_sse "addps xmm\\r, xmm15" "subps xmm\\r, xmm15";
     add_f64_sse "addpd xmm\\r, xmm15" "subpd xmm\\r, xmm15";
     add_i32_sse "paddd xmm\\r, xmm14" "paddd xmm\\r, xmm14";
@@ -231,7 +105,7 @@ chains!(ends "movaps" "xmm" "14" "15" ""
     fma_f64_sse "vfmadd213pd xmm\\r, xmm14, xmm15" "vfmadd213pd xmm\\r, xmm14, xmm15";
     shuffle_sse "pshufd xmm\\r, xmm\\r, 0x1b" "pshufd xmm\\r, xmm\\r, 0x1b";
 );
-chains!(ends "vmovaps" "ymm" "14" "15" "vzeroupper"
+chains!([1 12] looped ("vmovaps" "ymm" "14" "15" "vzeroupper")
     add_f32_avx "vaddps ymm\\r, ymm\\r, ymm15" "vsubps ymm\\r, ymm\\r, ymm15";
     add_f64_avx "vaddpd ymm\\r, ymm\\r, ymm15" "vsubpd ymm\\r, ymm\\r, ymm15";
     add_i32_avx "vpaddd ymm\\r, ymm\\r, ymm14" "vpaddd ymm\\r, ymm\\r, ymm14";
@@ -240,7 +114,7 @@ chains!(ends "vmovaps" "ymm" "14" "15" "vzeroupper"
     fma_f64_avx "vfmadd213pd ymm\\r, ymm14, ymm15" "vfmadd213pd ymm\\r, ymm14, ymm15";
     shuffle_avx "vpshufd ymm\\r, ymm\\r, 0x1b" "vpshufd ymm\\r, ymm\\r, 0x1b";
 );
-chains!(ends "vmovaps" "zmm" "30" "31" "vzeroupper"
+chains!([1 12] looped ("vmovaps" "zmm" "30" "31" "vzeroupper")
     add_f32_avx512 "vaddps zmm\\r, zmm\\r, zmm31" "vsubps zmm\\r, zmm\\r, zmm31";
     add_f64_avx512 "vaddpd zmm\\r, zmm\\r, zmm31" "vsubpd zmm\\r, zmm\\r, zmm31";
     add_i32_avx512 "vpaddd zmm\\r, zmm\\r, zmm30" "vpaddd zmm\\r, zmm\\r, zmm30";
@@ -250,21 +124,28 @@ chains!(ends "vmovaps" "zmm" "30" "31" "vzeroupper"
     shuffle_avx512 "vpshufd zmm\\r, zmm\\r, 0x1b" "vpshufd zmm\\r, zmm\\r, 0x1b";
 );
 
-chains!(curve "movss" "xmm" "14" "15" ""
+// Some more for a curve.
+chains!([1 2 4 8 12] looped ("movss" "xmm" "14" "15" "")
     fma_f32_scalar "vfmadd213ss xmm\\r, xmm14, xmm15" "vfmadd213ss xmm\\r, xmm14, xmm15";
 );
-chains!(curve "movaps" "xmm" "14" "15" ""
+chains!([1 2 4 8 12] looped ("movaps" "xmm" "14" "15" "")
     fma_f32_sse "vfmadd213ps xmm\\r, xmm14, xmm15" "vfmadd213ps xmm\\r, xmm14, xmm15";
 );
-chains!(curve "vmovaps" "ymm" "14" "15" "vzeroupper"
+chains!([1 2 4 8 12] looped ("vmovaps" "ymm" "14" "15" "vzeroupper")
     fma_f32_avx "vfmadd213ps ymm\\r, ymm14, ymm15" "vfmadd213ps ymm\\r, ymm14, ymm15";
 );
-chains!(wide_curve "vmovaps" "zmm" "30" "31" "vzeroupper"
+chains!([1 2 4 8 12 24] looped ("vmovaps" "zmm" "30" "31" "vzeroupper")
     fma_f32_avx512 "vfmadd213ps zmm\\r, zmm30, zmm31" "vfmadd213ps zmm\\r, zmm30, zmm31";
 );
 /// Additions in the general registers of the list.
 macro_rules! general {
-    (() $count:literal $list:literal) => {{
+    (() 1) => {
+        general!("8d" 1)
+    };
+    (() 8) => {
+        general!("8d,9d,10d,11d,12d,13d,14d,15d" 8)
+    };
+    ($list:literal $count:literal) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
@@ -288,7 +169,7 @@ macro_rules! general {
 }
 
 fn add_i32_scalar(chains: u64) -> Option<Loop> {
-    counted!(chains general () 1 "8d" 8 "8d,9d,10d,11d,12d,13d,14d,15d")
+    counted!(chains general () [1 8])
 }
 
 /// Two instructions in turn, each on its own chains.
@@ -416,13 +297,13 @@ fn gather_scalar(chains: u64) -> Option<Loop> {
 /// Gathers into the registers of the list. Each needs a new mask, and a target that waits for
 /// nothing.
 macro_rules! gather {
-    (($mov:literal $reg:literal $gather:literal) $count:literal $list:literal) => {{
+    (($mov:literal $reg:literal $gather:literal) $count:tt) => {{
         unsafe fn run(state: &mut State, blocks: u64) {
             frame!(
                 state blocks
-                [each!($list concat!($mov, " ", $reg, "\\r, [{state} + 64*\\r]")),]
-                [concat!(".rept 240 / ", $count), each!($list $gather), ".endr",]
-                [each!($list concat!($mov, " [{state} + 64*\\r], ", $reg, "\\r")), "vzeroupper",]
+                [each!($count concat!($mov, " ", $reg, "\\r, [{state} + 64*\\r]")),]
+                [concat!(".rept 240 / ", $count), each!($count $gather), ".endr",]
+                [each!($count concat!($mov, " [{state} + 64*\\r], ", $reg, "\\r")), "vzeroupper",]
             )
         }
         run
@@ -433,14 +314,14 @@ fn gather_avx(chains: u64) -> Option<Loop> {
     counted!(chains gather ("vmovdqa" "ymm" "vpcmpeqd ymm14, ymm14, ymm14
         vpxor ymm13, ymm13, ymm13
         vpgatherdd ymm13, [{state} + 4*ymm\\r + 1664], ymm14
-        vmovdqa ymm\\r, ymm13") 1 "0" 8 "0,1,2,3,4,5,6,7")
+        vmovdqa ymm\\r, ymm13") [1 8])
 }
 
 fn gather_avx512(chains: u64) -> Option<Loop> {
     counted!(chains gather ("vmovdqa64" "zmm" "kxnorw k1, k1, k1
         vpxord zmm29, zmm29, zmm29
         vpgatherdd zmm29 {{k1}}, [{state} + 4*zmm\\r + 1664]
-        vmovdqa64 zmm\\r, zmm29") 1 "0" 8 "0,1,2,3,4,5,6,7")
+        vmovdqa64 zmm\\r, zmm29") [1 8])
 }
 
 /// Mask of MXCSR without exceptions, as threads begin with it.

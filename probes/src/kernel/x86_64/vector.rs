@@ -1,6 +1,6 @@
 //! Vector work that draws power, to see what it does to the clock.
 use crate::kernel::generic::loops::multiply_add;
-use crate::kernel::vector::Absent;
+use crate::kernel::vector::{Absent, Lack};
 
 /// Each lane its own number below a half, so that x·l + l settles at l/(1 − l), which is normal and
 /// finite, and bits toggle as they do in real work.
@@ -49,13 +49,8 @@ impl Width {
 
 /// The widths that are not here.
 pub(in crate::kernel) fn absent() -> Vec<Absent> {
-    let absent = |width, what, takes_fused| Absent {
-        width,
-        what,
-        takes_fused,
-        reason: "the processor, the hypervisor or the kernel does not offer it",
-        remedy: "none on this processor; in a guest, pass the host's CPU through",
-    };
+    let absent =
+        |width, feature, takes_fused| Absent { width, feature, takes_fused, lack: Lack::Feature };
     let avx = Avx::detect().is_none().then(|| absent("avx", "AVX2 and FMA", true));
     let avx512 = Avx512::detect().is_none().then(|| absent("avx512", "AVX-512", false));
     avx.into_iter().chain(avx512).collect()

@@ -9,8 +9,8 @@ use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
 use crate::probe::Need;
 use crate::sys::ipc::yield_now;
+use crate::threads::cpus;
 use crate::threads::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};
-use crate::threads::pinning;
 use card::estimate::median;
 use card::machine::{Machine, Relation};
 use card::record::{Params, Skip};
@@ -105,7 +105,7 @@ fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Skip> {
 /// The nearest CPU that is claimed to be a core of its own, or not claimed at all.
 fn other(bench: &Bench<'_>, cpus: &[usize]) -> Option<usize> {
     let relation = |&cpu: &usize| bench.machine.relation(bench.cpu, cpu);
-    let others = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu);
+    let others = cpus::others(bench, cpus).into_iter();
     others.filter(|cpu| relation(cpu) != Relation::Siblings).min_by_key(relation)
 }
 
@@ -120,7 +120,7 @@ fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Skip {
             )
         })
     };
-    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(pinning::unpinned)
+    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(cpus::unpinned)
 }
 
 /// All partners. They sleep while others are asked.

@@ -14,20 +14,19 @@ use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
 use crate::probe::Need;
-use crate::sys::memory::{Pages, SharedWords};
+use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::usage_of_all;
+use crate::threads::partner::start_thread;
 use card::record::{Params, Skip};
 
 /// Tasks in the ring.
 const TASKS: [usize; 4] = [2, 4, 8, 16];
 pub(super) const MOST: usize = TASKS[TASKS.len() - 1];
 
-/// Bytes that each of them walks over.
+/// Bytes that each of them walks over. A line has a word for each footprint, with the way to the
+/// next line.
 pub(super) const FOOTPRINTS: [usize; 5] = [0, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 const LARGEST: usize = FOOTPRINTS[FOOTPRINTS.len() - 1];
-
-/// Words of a line. It has one for each footprint, with the way to the next line.
-const LINE: usize = 16;
 
 /// Lines that a task visits in a turn, at most: 0.1 ms if they are all in main memory.
 const VISITS: usize = 1024;
@@ -38,9 +37,6 @@ const WARM: usize = 4 << 20;
 
 /// Laps to warm up those that are not.
 const FEW_LAPS: u64 = 4;
-
-/// Tasks of the ring need next to no stack.
-const STACK: usize = 64 << 10;
 
 /// Share of the round's time.
 const RING_SHARE: f64 = 0.3;
@@ -89,7 +85,7 @@ struct Shared {
 
 /// Lines of a task's memory.
 const fn lines(level: usize) -> usize {
-    FOOTPRINTS[level] / 4 / LINE
+    FOOTPRINTS[level] / 4 / WORDS_IN_LINE
 }
 
 impl Shared {
@@ -113,14 +109,14 @@ impl Shared {
     /// The words of a task at which the lines of a footprint are linked. All that is walked over
     /// lies side by side: apart by powers of two it would share cache sets.
     fn first(task: usize, level: usize) -> usize {
-        task * lines(level) * LINE + level
+        task * lines(level) * WORDS_IN_LINE + level
     }
 
     /// Links the lines in random order.
     fn lay(&self, task: usize, level: usize, rng: &mut fastrand::Rng) {
         let mut order: Vec<u32> = (0..lines(level) as u32).collect();
         rng.shuffle(&mut order);
-        let at = |line: u32| Shared::first(task, level) + line as usize * LINE;
+        let at = |line: u32| Shared::first(task, level) + line as usize * WORDS_IN_LINE;
         let next = order.iter().cycle().skip(1);
         for (&line, &next) in order.iter().zip(next) {
             self.memory.words()[at(line)].store(at(next) as u32, Ordering::Relaxed);
@@ -196,17 +192,16 @@ impl Shared {
 /// The tasks, the first of which is the caller.
 struct Ring {
     shared: Arc<Shared>,
-    crew: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Ring {
     /// Starts all of them on the CPU that the caller is pinned to.
     fn new(rng: &mut fastrand::Rng) -> io::Result<Ring> {
-        let mut ring = Ring { shared: Arc::new(Shared::new(rng)?), crew: Vec::new() };
+        let mut ring = Ring { shared: Arc::new(Shared::new(rng)?), others: Vec::new() };
         for task in 1..MOST {
             let shared = Arc::clone(&ring.shared);
-            let serve = move || shared.serve(task);
-            ring.crew.push(std::thread::Builder::new().stack_size(STACK).spawn(serve)?);
+            ring.others.push(start_thread(move || shared.serve(task))?);
         }
         Ok(ring)
     }
@@ -259,7 +254,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        for (i, task) in self.crew.drain(..).enumerate() {
+        for (i, task) in self.others.drain(..).enumerate() {
             let told = self.shared.pass(i + 1, STOP);
             // One that cannot be told ends with the round.
             let _ = told.map(|()| task.join());
@@ -294,7 +289,10 @@ mod tests {
             for task in 0..MOST {
                 let mut at = Shared::first(task, level);
                 for _ in 0..lines(level) {
-                    assert!(!std::mem::replace(&mut seen[at / LINE], true), "a line twice");
+                    assert!(
+                        !std::mem::replace(&mut seen[at / WORDS_IN_LINE], true),
+                        "a line twice"
+                    );
                     at = shared.memory.words()[at].load(Ordering::Relaxed) as usize;
                 }
                 assert_eq!(at, Shared::first(task, level));

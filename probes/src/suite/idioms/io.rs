@@ -11,8 +11,8 @@ use super::{HOW, interleave, plan, ratio, times, way};
 use crate::harness::bench::{Bench, params};
 use crate::probe::Need;
 use crate::sys::file;
-use crate::threads::crew::{self, Hand};
-use crate::threads::pinning;
+use crate::threads::cpus;
+use crate::threads::windows::{self, Worker};
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::record::{PointState, Skip};
 
@@ -135,12 +135,12 @@ impl Writer<'_> {
 /// Writes between two looks at the clock.
 const SLICE: u64 = 8;
 
-impl Hand for Writer<'_> {
-    fn begin(&mut self, window: usize) {
+impl Worker for Writer<'_> {
+    fn setup(&mut self, window: usize) {
         self.held = window.is_multiple_of(2);
     }
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         for _ in 0..SLICE {
             let mut count = self.count.lock().unwrap_or_else(|e| e.into_inner());
             *count += 1;
@@ -155,7 +155,7 @@ impl Hand for Writer<'_> {
         SLICE
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         self.failed.take().map_or(Ok(()), |e| Err(e.to_string()))
     }
 }
@@ -168,28 +168,20 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
         return bench.skip(unmet.of([LOCK]));
     }
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
-    let Some(&other) = cpus.iter().find(|&&cpu| cpu != bench.cpu) else {
-        return bench.skip(pinning::unpinned().of([LOCK]));
+    let cpus = cpus::pinnable(bench);
+    let Some(&other) = cpus::others(bench, &cpus).first() else {
+        return bench.skip(cpus::unpinned().of([LOCK]));
     };
     let count = Mutex::new(0);
-    let hire = |cpu| {
+    let make_worker = |cpu| {
         let file = &files[usize::from(cpu == other)];
         Ok(Writer { count: &count, file, held: false, page: [0; PAGE], written: 0, failed: None })
     };
-    let crew = (bench.cpu, &[other][..]);
-    let windows = match crew::windows(crew, &bench.timer, (WINDOWS, WINDOW), hire) {
+    let team = (bench.cpu, &[other][..]);
+    let windows = match windows::measure(team, &bench.timer, (WINDOWS, WINDOW), make_worker) {
         Ok(windows) => windows,
         Err(reason) => {
-            return bench.skip(
-                Skip::new(
-                    "2 threads",
-                    reason,
-                    "raise the limits on threads (ulimit -u, pids.max) and memory",
-                )
-                .of([LOCK]),
-            );
+            return bench.skip(cpus::few_threads(2, reason).of([LOCK]));
         }
     };
     let shares = || windows.iter().flat_map(|window| &window.0);

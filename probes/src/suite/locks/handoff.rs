@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::kinds::{Lock, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::suite::core_to_core::{few_threads, nearest};
 use crate::sys::thread::usage;
-use crate::threads::gang::Gang;
+use crate::threads::cpus;
+use crate::threads::team::Team;
 use card::declare::Unit;
 use card::record::{Disturbances, Point, PointState};
 
@@ -30,7 +30,7 @@ const HOLD: Duration = Duration::from_micros(60);
 const HOLD_SPINNING: Duration = Duration::from_micros(3);
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
-    let Some(&partner) = nearest(bench, cpus) else { return Ok(()) };
+    let Some(partner) = cpus::nearest(bench, cpus) else { return Ok(()) };
     between::<Mutex<u64>>(bench, partner, "handoff", HOLD)?;
     between::<Spin>(bench, partner, "handoff_spin", HOLD_SPINNING)
 }
@@ -47,7 +47,7 @@ fn between<L: Lock>(
         Ok(handed) => handed,
         Err(e) => {
             let metric = format!("locks.{quantity}_ns");
-            return bench.skip(few_threads(2, &e.to_string()).of([metric]));
+            return bench.skip(cpus::few_threads(2, e).of([metric]));
         }
     };
     let counted = handed.counted;
@@ -87,33 +87,33 @@ fn pass<L: Lock>(
 ) -> std::io::Result<Handed> {
     let lock = L::default();
     let (got, switched) = (AtomicU64::new(0), AtomicU64::new(0));
-    let follow = |gang: &Gang, _| {
+    let follow = |team: &Team, _| {
         // The holder has it by now.
-        while gang.meet() {
+        while team.wait() {
             let before = switches();
             let at = lock.with(|| timer.stamp());
             switched.store(switches() - before, Ordering::Relaxed);
             got.store(at, Ordering::Relaxed);
-            gang.meet();
+            team.wait();
         }
     };
-    let lead = |gang: &Gang| {
+    let lead = |team: &Team| {
         let one = |hold: &f64| {
             let last = lock.with(|| {
-                gang.meet();
+                team.wait();
                 let start = timer.stamp();
                 while timer.ns_between(start, timer.stamp()) < *hold {
                     std::hint::spin_loop();
                 }
                 timer.stamp()
             });
-            gang.meet();
+            team.wait();
             let ns = timer.ns_between(last, got.load(Ordering::Relaxed));
             Wait { ns, switches: switched.load(Ordering::Relaxed) }
         };
         holds.iter().map(one).collect()
     };
-    let waits = Gang::run(first, &[second], follow, lead)?;
+    let waits = Team::pinned(first, &[second], follow, lead)?;
     Ok(Handed { waits, counted: lock.counted() })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
 use crate::sys::socket;
-use crate::threads::pinning;
+use crate::threads::{cpus, pinning};
 use card::declare::{Declare, Estimator, Tier, Unit};
 use card::estimate::median;
 use card::record::{Params, Point, PointState, Skip};
@@ -58,7 +58,7 @@ const SAMPLES: u32 = 7;
 const WARM_UP: usize = 20;
 
 /// Nothing within a machine takes so long: what was sent has been dropped.
-const PATIENCE: Duration = Duration::from_secs(1);
+const IO_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Two ends of a connection within this machine.
 trait Link: Read + Write + Send + Sized {
@@ -69,8 +69,8 @@ impl Link for UnixStream {
     fn pair() -> io::Result<(Self, Self)> {
         let (here, there) = UnixStream::pair()?;
         for end in [&here, &there] {
-            end.set_read_timeout(Some(PATIENCE))?;
-            end.set_write_timeout(Some(PATIENCE))?;
+            end.set_read_timeout(Some(IO_TIMEOUT))?;
+            end.set_write_timeout(Some(IO_TIMEOUT))?;
         }
         Ok((here, there))
     }
@@ -82,12 +82,12 @@ impl Link for TcpStream {
         let at = listener.local_addr()?;
         let here = socket::tcp(&at)?;
         // Connecting waits no longer than writing would.
-        here.set_write_timeout(Some(PATIENCE))?;
+        here.set_write_timeout(Some(IO_TIMEOUT))?;
         socket::connect(&here, &at)?;
         let there = accept(&listener, here.local_addr()?)?;
-        there.set_write_timeout(Some(PATIENCE))?;
+        there.set_write_timeout(Some(IO_TIMEOUT))?;
         for end in [&here, &there] {
-            end.set_read_timeout(Some(PATIENCE))?;
+            end.set_read_timeout(Some(IO_TIMEOUT))?;
             end.set_nodelay(true)?;
             socket::reset_on_close(end)?;
         }
@@ -97,7 +97,7 @@ impl Link for TcpStream {
 
 fn listener() -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket::accept_within(&listener, PATIENCE)?;
+    socket::accept_within(&listener, IO_TIMEOUT)?;
     Ok(listener)
 }
 
@@ -113,12 +113,11 @@ fn accept(listener: &TcpListener, from: SocketAddr) -> io::Result<TcpStream> {
 
 /// Everything that needs no one else.
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let cpus = pinning::pinnable(bench.machine.allowed_cpus());
-    pinning::pin(bench.cpu);
+    let cpus = cpus::pinnable(bench);
     if !cpus.contains(&bench.cpu) {
         return bench.skip(unpinned());
     }
-    let other = cpus.into_iter().find(|&cpu| cpu != bench.cpu);
+    let other = cpus::others(bench, &cpus).first().copied();
     let answers = !bench.gave_up(LOOPBACK) && is_answered(bench)?;
     // Some is left for the peer.
     let time = bench.share(0.7 / 8.0);
@@ -269,7 +268,7 @@ fn connect(bench: &mut Bench<'_>, time: Duration) -> anyhow::Result<()> {
                 || timer.ns_between(began, timer.stamp()) < part.as_nanos() as f64
             {
                 let here = socket::tcp(&at)?;
-                here.set_write_timeout(Some(PATIENCE))?;
+                here.set_write_timeout(Some(IO_TIMEOUT))?;
                 socket::reset_on_close(&here)?;
                 let start = timer.stamp();
                 socket::connect(&here, &at)?;
@@ -309,23 +308,18 @@ const LOOPBACK: &[&str] = &["network.loopback_*", "network.send_*"];
 fn silent() -> Skip {
     Skip::new(
         "answers from 127.0.0.1",
-        format!("nothing came within {} s: packets are dropped", PATIENCE.as_secs()),
+        format!("nothing came within {} s: packets are dropped", IO_TIMEOUT.as_secs()),
         "let pass what the machine sends to itself (`iptables -L`, `nft list ruleset`)",
     )
     .of(LOOPBACK)
 }
 
 fn no_threads(error: &io::Error) -> Skip {
-    Skip::new(
-        "a second thread",
-        error.to_string(),
-        "raise the limits on threads (ulimit -u, pids.max) and memory",
-    )
-    .of(LOCAL)
+    cpus::few_threads(2, error).of(LOCAL)
 }
 
 fn unpinned() -> Skip {
-    pinning::unpinned().of(LOCAL)
+    cpus::unpinned().of(LOCAL)
 }
 
 fn one_cpu() -> Skip {

@@ -50,10 +50,10 @@ const FEWEST: usize = 3;
 const SPACING: Duration = Duration::from_millis(8);
 
 /// A handshake that takes longer has lost a packet: the kernel sends the first one again after 1 s.
-const PATIENCE: Duration = Duration::from_secs(1);
+const IO_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The resolver asks several servers several times, each for seconds.
-const RESOLVING: Duration = Duration::from_secs(2);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Time for all connects of a round.
 const TOGETHER: Duration = Duration::from_millis(400);
@@ -122,7 +122,7 @@ struct Handshake {
 fn connect(timer: Timer, address: &SocketAddr) -> io::Result<Handshake> {
     let socket = socket::tcp(address)?;
     // Connecting waits no longer than writing would.
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(IO_TIMEOUT))?;
     let start = timer.stamp();
     let outcome = socket::connect(&socket, address);
     let ns = timer.ns_between(start, timer.stamp());
@@ -152,13 +152,14 @@ fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, Skip> {
         let reason = format!("{} has no address: {why}", peer.host);
         unmet(&reason, "check the name, or give the address itself")
     };
-    match asked.map(|_| receive.recv_timeout(RESOLVING)) {
+    match asked.map(|_| receive.recv_timeout(RESOLVE_TIMEOUT)) {
         Ok(Ok(Ok(addresses))) if !addresses.is_empty() => Ok(addresses),
         Ok(Ok(Ok(_))) => Err(unknown("the name is known, without an address")),
         Ok(Ok(Err(e))) => Err(unknown(&e.to_string())),
-        Ok(Err(_)) => {
-            Err(unknown(&format!("no answer from the resolver within {} s", RESOLVING.as_secs())))
-        }
+        Ok(Err(_)) => Err(unknown(&format!(
+            "no answer from the resolver within {} s",
+            RESOLVE_TIMEOUT.as_secs()
+        ))),
         Err(e) => Err(unknown(&format!("no thread to resolve it ({e})"))),
     }
 }
@@ -189,7 +190,7 @@ fn first_to_answer(
 }
 
 fn silent(peer: &Peer) -> Skip {
-    let reason = format!("no answer from {peer} within {} s", PATIENCE.as_secs());
+    let reason = format!("no answer from {peer} within {} s", IO_TIMEOUT.as_secs());
     unmet(&reason, "check that the port is open and that no firewall drops connects to it")
 }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::team::{Post, Unable, Windows, watch};
+use super::watch::{Post, Unable, Windows, watch};
 use crate::harness::levels;
 use crate::sys::memory::{Buffer, Pages};
 use card::declare::Estimator;
@@ -141,7 +141,7 @@ impl Ground {
 
 /// The times, if all was right.
 fn checked(
-    seen: Result<super::team::Seen, String>,
+    seen: Result<super::watch::Seen, String>,
     right: impl FnOnce(u64) -> Result<(), String>,
 ) -> Result<Vec<f64>, Unable> {
     let seen = seen.map_err(Unable::Start)?;

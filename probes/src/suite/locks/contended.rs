@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::kinds::{Lock, Read, Spin};
 use crate::harness::bench::{Bench, params};
 use crate::harness::clock::Timer;
-use crate::suite::core_to_core::{crowds, few_threads, least_share};
-use crate::threads::crew::{self, Hand, Window};
+use crate::threads::cpus;
+use crate::threads::windows::{self, Window, Worker};
 use card::declare::Unit;
 use card::record::{Disturbances, Point, PointState};
 
@@ -20,14 +20,14 @@ const WINDOW: Duration = Duration::from_millis(4);
 pub(super) const WORKS: [u64; 3] = [0, 100, 1000];
 
 pub(super) fn run(bench: &mut Bench<'_>, cpus: &[usize]) -> anyhow::Result<()> {
-    let mut others: Vec<usize> = cpus.iter().copied().filter(|&cpu| cpu != bench.cpu).collect();
+    let mut others = cpus::others(bench, cpus);
     bench.rng.shuffle(&mut others);
     let steps = pace(&bench.timer);
     let fight = Fight { others, steps };
-    for threads in crowds(cpus.len()).into_iter().filter(|&threads| threads > 1) {
+    for threads in cpus::thread_counts(cpus.len()).into_iter().filter(|&threads| threads > 1) {
         let all = threads == cpus.len();
         if let Err(reason) = fight.at(bench, threads, all)? {
-            return bench.skip(few_threads(threads, &reason).of(IDS));
+            return bench.skip(cpus::few_threads(threads, reason).of(IDS));
         }
     }
     Ok(())
@@ -81,9 +81,9 @@ impl Fight {
         let steps = (work as f64 * self.steps) as u64;
         // So short that even who gets the lock rarely looks at the time often enough.
         let slice = (64 / threads as u64).max(1);
-        let hire = |_| Ok(Taker { lock: &lock, slice, steps });
+        let make_worker = |_| Ok(Taker { lock: &lock, slice, steps });
         let team = (bench.cpu, &self.others[..threads - 1]);
-        let windows = match crew::windows(team, &bench.timer, (WINDOWS, WINDOW), hire) {
+        let windows = match windows::measure(team, &bench.timer, (WINDOWS, WINDOW), make_worker) {
             Ok(windows) => windows,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -98,7 +98,7 @@ impl Fight {
             labels.insert("cpus".into(), "all".into());
         }
         if let Some(fairness) = fairness {
-            let even = kept.iter().map(|window| least_share(window)).collect();
+            let even = kept.iter().map(|window| window.least_share()).collect();
             let point = bench.point(fairness, params([]), Unit::Ratio, even, state);
             bench.emit(Point { disturbances, ..point })?;
         }
@@ -114,7 +114,7 @@ fn sorted_out<L: Lock>(windows: &[Window]) -> (Vec<&Window>, PointState, Disturb
     if L::SLEEPS {
         (windows.iter().collect(), PointState::Ok, Disturbances::default())
     } else {
-        crew::undisturbed(windows)
+        windows::undisturbed(windows)
     }
 }
 
@@ -125,15 +125,15 @@ struct Taker<'a, L> {
     steps: u64,
 }
 
-impl<L: Lock> Hand for Taker<'_, L> {
-    fn begin(&mut self, _: usize) {}
+impl<L: Lock> Worker for Taker<'_, L> {
+    fn setup(&mut self, _: usize) {}
 
-    fn work(&mut self) -> u64 {
+    fn run_slice(&mut self) -> u64 {
         (0..self.slice).for_each(|_| self.lock.with(|| spend(self.steps)));
         self.slice
     }
 
-    fn end(&mut self) -> Result<(), String> {
+    fn verify(&mut self) -> Result<(), String> {
         Ok(())
     }
 }

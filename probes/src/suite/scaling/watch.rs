@@ -1,12 +1,10 @@
 //! Threads that work until they are told to stop, watched from outside.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The work needs next to no stack; hundreds of default ones would not fit into a small
-/// address-space limit.
-const STACK: usize = 128 << 10;
+use crate::threads::team::Team;
 
 /// When the watcher looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,7 +39,7 @@ struct Count(AtomicU64);
 /// What a thread sees of its team.
 pub(super) struct Post<'a> {
     count: &'a AtomicU64,
-    stop: &'a AtomicBool,
+    team: &'a Team,
 }
 
 impl Post<'_> {
@@ -50,15 +48,7 @@ impl Post<'_> {
     pub(super) fn done(&self, more: u64) -> bool {
         // No one else writes it.
         self.count.store(self.count.load(Ordering::Relaxed) + more, Ordering::Relaxed);
-        !self.stop.load(Ordering::Relaxed)
-    }
-}
-
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        !self.team.stopped()
     }
 }
 
@@ -74,20 +64,13 @@ pub(super) fn watch<W: FnOnce(Post<'_>) + Send>(
     windows: &Windows,
 ) -> Result<Seen, String> {
     let counts: Vec<Count> = workers.iter().map(|_| Count::default()).collect();
-    let stop = AtomicBool::new(false);
     let total = || counts.iter().map(|count| count.0.load(Ordering::Relaxed)).sum::<u64>();
-    let times = thread::scope(|scope| {
-        // However this scope is left, no one must go on for ever.
-        let _stop = StopOnDrop(&stop);
-        let threads = workers.len();
-        for (worker, count) in workers.into_iter().zip(&counts) {
-            let post = Post { count: &count.0, stop: &stop };
-            let start = move || worker(post);
-            thread::Builder::new()
-                .stack_size(STACK)
-                .spawn_scoped(scope, start)
-                .map_err(|e| format!("{threads} threads cannot be started: {e}"))?;
-        }
+    let threads = workers.len();
+    let started = workers
+        .into_iter()
+        .zip(&counts)
+        .map(|(worker, Count(count))| move |team: &Team| worker(Post { count, team }));
+    let times = Team::unpinned(started, |_| {
         thread::sleep(windows.before);
         let mut times = Vec::with_capacity(windows.count);
         let (mut then, mut before) = (Instant::now(), total());
@@ -100,8 +83,9 @@ pub(super) fn watch<W: FnOnce(Post<'_>) + Send>(
                 (then, before) = (now, after);
             }
         }
-        Ok::<_, String>(times)
-    })?;
+        times
+    });
+    let times = times.map_err(|e| format!("{threads} threads cannot be started: {e}"))?;
     Ok(Seen { times, total: total() })
 }
 

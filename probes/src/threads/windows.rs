@@ -5,38 +5,38 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::gang::Gang;
+use super::team::Team;
 use crate::harness::clock::Timer;
 use crate::sys::time::thread_cpu_ns;
 use card::record::{Disturbances, PointState};
 
-/// What one thread of a crew does. It is made by the thread itself, so that its memory is first
+/// What one thread of a team does. It is made by the thread itself, so that its memory is first
 /// touched where it is used.
-pub trait Hand {
+pub trait Worker {
     /// Before each window.
-    fn begin(&mut self, window: usize);
+    fn setup(&mut self, window: usize);
     /// One slice of work, well below the length of a window; returns its amount.
-    fn work(&mut self) -> u64;
+    fn run_slice(&mut self) -> u64;
     /// After each window: what is wrong with the work, if anything.
-    fn end(&mut self) -> Result<(), String>;
+    fn verify(&mut self) -> Result<(), String>;
 }
 
 /// What one thread did in a window.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Share {
+pub struct ThreadSample {
     /// Amount of work.
     pub amount: u64,
     /// In how much time, from the common start to the end of its last slice.
     pub ns: f64,
-    /// Time of it in which the thread had no CPU.
-    pub lost: f64,
+    /// Nanoseconds of it during which this thread was not running.
+    pub off_cpu_ns: f64,
     /// What is wrong with the work.
     pub wrong: Option<String>,
 }
 
 /// What all threads did in a window, the leader first.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Window(pub Vec<Share>);
+pub struct Window(pub Vec<ThreadSample>);
 
 impl Window {
     /// Amount of all threads together per nanosecond.
@@ -44,19 +44,31 @@ impl Window {
         self.0.iter().map(|share| share.amount as f64 / share.ns).sum()
     }
 
+    /// What the one got that got least, relative to an even share.
+    pub fn least_share(&self) -> f64 {
+        let rates = || self.0.iter().map(|share| share.amount as f64 / share.ns);
+        let least = rates().fold(f64::INFINITY, f64::min);
+        least * self.0.len() as f64 / rates().sum::<f64>()
+    }
+
+    /// What is wrong with the work, if anything.
+    pub fn wrong(windows: &[Window]) -> Option<String> {
+        windows.iter().flat_map(|window| &window.0).find_map(|share| share.wrong.clone())
+    }
+
     /// Share of the time of all threads in which they had no CPU.
-    pub fn lost(&self) -> f64 {
-        let sum = |get: fn(&Share) -> f64| self.0.iter().map(get).sum::<f64>();
-        sum(|share| share.lost) / sum(|share| share.ns)
+    pub fn off_cpu_share(&self) -> f64 {
+        let sum = |get: fn(&ThreadSample) -> f64| self.0.iter().map(get).sum::<f64>();
+        sum(|share| share.off_cpu_ns) / sum(|share| share.ns)
     }
 }
 
 /// Share of the threads' time that others may have had in a window; beyond, it is set aside.
-pub const MOST_LOST: f64 = 0.02;
+pub const MOST_OFF_CPU: f64 = 0.02;
 
 /// The windows that ran undisturbed, or all of them if too few did, and what becomes of their point.
 pub fn undisturbed(windows: &[Window]) -> (Vec<&Window>, PointState, Disturbances) {
-    let kept: Vec<&Window> = windows.iter().filter(|w| w.lost() <= MOST_LOST).collect();
+    let kept: Vec<&Window> = windows.iter().filter(|w| w.off_cpu_share() <= MOST_OFF_CPU).collect();
     let rejected = (windows.len() - kept.len()) as u64;
     let disturbances = Disturbances { rejected, ..Disturbances::default() };
     if kept.len() * 2 > windows.len() {
@@ -66,107 +78,98 @@ pub fn undisturbed(windows: &[Window]) -> (Vec<&Window>, PointState, Disturbance
     }
 }
 
-/// What every thread of a crew knows.
+/// What every thread of a team knows.
 struct Plan<'a> {
     timer: &'a Timer,
     length: Duration,
     windows: usize,
     /// Windows that are over.
     over: AtomicUsize,
-    shares: Vec<Mutex<Share>>,
-    /// Why a thread cannot work.
-    unable: Mutex<Option<String>>,
+    samples: Vec<Mutex<ThreadSample>>,
 }
 
 /// Runs so many windows with a thread on `cpu` and one on each of the others. Fails with the reason
-/// if a thread cannot be started or cannot make its hand.
-pub fn windows<H: Hand>(
+/// if a thread cannot be started or cannot make its worker.
+pub fn measure<W: Worker>(
     (cpu, others): (usize, &[usize]),
     timer: &Timer,
     (windows, length): (usize, Duration),
-    hire: impl Fn(usize) -> Result<H, String> + Sync,
+    make_worker: impl Fn(usize) -> Result<W, String> + Sync,
 ) -> Result<Vec<Window>, String> {
     let plan = Plan {
         timer,
         length,
         windows,
         over: AtomicUsize::new(0),
-        shares: (0..=others.len()).map(|_| Mutex::default()).collect(),
-        unable: Mutex::default(),
+        samples: (0..=others.len()).map(|_| Mutex::default()).collect(),
     };
-    let follow = |gang: &Gang, cpu: usize| {
+    let follow = |team: &Team, cpu: usize| {
         let place = others.iter().position(|&other| other == cpu).map_or(0, |i| i + 1);
-        member(&plan, gang, place, hire(cpu), &mut |_| ());
+        // The leader is told as well.
+        let _ = member(&plan, team, place, make_worker(cpu), &mut |_| ());
     };
     let mut seen = Vec::with_capacity(windows);
-    let lead = |gang: &Gang| {
-        member(&plan, gang, 0, hire(cpu), &mut |window| seen.push(window));
-    };
-    Gang::run(cpu, others, follow, lead)
-        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))?;
-    match plan.unable.into_inner() {
-        Ok(None) => Ok(seen),
-        Ok(Some(reason)) => Err(reason),
-        Err(_) => Err("a thread of the crew panicked".into()),
-    }
+    let lead =
+        |team: &Team| member(&plan, team, 0, make_worker(cpu), &mut |window| seen.push(window));
+    Team::pinned(cpu, others, follow, lead)
+        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))??;
+    Ok(seen)
 }
 
 /// One thread through all windows; `see` gets each when all threads are through.
-fn member<H: Hand>(
+fn member<W: Worker>(
     plan: &Plan<'_>,
-    gang: &Gang,
+    team: &Team,
     place: usize,
-    hand: Result<H, String>,
+    worker: Result<W, String>,
     see: &mut dyn FnMut(Window),
-) {
-    let hand = hand.map_err(|reason| store(&plan.unable, Some(reason)));
-    let all_here = gang.meet();
-    let able = plan.unable.lock().is_ok_and(|reason| reason.is_none());
-    let (Ok(mut hand), true) = (hand, able && all_here) else { return };
+) -> Result<(), String> {
+    let mut worker = team.all_ready(worker)?;
     for window in 0..plan.windows {
-        hand.begin(window);
-        if !gang.meet() {
-            return;
+        worker.setup(window);
+        if !team.wait() {
+            return Ok(());
         }
-        let share = one_window(plan, gang, window, place == 0, &mut hand);
-        store(&plan.shares[place], share);
-        if !gang.meet() {
-            return;
+        let share = one_window(plan, team, window, place == 0, &mut worker);
+        store(&plan.samples[place], share);
+        if !team.wait() {
+            return Ok(());
         }
         if place == 0 {
-            let shares = plan.shares.iter().filter_map(|share| Some(share.lock().ok()?.clone()));
+            let shares = plan.samples.iter().filter_map(|share| Some(share.lock().ok()?.clone()));
             see(Window(shares.collect()));
         }
     }
+    Ok(())
 }
 
 fn one_window(
     plan: &Plan<'_>,
-    gang: &Gang,
+    team: &Team,
     window: usize,
     leads: bool,
-    hand: &mut impl Hand,
-) -> Share {
+    worker: &mut impl Worker,
+) -> ThreadSample {
     let length = plan.length.as_nanos() as f64;
     let cpu = thread_cpu_ns();
     let start = plan.timer.stamp();
     let mut amount = 0;
     let ns = loop {
-        amount += hand.work();
+        amount += worker.run_slice();
         let ns = plan.timer.ns_between(start, plan.timer.stamp());
         if leads && ns >= length {
             plan.over.store(window + 1, Ordering::Relaxed);
         }
-        if plan.over.load(Ordering::Relaxed) > window || gang.stopped() {
+        if plan.over.load(Ordering::Relaxed) > window || team.stopped() {
             break ns;
         }
     };
     // The second reading comes later than the end, so that a little less than nothing can be lost.
-    let lost = (ns - (thread_cpu_ns() - cpu) as f64).max(0.0);
-    Share { amount, ns, lost, wrong: hand.end().err() }
+    let off_cpu_ns = (ns - (thread_cpu_ns() - cpu) as f64).max(0.0);
+    ThreadSample { amount, ns, off_cpu_ns, wrong: worker.verify().err() }
 }
 
-/// A lock is poisoned only if a thread of the crew panicked, which ends the round anyway.
+/// A lock is poisoned only if a thread of the team panicked, which ends the round anyway.
 fn store<T>(place: &Mutex<T>, value: T) {
     if let Ok(mut place) = place.lock() {
         *place = value;
@@ -184,22 +187,22 @@ mod tests {
         slices: u64,
     }
 
-    impl Hand for Counter {
-        fn begin(&mut self, window: usize) {
+    impl Worker for Counter {
+        fn setup(&mut self, window: usize) {
             (self.window, self.slices) = (window, 0);
         }
-        fn work(&mut self) -> u64 {
+        fn run_slice(&mut self) -> u64 {
             std::thread::sleep(Duration::from_micros(200));
             self.slices += 1;
             10
         }
-        fn end(&mut self) -> Result<(), String> {
+        fn verify(&mut self) -> Result<(), String> {
             let right = self.slices > 0 && !(self.cpu == 0 && self.window == 1);
             right.then_some(()).ok_or_else(|| format!("{} slices", self.slices))
         }
     }
 
-    fn hire(cpu: usize) -> Result<Counter, String> {
+    fn make_worker(cpu: usize) -> Result<Counter, String> {
         Ok(Counter { cpu, window: 0, slices: 0 })
     }
 
@@ -207,13 +210,13 @@ mod tests {
     fn everybody_works_for_the_whole_window_and_stops() {
         let length = Duration::from_millis(5);
         // More threads than CPUs: they all sleep.
-        let seen = windows((0, &[1, 2]), &Timer::CLOCK, (3, length), hire).unwrap();
+        let seen = measure((0, &[1, 2]), &Timer::CLOCK, (3, length), make_worker).unwrap();
         assert_eq!(seen.len(), 3);
         for (i, window) in seen.iter().enumerate() {
             assert_eq!(window.0.len(), 3);
             for share in &window.0 {
                 assert!(share.amount >= 10 && share.amount % 10 == 0);
-                assert!(share.ns >= 200e3 && share.lost > share.ns / 4.0, "{share:?}");
+                assert!(share.ns >= 200e3 && share.off_cpu_ns > share.ns / 4.0, "{share:?}");
             }
             assert!(window.0[0].ns >= 5e6, "the leader decides on the end");
             assert_eq!(window.0[0].wrong.is_some(), i == 1);
@@ -222,15 +225,24 @@ mod tests {
 
     #[test]
     fn rates_add_up() {
-        let share = |amount, lost| Share { amount, ns: 10.0, lost, wrong: None };
+        let share = |amount, off_cpu_ns| ThreadSample { amount, ns: 10.0, off_cpu_ns, wrong: None };
         let window = Window(vec![share(100, 1.0), share(30, 0.0)]);
         assert!((window.rate() - 13.0).abs() < 1e-9);
-        assert!((window.lost() - 0.05).abs() < 1e-9);
+        assert!((window.off_cpu_share() - 0.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_least_share_is_relative_to_an_even_one() {
+        let share = |amount| ThreadSample { amount, ns: 10.0, ..ThreadSample::default() };
+        assert!((Window(vec![share(100), share(100)]).least_share() - 1.0).abs() < 1e-9);
+        assert!((Window(vec![share(300), share(100)]).least_share() - 0.5).abs() < 1e-9);
     }
 
     #[test]
     fn disturbed_windows_are_set_aside_unless_most_are() {
-        let window = |lost| Window(vec![Share { amount: 1, ns: 100.0, lost, wrong: None }]);
+        let window = |off_cpu_ns| {
+            Window(vec![ThreadSample { amount: 1, ns: 100.0, off_cpu_ns, wrong: None }])
+        };
         let one = [window(0.0), window(50.0), window(1.0)];
         let (kept, state, disturbances) = undisturbed(&one);
         assert_eq!(kept, [&one[0], &one[2]]);
@@ -242,8 +254,9 @@ mod tests {
 
     #[test]
     fn one_who_cannot_work_keeps_nobody_waiting() {
-        let hire = |cpu| if cpu == 2 { Err("no memory".to_owned()) } else { hire(cpu) };
-        let said = windows((0, &[1, 2]), &Timer::CLOCK, (2, Duration::from_millis(1)), hire);
+        let make_worker =
+            |cpu| if cpu == 2 { Err("no memory".to_owned()) } else { make_worker(cpu) };
+        let said = measure((0, &[1, 2]), &Timer::CLOCK, (2, Duration::from_millis(1)), make_worker);
         assert_eq!(said.unwrap_err(), "no memory");
     }
 }

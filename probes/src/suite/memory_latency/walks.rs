@@ -1,0 +1,110 @@
+//! The page walk, where it happens: in main memory.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::STRETCH;
+use crate::harness::backing;
+use crate::harness::bench::{Arm, Bench, Tier as RunTier, params};
+use crate::harness::sampling::Policy;
+use crate::kernel::chase::{self, Rings};
+use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
+use card::machine::human_bytes;
+
+/// Entries of the page table in a line: eight bytes each.
+const PAGES_OF_A_LINE: usize = LINE / 8;
+
+/// Of the round, for each page size.
+const SHARE: f64 = 1.0 / 16.0;
+
+/// Two rings through the same pages of main memory: one visits a line of a random page, the other
+/// one two lines of each, which halves the page walks and changes nothing else.
+pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyhow::Result<()> {
+    let bytes = usize::try_from(largest)?;
+    let (variant, apart) = match pages {
+        Pages::Small => ("4k", PAGES_OF_A_LINE),
+        Pages::Huge => ("2m", 1),
+    };
+    let (buffer, apart, crowded) = match Buffer::untouched(bytes * apart, pages) {
+        Ok(buffer) => (buffer, apart, None),
+        Err(e) => {
+            let wanted = human_bytes((bytes * apart) as u64);
+            let note = format!("pages side by side: {wanted} of address space: {e}");
+            let buffer = Buffer::untouched(bytes, pages);
+            (
+                buffer.with_context(|| format!("cannot map {}", human_bytes(bytes as u64)))?,
+                1,
+                Some(note),
+            )
+        }
+    };
+    let [single, double] = visits(bytes / SMALL_PAGE, apart, &mut bench.rng);
+    let rings = Rings::link(buffer, &[&single, &double]);
+    let note = crowded.or(backing::note(rings.buffer()));
+    let rings = RefCell::new(rings);
+    let arm = |i: usize| {
+        let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
+        let rings = &rings;
+        let go_on = move |loads| rings.borrow_mut().walk(i, loads);
+        // The other ring has driven the lines of this one out of the caches, and the page tables
+        // have to come back.
+        let arm = Arm::new("visit", setting, go_on).prepared(move |_| go_on(STRETCH));
+        arm.in_blocks_of(chase::BLOCK).noted(note.clone())
+    };
+    let (want, most) = if bench.tier == RunTier::Quick { (3, 6) } else { (5, 16) };
+    let policy = Policy {
+        want,
+        most,
+        sample: Duration::from_millis(2),
+        ..Policy::structural(bench.share(SHARE))
+    };
+    bench.interleave(vec![arm(0), arm(1)], &policy)
+}
+
+/// The lines of so many pages, so far apart, for two rings: each has half of each page, the second
+/// one visits two lines of a page at a time.
+fn visits(pages: usize, apart: usize, rng: &mut fastrand::Rng) -> [Vec<usize>; 2] {
+    let mut slots: Vec<usize> = (0..LINES_IN_PAGE).map(|i| i * LINE).collect();
+    let mut rings = [Vec::new(), Vec::new()];
+    for page in 0..pages {
+        rng.shuffle(&mut slots);
+        let at = page * apart * SMALL_PAGE;
+        for (lines, slots) in rings.iter_mut().zip(slots.chunks(LINES_IN_PAGE / 2)) {
+            lines.extend(slots.iter().map(|slot| at + slot));
+        }
+    }
+    let [single, double] = rings;
+    [in_random_order(&single, 1, rng), in_random_order(&double, 2, rng)]
+}
+
+/// So many of them at a time.
+fn in_random_order(lines: &[usize], together: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+    let mut groups: Vec<&[usize]> = lines.chunks(together).collect();
+    rng.shuffle(&mut groups);
+    groups.concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_rings_share_the_pages_and_no_line() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let [single, double] = visits(64, 8, &mut rng);
+        let page = |line: usize| line / SMALL_PAGE;
+        assert!(double.chunks(2).all(|pair| page(pair[0]) == page(pair[1])));
+        let stays = |lines: &[usize]| lines.windows(2).filter(|w| page(w[0]) == page(w[1])).count();
+        assert!(stays(&single) < 100, "{} of 2047 stay in their page", stays(&single));
+        for lines in [&single, &double] {
+            let mut sorted = lines.clone();
+            sorted.sort_unstable();
+            let pages = sorted.chunks(LINES_IN_PAGE / 2).enumerate();
+            assert!(pages.into_iter().all(|(i, of)| of.iter().all(|&line| page(line) == i * 8)));
+        }
+        let all: std::collections::HashSet<usize> = single.into_iter().chain(double).collect();
+        assert_eq!(all.len(), 64 * LINES_IN_PAGE);
+    }
+}
