@@ -554,9 +554,21 @@ mod tests {
         Path::new("x.card.jsonl")
     }
 
+    /// Two probes of a run, and something of everything else that a card has lines for.
+    fn card() -> Card {
+        let mut card = fixture::recorded().card;
+        let two = |probe: &str| ["clock", "locks"].contains(&probe);
+        card.header.declarations.retain(|d| two(&d.probe));
+        card.points.retain(|p| two(&p.probe));
+        card.fails = fixture::summary().card.fails;
+        assert!(!card.rounds.is_empty() && !card.skips.is_empty() && card.end.is_some());
+        card
+    }
+
     fn lines_of(card: &Card) -> Vec<Line> {
         let mut lines = vec![Line::Header(Box::new(card.header.clone()))];
         lines.extend(card.points.iter().cloned().map(Line::Point));
+        lines.extend(card.rounds.iter().cloned().map(Line::Round));
         lines.extend(card.skips.iter().cloned().map(Line::Skip));
         lines.extend(card.fails.iter().cloned().map(Line::Fail));
         lines.extend(card.end.iter().cloned().map(Line::End));
@@ -564,13 +576,13 @@ mod tests {
     }
 
     fn written(lines: &[Line]) -> Vec<u8> {
-        let mut card = Growing::new(fixture::summary().card.header);
+        let mut card = Growing::new(card().header);
         lines.iter().map(|line| card.text(line).unwrap() + "\n").collect::<String>().into_bytes()
     }
 
     #[test]
     fn a_card_comes_back_as_it_was() {
-        let card = fixture::summary().card;
+        let card = card();
         let lines = lines_of(&card);
         assert_eq!(parse(path(), &written(&lines)).unwrap(), card);
         let first = String::from_utf8(written(&lines[1..2])).unwrap();
@@ -579,7 +591,7 @@ mod tests {
 
     #[test]
     fn what_rounds_have_in_common_is_written_once() {
-        let card = fixture::summary().card;
+        let card = card();
         let text = String::from_utf8(written(&lines_of(&card))).unwrap();
         let describes = |l: &&str| l.starts_with("{\"kind\":\"point\"") && l.contains("quantity");
         let described = text.lines().filter(describes).count();
@@ -590,7 +602,7 @@ mod tests {
 
     #[test]
     fn a_point_of_a_series_that_no_line_describes_is_named() {
-        let card = fixture::summary().card;
+        let card = card();
         let header = written(&lines_of(&card)[..1]);
         let point = "{\"kind\":\"point\",\"series\":7,\"round\":1,\"samples\":[1.0]}\n";
         let error = parse(path(), &[&header, point.as_bytes()].concat()).unwrap_err().to_string();
@@ -600,7 +612,7 @@ mod tests {
     #[test]
     fn a_compressed_card_is_read_like_any_other() {
         let dir = tempfile::tempdir().unwrap();
-        let card = fixture::summary().card;
+        let card = card();
         let plain = dir.path().join("x.card.jsonl");
         std::fs::write(&plain, written(&lines_of(&card))).unwrap();
         let small = dir.path().join("x.card.jsonl.zst");
@@ -615,7 +627,7 @@ mod tests {
     fn resuming_takes_off_the_end_and_what_was_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.card.jsonl");
-        let card = fixture::summary().card;
+        let card = card();
         let end = End { state: EndState::Interrupted, wall_s: 1.0 };
         for tail in ["", "{\"kind\":\"poi"] {
             let bytes = [written(&lines_of(&card)), tail.into()].concat();
@@ -632,7 +644,7 @@ mod tests {
 
     #[test]
     fn a_round_measured_again_replaces_what_was_cut_off() {
-        let mut card = fixture::summary().card;
+        let mut card = card();
         let mut again = card.points[0].clone();
         again.samples = vec![77.0];
         let mut lines = lines_of(&card);
@@ -652,7 +664,7 @@ mod tests {
 
         #[test]
         fn a_card_cut_anywhere_is_a_shorter_card_or_a_clear_error(share in 0.0..1.0_f64) {
-            let card = fixture::summary().card;
+            let card = card();
             let bytes = written(&lines_of(&card));
             let cut = (bytes.len() as f64 * share) as usize;
             match parse(path(), &bytes[..cut]) {
@@ -667,7 +679,7 @@ mod tests {
 
         #[test]
         fn a_spoiled_line_is_named(line in 1_usize..40, junk in "[^\\n{]{1,20}") {
-            let card = fixture::summary().card;
+            let card = card();
             let text = String::from_utf8(written(&lines_of(&card))).unwrap();
             let mut lines: Vec<&str> = text.lines().collect();
             let junk = format!("{junk}x");

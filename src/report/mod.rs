@@ -29,10 +29,11 @@ pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<P
     })?;
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
-    let mut contents = vec![("report.html".to_owned(), page.as_bytes())];
-    for picture in &pictures {
-        contents.push((format!("{}.svg", picture.name), picture.svg.as_bytes()));
-        contents.push((format!("{}.png", picture.name), &picture.png));
+    let mut contents = vec![("report.html".to_owned(), page.into_bytes())];
+    for picture in pictures {
+        let png = picture.png();
+        contents.push((format!("{}.svg", picture.name), picture.svg.into_bytes()));
+        contents.push((format!("{}.png", picture.name), png));
     }
     // All are looked at before the first is written.
     for path in contents.iter().map(|(name, _)| dir.join(name)) {

@@ -100,7 +100,7 @@ impl Bandwidth {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "How many bytes a second one thread moves when it goes through ever larger arrays, by \
              the width of its loads and stores; higher is better, and all panels have the same \

@@ -69,7 +69,7 @@ impl BranchHistory {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let learnable = self.learnable.map_or(String::new(), |n| {
             format!(" Of a single branch this core still knows {} outcomes.", format::plain(n))
         });

@@ -71,7 +71,7 @@ impl BranchTargets {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "Left: a ring of jumps in random order, at different distances in the code. A core that \
              remembers where a jump goes fetches on at once; one that does not has to decode the jump \

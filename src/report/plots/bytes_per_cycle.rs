@@ -68,7 +68,7 @@ impl BytesPerCycle {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let limit = if self.limits() {
             " The orange tick is what is published of the core's load and store paths; a bar that ends \
              well before it leaves something over."

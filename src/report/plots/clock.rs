@@ -83,7 +83,7 @@ impl Clock {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = "The clock of the core, measured by two chains of dependent instructions, \
                        from the moment a sleeping thread wakes. The pale band is the spread \
                        between rounds. The vertical axis does not start at zero. At the right the settled \

@@ -89,7 +89,7 @@ impl CoreToCore {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let block = self.heat.block();
         let cells = if block > 1 {
             format!(" Each cell is the median of what was measured of {block} by {block} CPUs.")
@@ -259,16 +259,13 @@ mod tests {
             assert_eq!((made.cpus, made.heat.block()), (cpus, block));
             let drawn = svg(&made, TITLE);
             assert!(!drawn.contains("NaN") && drawn.len() < 400_000, "{cpus}: {}", drawn.len());
-            if let Ok(folder) = std::env::var("PROBECARD_PICTURES") {
-                std::fs::write(format!("{folder}/c2c{cpus}.png"), made.picture().png).unwrap();
-            }
         }
     }
 
     #[test]
     fn kinds_of_neighbours_and_sampling_are_told() {
-        let made = CoreToCore::of(&fixture::cores(512)).unwrap();
-        assert!(made.picture().caption.contains("pairs"), "{}", made.picture().caption);
+        let caption = CoreToCore::of(&fixture::cores(512)).unwrap().picture().caption;
+        assert!(caption.contains("pairs"), "{caption}");
         let drawn = svg(&CoreToCore::of(&fixture::cores(128)).unwrap(), TITLE);
         for text in ["of one core", "at one L3 cache", "at different L3s", "of different nodes"] {
             assert!(drawn.contains(text), "{text}");

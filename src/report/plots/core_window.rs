@@ -71,7 +71,7 @@ impl CoreWindow {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "Two chains of slow operations with other work between them. At the left both run at the \
              same time, because the core has all of it in work at once; at the right the second chain \

@@ -66,7 +66,7 @@ impl FalseSharing {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "Two CPUs work at once, each on a word of its own; the curves say how many times as long \
              an operation takes as with 1024 bytes in between. Words on one line are fought for, \

@@ -189,7 +189,7 @@ impl Idioms {
         (!rows.is_empty()).then(|| Idioms { rows, note: notes(&noted), machine })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "Each line is one piece of advice: the orange dot is the program without it, the blue one \
              the same program with it, further right is slower, and the number at the right says how \

@@ -49,7 +49,7 @@ impl Ladder {
         measured.then_some(ladder)
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = "Each line is one latency, further right is slower, each grid line ten times \
                        the one before. The filled dot is this machine (a hollow one: the rounds \
                        disagree) with the spread between rounds; the square is the list of 2012 \

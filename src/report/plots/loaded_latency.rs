@@ -85,7 +85,7 @@ impl LoadedLatency {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let knee = if self.knee().is_some() {
             " The ring is the knee, the point farthest below a straight line between the ends: \
              beyond it, every further GB/s costs more latency than before."

@@ -41,7 +41,6 @@ pub(super) const MEDIUM: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Medium.ttf"));
 
 /// A finished picture.
-#[derive(Clone, Debug)]
 pub struct Picture {
     /// Stem of its files.
     pub name: &'static str,
@@ -51,8 +50,15 @@ pub struct Picture {
     pub caption: String,
     /// The drawing, in page units, with the fixed light palette.
     pub svg: String,
-    /// The same at twice the page's resolution.
-    pub png: Vec<u8>,
+    /// Drawing pixels takes many times as long as writing SVG, and the page has no need of them.
+    png: Box<dyn Fn() -> Vec<u8>>,
+}
+
+impl Picture {
+    /// The drawing at twice the page's resolution.
+    pub fn png(&self) -> Vec<u8> {
+        (self.png)()
+    }
 }
 
 /// The pictures for which the card has data, in the order of the page.
@@ -120,14 +126,14 @@ fn picture(
     name: &'static str,
     title: &str,
     caption: String,
-    drawing: &impl canvas::Drawing,
+    drawing: impl canvas::Drawing + 'static,
 ) -> Picture {
     Picture {
         name,
         title: title.to_owned(),
         caption,
-        svg: canvas::svg(drawing, title),
-        png: canvas::png(drawing),
+        svg: canvas::svg(&drawing, title),
+        png: Box::new(move || canvas::png(&drawing)),
     }
 }
 

@@ -65,7 +65,7 @@ impl Noise {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "A thread reads the clock in a tight loop; every gap of more than a microsecond is \
              time that an interrupt, another thread or the hypervisor took. The height of a bar \

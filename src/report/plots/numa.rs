@@ -44,7 +44,7 @@ impl Numa {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let block = self.latency.block();
         let blocks = if block > 1 {
             format!(" Each cell is the median of {block} by {block} nodes.")

@@ -97,7 +97,7 @@ impl Parallelism {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "The code offers ever more accesses at a time that do not wait for one another. Left: \
              what that gets out of main memory, one line of 64 bytes per access; the thin grey line \

@@ -187,7 +187,7 @@ impl Prices {
         any.then_some(prices)
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let List { name, title, caption, base, .. } = self.list;
         let caption = format!(
             "Further right is slower, each grid line ten times the one before. The dot is the middle \

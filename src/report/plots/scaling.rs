@@ -50,7 +50,7 @@ impl Scaling {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let quota = self.quota.as_ref().map_or(String::new(), |quota| {
             format!(" This run had {quota}: no more threads than that allows count as CPUs.")
         });

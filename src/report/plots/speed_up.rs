@@ -70,7 +70,7 @@ impl SpeedUp {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let model = if self.has_model() {
             " Diamonds are what this machine's own arithmetic and bandwidths, as measured, allow if \
              the two overlap perfectly; a line above them means that scalar code falls shorter of \

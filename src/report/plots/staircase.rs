@@ -79,7 +79,7 @@ impl Staircase {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let mut caption = String::from(
             "Each curve follows a chain of loads, each load's address being the value of the one \
              before it, through ever larger working sets. A step is the edge of a cache; the \
@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn levels_claims_and_units_are_drawn() {
-        let stairs = Staircase::of(&fixture::summary()).unwrap();
+        let stairs = Staircase::of(&fixture::recorded()).unwrap();
         let svg = svg(&stairs, TITLE);
         for text in ["L1 to ", "Memory", "claimed", "KiB", "MiB", "100 ns", "cycles"] {
             assert!(svg.contains(text), "{text}");

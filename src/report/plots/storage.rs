@@ -73,7 +73,7 @@ impl Storage {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = "Every request bypasses the page cache, one at a time. A curve says how long \
                        that share of the requests took at most: at 50 % the median, to the right \
                        ever rarer and slower ones, by nines. Both axes are logarithmic; lines are \

@@ -76,7 +76,7 @@ impl StoreForwarding {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let alias = self.alias.map_or(String::new(), |extra| {
             let extra = format::quantity(extra, self.unit);
             format!(

@@ -73,7 +73,7 @@ impl SwitchRing {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = "Threads on one CPU pass a token; who has it follows a chain of loads through \
                        memory of its own, at most 1024 lines in a turn, and passes it on. What the \
                        same loads and calls take one thread alone is subtracted: what is left is the \

@@ -120,7 +120,7 @@ impl Switches {
             .then(|| Switches { groups, machine: summary.card.header.machine.title() })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption =
             "A round trip is a message to another task and its answer. On one CPU it takes \
                        two switches; across CPUs nobody switches, each wakes the other's CPU. \

@@ -73,7 +73,7 @@ impl Tlb {
         })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let caption = format!(
             "A chain of loads touches one line in each of ever more pages. A step up is the end of a \
              level of the TLB, which knows where pages lie: beyond the second one, page tables are \

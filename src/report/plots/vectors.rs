@@ -82,7 +82,7 @@ impl Vectors {
         (!groups.is_empty()).then(|| Vectors { widths, groups, machine: machine.title() })
     }
 
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(self) -> Picture {
         let limit = if self.groups.iter().any(|g| g.limit.is_some()) {
             " The orange tick is what is published of the ports for multiply-adds alone; additions \
              may have ports of their own."
