@@ -8,17 +8,10 @@ use crate::files;
 use anyhow::Context;
 use card::summary::Summary;
 
-mod bandwidth;
-mod counters;
 pub mod page;
 pub mod plots;
 pub mod text;
-
-mod ladder;
-mod machine_view;
-mod pairs;
-mod roofline;
-mod vectors;
+mod view;
 
 /// Writes `report.html` and each picture as SVG and PNG into `dir`, which is made if need be.
 /// Returns the files in the order in which a reader wants them, the page first.

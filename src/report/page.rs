@@ -8,7 +8,7 @@ use super::plots::{self, Picture};
 use card::summary::Summary;
 
 mod context;
-mod counters;
+mod counter_table;
 
 const PAGE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/report.html"));

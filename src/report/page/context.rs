@@ -3,11 +3,11 @@
 use card::declare::Unit;
 use serde::Serialize;
 
-use super::counters::Counters;
+use super::counter_table::Counters;
 use super::plots::{self, Picture};
-use crate::report::ladder::{self, Rung};
-use crate::report::pairs::{self, Pair};
-use crate::report::{bandwidth, machine_view};
+use crate::report::view::ladder::{self, Rung};
+use crate::report::view::unit_twins::{self, Line};
+use crate::report::view::{bandwidth, machine_view};
 use card::file::EndState;
 use card::findings::{self, Finding, Severity};
 use card::format;
@@ -317,15 +317,15 @@ fn rung(rung: &Rung, year: u16) -> RungView {
 
 /// Families with those of their metrics that are wanted.
 fn families(summary: &Summary, wanted: fn(&str) -> bool) -> Vec<FamilyView> {
-    pairs::families(&summary.metrics)
+    unit_twins::families(&summary.metrics)
         .into_iter()
         .map(|family| FamilyView {
             name: family.name.to_owned(),
             rows: family
-                .pairs
+                .lines
                 .iter()
-                .filter(|pair| wanted(&pair.main.id))
-                .map(|pair| metric(summary, pair))
+                .filter(|line| wanted(&line.main.id))
+                .map(|line| metric(summary, line))
                 .collect(),
         })
         .filter(|family| !family.rows.is_empty())
@@ -368,26 +368,26 @@ fn rate(value: Option<&Value>) -> RateView {
     RateView { text, state: value.state.word(), more }
 }
 
-fn metric(summary: &Summary, pair: &Pair<'_>) -> MetricRow {
-    let value = pair.main;
+fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
+    let value = line.main;
     let machine = &summary.card.header.machine;
     let (published, source) = machine_view::arch_key(machine)
         .and_then(|key| {
             let of = |v: &Value| printed(key, v);
-            pair.cycles.and_then(of).or_else(|| of(value))
+            line.cycles.and_then(of).or_else(|| of(value))
         })
         .unwrap_or_default();
     let claim = machine_view::claimed(machine, &value.id).unwrap_or_default();
     MetricRow {
-        id: if pair.cycles.is_some() {
-            format!("{}_ns, _cycles", pair.name)
+        id: if line.cycles.is_some() {
+            format!("{}_ns, _cycles", line.name)
         } else {
-            pair.name.to_owned()
+            line.name.to_owned()
         },
         summary: value.summary.clone(),
         value: value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default(),
         interval: format::interval(value),
-        cycles: pair
+        cycles: line
             .cycles
             .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
             .unwrap_or_default(),

@@ -13,7 +13,7 @@ use super::theme::{
     Align, BAND, BLUE, BLUE_PALE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
 };
 use super::{Picture, picture};
-use crate::report::machine_view::{self, Claim};
+use crate::report::view::machine_view::{self, Claim};
 use card::file::Card;
 use card::format;
 use card::metrics::{self, Plateau};
