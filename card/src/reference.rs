@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::glob;
 
@@ -29,7 +29,7 @@ pub struct Ladder {
 }
 
 /// One version of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// Short id, the key of [`Row::ns`].

@@ -1,6 +1,6 @@
 //! The few things a report asks of the machine that a card describes.
 
-use card::machine::{self, Machine};
+use card::machine::{Machine, human_bytes};
 
 use card::findings;
 
@@ -44,16 +44,6 @@ pub(in crate::report) fn claimed(machine: &Machine, metric: &str) -> Option<Stri
 /// The key under which values for this machine's cores are published.
 pub(in crate::report) fn arch_key(machine: &Machine) -> Option<&str> {
     machine.cpu.microarchitecture.known().map(|m| m.key.as_str())
-}
-
-/// `48 KiB`
-pub(in crate::report) fn human_bytes(bytes: u64) -> String {
-    machine::human_bytes(bytes)
-}
-
-/// Label, value and whether the value is known (else it is the reason), row by row.
-pub(in crate::report) fn rows(machine: &Machine) -> impl Iterator<Item = (String, String, bool)> {
-    machine.rows().into_iter().map(|row| (row.label, row.value, row.known))
 }
 
 #[cfg(test)]
