@@ -22,3 +22,4 @@ pub mod record;
 pub mod reference;
 pub mod series;
 pub mod summary;
+pub mod view;

@@ -4,9 +4,7 @@
 pub mod counters;
 mod derive;
 mod levels;
-pub mod pairs;
 pub mod proofs;
-pub mod scaling;
 
 use std::collections::BTreeMap;
 

@@ -35,8 +35,8 @@ use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, Points, Tier, Unit, at_least, at_most};
 use card::estimate::median;
 use card::machine::{Relation, human_bytes};
-use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Disturbances, Params, Point, PointState, Skip};
+use card::view::core_matrix::SIBLINGS_NS;
 
 use super::core_to_core::few_threads;
 
