@@ -4,7 +4,6 @@
 //! reason. All files are read below a root folder and CPUID comes as plain data, so that tests
 //! can make up any machine. No call changes anything.
 
-mod bytes;
 mod caches;
 mod cgroup;
 mod counters;
@@ -30,7 +29,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use bytes::human_bytes;
+pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::CpuQuota;
 pub use counters::Counters;
