@@ -308,7 +308,7 @@ struct Growing {
     card: Card,
     /// Where each point is, by what makes it the same measurement.
     seen: HashMap<String, usize>,
-    /// What the points of each series share, as it was read.
+    /// What all points of a series have in common, as read from its first line.
     described: HashMap<u64, Vec<(&'static str, Value)>>,
     /// The number of each series that was written.
     series: HashMap<String, u64>,

@@ -42,9 +42,9 @@ pub struct List {
     pub title: String,
     /// Where it is.
     pub url: String,
-    /// Where it was read, if not there.
+    /// Where it was read, if not at `url`.
     pub via: Option<String>,
-    /// What to know of it.
+    /// A caveat that readers should know.
     pub note: Option<String>,
     /// A formula evaluated, not somebody's numbers.
     #[serde(default)]

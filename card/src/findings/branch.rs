@@ -16,7 +16,7 @@ const INDIRECT: &str = "branch.indirect_mispredict_cycles";
 /// What is counted is held against what is published for the core.
 const COUNTS: [&str; 3] = ["branch.return_depth_entries", "branch.btb_l1_entries", TARGETS];
 
-/// A jump to where the last one went, and the one back to it, cost three to seven cycles if they are
+/// An indirect jump to its previous target, and the jump back, cost three to seven cycles if they are
 /// predicted at all, and fifteen where that is switched off.
 const PREDICTED: f64 = 9.0;
 

@@ -172,7 +172,7 @@ pub(in crate::report) struct Table {
 }
 
 impl Table {
-    /// The first so many rows, settings of one quantity below each other, and how many there are
+    /// The first `most` rows, settings of one quantity below each other, and how many there are
     /// beside them.
     pub(in crate::report) fn first(&self, most: usize) -> (Vec<&Row>, usize) {
         let mut rows: Vec<&Row> = self.rows.iter().take(most).collect();
