@@ -98,7 +98,7 @@ pub enum Edge {
 }
 
 impl Proof {
-    /// That so many events happen in an operation: in the unit of the count, both ends included.
+    /// The number of events per operation lies in this range, both ends included.
     pub const fn between(
         metrics: &'static [Text],
         at: Select,
@@ -110,7 +110,7 @@ impl Proof {
         Proof { metrics: Cow::Borrowed(metrics), at, end: None, event, least, most }
     }
 
-    /// That at least so many happen.
+    /// At least this many events happen per operation.
     pub const fn at_least(
         metrics: &'static [Text],
         at: Select,
@@ -122,7 +122,7 @@ impl Proof {
         Proof { metrics, at, end, event, least, most: None }
     }
 
-    /// That at most so many happen.
+    /// At most this many events happen per operation.
     pub const fn at_most(
         metrics: &'static [Text],
         at: Select,
@@ -318,7 +318,7 @@ pub enum Derive {
     Plateau(Select, Level),
     /// The working set up to which the plateau of that level holds, in bytes.
     Capacity(Select, Level),
-    /// Distance of the borders that an access of so many bytes pays for crossing, from a curve over
+    /// Distance of the borders that an access of that width pays for crossing, from a curve over
     /// its offset.
     Borders(Select, Text, f64),
     /// First value of the parameter from which the curve stays low: `.0` before, lower after.
@@ -347,7 +347,7 @@ pub enum Derive {
     Highest(Select),
     /// So many units in the time of another one: GB/s from ns per byte.
     Rate(f64, Cow<'static, [Derive]>),
-    /// The last value of the parameter before the curve leaves its beginning by so many cycles.
+    /// The last value of the parameter before the curve leaves its beginning by that many cycles.
     LastBefore(Select, Text, f64),
     /// Where the curve has covered this share of the way from its beginning to its end, between
     /// two sizes in proportion.

@@ -193,6 +193,10 @@ pub enum CardError {
 
 impl Card {
     /// Reads a card, compressed or not.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no card, or was written in a newer format.
     pub fn read(path: &Path) -> Result<Card, CardError> {
         parse(path, &read_bytes(path).map_err(|source| unreadable(path, source))?)
     }
@@ -304,7 +308,7 @@ struct Growing {
     card: Card,
     /// Where each point is, by what makes it the same measurement.
     seen: HashMap<String, usize>,
-    /// What the points of each series share, as it was read.
+    /// What all points of a series have in common, as read from its first line.
     described: HashMap<u64, Vec<(&'static str, Value)>>,
     /// The number of each series that was written.
     series: HashMap<String, u64>,
@@ -440,6 +444,10 @@ pub struct Held {
 
 impl Held {
     /// Opens a card and changes nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Card::read`], or another run is writing it.
     pub fn open(path: &Path) -> Result<Held, CardError> {
         let failed = |source| unreadable(path, source);
         let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(failed)?;
@@ -489,6 +497,10 @@ pub struct Writer {
 impl Writer {
     /// Starts a card; an existing file is an error unless `force`, and in any case while another run
     /// is writing it.
+    ///
+    /// # Errors
+    ///
+    /// The file exists, is held by another run, or cannot be written.
     pub fn create(path: &Path, header: &Header, force: bool) -> io::Result<Writer> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
@@ -511,6 +523,10 @@ impl Writer {
     }
 
     /// Continues an interrupted card: a cut-off last line and an `end` line are taken off first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be cut there.
     pub fn resume(held: Held) -> io::Result<Writer> {
         let Held { file, path, mut card, keep } = held;
         file.set_len(keep)?;
@@ -519,6 +535,10 @@ impl Writer {
     }
 
     /// Writes one line and hands it to the kernel at once.
+    ///
+    /// # Errors
+    ///
+    /// The line cannot be written, such as on a full disk.
     pub fn append(&mut self, line: Line) -> io::Result<()> {
         let mut text = self.card.text(&line)?;
         text.push('\n');

@@ -2,28 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::declare::Unit;
 use crate::record::{Backing, Fail, FailKind, Param, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
-use crate::metrics::{Metrics, State, Value};
-use crate::reference;
+use crate::metrics::{Metrics, State};
 
-mod advice;
+mod branch;
 mod caches;
 mod coherence;
-mod counters;
-mod devices;
-mod execution;
+mod core_window;
+mod counter_findings;
+mod idioms;
+mod locks;
 mod memory;
+mod network;
 mod os;
+mod published;
+mod scaling;
+mod storage;
 mod switches;
 mod vectors;
 
 pub use caches::{level_ends, size_ids};
-pub use devices::own_peer;
 pub use memory::{one_core, sentences};
+pub use network::own_peer;
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,21 +70,24 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = failures(card);
     found.extend(placement(card));
     found.extend(clock(card, metrics));
-    found.extend(counters::find(card));
+    found.extend(counter_findings::find(card));
     found.extend(line_size(card, metrics));
     found.extend(caches::find(card, metrics));
     found.extend(page_size(card));
     found.extend(memory::find(card, metrics));
     found.extend(coherence::find(card, metrics));
-    found.extend(devices::find(card, metrics));
+    found.extend(storage::find(card, metrics));
+    found.extend(network::find(card, metrics));
     found.extend(vectors::find(metrics));
     found.extend(os::find(card, metrics));
+    found.extend(locks::find(metrics));
     found.extend(noise(card, metrics));
-    found.extend(penalty(metrics));
-    found.extend(execution::find(card, metrics));
+    found.extend(branch::find(card, metrics));
+    found.extend(core_window::find(card, metrics));
     found.extend(switches::find(card, metrics));
-    found.extend(advice::find(card, metrics));
-    found.extend(published(card, metrics));
+    found.extend(idioms::find(metrics));
+    found.extend(scaling::find(card));
+    found.extend(published::cycles(card, metrics));
     found.sort_by_key(|f| std::cmp::Reverse(f.severity));
     found
 }
@@ -230,86 +236,21 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
-/// The mispredict penalty: whether half the branches failed, and whether it has two states.
-fn penalty(metrics: &Metrics) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if let Some(slope) = metrics.number(SLOPE)
-        && (slope - 1.0).abs() > 0.1
-    {
-        found.push(Finding::warning(
-            format!(
-                "{slope:.2} cycles of mispredict penalty per cycle of delay instead of 1: the \
-                 predictor did not fail on half of the random branches, so the penalty is off too"
-            ),
-            &[SLOPE, PIPELINE],
-        ));
-    }
-    // What one round alone saw was a disturbance, not a state of the machine.
-    let rounds = |id| metrics.get(id).map_or(0, |value| value.rounds);
-    let lasts = rounds(SLOW) >= rounds(FAST).min(2);
-    let states = metrics.number(FAST).zip(metrics.number(SLOW)).filter(|_| lasts);
-    if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
-        found.push(Finding::note(
-            format!(
-                "the mispredict penalty has two states: {fast:.1} cycles in {:.0} % of the samples, \
-                 {slow:.1} in {:.0} %",
-                100.0 * (1.0 - share),
-                100.0 * share
-            ),
-            &[FAST, SLOW, SHARE],
-        ));
-    }
-    found
-}
-
-/// How far outside a published range a value may lie unmentioned: the ranges themselves come from
-/// measurements of this precision.
-const PUBLISHED_TOLERANCE: f64 = 0.03;
-
-fn published(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
-    let outside = |value: &Value| {
-        let (measured, range) = (value.value?, reference::published(&arch.key, &value.id)?);
-        // Sizes are held against the machine's own claims.
-        let cycles = value.unit == Unit::Cycles;
-        let low = measured < range.low * (1.0 - PUBLISHED_TOLERANCE);
-        let high = measured > range.high * (1.0 + PUBLISHED_TOLERANCE);
-        (cycles && (low || high)).then(|| {
-            let published = if range.low == range.high {
-                format!("{}", range.low)
-            } else {
-                format!("{} to {}", range.low, range.high)
-            };
-            Finding::note(
-                format!(
-                    "{}: {measured:.1} cycles, published for {} {published}",
-                    value.summary, arch.name
-                ),
-                &[&value.id],
-            )
-        })
-    };
-    metrics.0.iter().filter_map(outside).collect()
-}
-
 const MUL_ADD: &str = "clock.mul_add_ratio";
 const L1_CHASE: &str = "clock.l1_chase_cycles";
 const TSC: &str = "clock.tsc_ghz";
 const LINE: &str = "cache.line_bytes";
 const SIBLING: &str = "noise.sibling_busy_ratio";
 const GAPS: &str = "noise.gap_ratio";
-const SLOPE: &str = "branch.mispredict_fit_slope_ratio";
-const PIPELINE: &str = "branch.mispredict_pipeline_cycles";
-const FAST: &str = "branch.mispredict_serial_cycles";
-const SLOW: &str = "branch.mispredict_serial_slow_cycles";
-const SHARE: &str = "branch.mispredict_slow_share_ratio";
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::declare::{Better, NoiseClass};
+    use crate::declare::{Better, NoiseClass, Unit};
 
+    use super::branch::{PIPELINE, SLOPE};
     use super::*;
     use crate::fixture::blank;
+    use crate::metrics::Value;
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
@@ -373,22 +314,6 @@ pub(crate) mod tests {
         assert!(text.contains("at work 30 % of the time"), "{text}");
         let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
         assert!(text.contains("noisy host: 2.5 %"), "{text}");
-    }
-
-    #[test]
-    fn two_states_of_the_penalty_come_with_their_shares() {
-        let values = vec![
-            value(FAST, Unit::Cycles, 14.2),
-            value(SLOW, Unit::Cycles, 21.5),
-            value(SHARE, Unit::Ratio, 0.25),
-        ];
-        let text = said(values.clone()).join("\n");
-        assert!(text.contains("14.2 cycles in 75 %") && text.contains("21.5 in 25 %"), "{text}");
-        let mut once = values;
-        once[1] = Value { rounds: 1, ..value(SLOW, Unit::Cycles, 87.9) };
-        assert_eq!(said(once), [] as [String; 0]);
-        let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
-        assert!(text.contains("0.60 cycles"), "{text}");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::metrics::{Metrics, State, Value};
 use crate::summary::Summary;
 
 mod coherence;
+mod core;
 mod counters;
-mod execution;
 mod memory;
 
 /// What the probes declare today on x86_64, as `probecard list --json` prints it: kept as text, since
@@ -54,7 +54,7 @@ fn make_summary() -> Summary {
     let mut card = blank("9B45");
     card.points = points();
     card.header.declarations = memory::declarations();
-    card.header.declarations.extend(execution::declarations());
+    card.header.declarations.extend(core::declarations());
     let skip = Skip::new("a folder on a disk", "the root file system is in memory", "mount a disk");
     card.skips.push(Skip { probe: "storage".into(), ..skip });
     card.fails.push(Fail {
@@ -278,7 +278,7 @@ fn points() -> Vec<Point> {
         clock_points(&mut points, round);
         noise_points(&mut points, round);
         points.extend(memory::points(round));
-        points.extend(execution::points(round));
+        points.extend(core::points(round));
     }
     points
 }

@@ -20,11 +20,14 @@ const TIME: [Scale; 4] = [
     Scale { factor: 1e9, symbol: "s" },
 ];
 
-const BYTES: [Scale; 4] = [
+const BYTES: [Scale; 7] = [
     Scale { factor: 1.0, symbol: "B" },
-    Scale { factor: 1024.0, symbol: "KiB" },
-    Scale { factor: 1_048_576.0, symbol: "MiB" },
-    Scale { factor: 1_073_741_824.0, symbol: "GiB" },
+    Scale { factor: (1u64 << 10) as f64, symbol: "KiB" },
+    Scale { factor: (1u64 << 20) as f64, symbol: "MiB" },
+    Scale { factor: (1u64 << 30) as f64, symbol: "GiB" },
+    Scale { factor: (1u64 << 40) as f64, symbol: "TiB" },
+    Scale { factor: (1u64 << 50) as f64, symbol: "PiB" },
+    Scale { factor: (1u64 << 60) as f64, symbol: "EiB" },
 ];
 
 /// The unit in which `value` is printed, and with it the ends of its interval.
@@ -47,8 +50,8 @@ pub fn scale(value: f64, unit: Unit) -> Scale {
 
 /// The largest step that leaves at least one before the point, after rounding to three digits.
 fn pick(steps: &[Scale], value: f64) -> Scale {
-    let rounded = round3(value.abs());
-    *steps.iter().rev().find(|s| rounded >= s.factor).unwrap_or(&steps[0])
+    let fits = |step: &&Scale| round3(value.abs() / step.factor) >= 1.0;
+    *steps.iter().rev().find(fits).unwrap_or(&steps[0])
 }
 
 fn round3(value: f64) -> f64 {
@@ -85,18 +88,11 @@ fn with_symbol(number: String, symbol: &str) -> String {
     if symbol.is_empty() { number } else { format!("{number} {symbol}") }
 }
 
-/// Counts and sizes are exact, so their trailing zeros say nothing.
-fn exact(unit: Unit) -> bool {
-    matches!(unit, Unit::Bytes | Unit::Count)
-}
-
 fn digits(value: f64, unit: Unit) -> String {
-    if unit == Unit::Count {
-        counted(value)
-    } else if exact(unit) {
-        plain(value)
-    } else {
-        number(value)
+    match unit {
+        // Exact numbers, whose trailing zeros say nothing.
+        Unit::Bytes | Unit::Count => counted(value),
+        _ => number(value),
     }
 }
 
@@ -109,6 +105,11 @@ fn counted(value: f64) -> String {
 pub fn quantity(value: f64, unit: Unit) -> String {
     let scale = scale(value, unit);
     with_symbol(digits(value / scale.factor, unit), scale.symbol)
+}
+
+/// A size: `64 B`, `32 KiB`, `1.25 MiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    quantity(bytes as f64, Unit::Bytes)
 }
 
 /// A quoted quantity: `0.5 ns`, `10 ms`.
@@ -186,6 +187,25 @@ mod tests {
         assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
         assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
         assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (64, "64 B"),
+            (1023, "1023 B"),
+            (32 << 10, "32 KiB"),
+            (1023 << 10, "1023 KiB"),
+            (1 << 20, "1 MiB"),
+            (5 << 18, "1.25 MiB"),
+            ((1 << 30) - 1, "1 GiB"),
+            (24 << 30, "24 GiB"),
+            (1536 << 30, "1.5 TiB"),
+            (u64::MAX, "16 EiB"),
+        ] {
+            assert_eq!(human_bytes(bytes), text);
+        }
     }
 
     #[test]

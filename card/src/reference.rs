@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::glob;
 
@@ -29,7 +29,7 @@ pub struct Ladder {
 }
 
 /// One version of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// Short id, the key of [`Row::ns`].
@@ -42,9 +42,9 @@ pub struct List {
     pub title: String,
     /// Where it is.
     pub url: String,
-    /// Where it was read, if not there.
+    /// Where it was read, if not at `url`.
     pub via: Option<String>,
-    /// What to know of it.
+    /// A caveat that readers should know.
     pub note: Option<String>,
     /// A formula evaluated, not somebody's numbers.
     #[serde(default)]

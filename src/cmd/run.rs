@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::counters::Counting;
-use card::machine::Machine;
+use card::machine::{Machine, format_list};
 use card::peer::Peer;
 use card::record::{FailKind, Record, Skip};
 use probecard_probes::catalog;
@@ -42,7 +42,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "standard", value_parser = plan::parse_tier)]
     tier: Effort,
     /// Time for the whole run instead of the tier's, such as 90s or 5m.
-    #[arg(long, value_name = "TIME", value_parser = plan::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = plan::parse_time, allow_hyphen_values = true)]
     budget: Option<Duration>,
     /// Only probes whose name matches, such as 'memory-*'; may be repeated.
     #[arg(long, value_name = "GLOB")]
@@ -209,7 +209,7 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         machine.allowed_cpus().contains(&cpu),
         "{} was measured on CPU {cpu}, which this process may not use now ({} allowed)",
         path.display(),
-        plan::ranges(machine.allowed_cpus())
+        format_list(machine.allowed_cpus())
     );
     let tier = Effort::named(&card.header.plan.tier)
         .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
@@ -394,7 +394,7 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
     anyhow::ensure!(
         allowed.contains(&cpu),
         "--cpu {cpu}: not among the CPUs this process may use ({})",
-        plan::ranges(allowed)
+        format_list(allowed)
     );
     let pinned = pinning::pin(cpu);
     let reason = if pinned {

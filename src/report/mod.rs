@@ -8,21 +8,18 @@ use crate::files;
 use anyhow::Context;
 use card::summary::Summary;
 
-mod bandwidth;
-mod counters;
 pub mod page;
 pub mod plots;
 pub mod text;
-
-mod ladder;
-mod machine_view;
-mod pairs;
-mod roofline;
-mod vectors;
+mod view;
 
 /// Writes `report.html` and each picture as SVG and PNG into `dir`, which is made if need be.
 /// Returns the files in the order in which a reader wants them, the page first.
 /// Nothing is overwritten unless `force`.
+///
+/// # Errors
+///
+/// A file exists and `force` is not given, or `dir` or a file cannot be written.
 pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).with_context(|| {
         format!("cannot make the folder {}: choose another one with --out", dir.display())

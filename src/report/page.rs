@@ -8,7 +8,7 @@ use super::plots::{self, Picture};
 use card::summary::Summary;
 
 mod context;
-mod counters;
+mod counter_table;
 
 const PAGE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/report.html"));
@@ -18,6 +18,10 @@ const STYLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/style.css"));
 
 /// The page of a card with its pictures inlined.
+///
+/// # Errors
+///
+/// The templates, which are compiled in, are broken.
 pub fn html(summary: &Summary, pictures: &[Picture]) -> anyhow::Result<String> {
     let environment = environment().context("the page's template is broken: report this")?;
     let template = environment.get_template("report.html")?;

@@ -31,11 +31,12 @@ fn help_names_every_subcommand_and_the_exit_codes() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--tier", "fast"], "quick, standard, thorough"),
         (&["--budget", "5x"], "90s"),
         (&["--budget", "1s"], "10 s"),
+        (&["--budget", "-3s"], "10 s"),
         (&["--only", "brnach"], "did you mean branch?"),
         (&["--skip", "*"], "no probe"),
         (&["--cpu", "99999"], "CPUs this process may use"),

@@ -3,17 +3,17 @@
 
 mod common;
 
-mod advice;
 mod cli;
 mod counters;
-mod devices;
 mod forbidden;
+mod idioms_and_scaling;
 mod limits;
 mod measure;
+mod network_and_storage;
+mod os_and_locks;
 mod outputs;
 mod page;
 mod pictures;
-mod prices;
 mod readers;
 mod survival;
 mod switching;

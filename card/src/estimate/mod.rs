@@ -86,6 +86,10 @@ const MOST_STRAYS: f64 = 0.1;
 
 /// The first x behind a step of a curve, which may stray at a few points.
 /// `rising`: low before and high after, else the other way round.
+///
+/// # Errors
+///
+/// The curve has no step, or more than one.
 pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
     let values: Vec<f64> = curve.iter().map(|p| p.1).collect();
     let (low, high) =
@@ -108,6 +112,10 @@ pub fn step(curve: &[(f64, f64)], rising: bool) -> Result<f64, String> {
 
 /// The last x before a curve leaves its beginning for good: two points in a row that lie more than
 /// `rise` above it. What it does afterwards does not matter.
+///
+/// # Errors
+///
+/// The curve is high from its beginning, or never rises.
 pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
     let first: Vec<f64> = curve.iter().take((curve.len() / 4).max(3)).map(|p| p.1).collect();
     let border = quantile(&first, 0.25).ok_or("no points")? + rise;
@@ -121,6 +129,10 @@ pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
 
 /// The x at which a curve has covered `share` of the way from its beginning to its end for good (two
 /// points in a row), between two x in proportion to their logarithms.
+///
+/// # Errors
+///
+/// The curve does not rise, or is high from its beginning.
 pub fn crossing(curve: &[(f64, f64)], share: f64) -> Result<f64, String> {
     let some = (curve.len() / 4).max(3);
     let values = |points: &[(f64, f64)]| points.iter().map(|p| p.1).collect::<Vec<f64>>();
@@ -142,6 +154,10 @@ pub fn crossing(curve: &[(f64, f64)], share: f64) -> Result<f64, String> {
 
 /// The power of two within a third of an octave: counts of sets are powers of two, and what counts
 /// them is known to a sixth or better.
+///
+/// # Errors
+///
+/// No power of two is near.
 pub fn power_of_two(value: f64) -> Result<f64, String> {
     let log = value.log2();
     if !log.is_finite() || (log - log.round()).abs() > 1.0 / 3.0 {
@@ -152,6 +168,10 @@ pub fn power_of_two(value: f64) -> Result<f64, String> {
 
 /// Where the second curve first reaches `share` of its highest value on the way up, the first one,
 /// between two points in proportion. Both are over the same x.
+///
+/// # Errors
+///
+/// There are no rates, or already the lowest is above the share.
 pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Result<f64, String> {
     let mut both: Vec<(f64, f64)> =
         rates.iter().filter_map(|r| Some((r.1, curve.iter().find(|c| c.0 == r.0)?.1))).collect();
@@ -171,6 +191,10 @@ pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Resul
 
 /// Distance of the borders that accesses of `width` bytes pay for crossing, on a curve over the
 /// offset of the access: the power of two whose crossing offsets cost more than the others.
+///
+/// # Errors
+///
+/// No offset costs more than the others.
 pub fn borders(curve: &[(f64, f64)], width: f64) -> Result<f64, String> {
     let cost = |size: f64| {
         let crosses = |p: &&(f64, f64)| p.0 % size > size - width;

@@ -5,8 +5,8 @@ use crate::machine::Relation;
 use super::Finding;
 use crate::file::Card;
 use crate::format;
-use crate::metrics::pairs::{self, Pair, PairState, SIBLINGS_NS};
 use crate::metrics::{Metrics, State};
+use crate::view::core_matrix::{self, Pair, PairState, SIBLINGS_NS};
 
 const STEP: &str = "false_sharing.step_bytes";
 const PADDING: &str = "false_sharing.safe_padding_bytes";
@@ -16,7 +16,7 @@ const OUTER: &str = "prefetch.next_line_ratio";
 const MEDIAN: &str = "core_to_core.median_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let pairs = pairs::pairs(card, "cas");
+    let pairs = core_matrix::pairs(card, "cas");
     let alone = [padding(metrics), moved(card), states(&pairs), siblings(&pairs)];
     let far = far_at_one_l3(card, &pairs);
     alone.into_iter().flatten().chain(far).collect()

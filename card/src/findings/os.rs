@@ -1,4 +1,4 @@
-//! What the prices of the kernel and of locks mean for programs.
+//! What the prices of the kernel mean for programs.
 
 use crate::declare::Unit;
 
@@ -17,17 +17,10 @@ const COLD: &str = "os.page_fault_cold_ns";
 const FORK: &str = "os.fork_ns";
 const FORK_LARGE: &str = "os.fork_64m_ns";
 const SPAWN: &str = "os.spawn_ns";
-const FAIR: &str = "locks.mutex_fairness_ratio";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let all = [
-        filter(card, metrics),
-        clock(card, metrics),
-        late(metrics),
-        cold(metrics),
-        fork(metrics),
-        unfair(metrics),
-    ];
+    let all =
+        [filter(card, metrics), clock(card, metrics), late(metrics), cold(metrics), fork(metrics)];
     all.into_iter().flatten().collect()
 }
 
@@ -111,18 +104,6 @@ fn fork(metrics: &Metrics) -> Option<Finding> {
     })
 }
 
-/// Below half of an even share.
-fn unfair(metrics: &Metrics) -> Option<Finding> {
-    let share = believed(metrics, FAIR).filter(|share| *share < 0.5)?;
-    let text = format!(
-        "with all CPUs at one mutex, the one that had it least had {:.0} % of an even share while it \
-         was watched: one that takes it again before others wake up, or a CPU that had other work, \
-         looks like that",
-        100.0 * share
-    );
-    Some(Finding::note(text, &[FAIR]))
-}
-
 #[cfg(test)]
 mod tests {
     use crate::machine::Fact;
@@ -132,7 +113,7 @@ mod tests {
     use crate::fixture::{blank, recorded};
 
     fn one(id: &str, number: f64) -> crate::metrics::Value {
-        value(id, if id == FAIR { Unit::Ratio } else { Unit::Ns }, number)
+        value(id, Unit::Ns, number)
     }
 
     #[test]
@@ -146,7 +127,6 @@ mod tests {
             one(FORK, 100e3),
             one(FORK_LARGE, 150e3),
             one(SPAWN, 120e3),
-            one(FAIR, 0.9),
         ];
         assert_eq!(said(values), [] as [String; 0]);
     }
@@ -158,13 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn slack_cold_memory_and_unfair_locks_are_told() {
+    fn slack_and_cold_memory_are_told() {
         let text = said(vec![one(LATE, 85e3), one(TIGHT, 31e3)]).join("\n");
         assert!(text.contains("85.0 µs late, but 31.0 µs"), "{text}");
         let text = said(vec![one(WARM, 500.0), one(COLD, 3000.0)]).join("\n");
         assert!(text.contains("6.0 times as much"), "{text}");
-        let text = said(vec![one(FAIR, 0.2)]).join("\n");
-        assert!(text.contains("20 % of an even share") && text.contains("other work"), "{text}");
     }
 
     #[test]

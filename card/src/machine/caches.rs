@@ -41,7 +41,7 @@ pub struct CacheClaim {
     /// The CPUs that share it, this one included.
     #[serde(default)]
     pub shared_cpus: Fact<Vec<usize>>,
-    /// At most so many hardware threads share it. A hypervisor that passes the host's CPUID
+    /// The largest number of hardware threads that share it. A hypervisor that passes the host's CPUID
     /// through may claim more than the guest has.
     #[serde(default)]
     pub sharers: Fact<usize>,

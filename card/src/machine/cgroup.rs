@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{Files, Found, parse_list};
 use super::limits::MemoryBound;
+use super::mounts::{Mount, mounts};
 
 /// Share of CPU time that a control group grants.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ enum Version {
 }
 
 /// A mounted hierarchy.
-struct Mount {
+struct Hierarchy {
     version: Version,
     /// Where it is mounted.
     point: String,
@@ -38,7 +39,7 @@ struct Mount {
 /// The mounted hierarchies and where this process is in them.
 pub(super) struct Cgroups<'a> {
     files: &'a Files,
-    mounts: Vec<Mount>,
+    mounts: Vec<Hierarchy>,
     /// Lines of /proc/self/cgroup: controllers (none in version 2) and path.
     places: Vec<(Vec<String>, String)>,
 }
@@ -54,7 +55,7 @@ struct Group {
 impl<'a> Cgroups<'a> {
     pub(super) fn read(files: &'a Files) -> Self {
         let mounts = match files.text("/proc/self/mountinfo") {
-            Ok(text) => text.lines().filter_map(mount).collect(),
+            Ok(text) => mounts(&text).filter_map(hierarchy).collect(),
             Err(_) => usual_mounts(files),
         };
         let text = files.text("/proc/self/cgroup").unwrap_or_default();
@@ -68,7 +69,7 @@ impl<'a> Cgroups<'a> {
 
     /// The folders that rule `controller`, the process's own first.
     fn chain(&self, controller: &str) -> Found<Vec<Group>> {
-        let named = |mount: &&Mount| mount.controllers.iter().any(|name| name == controller);
+        let named = |mount: &&Hierarchy| mount.controllers.iter().any(|name| name == controller);
         // On a system with both versions the controller is where version 1 claims it.
         let mount = self
             .mounts
@@ -187,7 +188,7 @@ impl<'a> Cgroups<'a> {
 /// Version 1 writes "no limit" as the largest multiple of the page size.
 const NO_LIMIT: u64 = 1 << 62;
 
-impl Mount {
+impl Hierarchy {
     /// The folder of `path` and those above it, as far as they are mounted.
     fn ancestry(&self, path: &str) -> Vec<Group> {
         let inside = self.inside(path);
@@ -220,31 +221,14 @@ impl Mount {
     }
 }
 
-/// A line of /proc/self/mountinfo:
-/// `35 31 0:32 /root /mount/point rw,relatime - cgroup cgroup rw,memory`.
-fn mount(line: &str) -> Option<Mount> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut before = before.split(' ').skip(3);
-    let (root, point) = (before.next()?, before.next()?);
-    let mut after = after.split(' ');
-    let version = match after.next()? {
-        "cgroup" => Version::V1,
-        "cgroup2" => Version::V2,
+/// The hierarchy that a mount is, if it is one.
+fn hierarchy(mount: Mount) -> Option<Hierarchy> {
+    let (version, controllers) = match mount.kind.as_str() {
+        "cgroup" => (Version::V1, mount.options.split(',').map(str::to_owned).collect()),
+        "cgroup2" => (Version::V2, Vec::new()),
         _ => return None,
     };
-    let options = after.nth(1).unwrap_or_default();
-    let controllers = match version {
-        Version::V1 => options.split(',').map(str::to_owned).collect(),
-        Version::V2 => Vec::new(),
-    };
-    Some(Mount { version, point: unescape(point), root: unescape(root), controllers })
-}
-
-/// mountinfo writes space, tab, line end and backslash in octal.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
+    Some(Hierarchy { version, point: mount.point, root: mount.root, controllers })
 }
 
 /// A line of /proc/self/cgroup: `4:memory:/foo`, or `0::/foo` for version 2.
@@ -256,18 +240,18 @@ fn place(line: &str) -> Option<(Vec<String>, String)> {
 }
 
 /// Where the hierarchies are by custom, for when /proc does not say.
-fn usual_mounts(files: &Files) -> Vec<Mount> {
+fn usual_mounts(files: &Files) -> Vec<Hierarchy> {
     let top = "/sys/fs/cgroup";
     if files.exists(&format!("{top}/cgroup.controllers")) {
         let root = "/".to_owned();
         let point = top.to_owned();
-        return vec![Mount { version: Version::V2, point, root, controllers: Vec::new() }];
+        return vec![Hierarchy { version: Version::V2, point, root, controllers: Vec::new() }];
     }
     ["memory", "cpu", "cpuset"]
         .iter()
         .map(|name| (format!("{top}/{name}"), vec![(*name).to_owned()]))
         .filter(|(point, _)| files.exists(point))
-        .map(|(point, controllers)| Mount {
+        .map(|(point, controllers)| Hierarchy {
             version: Version::V1,
             point,
             root: "/".into(),
@@ -374,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_process_outside_what_is_mounted() {
-        let mount = |root: &str| Mount {
+        let mount = |root: &str| Hierarchy {
             version: Version::V2,
             point: "/m".into(),
             root: root.into(),

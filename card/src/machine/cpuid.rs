@@ -17,7 +17,7 @@ pub struct CpuidCache {
     pub line_bytes: u64,
     /// Associativity.
     pub ways: u64,
-    /// At most so many hardware threads share it; CPUID does not say which.
+    /// The largest number of hardware threads that share it; CPUID does not say which.
     pub sharers: usize,
 }
 

@@ -66,6 +66,10 @@ impl<T> Fact<T> {
     }
 
     /// The value or the reason by reference, for use with `?` and the combinators of `Result`.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the value is not known.
     pub fn as_result(&self) -> Result<&T, &str> {
         match self {
             Fact::Known(value) => Ok(value),

@@ -120,8 +120,8 @@ pub(super) fn parse_list(text: &str) -> Option<Vec<usize>> {
     Some(numbers)
 }
 
-/// Writes a sorted list as the kernel does.
-pub(super) fn format_list(numbers: &[usize]) -> String {
+/// Writes a sorted list as the kernel does: `0-3,8`.
+pub fn format_list(numbers: &[usize]) -> String {
     let runs = numbers.chunk_by(|a, b| a + 1 == *b);
     let parts: Vec<String> = runs
         .map(|run| match run {

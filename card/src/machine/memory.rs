@@ -24,7 +24,7 @@ pub struct HugePool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    /// All of it.
+    /// Installed memory that the kernel manages, bytes.
     pub total_bytes: Fact<u64>,
     /// What can be had without swapping.
     pub available_bytes: Fact<u64>,

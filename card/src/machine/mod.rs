@@ -4,7 +4,6 @@
 //! reason. All files are read below a root folder and CPUID comes as plain data, so that tests
 //! can make up any machine. No call changes anything.
 
-mod bytes;
 mod caches;
 mod cgroup;
 mod counters;
@@ -19,6 +18,7 @@ mod host;
 mod kernel;
 mod limits;
 mod memory;
+mod mounts;
 mod relation;
 mod rows;
 mod topology;
@@ -29,7 +29,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use bytes::human_bytes;
+pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::CpuQuota;
 pub use counters::Counters;
@@ -38,6 +38,7 @@ pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
 pub use disk::{Device, Disk};
 pub use fact::Fact;
+pub use files::format_list;
 pub use host::Host;
 pub use kernel::Kernel;
 pub use limits::{Limits, MemoryBound};

@@ -1,9 +1,11 @@
 //! The machine in words, for the terminal, the page and `doctor`.
 
+use serde::Serialize;
+
 use super::{CacheClaim, CacheKind, Fact, Machine, human_bytes};
 
 /// One line about the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// What it is about: "Caches".
     pub label: String,

@@ -22,7 +22,7 @@ pub struct NumaNode {
     pub cpus: Vec<usize>,
     /// Its memory, 0 on a node that is only CPUs.
     pub memory_bytes: Fact<u64>,
-    /// What of it can be had without taking it from anyone: free, and file pages unused of late.
+    /// Memory available without reclaiming from running programs: free pages and inactive file pages.
     pub available_bytes: Fact<u64>,
     /// Relative distance to each node, in their order; 10 is the node itself.
     pub distances: Fact<Vec<u64>>,

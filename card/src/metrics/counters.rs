@@ -204,7 +204,7 @@ impl Chooser<'_> {
         }
     }
 
-    /// Of the settings wanted the one where that is least, and the one where it is most.
+    /// The wanted settings with the lowest and with the highest figure.
     fn extremes(
         &self,
         wanted: impl Fn(&Point) -> bool,

@@ -4,9 +4,7 @@
 pub mod counters;
 mod derive;
 mod levels;
-pub mod pairs;
 pub mod proofs;
-pub mod scaling;
 
 use std::collections::BTreeMap;
 
@@ -60,7 +58,7 @@ pub struct Value {
     pub unit: Unit,
     /// What it is worth.
     pub state: State,
-    /// Why it is not `ok`, or a note on how it was had.
+    /// Why it is not `ok`, or a note on how it was derived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The reason says no more than the interval does.

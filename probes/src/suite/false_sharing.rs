@@ -30,8 +30,8 @@ use crate::threads::team::Team;
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit, at_least, at_most};
 use card::machine::Relation;
-use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Disturbances, Params, Point, PointState};
+use card::view::core_matrix::SIBLINGS_NS;
 
 mod adjacent_lines;
 mod states;

@@ -3,21 +3,23 @@
 use card::declare::Unit;
 use serde::Serialize;
 
-use super::counters::Counters;
+use super::counter_table::Counters;
 use super::plots::{self, Picture};
-use crate::report::ladder::{self, Rung};
-use crate::report::pairs::{self, Pair};
-use crate::report::{bandwidth, machine_view};
+use crate::report::view::ladder::{self, Rung};
+use crate::report::view::unit_twins::{self, Line};
+use crate::report::view::{bandwidth, machine_view};
 use card::file::EndState;
 use card::findings::{self, Finding, Severity};
 use card::format;
+use card::machine;
 use card::metrics::{State, Value};
+use card::record::{Fail, Skip};
 use card::reference::{self, List, Row};
 use card::summary::Summary;
 
 /// The whole page.
 #[derive(Serialize)]
-pub(super) struct Page {
+pub(super) struct Page<'a> {
     title: String,
     date: String,
     tool: String,
@@ -32,14 +34,14 @@ pub(super) struct Page {
     bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
     counters: Option<Counters>,
-    machine: Vec<MachineRow>,
-    skips: Vec<SkipView>,
-    failures: Vec<FailView>,
-    remarks: Vec<String>,
+    machine: Vec<machine::Row>,
+    skips: &'a [Skip],
+    failures: &'a [Fail],
+    remarks: &'a [String],
     /// The versions that have a column.
-    lists: Vec<ListView>,
+    lists: Vec<&'static List>,
     /// Those and the collections of single figures.
-    sources: Vec<ListView>,
+    sources: &'static [List],
     versions: Vec<VersionRow>,
 }
 
@@ -145,48 +147,14 @@ struct MetricRow {
 }
 
 #[derive(Serialize)]
-struct MachineRow {
-    label: String,
-    value: String,
-    known: bool,
-}
-
-#[derive(Serialize)]
-struct SkipView {
-    probe: String,
-    need: String,
-    reason: String,
-    remedy: String,
-}
-
-#[derive(Serialize)]
-struct FailView {
-    probe: String,
-    round: u32,
-    how: String,
-    stderr: String,
-}
-
-#[derive(Serialize)]
-struct ListView {
-    year: String,
-    author: &'static str,
-    title: &'static str,
-    url: &'static str,
-    via: &'static str,
-    note: &'static str,
-    computed: bool,
-}
-
-#[derive(Serialize)]
 struct VersionRow {
     label: &'static str,
     values: Vec<String>,
     note: String,
 }
 
-impl Page {
-    pub(super) fn of(summary: &Summary, pictures: &[Picture]) -> Page {
+impl<'a> Page<'a> {
+    pub(super) fn of(summary: &'a Summary, pictures: &[Picture]) -> Page<'a> {
         let card = &summary.card;
         let header = &card.header;
         let tool = &header.tool;
@@ -203,14 +171,12 @@ impl Page {
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),
             counters: Counters::of(card),
-            machine: machine_view::rows(&header.machine)
-                .map(|(label, value, known)| MachineRow { label, value, known })
-                .collect(),
-            skips: skips(summary),
-            failures: failures(summary),
-            remarks: card.remarks.clone(),
-            lists: main_lists().map(list).collect(),
-            sources: reference::ladder().lists.iter().map(list).collect(),
+            machine: header.machine.rows(),
+            skips: &card.skips,
+            failures: &card.fails,
+            remarks: &card.remarks,
+            lists: main_lists().collect(),
+            sources: &reference::ladder().lists,
             versions: versions(),
         }
     }
@@ -317,15 +283,15 @@ fn rung(rung: &Rung, year: u16) -> RungView {
 
 /// Families with those of their metrics that are wanted.
 fn families(summary: &Summary, wanted: fn(&str) -> bool) -> Vec<FamilyView> {
-    pairs::families(&summary.metrics)
+    unit_twins::families(&summary.metrics)
         .into_iter()
         .map(|family| FamilyView {
             name: family.name.to_owned(),
             rows: family
-                .pairs
+                .lines
                 .iter()
-                .filter(|pair| wanted(&pair.main.id))
-                .map(|pair| metric(summary, pair))
+                .filter(|line| wanted(&line.main.id))
+                .map(|line| metric(summary, line))
                 .collect(),
         })
         .filter(|family| !family.rows.is_empty())
@@ -368,26 +334,26 @@ fn rate(value: Option<&Value>) -> RateView {
     RateView { text, state: value.state.word(), more }
 }
 
-fn metric(summary: &Summary, pair: &Pair<'_>) -> MetricRow {
-    let value = pair.main;
+fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
+    let value = line.main;
     let machine = &summary.card.header.machine;
     let (published, source) = machine_view::arch_key(machine)
         .and_then(|key| {
             let of = |v: &Value| printed(key, v);
-            pair.cycles.and_then(of).or_else(|| of(value))
+            line.cycles.and_then(of).or_else(|| of(value))
         })
         .unwrap_or_default();
     let claim = machine_view::claimed(machine, &value.id).unwrap_or_default();
     MetricRow {
-        id: if pair.cycles.is_some() {
-            format!("{}_ns, _cycles", pair.name)
+        id: if line.cycles.is_some() {
+            format!("{}_ns, _cycles", line.name)
         } else {
-            pair.name.to_owned()
+            line.name.to_owned()
         },
         summary: value.summary.clone(),
         value: value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default(),
         interval: format::interval(value),
-        cycles: pair
+        cycles: line
             .cycles
             .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
             .unwrap_or_default(),
@@ -410,41 +376,8 @@ fn printed(arch: &str, value: &Value) -> Option<(String, String)> {
     Some((format::range(p.low, p.high, value.unit), source))
 }
 
-fn skips(summary: &Summary) -> Vec<SkipView> {
-    let view = |s: &card::record::Skip| SkipView {
-        probe: s.probe.clone(),
-        need: s.need.clone(),
-        reason: s.reason.clone(),
-        remedy: s.remedy.clone(),
-    };
-    summary.card.skips.iter().map(view).collect()
-}
-
-fn failures(summary: &Summary) -> Vec<FailView> {
-    let view = |f: &card::record::Fail| FailView {
-        probe: f.probe.clone(),
-        round: f.round + 1,
-        how: f.how.clone(),
-        stderr: f.stderr.clone(),
-    };
-    summary.card.fails.iter().map(view).collect()
-}
-
 fn main_lists() -> impl Iterator<Item = &'static List> {
     reference::ladder().lists.iter().filter(|l| !l.elsewhere)
-}
-
-fn list(list: &'static List) -> ListView {
-    let text = |t: &'static Option<String>| t.as_deref().unwrap_or_default();
-    ListView {
-        year: list.year.map(|y| y.to_string()).unwrap_or_default(),
-        author: &list.author,
-        title: &list.title,
-        url: &list.url,
-        via: text(&list.via),
-        note: text(&list.note),
-        computed: list.computed,
-    }
 }
 
 /// The lines of the list, then those of other collections.

@@ -11,8 +11,8 @@ use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, INK, Ink, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::format;
-use card::metrics::pairs::{self, Distance, Pair};
 use card::summary::Summary;
+use card::view::core_matrix::{self, Distance, Pair};
 
 const TITLE: &str = "Core to core: how far is the other CPU?";
 const TOP: f64 = 132.0;
@@ -51,8 +51,8 @@ impl CoreToCore {
     /// `None` without a pair.
     pub(super) fn of(summary: &Summary) -> Option<CoreToCore> {
         let card = &summary.card;
-        let pairs = pairs::pairs(card, "cas");
-        let order = pairs::order(card, &pairs);
+        let pairs = core_matrix::pairs(card, "cas");
+        let order = core_matrix::order(card, &pairs);
         let place = |cpu: usize| order.iter().position(|c| *c == cpu);
         let mut cells = vec![vec![None; order.len()]; order.len()];
         for pair in &pairs {
@@ -67,7 +67,7 @@ impl CoreToCore {
         let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
         let borders = order.windows(2).enumerate().filter(|(_, w)| differs(w));
         let curve = |method, label, ink| {
-            let all = pairs::pairs(card, method);
+            let all = core_matrix::pairs(card, method);
             let mut times: Vec<f64> = all.iter().flat_map(|p| p.visits.clone()).collect();
             times.sort_by(f64::total_cmp);
             (times.len() > 1).then_some((label, ink, times))
@@ -137,13 +137,13 @@ fn block(cells: &[Vec<Option<f64>>]) -> usize {
 fn described(pairs: &[Pair]) -> Vec<(f64, String, Vec<String>)> {
     if let [only] = pairs {
         let states = only.states();
-        let words = |s: &pairs::PairState| {
+        let words = |s: &core_matrix::PairState| {
             let share = format!("{:.0} % of {} visits", 100.0 * s.share, only.visits.len());
             (s.ns, format::quantity(s.ns, Unit::Ns), vec![share])
         };
         return states.iter().map(words).collect();
     }
-    let distances = pairs::distances(pairs);
+    let distances = core_matrix::distances(pairs);
     if distances.len() > MOST_LABELS {
         return Vec::new();
     }

@@ -10,7 +10,7 @@ use super::frame::{LEFT, WIDTH, heading};
 use super::scale::{Axis, decades};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, GRID, Ink, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
-use crate::report::ladder::{Measured, Rung, extras, progress, ratio, rungs};
+use crate::report::view::ladder::{Measured, Rung, extras, progress, ratio, rungs};
 use card::reference::{LATEST, QUOTED, Quote};
 use card::summary::Summary;
 

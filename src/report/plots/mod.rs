@@ -19,8 +19,8 @@ mod ladder;
 mod loaded_latency;
 mod noise;
 mod numa;
+mod os_and_locks;
 mod parallelism;
-mod prices;
 mod scale;
 mod scaling;
 mod speed_up;
@@ -82,8 +82,8 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
         switch_ring::SwitchRing::of(summary).map(|d| d.picture()),
         vectors::Vectors::of(summary).map(|d| d.picture()),
         speed_up::SpeedUp::of(summary).map(|d| d.picture()),
-        prices::Prices::of(summary, &prices::LOCKS).map(|d| d.picture()),
-        prices::Prices::of(summary, &prices::OS).map(|d| d.picture()),
+        os_and_locks::Prices::of(summary, &os_and_locks::LOCKS).map(|d| d.picture()),
+        os_and_locks::Prices::of(summary, &os_and_locks::OS).map(|d| d.picture()),
         storage::Storage::of(summary).map(|d| d.picture()),
         idioms::Idioms::of(summary).map(|d| d.picture()),
         scaling::Scaling::of(summary).map(|d| d.picture()),

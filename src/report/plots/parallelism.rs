@@ -8,7 +8,7 @@ use super::frame::{Frame, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, FAINT, GREEN, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::report::bandwidth::LEVELS;
+use crate::report::view::bandwidth::LEVELS;
 use card::findings;
 use card::format;
 use card::series::{self, Setting};

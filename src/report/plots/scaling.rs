@@ -8,8 +8,8 @@ use super::scale::{Axis, one_two_five, round_ticks};
 use super::theme::{Align, BLUE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::format;
-use card::metrics::scaling::{self, Curve};
 use card::summary::Summary;
+use card::view::scaling::{self, Curve};
 
 const TITLE: &str = "More threads: what they are worth";
 const HEIGHT: f64 = 452.0;

@@ -13,9 +13,10 @@ use super::theme::{
     Align, BAND, BLUE, BLUE_PALE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
 };
 use super::{Picture, picture};
-use crate::report::machine_view::{self, Claim};
+use crate::report::view::machine_view::{self, Claim};
 use card::file::Card;
 use card::format;
+use card::machine::human_bytes;
 use card::metrics::{self, Plateau};
 use card::series::{self, CurvePoint};
 use card::summary::Summary;
@@ -223,8 +224,7 @@ impl Staircase {
 
     fn draw_claims<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
         let strip = BOTTOM + 66.0;
-        let label =
-            |claim: &Claim| format!("{} {}", claim.label, machine_view::human_bytes(claim.bytes));
+        let label = |claim: &Claim| format!("{} {}", claim.label, human_bytes(claim.bytes));
         let wanted: Vec<f64> = self.claims.iter().map(|k| frame.x.at(k.bytes as f64)).collect();
         let sizes: Vec<f64> =
             self.claims.iter().map(|k| text_width(&label(k), SMALL) + 14.0).collect();

@@ -9,7 +9,7 @@ use super::frame::{Frame, LEFT, Label, Tick, WIDTH, heading, labels};
 use super::scale::{Axis, one_two_five, spread};
 use super::theme::{Align, BAND, BLUE, BODY, FAINT, GREEN, INK, Ink, MUTED, SMALL, VERMILION};
 use super::{Picture, notes, picture};
-use crate::report::machine_view;
+use crate::report::view::machine_view;
 use card::format;
 use card::reference;
 use card::series::{self, Setting};

@@ -11,8 +11,8 @@ use super::theme::{
     VERMILION,
 };
 use super::{Picture, picture};
-use crate::report::machine_view;
-use crate::report::vectors::{INSTRUCTIONS, WIDTHS, widths};
+use crate::report::view::machine_view;
+use crate::report::view::vectors::{INSTRUCTIONS, WIDTHS, widths};
 use card::format;
 use card::metrics::State;
 use card::reference;

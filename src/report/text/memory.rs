@@ -2,7 +2,7 @@
 
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
-use crate::report::bandwidth::{self, LEVELS, Row};
+use crate::report::view::bandwidth::{self, LEVELS, Row};
 use card::findings;
 use card::metrics::{State, Value};
 

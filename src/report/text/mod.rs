@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::pairs::{Pair, families};
-use super::{bandwidth, ladder, machine_view, vectors as tables};
+use super::view::unit_twins::{Line, families};
+use super::view::{bandwidth, machine_view, vectors as tables};
 use card::file::EndState;
 use card::findings::Severity;
 use card::format;
@@ -11,7 +11,7 @@ use card::metrics::{State, Value};
 use card::reference;
 use card::summary::Summary;
 
-mod counters;
+mod counter_table;
 mod memory;
 mod rungs;
 mod sheet;
@@ -32,7 +32,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     memory::draw(&mut sheet, summary);
     vectors::draw(&mut sheet, summary);
     metrics(&mut sheet, summary);
-    counters::draw(&mut sheet, summary);
+    counter_table::draw(&mut sheet, summary);
     rest(&mut sheet, summary);
     sheet.finish()
 }
@@ -85,8 +85,8 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
             bandwidth::in_table(&value.id)
                 || (tables::in_table(&value.id) && value.state != State::Unavailable)
         };
-        let own_line = family.pairs.iter().filter(|p| !in_table(p.main));
-        let (missing, there): (Vec<&Pair<'_>>, Vec<&Pair<'_>>) =
+        let own_line = family.lines.iter().filter(|p| !in_table(p.main));
+        let (missing, there): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
             own_line.partition(|p| p.main.state == State::Unavailable);
         if missing.is_empty() && there.is_empty() {
             continue;
@@ -94,8 +94,8 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         sheet.heading(family.name);
         // Ids may take the room of a column that is empty.
         let cycles = there.iter().any(|p| p.cycles.is_some());
-        for pair in there {
-            metric(sheet, pair, key, cycles);
+        for line in there {
+            metric(sheet, line, key, cycles);
         }
         unavailable(sheet, &missing);
     }
@@ -111,21 +111,21 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
 }
 
 /// Mark, name, value, interval, cycles and, where there is room, what is published.
-fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) {
-    let value = pair.main;
+fn metric(sheet: &mut Sheet, line: &Line<'_>, arch: Option<&str>, cycles: bool) {
+    let value = line.main;
     let (mark, style) = mark(value.state);
     let wide = sheet.width() >= 100;
     let published = if wide { 28 } else { 0 };
     let twin = if sheet.width() >= 80 && cycles { 15 } else { 0 };
     let name = sheet.width() - (2 + 12 + 14 + 4 + twin + published);
     let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
-    let cycles = pair
+    let cycles = line
         .cycles
         .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
         .unwrap_or_default();
     let mut cells = vec![
         Cell::left(mark, 2, style),
-        Cell::tail(pair.name, name, Style::Plain),
+        Cell::tail(line.name, name, Style::Plain),
         Cell::right(&number, 12, if value.state == State::Ok { Style::Bold } else { style }),
         Cell::left(&format::interval(value), 14, Style::Dim),
     ];
@@ -133,7 +133,7 @@ fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) 
         cells.push(Cell::left(&cycles, twin, Style::Plain));
     }
     if wide {
-        let text = arch.and_then(|key| printed(key, pair)).unwrap_or_default();
+        let text = arch.and_then(|key| printed(key, line)).unwrap_or_default();
         cells.push(Cell::left(&text, published - 1, Style::Dim));
     }
     sheet.row(&cells);
@@ -144,12 +144,12 @@ fn metric(sheet: &mut Sheet, pair: &Pair<'_>, arch: Option<&str>, cycles: bool) 
 }
 
 /// `published 12–18 cycles`, of the metric or its twin in cycles.
-fn printed(arch: &str, pair: &Pair<'_>) -> Option<String> {
+fn printed(arch: &str, line: &Line<'_>) -> Option<String> {
     let of = |value: &Value| {
         let p = reference::published(arch, &value.id)?;
         Some(format!("published {}", format::range(p.low, p.high, value.unit)))
     };
-    pair.cycles.and_then(of).or_else(|| of(pair.main))
+    line.cycles.and_then(of).or_else(|| of(line.main))
 }
 
 fn mark(state: State) -> (&'static str, Style) {
@@ -162,9 +162,9 @@ fn mark(state: State) -> (&'static str, Style) {
 }
 
 /// What is missing for the same reason stands in one paragraph.
-fn unavailable(sheet: &mut Sheet, pairs: &[&Pair<'_>]) {
-    let reason = |p: &Pair<'_>| p.main.reason.clone().unwrap_or_else(|| "not measured".into());
-    for (reason, names) in grouped(pairs.iter().map(|p| (reason(p), p.name))) {
+fn unavailable(sheet: &mut Sheet, lines: &[&Line<'_>]) {
+    let reason = |p: &Line<'_>| p.main.reason.clone().unwrap_or_else(|| "not measured".into());
+    for (reason, names) in grouped(lines.iter().map(|p| (reason(p), p.name))) {
         sheet.wrapped("– ", &format!("{}: {reason}", names.join(", ")), Style::Dim);
     }
 }

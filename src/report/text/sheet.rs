@@ -1,6 +1,9 @@
 //! Lines of cells and wrapped paragraphs for a terminal of a given width.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use console::{Alignment, pad_str, truncate_str};
+
+/// Columns that a text takes.
+pub(super) use console::measure_text_width as columns;
 
 /// How a piece of text stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,21 +17,19 @@ pub(super) enum Style {
 }
 
 impl Style {
-    fn escape(self) -> &'static str {
-        match self {
-            Style::Plain => "",
-            Style::Bold => "\x1b[1m",
-            Style::Dim => "\x1b[2m",
-            Style::Red => "\x1b[31m",
-            Style::Yellow => "\x1b[33m",
-            Style::Green => "\x1b[32m",
-        }
+    /// The text in this style, which only a terminal understands.
+    fn apply(self, text: &str) -> String {
+        let style = console::Style::new().force_styling(true);
+        let style = match self {
+            Style::Plain => style,
+            Style::Bold => style.bold(),
+            Style::Dim => style.dim(),
+            Style::Red => style.red(),
+            Style::Yellow => style.yellow(),
+            Style::Green => style.green(),
+        };
+        style.apply_to(text).to_string()
     }
-}
-
-/// Columns that a text takes.
-pub(super) fn columns(text: &str) -> usize {
-    text.width()
 }
 
 /// Text in a column of fixed width; what does not fit ends, or begins, with an ellipsis.
@@ -36,21 +37,21 @@ pub(super) struct Cell {
     text: String,
     width: usize,
     style: Style,
-    right: bool,
+    align: Alignment,
 }
 
 impl Cell {
     pub(super) fn left(text: &str, width: usize, style: Style) -> Cell {
-        Cell { text: head(&clean(text), width), width, style, right: false }
+        Cell { text: head(&clean(text), width), width, style, align: Alignment::Left }
     }
 
     pub(super) fn right(text: &str, width: usize, style: Style) -> Cell {
-        Cell { right: true, ..Cell::left(text, width, style) }
+        Cell { align: Alignment::Right, ..Cell::left(text, width, style) }
     }
 
     /// For ids, whose ends tell them apart.
     pub(super) fn tail(text: &str, width: usize, style: Style) -> Cell {
-        Cell { text: tail(&clean(text), width), width, style, right: false }
+        Cell { text: tail(&clean(text), width), ..Cell::left(text, width, style) }
     }
 }
 
@@ -91,19 +92,12 @@ impl Sheet {
     /// Cells side by side, one blank between them, none at the end of the line.
     pub(super) fn row(&mut self, cells: &[Cell]) {
         let last = cells.iter().rposition(|c| !c.text.is_empty()).map_or(0, |i| i + 1);
-        for (i, cell) in cells[..last].iter().enumerate() {
-            let padding = " ".repeat(cell.width.saturating_sub(columns(&cell.text)));
-            if cell.right {
-                self.out.push_str(&padding);
-            }
-            self.put(&cell.text, cell.style);
-            if i + 1 < last {
-                if !cell.right {
-                    self.out.push_str(&padding);
-                }
-                self.out.push(' ');
-            }
-        }
+        let padded = |cell: &Cell| {
+            let text = self.styled(&cell.text, cell.style);
+            pad_str(&text, cell.width, cell.align, None).into_owned()
+        };
+        let line = cells[..last].iter().map(padded).collect::<Vec<String>>().join(" ");
+        self.out.push_str(line.trim_end());
         self.blank();
     }
 
@@ -123,12 +117,12 @@ impl Sheet {
     }
 
     fn put(&mut self, text: &str, style: Style) {
-        let escape = if self.color { style.escape() } else { "" };
-        self.out.push_str(escape);
-        self.out.push_str(text);
-        if !escape.is_empty() {
-            self.out.push_str("\x1b[0m");
-        }
+        let text = self.styled(text, style);
+        self.out.push_str(&text);
+    }
+
+    fn styled(&self, text: &str, style: Style) -> String {
+        if self.color { style.apply(text) } else { text.to_owned() }
     }
 }
 
@@ -141,26 +135,12 @@ fn head(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.trim_end().to_owned();
     }
-    let kept = take(text.chars(), width.saturating_sub(1));
-    format!("{}…", kept.trim_end())
+    format!("{}…", truncate_str(text, width.saturating_sub(1), "").trim_end())
 }
 
 fn tail(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.trim_end().to_owned();
-    }
-    let kept = take(text.chars().rev(), width.saturating_sub(1));
-    format!("…{}", kept.chars().rev().collect::<String>())
-}
-
-fn take(chars: impl Iterator<Item = char>, width: usize) -> String {
-    let mut used = 0;
-    chars
-        .take_while(|c| {
-            used += c.width().unwrap_or(0);
-            used <= width
-        })
-        .collect()
+    let reversed = |text: &str| text.chars().rev().collect::<String>();
+    reversed(&head(&reversed(text), width))
 }
 
 /// Breaks at blanks; a word wider than the line is cut.

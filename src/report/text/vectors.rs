@@ -2,8 +2,8 @@
 
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
-use crate::report::bandwidth::LEVELS;
-use crate::report::vectors::{
+use crate::report::view::bandwidth::LEVELS;
+use crate::report::view::vectors::{
     Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up, widths,
 };
 use card::format;

@@ -11,8 +11,8 @@ use crate::threads::windows::{self, Window, Worker};
 use card::declare::Unit;
 use card::estimate::median;
 use card::machine::human_bytes;
-use card::metrics::pairs::SIBLINGS_NS;
 use card::record::{Point, PointState, Skip};
+use card::view::core_matrix::SIBLINGS_NS;
 
 /// Where the other lines of its pairs come along, additions to them take longer by more than this: by a
 /// half and more on a core whose prefetcher looks both ways.

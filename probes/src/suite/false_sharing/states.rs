@@ -12,7 +12,7 @@ use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
 use card::estimate::{is_one_state, median, states};
-use card::metrics::pairs::SIBLINGS_NS;
+use card::view::core_matrix::SIBLINGS_NS;
 
 /// Windows of a setting that count.
 const WINDOWS: usize = 5;

@@ -30,8 +30,8 @@ impl Pair {
         median(&self.visits).unwrap_or(f64::NAN)
     }
 
-    /// The states that it was met in, nearest first: more than one if a CPU was moved between
-    /// visits. A visit that is alone in its state was disturbed.
+    /// The distances at which its visits cluster, nearest first: more than one if the hypervisor moved
+    /// a CPU between visits. A visit that is alone in its cluster was disturbed.
     pub fn states(&self) -> Vec<PairState> {
         let mut sorted = self.visits.clone();
         sorted.sort_by(f64::total_cmp);
@@ -44,7 +44,7 @@ impl Pair {
     }
 }
 
-/// A distance that a pair of CPUs was met at.
+/// A distance at which visits of a pair of CPUs cluster.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairState {
     /// One way of a line, ns.
@@ -53,7 +53,7 @@ pub struct PairState {
     pub share: f64,
 }
 
-/// States differ by more than this; lines and visits of one differ by a fifth.
+/// Clusters differ by more than this ratio; visits of one cluster differ by a fifth.
 const STATES_APART: f64 = 1.5;
 
 /// The pairs of a card, by one way of handing over: `cas` or `store_load`.

@@ -14,7 +14,7 @@ const VECTOR_SEARCH: f64 = 2.0;
 
 /// Speed of a kernel at a width ÷ that of scalar code, by the model. `None` where something that
 /// it rests on was not measured.
-pub(super) fn speed_up(
+pub(in crate::report) fn speed_up(
     card: &Card,
     metrics: &Metrics,
     kernel: &str,

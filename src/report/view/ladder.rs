@@ -7,23 +7,23 @@ use card::reference::{self, Group, LATEST, Quote, Row};
 use card::summary::Summary;
 
 /// One line of the list with what this machine makes of it.
-pub(super) struct Rung {
+pub(in crate::report) struct Rung {
     row: &'static Row,
     /// This machine's value, or why there is none.
-    pub(super) here: Result<Measured, String>,
+    pub(in crate::report) here: Result<Measured, String>,
     /// Why the value is not what the line speaks of.
-    pub(super) but: Option<&'static str>,
+    pub(in crate::report) but: Option<&'static str>,
 }
 
 impl Rung {
     /// The line's text.
-    pub(super) fn label(&self) -> &'static str {
+    pub(in crate::report) fn label(&self) -> &'static str {
         &self.row.label
     }
 
     /// The line in the version of that year; where neither that nor the latest table has it, in the
     /// nearest version that does.
-    pub(super) fn beside(&self, year: u16) -> Option<Quote> {
+    pub(in crate::report) fn beside(&self, year: u16) -> Option<Quote> {
         self.row.of(year).or_else(|| match self.latest() {
             Some(_) => None,
             None => self.row.nearest(year),
@@ -31,28 +31,28 @@ impl Rung {
     }
 
     /// The line in Dean and Ghemawat's own table.
-    pub(super) fn latest(&self) -> Option<Quote> {
+    pub(in crate::report) fn latest(&self) -> Option<Quote> {
         self.row.of(LATEST)
     }
 }
 
 /// A value of this machine that may be drawn.
 #[derive(Clone, Copy)]
-pub(super) struct Measured {
-    pub(super) ns: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) noisy: bool,
+pub(in crate::report) struct Measured {
+    pub(in crate::report) ns: f64,
+    pub(in crate::report) low: f64,
+    pub(in crate::report) high: f64,
+    pub(in crate::report) noisy: bool,
 }
 
 impl Measured {
     /// `1.09 ns`
-    pub(super) fn text(&self) -> String {
+    pub(in crate::report) fn text(&self) -> String {
         format::quantity(self.ns, card::declare::Unit::Ns)
     }
 
     /// `1.08–1.10`, in the unit of [`Measured::text`].
-    pub(super) fn interval(&self) -> String {
+    pub(in crate::report) fn interval(&self) -> String {
         let scale = format::scale(self.ns, card::declare::Unit::Ns);
         let (low, high) = (self.low / scale.factor, self.high / scale.factor);
         let (low, high) = (format::number(low), format::number(high));
@@ -61,13 +61,13 @@ impl Measured {
 }
 
 /// The rows of every version.
-pub(super) fn rungs(summary: &Summary) -> Vec<Rung> {
+pub(in crate::report) fn rungs(summary: &Summary) -> Vec<Rung> {
     reference::ladder().rows.iter().map(|row| rung(summary, row)).collect()
 }
 
 /// What became faster since the list of that year, and what did not: the geometric mean of what was
 /// measured here of each group of lines.
-pub(super) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
+pub(in crate::report) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
     let groups = [
         (Group::Core, "the core and its caches"),
         (Group::Memory, "main memory"),
@@ -94,7 +94,7 @@ pub(super) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
 }
 
 /// What is on no list and was measured here.
-pub(super) fn extras(summary: &Summary) -> Vec<Rung> {
+pub(in crate::report) fn extras(summary: &Summary) -> Vec<Rung> {
     let rows = &reference::ladder().extras;
     rows.iter().map(|row| rung(summary, row)).filter(|r| r.here.is_ok()).collect()
 }
@@ -129,7 +129,7 @@ fn measured(metric: Option<&Value>) -> Result<Measured, Option<String>> {
 }
 
 /// How this machine stands to a quoted figure: `6.2× faster`.
-pub(super) fn ratio(here: &Measured, quote: Quote) -> Comparison {
+pub(in crate::report) fn ratio(here: &Measured, quote: Quote) -> Comparison {
     compared(quote.ns / here.ns)
 }
 
@@ -146,9 +146,9 @@ fn compared(factor: f64) -> Comparison {
 }
 
 /// A comparison in words, and whether this machine takes less time or more.
-pub(super) struct Comparison {
-    pub(super) text: String,
-    pub(super) order: std::cmp::Ordering,
+pub(in crate::report) struct Comparison {
+    pub(in crate::report) text: String,
+    pub(in crate::report) order: std::cmp::Ordering,
 }
 
 /// Two digits: a ratio to a rounded figure deserves no more.

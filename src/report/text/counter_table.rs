@@ -1,7 +1,7 @@
 //! What counters say: the proofs, and a table for each probe.
 
 use super::sheet::{self, Cell, Sheet, Style};
-use crate::report::counters::{self, Column, Table};
+use crate::report::view::counter_table::{self, Column, Table};
 use card::counters::CounterSupport;
 use card::metrics::counters::Row;
 use card::summary::Summary;
@@ -16,8 +16,8 @@ const INDENT: usize = 2;
 
 pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     let card = &summary.card;
-    let (clock, decided) = (counters::clock(card), counters::decided(card));
-    let (obstacles, tables) = (counters::obstacles(card), counters::tables(card));
+    let (clock, decided) = (counter_table::clock(card), counter_table::decided(card));
+    let (obstacles, tables) = (counter_table::obstacles(card), counter_table::tables(card));
     if clock.is_none() && decided.is_empty() && obstacles.is_empty() && tables.is_empty() {
         return;
     }
@@ -42,11 +42,11 @@ fn legend(sheet: &mut Sheet, tables: &[Table]) {
     if tables.is_empty() {
         return;
     }
-    let columns = counters::columns(tables);
+    let columns = counter_table::columns(tables);
     let heads = columns.iter().filter_map(|c| Some(format!("{}: {}", c.head(), c.meaning()?)));
     let heads = heads.collect::<Vec<String>>().join("; ");
-    sheet.wrapped("", &format!("{} {heads}.", counters::LEGEND), Style::Dim);
-    if let Some(legend) = counters::slots_legend(tables) {
+    sheet.wrapped("", &format!("{} {heads}.", counter_table::LEGEND), Style::Dim);
+    if let Some(legend) = counter_table::slots_legend(tables) {
         sheet.wrapped("", &legend, Style::Dim);
     }
 }
@@ -55,7 +55,7 @@ fn draw_table(sheet: &mut Sheet, survey: &CounterSupport, table: &Table) {
     let (rows, more) = table.first(MOST_ROWS);
     let (columns, left_out) = fitting(&table.columns, sheet.width() - INDENT);
     let room = sheet.width().saturating_sub(taken(&columns) + 1);
-    let labels: Vec<String> = rows.iter().map(|row| counters::label(row)).collect();
+    let labels: Vec<String> = rows.iter().map(|row| counter_table::label(row)).collect();
     let longest = labels.iter().map(|label| sheet::columns(label)).max().unwrap_or(0);
     let in_line = longest <= room || room >= 2 * LEAST_LABEL;
     let put = |sheet: &mut Sheet, label: &str, figures: Vec<String>, bold, style| {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::report::counters::{self, Column, Table};
+use crate::report::view::counter_table::{self, Column, Table};
 use card::file::Card;
 
 /// The section of the counters.
@@ -45,12 +45,12 @@ struct RowView {
 impl Counters {
     /// `None` where the card says nothing of counters, as old ones do.
     pub(super) fn of(card: &Card) -> Option<Counters> {
-        let (obstacles, clock) = (counters::obstacles(card), counters::clock(card));
-        let decided = counters::decided(card).into_iter();
+        let (obstacles, clock) = (counter_table::obstacles(card), counter_table::clock(card));
+        let decided = counter_table::decided(card).into_iter();
         let proofs: Vec<ProofView> =
             decided.map(|p| ProofView { holds: p.holds, text: p.text }).collect();
-        let tables = counters::tables(card);
-        let columns = counters::columns(&tables);
+        let tables = counter_table::tables(card);
+        let columns = counter_table::columns(&tables);
         let head =
             |c: &Column| HeadView { head: c.head(), meaning: c.meaning().unwrap_or_default() };
         let any =
@@ -59,8 +59,8 @@ impl Counters {
             obstacles,
             clock,
             proofs,
-            legend: counters::LEGEND,
-            slots: counters::slots_legend(&tables),
+            legend: counter_table::LEGEND,
+            slots: counter_table::slots_legend(&tables),
             heads: columns.iter().map(head).collect(),
             tables: tables.iter().map(|t| table(card, t, &columns)).collect(),
         })
@@ -69,7 +69,7 @@ impl Counters {
 
 fn table(card: &Card, table: &Table, columns: &[Column]) -> TableView {
     let row = |row| RowView {
-        label: counters::label(row),
+        label: counter_table::label(row),
         cells: columns.iter().map(|c| c.text(row, &card.header.counters)).collect(),
     };
     TableView {

@@ -6,7 +6,7 @@ use card::metrics::{Metrics, State, Value};
 
 /// Widths as in ids, their names, and bytes of a register; scalar code has one number in it, and the
 /// length of SVE's is the processor's.
-pub(super) const WIDTHS: [(&str, &str, Option<u32>); 6] = [
+pub(in crate::report) const WIDTHS: [(&str, &str, Option<u32>); 6] = [
     ("scalar", "scalar", None),
     ("sse", "128 bit", Some(16)),
     ("neon", "128 bit", Some(16)),
@@ -16,7 +16,7 @@ pub(super) const WIDTHS: [(&str, &str, Option<u32>); 6] = [
 ];
 
 /// Bytes of a register; none of a single number, and where they are not known.
-pub(super) fn bytes(metrics: &Metrics, width: &str) -> Option<f64> {
+pub(in crate::report) fn bytes(metrics: &Metrics, width: &str) -> Option<f64> {
     match width {
         "sve" => metrics.number(SVE_BYTES),
         _ => WIDTHS.iter().find(|w| w.0 == width)?.2.map(f64::from),
@@ -27,7 +27,7 @@ const SVE_BYTES: &str = "simd.sve_vector_bytes";
 
 /// The places in [`WIDTHS`] of those that the card's architecture has, measured or not; SVE, which
 /// is not in every processor of its architecture, only where its length is known.
-pub(super) fn widths(metrics: &Metrics) -> Vec<usize> {
+pub(in crate::report) fn widths(metrics: &Metrics) -> Vec<usize> {
     let has = |width: &str| {
         let id = format!("simd.add.f32.{width}.latency_cycles");
         metrics.get(&id).is_some() && (width != "sve" || bytes(metrics, width).is_some())
@@ -36,10 +36,10 @@ pub(super) fn widths(metrics: &Metrics) -> Vec<usize> {
 }
 
 /// An instruction on a type: as in ids, and in words.
-pub(super) struct Instruction {
+pub(in crate::report) struct Instruction {
     op: &'static str,
     of: &'static str,
-    pub(super) name: &'static str,
+    pub(in crate::report) name: &'static str,
 }
 
 const fn instruction(op: &'static str, of: &'static str, name: &'static str) -> Instruction {
@@ -47,7 +47,7 @@ const fn instruction(op: &'static str, of: &'static str, name: &'static str) -> 
 }
 
 /// In the order of the tables.
-pub(super) const INSTRUCTIONS: [Instruction; 13] = [
+pub(in crate::report) const INSTRUCTIONS: [Instruction; 13] = [
     instruction("add", "f32", "add f32"),
     instruction("mul", "f32", "multiply f32"),
     instruction("fma", "f32", "multiply-add f32"),
@@ -65,9 +65,9 @@ pub(super) const INSTRUCTIONS: [Instruction; 13] = [
 
 /// An instruction at one width.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cost<'a> {
+pub(in crate::report) struct Cost<'a> {
     /// Cycles from result to result.
-    pub(super) latency: Option<&'a Value>,
+    pub(in crate::report) latency: Option<&'a Value>,
     /// What the rate comes from.
     rate: Option<&'a Value>,
     /// Operations for one of its unit.
@@ -76,7 +76,7 @@ pub(super) struct Cost<'a> {
 
 impl Cost<'_> {
     /// Operations a cycle: a multiply-add counts two for each number.
-    pub(super) fn operations(&self) -> Option<f64> {
+    pub(in crate::report) fn operations(&self) -> Option<f64> {
         let value = self.rate.and_then(believable)?;
         Some(match self.rate?.unit {
             Unit::Cycles => self.factor / value,
@@ -85,7 +85,7 @@ impl Cost<'_> {
     }
 
     /// Whether the rounds agree on the rate.
-    pub(super) fn steady(&self) -> bool {
+    pub(in crate::report) fn steady(&self) -> bool {
         self.rate.is_none_or(|value| value.state == State::Ok)
     }
 }
@@ -96,7 +96,7 @@ fn believable(value: &Value) -> Option<f64> {
 
 impl Instruction {
     /// What it costs at a width.
-    pub(super) fn cost<'a>(&self, metrics: &'a Metrics, width: usize) -> Cost<'a> {
+    pub(in crate::report) fn cost<'a>(&self, metrics: &'a Metrics, width: usize) -> Cost<'a> {
         let Instruction { op, of, .. } = self;
         let (width, ..) = WIDTHS[width];
         let get = |id: String| metrics.get(&id).filter(|value| value.value.is_some());
@@ -114,11 +114,11 @@ impl Instruction {
 }
 
 /// Kernels as in ids, and in words.
-pub(super) const KERNELS: [(&str, &str); 4] =
+pub(in crate::report) const KERNELS: [(&str, &str); 4] =
     [("sum", "sum"), ("dot", "dot product"), ("saxpy", "y + a·x"), ("bytesearch", "byte search")];
 
 /// How a kernel goes: as in ids, and in words; all against honest scalar code.
-pub(super) const WAYS: [(&str, &str); 6] = [
+pub(in crate::report) const WAYS: [(&str, &str); 6] = [
     ("naive", "naive"),
     ("sse", "128 bit"),
     ("neon", "128 bit"),
@@ -128,7 +128,7 @@ pub(super) const WAYS: [(&str, &str); 6] = [
 ];
 
 /// Speed against honest scalar code.
-pub(super) fn speed_up<'a>(
+pub(in crate::report) fn speed_up<'a>(
     metrics: &'a Metrics,
     kernel: &str,
     way: &str,
@@ -138,7 +138,7 @@ pub(super) fn speed_up<'a>(
 }
 
 /// Whether a metric has its place in a table, and so needs no line of its own.
-pub(super) fn in_table(id: &str) -> bool {
+pub(in crate::report) fn in_table(id: &str) -> bool {
     let Some(rest) = id.strip_prefix("simd.") else { return false };
     let parts: Vec<&str> = rest.split('.').collect();
     match parts[..] {

@@ -18,7 +18,7 @@ const SELDOM_IN_KERNEL: f64 = 0.05;
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Column {
+pub(in crate::report) enum Column {
     Ns,
     Cycles,
     Ipc,
@@ -28,7 +28,7 @@ pub(super) enum Column {
 
 /// Where a slot went.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Part {
+pub(in crate::report) enum Part {
     Retired,
     Frontend,
     Backend,
@@ -74,7 +74,7 @@ impl Column {
     }
 
     /// Its head, as short as the figures below it.
-    pub(super) fn head(self) -> &'static str {
+    pub(in crate::report) fn head(self) -> &'static str {
         match self {
             Column::Ns => "ns",
             Column::Cycles => "cycles",
@@ -103,7 +103,7 @@ impl Column {
     }
 
     /// What the head stands for, where it does not say so itself.
-    pub(super) fn meaning(self) -> Option<&'static str> {
+    pub(in crate::report) fn meaning(self) -> Option<&'static str> {
         Some(match self {
             Column::Ipc => "instructions per cycle",
             Column::Count(Event::Instructions) => "instructions",
@@ -124,7 +124,7 @@ impl Column {
     }
 
     /// The figure of a row; `None` where it was not counted.
-    pub(super) fn figure(self, row: &Row, survey: &CounterSupport) -> Option<f64> {
+    pub(in crate::report) fn figure(self, row: &Row, survey: &CounterSupport) -> Option<f64> {
         match self {
             Column::Ns => row.ns,
             Column::Cycles if survey.counts_core() => row.count(Event::CoreCycles),
@@ -138,7 +138,7 @@ impl Column {
     }
 
     /// As text: nothing where nothing was counted.
-    pub(super) fn text(self, row: &Row, survey: &CounterSupport) -> String {
+    pub(in crate::report) fn text(self, row: &Row, survey: &CounterSupport) -> String {
         match (self, self.figure(row, survey)) {
             (_, None) => String::new(),
             (Column::Share(_), Some(share)) => format!("{share:.0}"),
@@ -162,19 +162,19 @@ impl Column {
 
 /// What was counted of a probe.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
-    pub(super) probe: String,
-    pub(super) columns: Vec<Column>,
+pub(in crate::report) struct Table {
+    pub(in crate::report) probe: String,
+    pub(in crate::report) columns: Vec<Column>,
     /// Those that metrics and proofs rest on, the proofs' first.
     rows: Vec<Row>,
     /// Events of the core that were counted and hardly ever happened.
-    pub(super) seldom: Vec<&'static str>,
+    pub(in crate::report) seldom: Vec<&'static str>,
 }
 
 impl Table {
-    /// The first so many rows, settings of one quantity below each other, and how many there are
+    /// The first `most` rows, settings of one quantity below each other, and how many there are
     /// beside them.
-    pub(super) fn first(&self, most: usize) -> (Vec<&Row>, usize) {
+    pub(in crate::report) fn first(&self, most: usize) -> (Vec<&Row>, usize) {
         let mut rows: Vec<&Row> = self.rows.iter().take(most).collect();
         let quantity = |row: &Row| self.rows.iter().position(|r| r.quantity == row.quantity);
         rows.sort_by_key(|row| (quantity(row), &row.params));
@@ -184,13 +184,13 @@ impl Table {
 
 /// A proof that could be decided.
 #[derive(Clone, Debug)]
-pub(super) struct Decided {
-    pub(super) holds: bool,
-    pub(super) text: String,
+pub(in crate::report) struct Decided {
+    pub(in crate::report) holds: bool,
+    pub(in crate::report) text: String,
 }
 
 /// The tables of all probes that something was counted of.
-pub(super) fn tables(card: &Card) -> Vec<Table> {
+pub(in crate::report) fn tables(card: &Card) -> Vec<Table> {
     card.header
         .declarations
         .iter()
@@ -216,7 +216,7 @@ pub(super) fn tables(card: &Card) -> Vec<Table> {
 }
 
 /// Every proof that the card can decide, probe by probe.
-pub(super) fn decided(card: &Card) -> Vec<Decided> {
+pub(in crate::report) fn decided(card: &Card) -> Vec<Decided> {
     let of_probe = |d| {
         proofs::verdicts(card, d).into_iter().map(|v| Decided {
             holds: v.holds(),
@@ -231,7 +231,7 @@ pub(super) fn decided(card: &Card) -> Vec<Decided> {
 }
 
 /// The core clock's two witnesses in one sentence.
-pub(super) fn clock(card: &Card) -> Option<String> {
+pub(in crate::report) fn clock(card: &Card) -> Option<String> {
     let ClockRatio { median, low, high, points } = counters::clock_ratio(card)?;
     Some(format!(
         "cycles by the counter / by the add chain: {median:.3} over {points} points ({low:.3} to \
@@ -240,7 +240,7 @@ pub(super) fn clock(card: &Card) -> Option<String> {
 }
 
 /// What was not counted, why, and what would help: one sentence where nothing of the core was.
-pub(super) fn obstacles(card: &Card) -> Vec<String> {
+pub(in crate::report) fn obstacles(card: &Card) -> Vec<String> {
     let survey = &card.header.counters;
     if let Some((reason, remedy)) = survey.nothing(&card.header.machine) {
         return vec![format!("nothing that the core does was counted: {reason}. Remedy: {remedy}")];
@@ -256,16 +256,16 @@ pub(super) fn obstacles(card: &Card) -> Vec<String> {
 }
 
 /// What the tables are.
-pub(super) const LEGEND: &str =
+pub(in crate::report) const LEGEND: &str =
     "Time and events of one operation, in a middle sample, at the settings that metrics rest on.";
 
 /// Columns of any of the tables, in order.
-pub(super) fn columns(tables: &[Table]) -> Vec<Column> {
+pub(in crate::report) fn columns(tables: &[Table]) -> Vec<Column> {
     Column::all().filter(|column| tables.iter().any(|t| t.columns.contains(column))).collect()
 }
 
 /// What the shares of slots mean on this card, where it has them.
-pub(super) fn slots_legend(tables: &[Table]) -> Option<String> {
+pub(in crate::report) fn slots_legend(tables: &[Table]) -> Option<String> {
     let has = |part| tables.iter().any(|t| t.columns.contains(&Column::Share(part)));
     let parts = [
         (Part::Retired, "of operations that retired", "retired operations"),
@@ -299,7 +299,7 @@ fn short(figure: f64) -> String {
 }
 
 /// `latency, random 2m, 512 MiB`.
-pub(super) fn label(row: &Row) -> String {
+pub(in crate::report) fn label(row: &Row) -> String {
     let param = |(name, value): (&String, &Param)| match value {
         Param::Int(bytes) if name == "working_set" || name == "footprint" => {
             human_bytes(bytes.cast_unsigned())

@@ -34,7 +34,7 @@ pub struct Scaled {
 }
 
 impl Curve {
-    /// The point with so many threads.
+    /// The point with this number of threads.
     pub fn at(&self, threads: i64) -> Option<&Scaled> {
         self.points.iter().find(|point| point.threads == threads)
     }

@@ -1,21 +1,21 @@
 //! The few things a report asks of the machine that a card describes.
 
-use card::machine::{self, Machine};
+use card::machine::{Machine, human_bytes};
 
 use card::findings;
 
 /// A cache size that the machine claims.
-pub(super) struct Claim {
+pub(in crate::report) struct Claim {
     /// `L1d`, `L2`, `L3`.
-    pub(super) label: &'static str,
+    pub(in crate::report) label: &'static str,
     /// The metrics that measure it.
-    pub(super) metrics: [&'static str; 2],
+    pub(in crate::report) metrics: [&'static str; 2],
     /// Its size.
-    pub(super) bytes: u64,
+    pub(in crate::report) bytes: u64,
 }
 
 /// The claimed data caches, innermost first; unknown ones are left out.
-pub(super) fn claims(machine: &Machine) -> Vec<Claim> {
+pub(in crate::report) fn claims(machine: &Machine) -> Vec<Claim> {
     let claim = |((level, metrics), label)| {
         let bytes = machine.claimed_cache(level, true)?.bytes;
         Some(Claim { label, metrics, bytes })
@@ -24,7 +24,7 @@ pub(super) fn claims(machine: &Machine) -> Vec<Claim> {
 }
 
 /// What the machine claims of the thing that a metric measures.
-pub(super) fn claimed(machine: &Machine, metric: &str) -> Option<String> {
+pub(in crate::report) fn claimed(machine: &Machine, metric: &str) -> Option<String> {
     let ways = |level| {
         let ways = machine.claimed_cache(level, true)?.ways.known()?;
         Some(ways.to_string())
@@ -42,18 +42,8 @@ pub(super) fn claimed(machine: &Machine, metric: &str) -> Option<String> {
 }
 
 /// The key under which values for this machine's cores are published.
-pub(super) fn arch_key(machine: &Machine) -> Option<&str> {
+pub(in crate::report) fn arch_key(machine: &Machine) -> Option<&str> {
     machine.cpu.microarchitecture.known().map(|m| m.key.as_str())
-}
-
-/// `48 KiB`
-pub(super) fn human_bytes(bytes: u64) -> String {
-    machine::human_bytes(bytes)
-}
-
-/// Label, value and whether the value is known (else it is the reason), row by row.
-pub(super) fn rows(machine: &Machine) -> impl Iterator<Item = (String, String, bool)> {
-    machine.rows().into_iter().map(|row| (row.label, row.value, row.known))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Disks that are not what they claim to be, and peers that are nearer or farther than they should.
+//! Disks that are not what they claim to be.
 
 use crate::declare::Unit;
 use crate::record::Point;
@@ -10,7 +10,6 @@ use crate::metrics::Metrics;
 
 const RANDOM: &str = "storage.read_4k_random_ns";
 const FSYNC: &str = "storage.fsync_ns";
-const PEER: &str = "network.peer_round_trip_ns";
 
 /// A quarter of a turn of the fastest rotating disk: the median of random reads cannot be below.
 const ROTATES_NS: f64 = 1e6;
@@ -27,16 +26,11 @@ const COPY_NS: f64 = 4e3;
 /// Writing flash takes hundreds of microseconds; so fast is a cache alone.
 const CACHED_NS: f64 = 20e3;
 
-/// Four times the round trip in Dean's datacenter of 2007, which today's are far below.
-const FAR_NS: f64 = 2e6;
-
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let file = card.points.iter().find(|p| p.probe == "storage" && p.quantity == "file");
     let disk = file.and_then(|file| disk(file, believed(metrics, RANDOM)?));
     let durable = believed(metrics, FSYNC).and_then(durable);
-    let peer = card.points.iter().find(|p| p.probe == "network" && p.quantity == "peer_round_trip");
-    let peer = peer.and_then(|point| self::peer(point, believed(metrics, PEER)?));
-    [disk, durable, peer].into_iter().flatten().collect()
+    [disk, durable].into_iter().flatten().collect()
 }
 
 /// What the disk claims, against what random reads take.
@@ -83,32 +77,6 @@ fn durable(fsync: f64) -> Option<Finding> {
     (fsync < CACHED_NS).then(|| Finding::warning(text, &[FSYNC]))
 }
 
-fn is(point: &Point, name: &str, value: &str) -> bool {
-    point.params.get(name).is_some_and(|param| param.to_string() == value)
-}
-
-/// Whether the peer that was named is the machine itself.
-pub fn own_peer(card: &Card) -> bool {
-    card.points.iter().any(|p| is(p, "peer", "this_machine"))
-}
-
-fn peer(point: &Point, ns: f64) -> Option<Finding> {
-    let away = format::quantity(ns, Unit::Ns);
-    if is(point, "peer", "this_machine") {
-        let text = "the peer is this machine: its round trip says nothing of a network";
-        return Some(Finding::warning(text.into(), &[PEER]));
-    }
-    if is(point, "answer", "refused") {
-        let text = format!(
-            "the peer refused to be connected to ({away}): if a firewall on the way did that, the \
-             peer is farther away"
-        );
-        return Some(Finding::note(text, &[PEER]));
-    }
-    let text = format!("the peer is {away} away: not in the same datacenter, where 0.5 ms is much");
-    (ns > FAR_NS).then(|| Finding::note(text, &[PEER]))
-}
-
 #[cfg(test)]
 mod tests {
     use crate::record::Param;
@@ -117,14 +85,10 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    /// What is said of the recorded card's disk, as if nothing were claimed of it, and of a peer,
-    /// both as changed.
+    /// What is said of the recorded card's disk, as if nothing were claimed of it, as changed.
     fn texts(change: impl Fn(&mut Point), numbers: &[(&str, f64)]) -> Vec<String> {
         let mut card = fixture::recorded().card;
         card.points.iter_mut().for_each(set("claim", "unknown"));
-        let trip = fixture::point("network", "peer_round_trip", 0, Unit::Ns, vec![300e3]);
-        let near = [("peer", Param::from("other_machine")), ("answer", Param::from("accepted"))];
-        card.points.push(fixture::with(trip, &near));
         card.points.iter_mut().for_each(change);
         let metrics = numbers.iter().map(|(id, ns)| value(id, Unit::Ns, *ns)).collect();
         find(&card, &Metrics(metrics)).into_iter().map(|f| f.text).collect()
@@ -139,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_disk_and_a_near_peer_are_no_news() {
+    fn an_ordinary_disk_is_no_news() {
         let ordinary = |p: &mut Point| {
             set("claim", "solid_state")(p);
             set("stand_in", "none")(p)
         };
-        let near = [(RANDOM, 75e3), (FSYNC, 1e6), (PEER, 300e3)];
-        assert_eq!(texts(ordinary, &near), [] as [String; 0]);
+        let usual = [(RANDOM, 75e3), (FSYNC, 1e6)];
+        assert_eq!(texts(ordinary, &usual), [] as [String; 0]);
         assert_eq!(find(&fixture::empty().card, &Metrics::default()), []);
     }
 
@@ -182,14 +146,5 @@ mod tests {
         assert!(unknown(9e3)[0].contains("ZFS") && unknown(75e3).is_empty());
         assert!(texts(|_| (), &[(FSYNC, 12e3)])[0].contains("flushes are ignored"));
         assert!(texts(|_| (), &[(FSYNC, 40e3)]).is_empty());
-    }
-
-    #[test]
-    fn a_peer_is_here_or_refuses_or_is_far() {
-        let says = |name, to, ns| texts(set(name, to), &[(PEER, ns)]);
-        assert!(says("peer", "this_machine", 14e3)[0].contains("this machine"));
-        assert!(says("answer", "refused", 80e3)[0].contains("refused"));
-        assert!(says("answer", "accepted", 12e6)[0].contains("12.0 ms away"));
-        assert!(says("answer", "accepted", 300e3).is_empty());
     }
 }

@@ -7,25 +7,25 @@ use card::format;
 use card::metrics::{Metrics, State, Value};
 
 /// The levels as in ids, and in words.
-pub(super) const LEVELS: [(&str, &str); 4] =
+pub(in crate::report) const LEVELS: [(&str, &str); 4] =
     [("l1", "L1"), ("l2", "L2"), ("l3", "L3"), ("dram", "memory")];
 
 /// A kernel in one level.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Cell<'a> {
-    pub(super) gbs: Option<&'a Value>,
-    pub(super) per_cycle: Option<&'a Value>,
+pub(in crate::report) struct Cell<'a> {
+    pub(in crate::report) gbs: Option<&'a Value>,
+    pub(in crate::report) per_cycle: Option<&'a Value>,
 }
 
 /// A kernel.
-pub(super) struct Row<'a> {
-    pub(super) kernel: &'a str,
+pub(in crate::report) struct Row<'a> {
+    pub(in crate::report) kernel: &'a str,
     /// In the order of [`LEVELS`].
-    pub(super) levels: [Cell<'a>; 4],
+    pub(in crate::report) levels: [Cell<'a>; 4],
     /// All threads together, from memory.
-    pub(super) all_threads: Option<&'a Value>,
+    pub(in crate::report) all_threads: Option<&'a Value>,
     /// With the lines that a store reads before it writes, one thread, from memory.
-    pub(super) bus: Option<&'a Value>,
+    pub(in crate::report) bus: Option<&'a Value>,
 }
 
 impl<'a> Row<'a> {
@@ -34,7 +34,7 @@ impl<'a> Row<'a> {
     }
 
     /// Everything that stands in the row.
-    pub(super) fn values(&self) -> impl Iterator<Item = &'a Value> {
+    pub(in crate::report) fn values(&self) -> impl Iterator<Item = &'a Value> {
         let cells = self.levels.into_iter().flat_map(|c| [c.gbs, c.per_cycle]);
         cells.chain([self.all_threads, self.bus]).flatten()
     }
@@ -73,12 +73,12 @@ fn parse(id: &str) -> Option<(&str, Column)> {
 }
 
 /// Whether a metric has its place in the table, and so needs no line of its own.
-pub(super) fn in_table(id: &str) -> bool {
+pub(in crate::report) fn in_table(id: &str) -> bool {
     parse(id).is_some()
 }
 
 /// The kernels in the order of the card; empty where the card has no bandwidths.
-pub(super) fn rows(metrics: &Metrics) -> Vec<Row<'_>> {
+pub(in crate::report) fn rows(metrics: &Metrics) -> Vec<Row<'_>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
     for value in &metrics.0 {
         let Some((kernel, column)) = parse(&value.id) else { continue };
@@ -92,7 +92,7 @@ pub(super) fn rows(metrics: &Metrics) -> Vec<Row<'_>> {
 }
 
 /// What a kernel does, for readers who do not know its name.
-pub(super) fn words(kernel: &str) -> &'static str {
+pub(in crate::report) fn words(kernel: &str) -> &'static str {
     match kernel {
         "read" => "loads",
         "write" => "stores",
@@ -107,12 +107,12 @@ pub(super) fn words(kernel: &str) -> &'static str {
 }
 
 /// The number without its unit, which stands above the column.
-pub(super) fn number(value: &Value) -> String {
+pub(in crate::report) fn number(value: &Value) -> String {
     value.value.map(format::number).unwrap_or_default()
 }
 
 /// Why cells are empty: each reason with the cells it holds for, as few words as possible.
-pub(super) fn missing(rows: &[Row<'_>]) -> Vec<(String, Vec<String>)> {
+pub(in crate::report) fn missing(rows: &[Row<'_>]) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let columns = LEVELS.iter().enumerate().map(|(i, (_, name))| {
         let cell = move |row: &Row<'_>| {
@@ -149,7 +149,7 @@ fn reason(value: Option<&Value>) -> Option<String> {
 }
 
 /// The smallest and the largest disagreement of rounds among the noisy values, relative to them.
-pub(super) fn noise(rows: &[Row<'_>]) -> Option<(f64, f64)> {
+pub(in crate::report) fn noise(rows: &[Row<'_>]) -> Option<(f64, f64)> {
     let spread = |v: &Value| Some((v.high? - v.low?) / v.value.filter(|v| *v > 0.0)?);
     let noisy = rows.iter().flat_map(Row::values).filter(|v| v.state == State::Noisy);
     let spreads: Vec<f64> = noisy.filter_map(spread).filter(|s| s.is_finite()).collect();

@@ -1,0 +1,131 @@
+//! Branches: what a wrong guess costs, and what the predictors remember, against what is published.
+
+use super::{Finding, published};
+use crate::file::Card;
+use crate::metrics::{Metrics, State};
+
+pub(super) const SLOPE: &str = "branch.mispredict_fit_slope_ratio";
+pub(super) const PIPELINE: &str = "branch.mispredict_pipeline_cycles";
+const FAST: &str = "branch.mispredict_serial_cycles";
+const SLOW: &str = "branch.mispredict_serial_slow_cycles";
+const SHARE: &str = "branch.mispredict_slow_share_ratio";
+const TARGETS: &str = "branch.btb_l2_entries";
+const SAME_TARGET: &str = "branch.indirect_predicted_cycles";
+const INDIRECT: &str = "branch.indirect_mispredict_cycles";
+
+/// What is counted is held against what is published for the core.
+const COUNTS: [&str; 3] = ["branch.return_depth_entries", "branch.btb_l1_entries", TARGETS];
+
+/// An indirect jump to its previous target, and the jump back, cost three to seven cycles if they are
+/// predicted at all, and fifteen where that is switched off.
+const PREDICTED: f64 = 9.0;
+
+pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let mut found = penalty(metrics);
+    found.extend(published::counts(card, metrics, &COUNTS, |id, _| {
+        (id == TARGETS).then_some(
+            "these jumps come in random order; if neighbouring branches share entries in the \
+             published count, that is not seen here",
+        )
+    }));
+    found.extend(restricted(card, metrics));
+    found
+}
+
+/// The mispredict penalty: whether half the branches failed, and whether it has two states.
+fn penalty(metrics: &Metrics) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(slope) = metrics.number(SLOPE)
+        && (slope - 1.0).abs() > 0.1
+    {
+        found.push(Finding::warning(
+            format!(
+                "{slope:.2} cycles of mispredict penalty per cycle of delay instead of 1: the \
+                 predictor did not fail on half of the random branches, so the penalty is off too"
+            ),
+            &[SLOPE, PIPELINE],
+        ));
+    }
+    // What one round alone saw was a disturbance, not a state of the machine.
+    let rounds = |id| metrics.get(id).map_or(0, |value| value.rounds);
+    let lasts = rounds(SLOW) >= rounds(FAST).min(2);
+    let states = metrics.number(FAST).zip(metrics.number(SLOW)).filter(|_| lasts);
+    if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
+        found.push(Finding::note(
+            format!(
+                "the mispredict penalty has two states: {fast:.1} cycles in {:.0} % of the samples, \
+                 {slow:.1} in {:.0} %",
+                100.0 * (1.0 - share),
+                100.0 * share
+            ),
+            &[FAST, SLOW, SHARE],
+        ));
+    }
+    found
+}
+
+/// Mitigations against Spectre can switch the prediction of computed targets off.
+fn restricted(card: &Card, metrics: &Metrics) -> Option<Finding> {
+    let value = metrics.get(SAME_TARGET).filter(|v| v.state != State::Inconsistent)?;
+    // In every round: a busy sibling delays single ones.
+    let cycles = value.value.filter(|_| value.low.is_some_and(|low| low > PREDICTED))?;
+    let mitigations = card.header.machine.kernel.mitigations.known();
+    let claim = mitigations
+        .and_then(|all| all.get("spectre_v2"))
+        .map_or(String::new(), |claim| format!(" (the kernel says: {claim})"));
+    let text = format!(
+        "indirect prediction is restricted by mitigations: an indirect jump to \
+         where the last one went takes {cycles:.1} cycles{claim}"
+    );
+    Some(Finding::warning(text, &[SAME_TARGET, INDIRECT]))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::declare::Unit;
+
+    use super::super::tests::{said, value};
+    use super::*;
+    use crate::metrics::Value;
+
+    #[test]
+    fn counts_near_the_published_ones_need_no_words() {
+        // Zen 5: 52 returns.
+        let near = vec![
+            value("branch.return_depth_entries", Unit::Count, 52.0),
+            value(SAME_TARGET, Unit::Cycles, 4.1),
+        ];
+        assert_eq!(said(near), [] as [String; 0]);
+    }
+
+    #[test]
+    fn other_counts_are_noted_with_their_reason_if_one_is_known() {
+        let text = said(vec![value("branch.return_depth_entries", Unit::Count, 31.0)]).join("\n");
+        assert!(text.contains("31, published for Zen 5 (Turin) 52"), "{text}");
+        assert!(!text.contains("52:"), "no reason is made up: {text}");
+        let text = said(vec![value(TARGETS, Unit::Count, 4000.0)]).join("\n");
+        assert!(text.contains("come in random order"), "{text}");
+    }
+
+    #[test]
+    fn two_states_of_the_penalty_come_with_their_shares() {
+        let values = vec![
+            value(FAST, Unit::Cycles, 14.2),
+            value(SLOW, Unit::Cycles, 21.5),
+            value(SHARE, Unit::Ratio, 0.25),
+        ];
+        let text = said(values.clone()).join("\n");
+        assert!(text.contains("14.2 cycles in 75 %") && text.contains("21.5 in 25 %"), "{text}");
+        let mut once = values;
+        once[1] = Value { rounds: 1, ..value(SLOW, Unit::Cycles, 87.9) };
+        assert_eq!(said(once), [] as [String; 0]);
+        let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
+        assert!(text.contains("0.60 cycles"), "{text}");
+    }
+
+    #[test]
+    fn restricted_prediction_is_named_with_the_kernels_words() {
+        let text = said(vec![value(SAME_TARGET, Unit::Cycles, 15.2)]).join("\n");
+        assert!(text.contains("restricted by mitigations") && text.contains("15.2 cycles"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What differs from what is published for this core.
+
+use crate::declare::Unit;
+
+use super::{Finding, believed};
+use crate::file::Card;
+use crate::format;
+use crate::metrics::{Metrics, Value};
+use crate::reference;
+
+/// How far outside a published range a value may lie unmentioned: the ranges themselves come from
+/// measurements of this precision.
+const PUBLISHED_TOLERANCE: f64 = 0.03;
+
+/// Times in cycles outside the published range.
+pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
+    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let outside = |value: &Value| {
+        let (measured, range) = (value.value?, reference::published(&arch.key, &value.id)?);
+        // Sizes are held against the machine's own claims.
+        let cycles = value.unit == Unit::Cycles;
+        let low = measured < range.low * (1.0 - PUBLISHED_TOLERANCE);
+        let high = measured > range.high * (1.0 + PUBLISHED_TOLERANCE);
+        (cycles && (low || high)).then(|| {
+            let published = if range.low == range.high {
+                format!("{}", range.low)
+            } else {
+                format!("{} to {}", range.low, range.high)
+            };
+            Finding::note(
+                format!(
+                    "{}: {measured:.1} cycles, published for {} {published}",
+                    value.summary, arch.name
+                ),
+                &[&value.id],
+            )
+        })
+    };
+    metrics.0.iter().filter_map(outside).collect()
+}
+
+/// A count is off if it differs by more than this.
+const CLOSE: f64 = 0.05;
+
+/// Those of the counts that are not the published ones, each with the reason that `why` knows of.
+pub(super) fn counts(
+    card: &Card,
+    metrics: &Metrics,
+    ids: &[&str],
+    why: impl Fn(&str, f64) -> Option<&'static str>,
+) -> Vec<Finding> {
+    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let off = |id: &&str| {
+        let (value, measured) = (metrics.get(id)?, believed(metrics, id)?);
+        let published = reference::published(&arch.key, id)?;
+        let low = measured < published.low * (1.0 - CLOSE);
+        let high = measured > published.high * (1.0 + CLOSE);
+        (low || high).then(|| {
+            let range = format::range(published.low, published.high, value.unit);
+            let why = why(id, measured).map_or(String::new(), |why| format!(": {why}"));
+            let (name, arch) = (&value.summary, &arch.name);
+            let text = format!("{name}: {measured:.0}, published for {arch} {range}{why}");
+            Finding::note(text, &[id])
+        })
+    };
+    ids.iter().filter_map(off).collect()
+}

@@ -1,0 +1,10 @@
+//! What is shown of a card, before it is text, page or picture: each renderer asks these for the
+//! same rows.
+
+pub(super) mod bandwidth;
+pub(super) mod counter_table;
+pub(super) mod ladder;
+pub(super) mod machine_view;
+pub(super) mod roofline;
+pub(super) mod unit_twins;
+pub(super) mod vectors;
