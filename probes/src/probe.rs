@@ -1,9 +1,8 @@
 //! What a probe is: constant data, and two functions that declare and measure.
 
 use crate::harness::bench::Bench;
+use crate::harness::need::Need;
 use card::declare::{Declaration, Declare};
-use card::machine::Machine;
-use card::record::Skip;
 
 /// One measuring procedure: data, and a function that measures and records points.
 pub struct Probe {
@@ -33,46 +32,5 @@ impl Probe {
         let mut declare = Declare::new(self.name, self.summary);
         (self.declare)(&mut declare);
         declare.finish()
-    }
-}
-
-/// Something a probe cannot do without.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Need {
-    /// At least so many CPUs in the affinity mask.
-    Cpus(usize),
-    /// So many bytes of buffers within half of the memory limit.
-    Memory(u64),
-}
-
-impl Need {
-    /// `None` when the machine has it.
-    pub fn unmet(self, machine: &Machine) -> Option<Skip> {
-        match self {
-            Need::Cpus(n) => {
-                let have = machine.allowed_cpus().len();
-                (have < n).then(|| {
-                    Skip::new(
-                        format!("{n} CPUs"),
-                        format!("the affinity mask allows {have}"),
-                        format!("give the process {n} CPUs (taskset, cpuset, --cpus)"),
-                    )
-                })
-            }
-            Need::Memory(bytes) => {
-                let have = machine.buffer_limit();
-                (have < bytes).then(|| {
-                    Skip::new(
-                        format!("{} MiB for buffers", bytes >> 20),
-                        format!(
-                            "half of the memory that may be used is {} MiB (limit set by {})",
-                            have >> 20,
-                            machine.memory_limit_source()
-                        ),
-                        "raise the memory limit of the container or free memory",
-                    )
-                })
-            }
-        }
     }
 }

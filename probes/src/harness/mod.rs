@@ -11,6 +11,7 @@ pub mod code;
 pub mod counters;
 pub mod levels;
 pub mod meter;
+pub mod need;
 pub mod sampling;
 pub mod scratch;
 pub mod search;

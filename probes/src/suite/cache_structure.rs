@@ -21,10 +21,11 @@ use anyhow::Context;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{Source, Timer};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
-use crate::probe::{Need, Probe};
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
 use card::machine::human_bytes;

@@ -14,9 +14,10 @@
 //! the chip, more between sockets.
 
 use crate::harness::bench::Bench;
+use crate::harness::need::Need;
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::HandOver;
-use crate::probe::{Need, Probe};
+use crate::probe::Probe;
 use crate::threads::cpus;
 use card::counters::Event;
 use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};

@@ -20,9 +20,10 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::line::add_atomically;
-use crate::probe::{Need, Probe};
+use crate::probe::Probe;
 use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
 use crate::threads::cpus;
 use crate::threads::pinning;

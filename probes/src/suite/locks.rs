@@ -15,7 +15,8 @@
 //! microseconds, tens of them in a virtual machine.
 
 use crate::harness::bench::Bench;
-use crate::probe::{Need, Probe};
+use crate::harness::need::Need;
+use crate::probe::Probe;
 use crate::threads::cpus;
 use card::declare::{Declare, Estimator, NoiseClass, Points, Unit};
 

@@ -17,7 +17,8 @@ use sweep::Sweep;
 
 use crate::harness::bench::Bench;
 use crate::harness::levels;
-use crate::probe::{Need, Probe};
+use crate::harness::need::Need;
+use crate::probe::Probe;
 use crate::sys::memory::Pages;
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};

@@ -15,7 +15,8 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::probe::{Need, Probe};
+use crate::harness::need::Need;
+use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::{cpus, pinning};
 use card::declare::{Declare, NoiseClass, Unit};

@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Ring};
-use crate::probe::{Need, Probe};
+use crate::probe::Probe;
 use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
 use card::counters::Event;
 use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};

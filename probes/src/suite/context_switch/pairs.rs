@@ -7,7 +7,7 @@ use super::counted::{self, Arm, Expect, Samples, Trial};
 use crate::harness::bench::{Bench, Effort, params};
 use crate::harness::clock::Timer;
 use crate::harness::meter::Meter;
-use crate::probe::Need;
+use crate::harness::need::Need;
 use crate::sys::ipc::yield_now;
 use crate::threads::cpus;
 use crate::threads::partner::{Alone, Kind, Mechanism, Partner, Waiting, Yielded};

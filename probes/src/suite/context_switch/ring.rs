@@ -13,7 +13,7 @@ use super::counted::{self, Arm, Expect, Trial};
 use super::pairs::effort;
 use crate::harness::bench::{Bench, params};
 use crate::harness::meter::Meter;
-use crate::probe::Need;
+use crate::harness::need::Need;
 use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::usage_of_all;
 use crate::threads::partner::start_thread;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{HOW, interleave, plan, ratio, times, way};
 use crate::harness::bench::{Bench, params};
-use crate::probe::Need;
+use crate::harness::need::Need;
 use crate::sys::file;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Worker};
