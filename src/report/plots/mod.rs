@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(alone("memory-bandwidth"), ["bandwidth", "bytes_per_cycle"]);
         assert_eq!(alone("loaded-latency"), ["loaded_latency"]);
         assert_eq!(alone("memory-parallelism"), ["parallelism"]);
-        assert_eq!(alone("store-forwarding"), ["store_forwarding"]);
+        assert_eq!(alone_of(fixture::recorded().card, "store-forwarding"), ["store_forwarding"]);
         assert_eq!(alone("tlb"), ["tlb"]);
         assert_eq!(alone("numa"), ["numa"]);
         assert_eq!(
