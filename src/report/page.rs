@@ -123,6 +123,7 @@ mod tests {
     #[test]
     fn every_opened_element_is_closed() {
         balanced(full_page());
+        balanced(&page(&fixture::recorded()));
     }
 
     fn balanced(page: &str) {

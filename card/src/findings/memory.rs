@@ -330,7 +330,7 @@ mod tests {
     fn pages_that_were_never_huge_say_nothing_of_the_host() {
         let mut card = fixture::memory().card;
         for point in card.points.iter_mut().filter(|p| p.probe == "tlb") {
-            point.note = Some("huge pages not granted: 4K".into());
+            point.backing = Backing::TooFewHuge { huge: 0, asked: 4 << 20 };
         }
         assert!(host_pages(&card, &reach(288.0)).is_none());
         let mut metal = fixture::memory().card;

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn curves_grid_and_the_one_number_are_drawn() {
-        let history = BranchHistory::of(&fixture::memory()).unwrap();
+        let history = BranchHistory::of(&fixture::recorded()).unwrap();
         assert_eq!(history.curves.iter().map(|c| c.branches).collect::<Vec<_>>(), [1, 8, 64, 512]);
         let learnable = history.learnable.expect("declared");
         assert!((15_000.0..50_000.0).contains(&learnable), "{learnable}");
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn one_curve_is_enough_and_no_curve_is_no_picture() {
-        let mut card = fixture::memory().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.quantity == "history" && p.params["branches"] == 8_u64.into());
         let history = BranchHistory::of(&Summary::of(card)).unwrap();
         assert!(history.curves.len() == 1 && !svg(&history, TITLE).contains("NaN"));

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn both_levels_and_the_return_stack_are_marked() {
-        let targets = BranchTargets::of(&fixture::memory()).unwrap();
+        let targets = BranchTargets::of(&fixture::recorded()).unwrap();
         assert_eq!(targets.jumps.len(), 3);
         assert_eq!(targets.depth, Some(32.0));
         let svg = svg(&targets, TITLE);
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn either_half_is_a_picture_and_none_is_none() {
         for half in ["jump", "call"] {
-            let mut card = fixture::memory().card;
+            let mut card = fixture::recorded().card;
             card.points.retain(|p| p.quantity == half);
             let targets = BranchTargets::of(&Summary::of(card)).unwrap();
             assert_eq!(targets.calls.is_empty(), half == "jump");

@@ -165,17 +165,22 @@ mod tests {
 
     #[test]
     fn every_resource_has_its_step_and_its_number() {
-        let window = CoreWindow::of(&fixture::memory()).unwrap();
+        let summary = fixture::recorded();
+        let window = CoreWindow::of(&summary).unwrap();
         assert_eq!(window.curves.len(), FILLERS.len());
         let svg = svg(&window, TITLE);
-        for text in ["320", "136", "64", "vector results", "cycles for both chains"] {
-            assert!(svg.contains(text), "{text}");
+        for (_, name, id, _) in FILLERS {
+            let entries = format::plain(summary.metrics.number(id).unwrap().round());
+            for text in [name, &entries] {
+                assert!(svg.lines().any(|line| line == text), "{id}: {text}");
+            }
         }
+        assert!(svg.contains("cycles for both chains"));
     }
 
     #[test]
     fn a_round_that_found_half_draws_no_step_of_its_own() {
-        let mut card = fixture::memory().card;
+        let mut card = fixture::recorded().card;
         let halve = |p: &mut Point| {
             if let Some(Param::Int(n)) = p.params.get_mut("entries") {
                 *n = (*n / 2).max(8);
@@ -185,12 +190,12 @@ mod tests {
         let all = |summary: &Summary| -> Vec<usize> {
             CoreWindow::of(summary).unwrap().curves.iter().map(|c| c.points.len()).collect()
         };
-        assert_eq!(all(&Summary::of(card)), all(&fixture::memory()));
+        assert_eq!(all(&Summary::of(card)), all(&fixture::recorded()));
     }
 
     #[test]
     fn without_a_clock_or_a_number_the_curves_are_there() {
-        let mut card = fixture::memory().card;
+        let mut card = fixture::recorded().card;
         card.points.retain(|p| p.probe == PROBE && p.params["filler"].to_string() == "store");
         card.points.iter_mut().for_each(|p| p.core_ghz = Vec::new());
         card.header.declarations.clear();

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn matrix_border_cases_and_aliasing_are_drawn() {
-        let forwarding = StoreForwarding::of(&fixture::memory()).unwrap();
+        let forwarding = StoreForwarding::of(&fixture::recorded()).unwrap();
         let svg = svg(&forwarding, TITLE);
         for text in ["store begins", "border of a line", "cycles per pair", "across a page"] {
             assert!(svg.contains(text), "{text}");
@@ -229,11 +229,11 @@ mod tests {
 
     #[test]
     fn either_half_is_a_picture_and_none_is_none() {
-        let mut cases = fixture::memory().card;
+        let mut cases = fixture::recorded().card;
         cases.points.retain(|p| p.quantity == "forward_case");
         let cases = StoreForwarding::of(&Summary::of(cases)).unwrap();
         assert!(cases.matrix.is_none() && !svg(&cases, TITLE).contains("NaN"));
-        let mut matrix = fixture::memory().card;
+        let mut matrix = fixture::recorded().card;
         matrix.points.retain(|p| p.quantity == "forward");
         // A hole in the matrix, and no clock.
         matrix.points.retain(|p| p.params.values().any(|v| v.to_string() != "8"));

@@ -222,9 +222,13 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_asked_for() {
-        for summary in
-            [fixture::summary(), fixture::counted(), fixture::hostile(), fixture::empty()]
-        {
+        for summary in [
+            fixture::recorded(),
+            fixture::summary(),
+            fixture::counted(),
+            fixture::hostile(),
+            fixture::empty(),
+        ] {
             for width in [60, 80, 100, 120, 200] {
                 let text = card(&summary, width, false);
                 for line in text.lines() {
