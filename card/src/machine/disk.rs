@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn who_plays_a_disk_shows_in_its_bus_or_model() {
+    fn the_emulator_of_a_disk_shows_in_its_bus_or_model() {
         let tree = disk("pci0000:00/0000:00:02.0/virtio1");
         let device = Device::at(&tree.files(), "/sys/dev/block/8:1").unwrap();
         assert_eq!(device.stand_in.as_deref(), Some("virtio"));

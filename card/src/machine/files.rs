@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused() {
+    fn malformed_lists_are_refused() {
         for text in ["a", "1-", "-1", "3-1", "1--2", "0-18446744073709551615", "1 2", "0-99999999"]
         {
             assert_eq!(parse_list(text), None, "{text}");
