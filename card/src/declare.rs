@@ -28,10 +28,10 @@ pub struct Declaration {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quantities: Vec<Quantity>,
     /// Its metrics.
-    pub metrics: Cow<'static, [Metric]>,
+    pub metrics: Vec<Metric>,
     /// What counters must say of its points.
-    #[serde(default, skip_serializing_if = "<[Proof]>::is_empty")]
-    pub proofs: Cow<'static, [Proof]>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
 }
 
 /// What a probe records, and the order statistic that stands for the samples of one round wherever
@@ -71,7 +71,7 @@ pub struct Metric {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// Ids of the metrics.
-    pub metrics: Cow<'static, [Text]>,
+    pub metrics: Vec<Text>,
     /// The points.
     pub at: Select,
     /// Of those only the ones where this parameter is least or most.
@@ -95,44 +95,6 @@ pub enum Edge {
     Least,
     /// Where it is most.
     Most,
-}
-
-impl Proof {
-    /// The number of events per operation lies in this range, both ends included.
-    pub const fn between(
-        metrics: &'static [Text],
-        at: Select,
-        event: Event,
-        least: f64,
-        most: f64,
-    ) -> Proof {
-        let (least, most) = (Some(least), Some(most));
-        Proof { metrics: Cow::Borrowed(metrics), at, end: None, event, least, most }
-    }
-
-    /// At least this many events happen per operation.
-    pub const fn at_least(
-        metrics: &'static [Text],
-        at: Select,
-        end: Option<(Text, Edge)>,
-        event: Event,
-        least: f64,
-    ) -> Proof {
-        let (metrics, least) = (Cow::Borrowed(metrics), Some(least));
-        Proof { metrics, at, end, event, least, most: None }
-    }
-
-    /// At most this many events happen per operation.
-    pub const fn at_most(
-        metrics: &'static [Text],
-        at: Select,
-        end: Option<(Text, Edge)>,
-        event: Event,
-        most: f64,
-    ) -> Proof {
-        let (metrics, most) = (Cow::Borrowed(metrics), Some(most));
-        Proof { metrics, at, end, event, least: None, most }
-    }
 }
 
 /// Unit of a point or a metric.
@@ -251,7 +213,15 @@ pub struct Select {
     pub quantity: Text,
     /// Parameters that must have these values, written as text.
     #[serde(rename = "where", default)]
-    pub params: Cow<'static, [(Text, Text)]>,
+    pub params: Vec<(Text, Text)>,
+}
+
+impl Select {
+    /// Points of that quantity, narrowed by parameters.
+    pub fn of(quantity: impl Into<Text>, params: &[(&'static str, &'static str)]) -> Select {
+        let params = params.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        Select { quantity: quantity.into(), params }
+    }
 }
 
 /// Which order statistic of the samples stands for a point in one round.
@@ -326,7 +296,7 @@ pub enum Derive {
     /// First value of the parameter from which the curve stays high.
     StepUp(Select, Text),
     /// The value on which most of these agree; `inconsistent` without a majority.
-    Vote(Cow<'static, [Derive]>),
+    Vote(Vec<Derive>),
     /// Slope of the least-squares line over the named parameter.
     Slope(Select, Text),
     /// Where that line meets zero.
@@ -336,54 +306,31 @@ pub enum Derive {
     /// Share of the samples in the slow state.
     SlowShare(Select),
     /// First minus second.
-    Difference(Cow<'static, [Derive]>),
+    Difference(Vec<Derive>),
     /// First divided by second.
-    Quotient(Cow<'static, [Derive]>),
+    Quotient(Vec<Derive>),
     /// A multiple of another one: a penalty from half a miss per branch, for instance.
-    Times(f64, Cow<'static, [Derive]>),
+    Times(f64, Vec<Derive>),
     /// The lowest of the selected points: the best of the settings that are not selected.
     Lowest(Select),
     /// The highest of the selected points: the worst of the settings that are not selected.
     Highest(Select),
     /// So many units in the time of another one: GB/s from ns per byte.
-    Rate(f64, Cow<'static, [Derive]>),
+    Rate(f64, Vec<Derive>),
     /// The last value of the parameter before the curve leaves its beginning by that many cycles.
     LastBefore(Select, Text, f64),
     /// Where the curve has covered this share of the way from its beginning to its end, between
     /// two sizes in proportion.
     Crossing(Select, Text, f64),
     /// All of them multiplied.
-    Product(Cow<'static, [Derive]>),
+    Product(Vec<Derive>),
     /// The power of two that another one is near to: a number of sets.
-    PowerOfTwo(Cow<'static, [Derive]>),
+    PowerOfTwo(Vec<Derive>),
     /// The first curve where the second one reaches this share of its highest value; both are over
     /// the same parameter.
     AtShare(Select, Select, Text, f64),
     /// How often that event happened in one operation of the selected points, where it was counted.
     Count(Select, Event),
     /// A share of what is published for the metric of that id on this microarchitecture.
-    OfPublished(Cow<'static, [Derive]>, Text),
-}
-
-/// `Select` in one line, for constant declarations.
-pub const fn select(quantity: &'static str, params: &'static [(Text, Text)]) -> Select {
-    Select { quantity: Cow::Borrowed(quantity), params: Cow::Borrowed(params) }
-}
-
-/// A declaration in one line.
-pub const fn metric(
-    id: &'static str,
-    summary: &'static str,
-    unit: Unit,
-    better: Better,
-    tier: NoiseClass,
-    family: &'static str,
-    from: Derive,
-) -> Metric {
-    Metric { id: text(id), summary: text(summary), unit, better, tier, family: text(family), from }
-}
-
-/// Constant text.
-pub const fn text(s: &'static str) -> Text {
-    Cow::Borrowed(s)
+    OfPublished(Vec<Derive>, Text),
 }

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::counters::CounterSupport;
-use crate::declare::{Better, Declaration, Level, NoiseClass, Unit};
+use crate::counters::{CounterSupport, Event};
+use crate::declare::{
+    Better, Declaration, Derive, Edge, Level, Metric, NoiseClass, Proof, Select, Unit,
+};
 use crate::machine::Machine;
 use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip};
 
@@ -112,11 +114,11 @@ pub fn neon() -> Summary {
 
 /// The same for a core with vectors of 256 bits in SVE beside NEON.
 pub fn sve() -> Summary {
-    use crate::declare::{Derive, Estimator, metric, select};
+    use crate::declare::Estimator;
     let mut card = arm("avx512").card;
     let compute = card.header.declarations.iter_mut().find(|d| d.probe == "simd-compute");
-    let declared = compute.unwrap().metrics.to_mut();
-    let bytes = Derive::Value(select("vector", &[]), Estimator::Median);
+    let declared = &mut compute.unwrap().metrics;
+    let bytes = Derive::Value(Select::of("vector", &[]), Estimator::Median);
     let id = "simd.sve_vector_bytes";
     declared.push(metric(id, "", Unit::Bytes, Better::Higher, NoiseClass::T1, "alu", bytes));
     for round in 0..5 {
@@ -145,7 +147,7 @@ fn arm(without: &str) -> Summary {
     }
     let without = format!(".{without}");
     for declaration in &mut card.header.declarations {
-        let metrics = declaration.metrics.to_mut();
+        let metrics = &mut declaration.metrics;
         metrics.retain(|m| !m.id.contains(&without) && !m.id.contains(".mul_add."));
         let text = serde_json::to_string(metrics).unwrap();
         let text = text.replace("sse", "neon").replace("avx", "sve");
@@ -441,4 +443,37 @@ fn guest(name: &str, (key, arch): (&str, &str), (l1d, ways): (u64, u64)) -> Mach
         "host": { "name": name, "hypervisor": "KVM" },
     }))
     .unwrap()
+}
+
+/// A metric in one line.
+pub fn metric(
+    id: &'static str,
+    summary: &'static str,
+    unit: Unit,
+    better: Better,
+    tier: NoiseClass,
+    family: &'static str,
+    from: Derive,
+) -> Metric {
+    Metric {
+        id: id.into(),
+        summary: summary.into(),
+        unit,
+        better,
+        tier,
+        family: family.into(),
+        from,
+    }
+}
+
+/// A proof in one line.
+pub fn proof(
+    metrics: &[&'static str],
+    at: Select,
+    end: Option<(&'static str, Edge)>,
+    event: Event,
+    (least, most): (Option<f64>, Option<f64>),
+) -> Proof {
+    let metrics = metrics.iter().map(|&id| id.into()).collect();
+    Proof { metrics, at, end: end.map(|(x, edge)| (x.into(), edge)), event, least, most }
 }

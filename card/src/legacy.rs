@@ -20,8 +20,8 @@ pub fn quantities(card: &mut Card) {
                 }
             };
             if of_it().all(|s| s.1 == first) {
-                let name = point.quantity.clone().into();
-                ask(Select { quantity: name, params: Vec::new().into() }, first);
+                let name = point.quantity.clone();
+                ask(Select::of(name, &[]), first);
             } else {
                 of_it().for_each(|(at, estimator)| ask(at.clone(), *estimator));
             }

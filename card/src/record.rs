@@ -223,7 +223,7 @@ pub struct Skip {
     /// Id of the probe.
     pub probe: String,
     /// Ids of the metrics that are missing for it, as patterns with `*` and `?`; none where it is the
-    /// whole probe.
+    /// whole probe, or a part of it that no metric needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<String>,
     /// What it would have needed.

@@ -74,9 +74,7 @@ mod tests {
             for used in probe.uses {
                 let others = ALL.iter().filter(|p| p.name != probe.name);
                 assert!(
-                    others
-                        .flat_map(|p| p.declaration().metrics.into_owned())
-                        .any(|m| m.id == *used),
+                    others.flat_map(|p| p.declaration().metrics).any(|m| m.id == *used),
                     "{used}"
                 );
             }

@@ -15,7 +15,7 @@ fn declared() -> BTreeSet<String> {
     let here = catalog::ALL.iter().map(|probe| probe.declaration());
     let cards = ["x86_64", "aarch64"].map(|name| Card::read(&recorded_card(name)).unwrap());
     let elsewhere = cards.into_iter().flat_map(|card| card.header.declarations);
-    let metrics = here.chain(elsewhere).flat_map(|d| d.metrics.into_owned());
+    let metrics = here.chain(elsewhere).flat_map(|d| d.metrics);
     metrics.map(|metric| metric.id.into_owned()).collect()
 }
 

@@ -34,8 +34,8 @@ impl Declare {
             probe: Cow::Borrowed(probe),
             summary: Cow::Borrowed(summary),
             quantities: Vec::new(),
-            metrics: Cow::Owned(Vec::new()),
-            proofs: Cow::Owned(Vec::new()),
+            metrics: Vec::new(),
+            proofs: Vec::new(),
         };
         Declare { declaration, family: Cow::Borrowed("") }
     }
@@ -65,8 +65,7 @@ impl Declare {
         unit: Unit,
         estimator: Estimator,
     ) -> Points {
-        let params = params.iter().map(|&(name, value)| (name.into(), value.into())).collect();
-        let at = Select { quantity: name.into(), params: Cow::Owned(params) };
+        let at = Select::of(name, params);
         self.declaration.quantities.push(Quantity { at: at.clone(), unit, estimator });
         Points { select: at, estimator, end: None }
     }
@@ -92,7 +91,7 @@ impl Declare {
             summary: summary.into(),
             id,
         };
-        let metrics = self.declaration.metrics.to_mut();
+        let metrics = &mut self.declaration.metrics;
         metrics.push(metric);
         metrics.last_mut().expect("it was just pushed")
     }
@@ -120,10 +119,10 @@ impl Declare {
         bound: Bound,
     ) {
         let Bound { least, most } = bound;
-        let metrics = Cow::Owned(metrics.map(Cow::Borrowed).to_vec());
+        let metrics = metrics.map(Cow::Borrowed).to_vec();
         let Points { select: at, end, .. } = points;
         let proof = Proof { metrics, at, end, event, least, most };
-        self.declaration.proofs.to_mut().push(proof);
+        self.declaration.proofs.push(proof);
     }
 }
 
@@ -170,7 +169,7 @@ impl Points {
     #[must_use]
     pub fn with(&self, name: &'static str, value: impl ToString) -> Points {
         let mut points = self.clone();
-        points.select.params.to_mut().push((Cow::Borrowed(name), Cow::Owned(value.to_string())));
+        points.select.params.push((Cow::Borrowed(name), Cow::Owned(value.to_string())));
         points
     }
 
@@ -280,38 +279,34 @@ impl From<Points> for Derive {
     }
 }
 
-fn owned<const N: usize>(parts: [Derive; N]) -> Cow<'static, [Derive]> {
-    Cow::Owned(parts.to_vec())
-}
-
 impl Derive {
     /// So many units in the time of this one: GB/s from ns per byte.
     #[must_use]
     pub fn rate(self, amount: f64) -> Derive {
-        Derive::Rate(amount, owned([self]))
+        Derive::Rate(amount, vec![self])
     }
 
     /// A multiple of this one.
     #[must_use]
     pub fn times(self, factor: f64) -> Derive {
-        Derive::Times(factor, owned([self]))
+        Derive::Times(factor, vec![self])
     }
 
     /// The power of two that this one is near to.
     #[must_use]
     pub fn power_of_two(self) -> Derive {
-        Derive::PowerOfTwo(owned([self]))
+        Derive::PowerOfTwo(vec![self])
     }
 
     /// As a share of what is published for the metric of that id on this microarchitecture.
     #[must_use]
     pub fn of_published(self, id: impl Into<Text>) -> Derive {
-        Derive::OfPublished(owned([self]), id.into())
+        Derive::OfPublished(vec![self], id.into())
     }
 
     /// The value on which most of these methods agree.
     pub fn vote<const N: usize>(methods: [Derive; N]) -> Derive {
-        Derive::Vote(owned(methods))
+        Derive::Vote(methods.to_vec())
     }
 }
 
@@ -320,7 +315,7 @@ macro_rules! operator {
         impl<T: Into<Derive>> $operator<T> for Derive {
             type Output = Derive;
             fn $function(self, other: T) -> Derive {
-                Derive::$variant(owned([self, other.into()]))
+                Derive::$variant(vec![self, other.into()])
             }
         }
         impl<T: Into<Derive>> $operator<T> for Points {

@@ -129,14 +129,12 @@ pub(super) fn refuted(verdicts: &[Verdict], metric: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use crate::declare::{Text, Unit, select, text};
+    use crate::declare::{Select, Unit};
 
     use super::*;
-    use crate::fixture;
+    use crate::fixture::{self, proof as proof_of};
 
-    const ID: &[Text] = &[text("m")];
+    const ID: &[&str] = &["m"];
 
     /// A curve of two sizes, whose points say so many misses of 1000 operations.
     fn verdict(proof: Proof, near: u64, far: &[u64]) -> Option<Verdict> {
@@ -150,20 +148,21 @@ mod tests {
         put(4096, 0, near);
         far.iter().enumerate().for_each(|(round, &misses)| put(1 << 30, round, misses));
         let declaration = Declaration {
-            probe: text("p"),
+            probe: "p".into(),
             quantities: Vec::new(),
-            summary: text("a probe"),
-            metrics: Cow::Borrowed(&[]),
-            proofs: Cow::Owned(vec![proof]),
+            summary: "a probe".into(),
+            metrics: Vec::new(),
+            proofs: vec![proof],
         };
         verdicts(&card, &declaration).pop()
     }
 
-    const SIZE: Option<(Text, Edge)> = Some((text("size"), Edge::Most));
+    const SIZE: Option<(&str, Edge)> = Some(("size", Edge::Most));
 
     #[test]
     fn only_the_named_end_of_a_curve_is_held_against_the_proof() {
-        let proof = || Proof::at_least(ID, select("q", &[]), SIZE, Event::LlcMisses, 0.95);
+        let proof =
+            || proof_of(ID, Select::of("q", &[]), SIZE, Event::LlcMisses, (Some(0.95), None));
         let good = verdict(proof(), 0, &[990, 100, 985]).unwrap();
         assert!(good.holds(), "{}", good.text());
         assert_eq!(refuted(&[good], "m"), None);
@@ -179,7 +178,7 @@ mod tests {
 
     #[test]
     fn both_ends_of_a_proof_count_and_what_was_not_counted_proves_nothing() {
-        let proof = |event| Proof::between(ID, select("q", &[]), event, 0.4, 0.6);
+        let proof = |event| proof_of(ID, Select::of("q", &[]), None, event, (Some(0.4), Some(0.6)));
         assert!(verdict(proof(Event::LlcMisses), 500, &[510]).unwrap().holds());
         assert!(!verdict(proof(Event::LlcMisses), 700, &[710]).unwrap().holds());
         assert!(!verdict(proof(Event::LlcMisses), 300, &[310]).unwrap().holds());

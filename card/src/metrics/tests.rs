@@ -1,21 +1,19 @@
-use std::borrow::Cow;
-
-use crate::declare::{Declaration, Derive, Estimator, Mode, Text, metric, select, text};
+use crate::declare::{Declaration, Derive, Estimator, Mode, Select, Text};
 use crate::record::{Fail, FailKind, Param, Point, PointState, Skip};
 
 use super::*;
-use crate::fixture::{blank, declared, point, with};
+use crate::fixture::{blank, declared, metric, point, with};
 
 /// A card with one probe `p`, one metric `m` of it, and these points.
 fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
     let mut card = blank("test");
     let declared = metric("m", "a metric", unit, Better::Lower, NoiseClass::T1, "family", from);
     card.header.declarations = vec![Declaration {
-        probe: text("p"),
+        probe: "p".into(),
         quantities: Vec::new(),
-        summary: text("a probe"),
-        metrics: Cow::Owned(vec![declared]),
-        proofs: Cow::Borrowed(&[]),
+        summary: "a probe".into(),
+        metrics: vec![declared],
+        proofs: Vec::new(),
     }];
     card.points = points;
     card
@@ -30,7 +28,7 @@ fn ns(round: u32, samples: Vec<f64>) -> Point {
 }
 
 fn quartile() -> Derive {
-    Derive::Value(select("q", &[]), Estimator::LowerQuartile)
+    Derive::Value(Select::of("q", &[]), Estimator::LowerQuartile)
 }
 
 #[test]
@@ -101,7 +99,8 @@ fn what_was_skipped_or_failed_gives_the_reason() {
 
 #[test]
 fn a_probe_that_ran_says_which_metrics_it_skipped_a_part_for() {
-    let mut card = card(Unit::Ns, Derive::Highest(select("other", &[])), vec![ns(0, vec![1.0])]);
+    let mut card =
+        card(Unit::Ns, Derive::Highest(Select::of("other", &[])), vec![ns(0, vec![1.0])]);
     let skip = |need: &str, metrics: &[&str]| {
         let skip = Skip::new(need, "there is one", "none").of(metrics);
         Skip { probe: "p".into(), ..skip }
@@ -120,7 +119,7 @@ fn the_extremes_of_all_settings_are_those_of_clean_points() {
     let spoiled = |n, value| Point { state: PointState::Noisy, ..at(n, value) };
     let points = vec![at(0, 5.0), at(1, 7.0), spoiled(2, 9.0), spoiled(3, 3.0)];
     let extreme = |from: fn(Select) -> Derive, points: &[Point]| {
-        of(&card(Unit::Ns, from(select("q", &[])), points.to_vec())).value
+        of(&card(Unit::Ns, from(Select::of("q", &[])), points.to_vec())).value
     };
     assert_eq!(extreme(Derive::Lowest, &points), Some(5.0));
     assert_eq!(extreme(Derive::Highest, &points), Some(7.0));
@@ -153,8 +152,8 @@ fn steps(name: &str, line: i64) -> Vec<Point> {
 
 fn vote_of(lines: [i64; 3]) -> Value {
     let names = ["first", "second", "third"];
-    let method = |name| Derive::StepDown(select(name, &[]), text("distance"));
-    let from = Derive::Vote(Cow::Owned(names.map(method).to_vec()));
+    let method = |name: &'static str| Derive::StepDown(Select::of(name, &[]), "distance".into());
+    let from = Derive::Vote(names.map(method).to_vec());
     let points = names.iter().zip(lines).flat_map(|(name, line)| steps(name, line)).collect();
     of(&card(Unit::Bytes, from, points))
 }
@@ -177,7 +176,7 @@ fn a_vote_needs_a_majority_and_reports_dissent() {
 #[test]
 fn three_methods_that_agree_are_sure_however_noisy_their_points() {
     let names = ["first", "second", "third"];
-    let method = |name| Derive::StepDown(select(name, &[]), text("distance"));
+    let method = |name: &'static str| Derive::StepDown(Select::of(name, &[]), "distance".into());
     let vote = |methods: &[&'static str]| {
         let from = Derive::Vote(methods.iter().map(|n| method(n)).collect());
         let mut points: Vec<Point> = names.iter().flat_map(|name| steps(name, 64)).collect();
@@ -203,24 +202,24 @@ fn slope_and_intercept_of_a_line() {
         .map(|d| with(ns(0, vec![7.0 + 0.5 * d as f64; 3]), &[("delay", Param::Int(d))]))
         .collect();
     let delay = || Text::Borrowed("delay");
-    let twice = |from| Derive::Times(2.0, Cow::Owned(vec![from]));
-    let slope = twice(Derive::Slope(select("q", &[]), delay()));
-    let intercept = twice(Derive::Intercept(select("q", &[]), delay()));
+    let twice = |from| Derive::Times(2.0, vec![from]);
+    let slope = twice(Derive::Slope(Select::of("q", &[]), delay()));
+    let intercept = twice(Derive::Intercept(Select::of("q", &[]), delay()));
     assert!((of(&card(Unit::Ns, slope, points.clone())).value.unwrap() - 1.0).abs() < 1e-9);
     assert!((of(&card(Unit::Ns, intercept, points)).value.unwrap() - 14.0).abs() < 1e-9);
 }
 
 #[test]
 fn differences_quotients_and_malformed_declarations() {
-    const A: &[(Text, Text)] = &[(text("arm"), text("a"))];
-    const B: &[(Text, Text)] = &[(text("arm"), text("b"))];
+    const A: &[(&str, &str)] = &[("arm", "a")];
+    const B: &[(&str, &str)] = &[("arm", "b")];
     let arm = |name, value| with(ns(0, vec![value; 3]), &[("arm", Param::from(name))]);
     let points = vec![arm("a", 12.0), arm("b", 4.0)];
-    let parts = || [A, B].map(|s| Derive::Value(select("q", s), Estimator::Median)).to_vec();
+    let parts = || [A, B].map(|s| Derive::Value(Select::of("q", s), Estimator::Median)).to_vec();
     let value = |from| of(&card(Unit::Ns, from, points.clone()));
-    assert_eq!(value(Derive::Difference(Cow::Owned(parts()))).value, Some(8.0));
-    assert_eq!(value(Derive::Quotient(Cow::Owned(parts()))).value, Some(3.0));
-    let malformed = value(Derive::Quotient(Cow::Owned(parts()[..1].to_vec())));
+    assert_eq!(value(Derive::Difference(parts())).value, Some(8.0));
+    assert_eq!(value(Derive::Quotient(parts())).value, Some(3.0));
+    let malformed = value(Derive::Quotient(parts()[..1].to_vec()));
     assert!(malformed.reason.unwrap().contains("malformed"));
 }
 
@@ -232,7 +231,7 @@ fn two_states_are_told_apart_over_all_rounds_and_never_averaged() {
     let mut points: Vec<Point> = (0..3).map(|r| ns(r, (0..20).map(fast).collect())).collect();
     points.push(ns(3, (0..20).map(|i| if i < 10 { fast(i) } else { slow(i) }).collect()));
     let value = |from| of(&card(Unit::Ns, from, points.clone()));
-    let select = || select("q", &[]);
+    let select = || Select::of("q", &[]);
     let mode = |mode| value(Derive::ModeValue(select(), mode));
     assert!((mode(Mode::Fast).value.unwrap() - 17.0).abs() < 0.1);
     let slow = mode(Mode::Slow);
@@ -292,7 +291,7 @@ fn a_staircase_gives_plateaus_in_both_units_and_capacities() {
     }
     let read = metrics.get("memory.read_1m_sequential_ns").unwrap();
     assert_eq!(read.state, State::Unavailable);
-    let select = select("latency", &[]);
+    let select = Select::of("latency", &[]);
     let levels: Vec<Level> =
         plateaus(&card, "memory-latency", &select).iter().map(|p| p.level).collect();
     assert_eq!(levels, [Level::L1, Level::L2, Level::L3, Level::Dram]);
@@ -324,8 +323,8 @@ fn a_sweep_that_ends_early_claims_no_main_memory() {
 #[test]
 fn a_curve_takes_all_rounds_together() {
     let card = staircase(16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
-    const VARIANT: &[(Text, Text)] = &[(text("variant"), text("random_2m"))];
-    let select = select("latency", VARIANT);
+    const VARIANT: &[(&str, &str)] = &[("variant", "random_2m")];
+    let select = Select::of("latency", VARIANT);
     let curve = series::curve(&card, "memory-latency", &select, "working_set");
     assert_eq!(curve.len(), 15 * 4 + 1);
     assert!(curve.windows(2).all(|w| w[0].x < w[1].x));
@@ -353,8 +352,8 @@ fn settings_are_medians_over_the_rounds_of_one_probe() {
 
 #[test]
 fn a_share_of_what_is_published_needs_the_microarchitecture() {
-    let part = Cow::Owned(vec![quartile()]);
-    let id = text("simd.peak.f32_fma_flops_per_cycle");
+    let part = vec![quartile()];
+    let id = "simd.peak.f32_fma_flops_per_cycle".into();
     // The blank card is of a Zen 5, for which 64 are published.
     let mut card = card(
         Unit::Ratio,

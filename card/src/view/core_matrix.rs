@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::machine::Relation;
 use crate::record::Param;
 
-use crate::estimate::median;
+use crate::estimate::{median, states};
 use crate::file::Card;
 
 /// Below this the two are hardware threads of one core: no other cache is so near, and none of the
@@ -33,14 +33,13 @@ impl Pair {
     /// The distances at which its visits cluster, nearest first: more than one if the hypervisor moved
     /// a CPU between visits. A visit that is alone in its cluster was disturbed.
     pub fn states(&self) -> Vec<PairState> {
-        let mut sorted = self.visits.clone();
-        sorted.sort_by(f64::total_cmp);
-        let groups: Vec<&[f64]> = sorted.chunk_by(|a, b| *b < *a * STATES_APART).collect();
-        let least = if groups.len() > 1 { 2 } else { 1 };
-        let met: Vec<&[f64]> = groups.into_iter().filter(|g| g.len() >= least).collect();
-        let all = met.iter().map(|g| g.len()).sum::<usize>() as f64;
-        let state = |g: &[f64]| Some(PairState { ns: median(g)?, share: g.len() as f64 / all });
-        met.into_iter().filter_map(state).collect()
+        let mut met = states(self.visits.clone());
+        if met.len() > 1 {
+            met.retain(|visits| visits.len() > 1);
+        }
+        let all = met.iter().map(Vec::len).sum::<usize>() as f64;
+        let state = |g: &Vec<f64>| Some(PairState { ns: median(g)?, share: g.len() as f64 / all });
+        met.iter().filter_map(state).collect()
     }
 }
 
@@ -52,9 +51,6 @@ pub struct PairState {
     /// Share of the visits.
     pub share: f64,
 }
-
-/// Clusters differ by more than this ratio; visits of one cluster differ by a fifth.
-const STATES_APART: f64 = 1.5;
 
 /// The pairs of a card, by one way of handing over: `cas` or `store_load`.
 pub fn pairs(card: &Card, method: &str) -> Vec<Pair> {

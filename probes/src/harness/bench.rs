@@ -241,12 +241,20 @@ impl Bench<'_> {
     }
 
     /// Samples one kernel and records its point.
+    ///
+    /// # Errors
+    ///
+    /// A [`WrongAnswer`] of the kernel, or that the record could not be handed over.
     pub fn sample(&mut self, arm: Arm<'_>, policy: &SamplingPlan) -> anyhow::Result<()> {
         self.interleave(vec![arm], policy)
     }
 
     /// Samples several kernels in turn, in a new random order each time, so that whatever drifts
     /// drifts for all of them alike, and records a point for each.
+    ///
+    /// # Errors
+    ///
+    /// A [`WrongAnswer`] of a kernel, or that a record could not be handed over.
     pub fn interleave(
         &mut self,
         mut arms: Vec<Arm<'_>>,
@@ -271,6 +279,10 @@ impl Bench<'_> {
     }
 
     /// Records samples that a probe took by other means than [`Bench::interleave`].
+    ///
+    /// # Errors
+    ///
+    /// That the record could not be handed over.
     pub fn record(
         &mut self,
         quantity: &str,
@@ -283,18 +295,30 @@ impl Bench<'_> {
     }
 
     /// Says that a part of this probe cannot be measured here.
+    ///
+    /// # Errors
+    ///
+    /// That the record could not be handed over.
     pub fn skip(&mut self, skip: Skip) -> anyhow::Result<()> {
         let probe = self.probe.to_owned();
         (self.sink)(Record::Skip(Skip { probe, ..skip }))
     }
 
     /// Ends the round with a `corruption` row unless a kernel's answer is right.
+    ///
+    /// # Errors
+    ///
+    /// A [`WrongAnswer`] that says what is wrong, and on which CPU.
     pub fn check(&self, right: bool, what: impl FnOnce() -> String) -> anyhow::Result<()> {
         anyhow::ensure!(right, WrongAnswer { cpu: self.cpu, what: what() });
         Ok(())
     }
 
     /// Hands a finished point over.
+    ///
+    /// # Errors
+    ///
+    /// That the record could not be handed over.
     pub fn emit(&mut self, mut point: Point) -> anyhow::Result<()> {
         point.samples.iter_mut().for_each(|v| *v = concise(*v));
         point.core_ghz = condensed(&point.core_ghz);

@@ -32,6 +32,10 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes one in a directory that is on a disk.
+    ///
+    /// # Errors
+    ///
+    /// What the probe needs instead: a directory that is writable and on a disk.
     pub fn make(dir: &Path) -> Result<Scratch, Skip> {
         let opened = File::open(dir).and_then(|dir| file::file_system(&dir));
         let system = opened.map_err(|e| unmet(dir, &e.to_string()))?;
@@ -45,6 +49,10 @@ impl Scratch {
 
     /// How large it may become: no more than `wanted`, and so that a tenth of the file system stays
     /// free.
+    ///
+    /// # Errors
+    ///
+    /// That there is too little room.
     pub fn room(&self, dir: &Path, wanted: u64) -> Result<u64, Skip> {
         let FileSystem { bytes, available, .. } = self.system;
         let kept = (bytes as f64 * KEPT_FREE) as u64;

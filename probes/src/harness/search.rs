@@ -28,6 +28,10 @@ pub fn glance(bench: &mut Bench<'_>, ops: u64, work: &mut dyn FnMut(u64)) -> f64
 
 /// The last number of the range that still fits, found by halving; its first number must fit, and
 /// what lies behind one that does not fit must not either.
+///
+/// # Errors
+///
+/// Those of the measurement.
 pub fn last_that_fits(
     range: Range<u64>,
     mut fits: impl FnMut(u64) -> io::Result<bool>,

@@ -59,6 +59,10 @@ pub struct Assignment {
 }
 
 /// Runs the round described on `input` and writes its records to `output`, a line each.
+///
+/// # Errors
+///
+/// That the assignment is none, the probe is unknown or failed, or records could not be written.
 pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
     let mut text = String::new();
     input.read_to_string(&mut text).context("reading the assignment")?;

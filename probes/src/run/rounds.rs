@@ -44,6 +44,10 @@ pub struct Round<'a> {
 
 /// Runs one round in a child process; every record goes to `keep` as soon as it arrives. An error is
 /// one of `keep`: whatever becomes of the child is an outcome.
+///
+/// # Errors
+///
+/// Those of `keep`, or that the child could not be waited for.
 pub fn run(
     mut command: Command,
     round: &Round<'_>,

@@ -82,6 +82,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Partner {
     /// Starts one on a CPU. The calling thread goes on on `home`.
+    ///
+    /// # Errors
+    ///
+    /// That a pipe, a thread or a process could not be had.
     pub fn start(
         (mechanism, kind, waiting): (Mechanism, Kind, Waiting),
         cpu: usize,
@@ -118,6 +122,10 @@ impl Partner {
 
     /// So many messages to the partner, each answered. A partner that fails leaves this waiting for
     /// the end of the round.
+    ///
+    /// # Errors
+    ///
+    /// That the partner has failed, or the channel.
     pub fn round_trips(&self, times: u64) -> io::Result<()> {
         (0..times).try_for_each(|_| self.ask(PING))
     }
@@ -129,6 +137,10 @@ impl Partner {
     }
 
     /// Wakes the partner and looks, without sleeping, for its answer. Only by futex.
+    ///
+    /// # Errors
+    ///
+    /// The same.
     pub fn wake(&self) -> io::Result<()> {
         self.link.send(&self.link.there, PING)?;
         let back = self.link.word(BACK);
@@ -140,12 +152,20 @@ impl Partner {
     }
 
     /// How often it was switched out so far, for one reason or the other; wraps.
+    ///
+    /// # Errors
+    ///
+    /// That the partner does not say.
     pub fn switches(&self) -> io::Result<u32> {
         self.ask(REPORT)?;
         Ok(self.link.word(SWITCHES).load(Ordering::Acquire))
     }
 
     /// Runs `work` while the partner does nothing but give its CPU away, and says how often it did.
+    ///
+    /// # Errors
+    ///
+    /// That the partner has failed.
     pub fn while_yielding<T>(&self, work: impl FnOnce() -> T) -> io::Result<(T, Yielded)> {
         self.link.word(ENOUGH).store(0, Ordering::Relaxed);
         self.link.send(&self.link.there, YIELD)?;
@@ -184,11 +204,19 @@ pub struct Alone(Link);
 
 impl Alone {
     /// A channel to oneself.
+    ///
+    /// # Errors
+    ///
+    /// That the channel could not be had.
     pub fn new(mechanism: Mechanism) -> io::Result<Alone> {
         Link::new(mechanism, Futex::Private, Waiting::Asleep).map(Alone)
     }
 
     /// Half of what one task does for a round trip: it sends a message, and receives one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the channel.
     pub fn send_and_receive(&self, times: u64) -> io::Result<()> {
         let link = &self.0;
         for _ in 0..times {

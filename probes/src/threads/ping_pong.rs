@@ -59,6 +59,10 @@ const SECOND_TURN: u32 = 1;
 
 /// Measures a pair of CPUs. Fails with the reason where that cannot be done, and with a wrong
 /// answer where a word does not end as it must.
+///
+/// # Errors
+///
+/// Why the two could not start, or what was wrong.
 pub fn visit(
     timer: &Timer,
     (first, second): (usize, usize),

@@ -24,6 +24,10 @@ pub struct Team {
 impl Team {
     /// Runs `lead` on `cpu` and one `follow(cpu)` on each of the other CPUs; all start within
     /// nanoseconds of each other, and the followers are told to stop once the leader is done.
+    ///
+    /// # Errors
+    ///
+    /// That a thread could not be started.
     pub fn pinned<T>(
         cpu: usize,
         others: &[usize],
@@ -49,6 +53,10 @@ impl Team {
 
     /// Runs a thread for each of the followers, where the scheduler likes, and `lead` in this one. None
     /// waits for another; the followers are told to stop once the leader is done.
+    ///
+    /// # Errors
+    ///
+    /// That a thread could not be started.
     pub fn unpinned<T, F: FnOnce(&Team) + Send>(
         followers: impl ExactSizeIterator<Item = F>,
         lead: impl FnOnce(&Team) -> T,

@@ -90,6 +90,10 @@ struct Plan<'a> {
 
 /// Runs so many windows with a thread on `cpu` and one on each of the others. Fails with the reason
 /// if a thread cannot be started or cannot make its worker.
+///
+/// # Errors
+///
+/// Why a thread could not be started or has nothing to work with.
 pub fn measure<W: Worker>(
     (cpu, others): (usize, &[usize]),
     timer: &Timer,

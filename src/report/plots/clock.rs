@@ -1,10 +1,9 @@
 //! The core clock over time after idle: how long a thread must run before it runs at speed; and what
 //! wide vectors and busy neighbours leave of it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use card::declare::{Select, Unit, text};
+use card::declare::{Select, Unit};
 use card::record::Param;
 use plotters::backend::DrawingBackend;
 
@@ -47,7 +46,7 @@ struct Load {
 impl Clock {
     /// `None` when the card does not follow the clock.
     pub(super) fn of(summary: &Summary) -> Option<Clock> {
-        let select = Select { quantity: text(AFTER_IDLE), params: Cow::Borrowed(&[]) };
+        let select = Select::of(AFTER_IDLE, &[]);
         let mut points = series::curve(&summary.card, "clock", &select, TIME);
         let rounds = rounds(summary);
         let most = rounds.values().copied().max().unwrap_or(0);

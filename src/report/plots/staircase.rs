@@ -1,9 +1,7 @@
 //! The latency staircase: the time of one dependent load against the working set, with the
 //! levels that were found and the cache sizes that are claimed.
 
-use std::borrow::Cow;
-
-use card::declare::{Level, Select, Unit, text};
+use card::declare::{Level, Select, Unit};
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width, wrap};
@@ -138,7 +136,7 @@ impl Staircase {
 }
 
 fn select(variant: &'static str) -> Select {
-    Select { quantity: text("latency"), params: Cow::Owned(vec![(text("variant"), text(variant))]) }
+    Select::of("latency", &[("variant", variant)])
 }
 
 fn series(card: &Card, (variant, label, ink): (&'static str, &'static str, Ink)) -> Option<Series> {

@@ -86,6 +86,10 @@ const BUILT_IN: &[(&str, &str)] = files! {
 
 impl EventFile {
     /// A file of the user's.
+    ///
+    /// # Errors
+    ///
+    /// That the file cannot be read, or what in it is no file of events.
     pub fn read(path: &Path) -> anyhow::Result<EventFile> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the events in {}", path.display()))?;

@@ -21,6 +21,10 @@ use crate::sys::file;
 pub use events::{EventFile, RawEvent, aperf, wanted};
 
 /// Whether the event can be opened, alone, as it will be.
+///
+/// # Errors
+///
+/// What the kernel said, or that the counter never ran.
 pub fn opens(wanted: &Wanted) -> io::Result<()> {
     Group::open(&[wanted], false).map(drop)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::harness::bench::{Arm, Bench, WrongAnswer, params};
 use crate::harness::meter::{Meter, Reading};
-use crate::harness::sampling::{ClockHistory, Collector, Patience, SamplingPlan};
+use crate::harness::sampling::{Patience, SamplingPlan};
 use crate::harness::turns::{Amount, Sampled};
 use crate::kernel::atomic::Form;
 use crate::kernel::coherence::{add_in_turn, load_each};
@@ -123,15 +123,7 @@ impl Sampled for TakenOver<'_> {
         Ok(meter.measure(ops, &mut |_| add_in_turn(self.words, self.at)))
     }
 
-    fn offer(
-        &mut self,
-        reading: &Reading,
-        ops: u64,
-        (policy, history): (&SamplingPlan, &mut ClockHistory),
-        collector: &mut Collector,
-    ) -> bool {
-        // Many samples lie within one tick: were it counted, few of them would be left.
-        let reading = Reading { stolen: 0, ..reading.clone() };
-        collector.offer(&reading, ops, policy, history)
+    fn minds_steal(&self) -> bool {
+        false
     }
 }

@@ -145,6 +145,10 @@ impl<F: FnMut(Step) -> io::Result<bool>> Sampled for Row<F> {
         Ok(reading)
     }
 
+    fn minds_steal(&self) -> bool {
+        false
+    }
+
     fn offer(
         &mut self,
         reading: &Reading,
@@ -156,9 +160,7 @@ impl<F: FnMut(Step) -> io::Result<bool>> Sampled for Row<F> {
             self.otherwise += 1;
             return collector.accept(None);
         }
-        // Many samples lie within one tick: were it counted, few of them would be left.
-        let reading = Reading { stolen: 0, ..reading.clone() };
-        collector.offer(&reading, self.ops, policy, history)
+        collector.offer(reading, self.ops, policy, history)
     }
 }
 
