@@ -27,9 +27,10 @@ const QUIET: [&str; 11] = [
     "mprotect",
 ];
 
-/// The first skip that names this metric.
+/// The first skip that names this metric, or these by the same pattern.
 fn skip<'a>(run: &'a Run, metric: &str) -> &'a Skip {
-    let found = run.card.skips.iter().find(|s| s.need.contains(metric));
+    let found =
+        run.card.skips.iter().find(|s| s.names(metric) || s.metrics.iter().any(|m| m == metric));
     found.unwrap_or_else(|| panic!("{metric}: {:?}", run.card.skips))
 }
 

@@ -8,19 +8,26 @@ use std::time::Duration;
 use card::file::{Card, EndState};
 
 use crate::common::children::{child_of, signal};
-use crate::common::run::{Run, quick};
+use crate::common::run::{Run, with_quick};
 use crate::common::turn::beside_others;
 use crate::common::wait::wait_for;
 use crate::common::{card_in, program};
 
+/// With signals as a terminal leaves them: a run in the background would inherit them as ignored.
 fn start(probes: &[&str], out: &Path) -> Child {
-    quick(probes)
+    with_quick(as_in_a_terminal(), probes)
         .arg("--out")
         .arg(out)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+fn as_in_a_terminal() -> Command {
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT,TERM").arg(program());
+    command
 }
 
 fn points(card: &Path) -> usize {

@@ -59,11 +59,8 @@ fn has(run: &Run, ids: &[&str]) {
 fn tells_what_is_missing(run: &Run) {
     for value in run.metrics.0.iter().filter(|value| value.value.is_none()) {
         let reason = value.reason.as_deref().unwrap_or_default();
-        // The reason is that of the skip, without the ids in its need.
         let skips = |skip: &Skip| {
-            skip.need.contains("context_switch.")
-                && reason.starts_with("needs ")
-                && reason.ends_with(&format!(": {}", skip.reason))
+            skip.names(&value.id) && reason == format!("needs {}: {}", skip.need, skip.reason)
         };
         let skipped = run.card.skips.iter().any(skips);
         // Others may have needed the second CPU all the time.
