@@ -1,5 +1,5 @@
 //! What people and programs read: the card in the terminal, the page with its pictures, JSON.
-//! Everything is computed from a [`Card`]; nothing here measures or knows a probe's code.
+//! Everything is computed from a [card](card::file::Card); nothing here measures or knows a probe's code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
