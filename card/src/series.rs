@@ -205,10 +205,10 @@ impl Setting {
     /// The same for each of those rounds.
     pub fn each(&self, other: &Setting, derive: impl Fn(f64, f64) -> f64) -> Vec<RoundValue> {
         let both = self.rounds.iter().filter_map(|(round, a)| Some((a, other.rounds.get(round)?)));
-        let number = |r: &Round| r.cycles.unwrap_or(r.value);
-        let value = |(a, b): (&Round, &Round)| RoundValue {
-            value: derive(number(a), number(b)),
-            noisy: a.noisy || b.noisy,
+        let value = |(a, b): (&Round, &Round)| {
+            // Never a time of one by cycles of the other.
+            let (one, other) = a.cycles.zip(b.cycles).unwrap_or((a.value, b.value));
+            RoundValue { value: derive(one, other), noisy: a.noisy || b.noisy }
         };
         both.map(value).collect()
     }
@@ -320,6 +320,22 @@ mod tests {
             }
         }
         assert!(compared > 100, "{compared} numbers compared");
+    }
+
+    #[test]
+    fn times_are_not_divided_by_cycles() {
+        use crate::fixture::{blank, point, with};
+        let mut card = blank("test");
+        let at = |how: &str, ns: f64, ghz: &[f64]| {
+            let point = with(point("p", "q", 0, Unit::Ns, vec![ns; 3]), &[("how", how.into())]);
+            Point { core_ghz: ghz.to_vec(), ..point }
+        };
+        card.points = vec![at("a", 224.0, &[]), at("b", 14.0, &[3.7]), at("c", 28.0, &[7.4])];
+        let all = settings(&card, "p", "q");
+        let ratio = |one: usize, other: usize| all[one].with(&all[other], |a, b| a / b);
+        assert_eq!(ratio(0, 1).unwrap().value, 16.0);
+        // Of two with a clock the cycles are compared: twice the time at twice the clock.
+        assert!((ratio(2, 1).unwrap().value - 4.0).abs() < 1e-9);
     }
 
     #[test]
