@@ -12,7 +12,7 @@ use crate::counters::Event;
 /// What a probe declares, in the order in which readers show it.
 ///
 /// ```
-/// use card::declare::{Declare, Estimator, NoiseClass, Unit};
+/// use probecard_card::declare::{Declare, Estimator, NoiseClass, Unit};
 ///
 /// let mut d = Declare::new("tlb", "reach of the data TLBs");
 /// d.family("tlb");
