@@ -22,6 +22,7 @@ use probecard_probes::probe::Probe;
 use probecard_probes::run::child::Assignment;
 use probecard_probes::run::counter_support;
 use probecard_probes::run::placement;
+use probecard_probes::run::reserve::Reserve;
 use probecard_probes::run::rounds::{self, Outcome, Round};
 use probecard_probes::threads::pinning;
 
@@ -122,11 +123,13 @@ struct Run {
     machine: Machine,
     tier: Effort,
     schedule: Schedule,
+    /// What the rounds that take memory are lent.
+    reserve: Option<Reserve>,
     deadline: Instant,
     wall_before: f64,
 }
 
-fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
+fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
     let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
         None => placement::choose(machine.allowed_cpus(), timer),
@@ -144,6 +147,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         "none of the chosen probes can run here; `probecard list` says why"
     );
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
+    let reserve = reserve(&mut machine, &runnable, budget);
     // Where this is not permitted, the trials run wherever the thread is.
     pinning::pin(choice.cpu);
     let counters = counter_support::take(&machine, events.as_ref());
@@ -181,10 +185,23 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             append(&mut writer, Line::Skip(Skip { probe, ..skip }))?;
         }
     }
-    let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
+    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, reserve.is_some());
     let machine = header.machine.clone();
     let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, deadline, wall_before: 0.0 }, writer))
+    Ok((Run { header, machine, tier, schedule, reserve, deadline, wall_before: 0.0 }, writer))
+}
+
+/// Memory for the rounds that take it, where the host is slow to find it; it bounds their buffers.
+fn reserve(machine: &mut Machine, probes: &[&Probe], budget: Duration) -> Option<Reserve> {
+    if !probes.iter().any(|probe| probe.takes_memory()) {
+        return None;
+    }
+    let mut reserve = Reserve::needed(machine)?;
+    let micros = reserve.page().as_secs_f64() * 1e6;
+    say(&format!("the host takes {micros:.0} µs to find 4 KiB of memory: finding it once for all"));
+    reserve.fill(machine, budget);
+    machine.limits.memory.insert(0, reserve.bound());
+    Some(reserve)
 }
 
 /// What the run was called with; a path among it may be more than text.
@@ -192,7 +209,7 @@ fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
+fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
     let held = Held::open(path)?;
@@ -220,13 +237,16 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         .filter_map(|d| catalog::find(&d.probe))
         .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
         .collect();
-    let mut schedule = Schedule::new(&probes, card.header.plan.rounds, card.header.seed);
+    let plan = &card.header.plan;
+    let budget = Duration::from_secs_f64(plan.budget_s);
+    let reserve = reserve(&mut machine, &probes, budget);
+    let mut schedule = Schedule::new(&probes, plan.rounds, card.header.seed, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
     let writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
     let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, deadline, wall_before }, writer))
+    Ok((Run { header, machine, tier, schedule, reserve, deadline, wall_before }, writer))
 }
 
 fn refusal(path: &Path) -> String {
@@ -299,7 +319,7 @@ impl Run {
 
     /// Runs every round that is left; `Interrupted` when asked to stop.
     fn measure(
-        &self,
+        &mut self,
         writer: &mut Writer,
         timer: &Timer,
         stop: &AtomicBool,
@@ -341,6 +361,9 @@ impl Run {
                 assignment: &serde_json::to_vec(&assignment)?,
                 deadline: slice * 3 + GRACE,
             };
+            if let Some(reserve) = &mut self.reserve {
+                if item.probe.takes_memory() { reserve.lend() } else { reserve.take_back() }
+            }
             let began = Instant::now();
             let mut keep = |record: Record| append(writer, record.into());
             match rounds::run(child(), &round, stop, &mut keep)? {

@@ -7,6 +7,7 @@ pub mod checkup;
 pub mod child;
 pub mod counter_support;
 pub mod placement;
+pub mod reserve;
 pub mod rounds;
 
 /// The machine that runs this; where /proc does not tell, the scheduler itself says which CPUs may be

@@ -40,7 +40,7 @@ use card::record::{Param, Point, PointState, Skip};
 pub const PROBE: Probe = Probe {
     name: "loaded-latency",
     summary: "latency of main memory against the traffic of all other CPUs",
-    needs: &[Need::Cpus(2)],
+    needs: &[Need::Cpus(2), Need::Memory(8 << 20)],
     uses: &[],
     seconds: 1.2,
     in_kernel: false,

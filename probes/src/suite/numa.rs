@@ -16,6 +16,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
@@ -30,7 +31,7 @@ use card::record::{Params, Skip};
 pub const PROBE: Probe = Probe {
     name: "numa",
     summary: "latency and bandwidth from the CPUs of each memory node to the memory of each",
-    needs: &[],
+    needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.6,
     in_kernel: false,

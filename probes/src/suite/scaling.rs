@@ -33,7 +33,7 @@ use work::Kind;
 pub const PROBE: Probe = Probe {
     name: "scaling",
     summary: "throughput of 1 to 2 × CPUs threads: compute, memory, a lock, messages",
-    needs: &[],
+    needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.9,
     in_kernel: true,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
@@ -162,7 +163,16 @@ impl Buffer {
 
     /// Writes one byte a page: memory that was never written is the shared zero page.
     fn touch(&mut self) {
-        (0..self.len / SMALL_PAGE).for_each(|page| self.touch_page(page));
+        self.touch_part(0..self.len);
+    }
+
+    /// The same with the pages of a part of an untouched buffer.
+    ///
+    /// # Panics
+    /// If the buffer is shorter.
+    pub fn touch_part(&mut self, bytes: Range<usize>) {
+        let pages = bytes.start / SMALL_PAGE..bytes.end / SMALL_PAGE;
+        pages.for_each(|page| self.touch_page(page));
     }
 
     fn touch_page(&mut self, page: usize) {

@@ -61,7 +61,14 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(probes: &[&'static Probe], rounds: u32, seed: u64) -> Schedule {
+    /// With a `reserve` of memory, those that take it follow each other: between them, it stays the
+    /// guest's.
+    pub(super) fn new(
+        probes: &[&'static Probe],
+        rounds: u32,
+        seed: u64,
+        reserve: bool,
+    ) -> Schedule {
         let mut rng = fastrand::Rng::with_seed(seed);
         let items: Vec<Item> = (0..rounds)
             .flat_map(|round| {
@@ -70,6 +77,9 @@ impl Schedule {
                 if round == 0 {
                     // What others use is measured before they use it.
                     order.sort_by_key(|probe| !probe.uses.is_empty());
+                }
+                if reserve {
+                    order.sort_by_key(|probe| probe.takes_memory());
                 }
                 order
                     .into_iter()
@@ -203,12 +213,26 @@ mod tests {
 
     #[test]
     fn what_others_use_is_measured_first() {
-        for seed in 0..20 {
-            let schedule = Schedule::new(catalog::ALL, 2, seed);
+        for (seed, reserve) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let schedule = Schedule::new(catalog::ALL, 2, seed, reserve);
             let first: Vec<&Probe> =
                 schedule.items().filter(|i| i.round == 0).map(|i| i.probe).collect();
-            assert!(first.is_sorted_by_key(|p| !p.uses.is_empty()), "seed {seed}");
             assert_eq!(first.len(), catalog::ALL.len());
+            for (i, probe) in first.iter().enumerate() {
+                let declares = |p: &&Probe| {
+                    p.declaration().metrics.iter().any(|m| probe.uses.contains(&m.id.as_ref()))
+                };
+                assert!(!first[i..].iter().any(|p| declares(p)), "{} {seed} {reserve}", probe.name);
+            }
+        }
+    }
+
+    #[test]
+    fn with_a_reserve_those_that_take_memory_follow_each_other() {
+        let schedule = Schedule::new(catalog::ALL, 3, 7, true);
+        let takes: Vec<bool> = schedule.items().map(|i| i.probe.takes_memory()).collect();
+        for round in takes.chunks(catalog::ALL.len()) {
+            assert!(round.is_sorted() && round.contains(&true) && round.contains(&false));
         }
     }
 
@@ -223,7 +247,7 @@ mod tests {
     #[test]
     fn every_probe_once_a_round_and_resuming_leaves_out_what_is_done() {
         let probes: Vec<&Probe> = catalog::ALL.to_vec();
-        let mut schedule = Schedule::new(&probes, 3, 42);
+        let mut schedule = Schedule::new(&probes, 3, 42, false);
         assert_eq!(schedule.len(), 3 * probes.len());
         for (i, item) in schedule.items().enumerate() {
             assert_eq!(item.round as usize, i / probes.len());
@@ -235,7 +259,7 @@ mod tests {
 
     #[test]
     fn slices_add_up_to_the_budget_and_no_tier_takes_more_than_it_needs() {
-        let schedule = Schedule::new(catalog::ALL, 5, 1);
+        let schedule = Schedule::new(catalog::ALL, 5, 1, false);
         let mut left = Duration::from_secs(100);
         for done in 0..schedule.len() {
             let slice = schedule.slice(done, left, f64::INFINITY);
