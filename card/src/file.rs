@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 
 use crate::counters::CounterSupport;
 use crate::declare::Declaration;
-use crate::format::human_bytes;
 use crate::legacy;
 use crate::machine::Machine;
 use crate::peer::Peer;
@@ -205,11 +204,8 @@ pub enum CardError {
          .card.jsonl that it is a copy of"
     )]
     Damaged { path: PathBuf, reason: String },
-    #[error(
-        "{path} holds more than {}, as no card does; is this a *.card.jsonl file?",
-        human_bytes(*most)
-    )]
-    TooLarge { path: PathBuf, most: u64 },
+    #[error("{path} holds {what}, as no card does; is this a *.card.jsonl file?")]
+    TooLarge { path: PathBuf, what: String },
 }
 
 impl Card {
@@ -287,6 +283,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
             "lines left out, as this version does not know their kind or their setting: {unknown}"
         ));
     }
+    input::check_work(&card).map_err(|what| CardError::TooLarge { path: path(), what })?;
     legacy::plan(&mut card.header.plan);
     legacy::quantities(&mut card);
     Ok(card)
@@ -818,13 +815,14 @@ mod tests {
         point.core_ghz.remove(1);
         point.disturbances.rejected += 1;
         point.disturbances.impossible += 1;
+        point.state = PointState::Noisy;
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.card.jsonl");
         let mut writer = Writer::create(&file, &card.header, false).unwrap();
         writer.append(Line::Point(spoilt.clone())).unwrap();
         assert_eq!(writer.card().points, [point.clone()]);
         let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.ends_with("\"samples\":[1.0,2.0],\"ops\":9,\"core_ghz\":[3.0,3.2],\"disturbances\":{\"impossible\":1,\"rejected\":1}}\n"), "{text}");
+        assert!(text.ends_with("\"samples\":[1.0,2.0],\"ops\":9,\"core_ghz\":[3.0,3.2],\"disturbances\":{\"impossible\":1,\"rejected\":1},\"state\":\"noisy\"}\n"), "{text}");
         // Other programs write it as it comes.
         let lines = [Line::Header(Box::new(card.header.clone())), Line::Point(spoilt.clone())];
         assert_eq!(parse(path(), &written(&lines)).unwrap().points, [point.clone()]);

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use crate::declare::Unit;
-use crate::record::{Param, Point};
+use crate::record::{Param, Point, PointState};
 
 /// Of a sample in its unit, unless it is 0. Between a millionth of a core cycle and thirty years, or
 /// an exabyte, there is everything that can be measured in a run, and every axis has a place for it.
@@ -12,6 +12,9 @@ const MAGNITUDES: RangeInclusive<f64> = 1e-9..=1e18;
 
 /// Of a setting: sizes end below a petabyte, CPUs and offsets long before.
 const LARGEST_SETTING: u64 = 1 << 50;
+
+/// A point of which more is dropped than this share is noisy.
+const MOST_DROPPED: f64 = 0.3;
 
 impl Unit {
     /// Whether a machine can have given that value. No traffic, no share and no delay are values; no
@@ -42,6 +45,9 @@ impl Point {
             self.core_ghz = clocks;
         }
         let dropped = (before - self.samples.len()) as u64;
+        if dropped as f64 > MOST_DROPPED * before as f64 {
+            self.state = PointState::Noisy;
+        }
         self.disturbances.impossible += dropped;
         self.disturbances.rejected += dropped;
     }
@@ -88,10 +94,11 @@ mod tests {
 
     #[test]
     fn a_sample_goes_with_its_clock() {
-        let mut spoilt = point("p", "q", 0, Unit::Ns, vec![1.0, 2.0, -3.0]);
-        spoilt.core_ghz = vec![3.0, 0.0, 3.2];
+        let mut spoilt = point("p", "q", 0, Unit::Ns, vec![1.0, 2.0, 2.5, -3.0]);
+        spoilt.core_ghz = vec![3.0, 3.1, 0.0, 3.2];
         spoilt.drop_impossible();
-        assert_eq!((&spoilt.samples[..], &spoilt.core_ghz[..]), (&[1.0][..], &[3.0][..]));
+        assert_eq!((&spoilt.samples[..], &spoilt.core_ghz[..]), (&[1.0, 2.0][..], &[3.0, 3.1][..]));
+        assert_eq!(spoilt.state, PointState::Noisy);
         spoilt.core_ghz = vec![-3.0];
         spoilt.drop_impossible();
         assert!(spoilt.samples.is_empty() && spoilt.core_ghz.is_empty());

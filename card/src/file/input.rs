@@ -1,12 +1,13 @@
 //! The bytes of a file that may come from anywhere: no more of them than a card can have, and those
 //! that were written.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
 use ruzstd::decoding::StreamingDecoder;
 
-use super::{CardError, unreadable};
+use super::{Card, CardError, unreadable};
 use crate::format::human_bytes;
 
 /// Of a card, unpacked. A standard run on two CPUs leaves 2 MiB, a thorough one five times that.
@@ -14,6 +15,10 @@ pub(super) const MOST_BYTES: u64 = 64 << 20;
 
 /// Of a line. The longest is the header with all declarations, some 200 KiB.
 const MOST_OF_LINE: usize = 4 << 20;
+
+/// Readers look at every line for all that is declared or recorded under a name. A large card takes a
+/// thousandth of this, and this some seconds.
+const MOST_WORK: usize = 1 << 30;
 
 /// All of a file, which may have so many bytes.
 pub(super) fn read(path: &Path, file: impl Read, most: u64) -> Result<Vec<u8>, CardError> {
@@ -46,7 +51,8 @@ pub(super) fn unpack(path: &Path, packed: &[u8], most: u64) -> Result<Vec<u8>, C
 
 fn within(most: u64, path: &Path, bytes: &[u8]) -> Result<(), CardError> {
     let fits = bytes.len() as u64 <= most;
-    fits.then_some(()).ok_or_else(|| CardError::TooLarge { path: path.to_owned(), most })
+    let what = || format!("more than {}", human_bytes(most));
+    fits.then_some(()).ok_or_else(|| CardError::TooLarge { path: path.to_owned(), what: what() })
 }
 
 /// Why a line is none of a card.
@@ -56,11 +62,26 @@ pub(super) fn check_line(line: &[u8]) -> Result<(), String> {
     fits.then_some(()).ok_or_else(|| format!("longer than {most}, as no line of a card is"))
 }
 
+/// What a card holds too much of for its readers.
+pub(super) fn check_work(card: &Card) -> Result<(), String> {
+    let declared = &card.header.declarations;
+    let declared: usize =
+        declared.iter().map(|d| d.quantities.len() + d.metrics.len() + d.proofs.len()).sum();
+    let recorded: HashSet<(&str, &str)> =
+        card.points.iter().map(|p| (p.probe.as_str(), p.quantity.as_str())).collect();
+    let names = declared + card.header.declarations.len() + recorded.len();
+    let lines = card.points.len() + card.skips.len() + card.fails.len() + card.rounds.len();
+    let fits = names.saturating_mul(lines) <= MOST_WORK;
+    fits.then_some(()).ok_or_else(|| format!("{lines} lines of {names} quantities and metrics"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::repeat;
 
     use super::*;
+    use crate::declare::Unit;
+    use crate::fixture::{self, point};
 
     fn path() -> &'static Path {
         Path::new("x.card.jsonl.zst")
@@ -95,6 +116,16 @@ mod tests {
             assert!(error.contains("x.card.jsonl.zst") && error.contains("1 MiB"), "{error}");
         }
         assert_eq!(read(path(), &b"abc"[..], 3).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn what_would_keep_readers_busy_for_minutes_is_no_card() {
+        let mut card = fixture::blank("test");
+        let named = |i: usize| point("p", &i.to_string(), 0, Unit::Ns, Vec::new());
+        card.points = (0..1000).map(named).collect();
+        assert_eq!(check_work(&card), Ok(()));
+        card.points = (0..40_000).map(named).collect();
+        assert!(check_work(&card).unwrap_err().contains("40000 lines of 40000 quantities"));
     }
 
     #[test]

@@ -192,7 +192,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         value.state = State::Inconsistent;
         let middle = format::quantity(middle, metric.unit);
         value.reason =
-            Some(format!("no machine can have given {middle}, which comes of the rounds"));
+            Some(format!("what comes of the rounds, {middle}, no machine can have given"));
         return value;
     }
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
