@@ -62,10 +62,16 @@ fn round3(value: f64) -> f64 {
     (value / unit).round() * unit
 }
 
+/// From here on a number is written with its power of ten.
+const LONGEST: f64 = 1e15;
+
 /// Three significant digits: `1.09`, `20.6`, `118`, `4100`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
+    }
+    if value.abs() >= LONGEST {
+        return format!("{value:.2e}");
     }
     let rounded = round3(value);
     if rounded == 0.0 {
@@ -78,7 +84,7 @@ pub fn number(value: f64) -> String {
 /// The number without zeros that say nothing: for figures that were printed, not measured.
 pub fn plain(value: f64) -> String {
     let text = number(value);
-    if !text.contains('.') {
+    if !text.contains('.') || text.contains('e') {
         return text;
     }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -98,7 +104,7 @@ fn digits(value: f64, unit: Unit) -> String {
 
 /// 3072 entries are not 3070.
 fn counted(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { plain(value) }
+    if value.fract() == 0.0 && value.abs() < LONGEST { format!("{value:.0}") } else { plain(value) }
 }
 
 /// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
@@ -187,6 +193,9 @@ mod tests {
         assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
         assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
         assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");
+        assert_eq!(number(-1.0e308), "-1.00e308");
+        assert_eq!(quantity(1e300, Unit::Count), "1.00e300");
+        assert_eq!(plain(f64::MAX), "1.80e308");
     }
 
     #[test]

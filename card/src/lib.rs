@@ -14,7 +14,7 @@
 //! - [`findings`]: measured against claimed and published; [`mod@reference`]: what is
 //!   published; [`summary`]: a card with all of this.
 //! - [`format`](mod@format): numbers for people; [`glob`]: names by pattern; [`peer`]: the other end
-//!   of a network.
+//!   of a network; [`plausible`]: what no machine can have given.
 //!
 //! # Words
 //!
@@ -62,8 +62,10 @@ pub mod legacy;
 pub mod machine;
 pub mod metrics;
 pub mod peer;
+pub mod plausible;
 pub mod record;
 pub mod reference;
 pub mod series;
 pub mod summary;
 pub mod view;
+mod vocabulary;

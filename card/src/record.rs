@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::counters::{Counts, Event};
 use crate::declare::Unit;
 use crate::glob;
 use crate::machine::human_bytes;
+use crate::vocabulary::{self, Grows};
 
 /// Value of one parameter of a point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,17 +66,18 @@ pub struct Point {
     /// Unit of the samples. Times are always ns; cycles come from `core_ghz`.
     pub unit: Unit,
     /// Accepted samples, raw, in the order they were taken; per operation.
+    #[serde(deserialize_with = "numbers")]
     pub samples: Vec<f64>,
     /// Operations in one sample; absent from the card where it is one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub ops: u64,
     /// Core clock (two-chain clock) around each sample, or one value where it stood still; empty
     /// where it has no meaning.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
     pub core_ghz: Vec<f64>,
     /// How often events happened during one sample of `ops` operations, the middle one, in user
     /// space; absent where they were not counted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "counts")]
     pub counts: Counts,
     /// What went on meanwhile.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -84,7 +86,11 @@ pub struct Point {
     #[serde(default, skip_serializing_if = "is_default")]
     pub state: PointState,
     /// Which pages its memory really had, where that is not what was asked for.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "vocabulary::or_unknown"
+    )]
     pub backing: Backing,
     /// What the reader must know of this point, such as the page size that was really had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,8 +142,11 @@ pub enum Backing {
         reason: String,
     },
     /// In a way that this program does not know.
-    #[serde(other)]
     Unknown,
+}
+
+impl Grows for Backing {
+    const UNKNOWN: Self = Backing::Unknown;
 }
 
 impl Backing {
@@ -187,9 +196,25 @@ pub struct Disturbances {
     /// Samples that an interrupt fell into, where the core counts them.
     #[serde(skip_serializing_if = "is_default")]
     pub interrupts: u64,
+    /// Samples that no machine can have given; see [`crate::plausible`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub impossible: u64,
     /// Samples rejected for any of these.
     #[serde(skip_serializing_if = "is_default")]
     pub rejected: u64,
+}
+
+/// JSON writes as `null` what is no finite number.
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let all = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(all.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
+
+/// Counts of the events that this version knows.
+fn counts<'de, D: Deserializer<'de>>(from: D) -> Result<Counts, D::Error> {
+    let all = BTreeMap::<String, u64>::deserialize(from)?;
+    let event = |name: String| Event::deserialize(serde_json::Value::String(name)).ok();
+    Ok(all.into_iter().filter_map(|(name, count)| Some((event(name)?, count))).collect())
 }
 
 /// What is usual is left out of the card.
@@ -215,10 +240,13 @@ pub enum PointState {
     Ok,
     /// Fewer clean samples than wanted, or the scheduler hit more than 30 % of them.
     Noisy,
+    /// Of a later version: nothing says that it can be believed.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A probe, or a part of one, that cannot run here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skip {
     /// Id of the probe.
     pub probe: String,

@@ -37,9 +37,14 @@ impl<'a> Quantities<'a> {
         narrowest.map_or_else(|| usual(point.unit), |q| q.estimator)
     }
 
+    /// Whether this version knows the unit and the estimator of a point.
+    pub fn knows(self, point: &Point) -> bool {
+        point.unit != Unit::Unknown && self.estimator(point) != Estimator::Unknown
+    }
+
     /// The value of a round, in the unit of the samples.
     pub fn value(self, point: &Point) -> Option<f64> {
-        estimate(&point.samples, self.estimator(point))
+        estimate(&point.samples, self.estimator(point)).filter(|_| self.knows(point))
     }
 
     /// The same in core cycles, where it is a time with a known clock.
@@ -74,6 +79,7 @@ pub fn estimate(samples: &[f64], estimator: Estimator) -> Option<f64> {
         }
         Estimator::Lowest => quantile(samples, 0.0),
         Estimator::Highest => quantile(samples, 1.0),
+        Estimator::Unknown => None,
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::counters::Counting;
+use card::declare::Declaration;
 use card::machine::{Machine, format_list};
 use card::peer::Peer;
 use card::record::{FailKind, Record, Skip};
@@ -137,11 +138,7 @@ fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Ru
     };
     let tier = args.tier;
     let budget = args.budget.unwrap_or(plan::budget(tier));
-    let runnable: Vec<&Probe> = probes
-        .iter()
-        .copied()
-        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
-        .collect();
+    let runnable = runnable(&probes, &machine);
     anyhow::ensure!(
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
@@ -179,11 +176,8 @@ fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Ru
         declarations: probes.iter().map(|p| p.declaration()).collect(),
     };
     let mut writer = create(&dir, &host, &header, args.force)?;
-    for probe in &probes {
-        for skip in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
-            let probe = probe.name.to_owned();
-            append(&mut writer, Line::Skip(Skip { probe, ..skip }))?;
-        }
+    for skip in unmet(&probes, &header.machine) {
+        append(&mut writer, Line::Skip(skip))?;
     }
     let schedule = Schedule::new(&runnable, header.plan.rounds, seed, reserve.is_some());
     let machine = header.machine.clone();
@@ -228,25 +222,53 @@ fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
         path.display(),
         format_list(machine.allowed_cpus())
     );
-    let tier = Effort::named(&card.header.plan.tier)
-        .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
-    let probes: Vec<&Probe> = card
-        .header
-        .declarations
-        .iter()
-        .filter_map(|d| catalog::find(&d.probe))
-        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
-        .collect();
+    let tier = plan::check(&card.header.plan).with_context(|| refusal(path))?;
+    let planned = planned(&card.header.declarations).with_context(|| refusal(path))?;
+    let skips: Vec<Skip> = unmet(&planned, &machine).filter(|s| !card.skips.contains(s)).collect();
+    let probes = runnable(&planned, &machine);
     let plan = &card.header.plan;
-    let budget = Duration::from_secs_f64(plan.budget_s);
-    let reserve = reserve(&mut machine, &probes, budget);
+    let reserve = reserve(&mut machine, &probes, Duration::from_secs_f64(plan.budget_s));
     let mut schedule = Schedule::new(&probes, plan.rounds, card.header.seed, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
-    let writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
+    let mut writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
+    for skip in skips {
+        append(&mut writer, Line::Skip(skip))?;
+    }
     let deadline = Instant::now();
     Ok((Run { header, machine, tier, schedule, reserve, deadline, wall_before }, writer))
+}
+
+/// The probes that a card names, each once.
+fn planned(declarations: &[Declaration]) -> anyhow::Result<Vec<&'static Probe>> {
+    let mut planned: Vec<&Probe> = Vec::new();
+    for Declaration { probe, .. } in declarations {
+        let known = catalog::find(probe).with_context(|| {
+            format!(
+                "it was to measure {probe}, which this program has no probe for; resume it with the \
+                 one that began it"
+            )
+        })?;
+        if planned.iter().all(|p| p.name != known.name) {
+            planned.push(known);
+        }
+    }
+    Ok(planned)
+}
+
+/// What can be measured here.
+fn runnable(probes: &[&'static Probe], machine: &Machine) -> Vec<&'static Probe> {
+    let can = |p: &&Probe| p.needs.iter().all(|n| n.unmet(machine).is_none());
+    probes.iter().copied().filter(can).collect()
+}
+
+/// Why the rest cannot.
+fn unmet(probes: &[&'static Probe], machine: &Machine) -> impl Iterator<Item = Skip> {
+    probes.iter().flat_map(move |probe| {
+        let skips = probe.needs.iter().filter_map(move |n| n.unmet(machine));
+        skips.map(|skip| Skip { probe: probe.name.to_owned(), ..skip })
+    })
 }
 
 fn refusal(path: &Path) -> String {

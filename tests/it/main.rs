@@ -7,6 +7,7 @@ mod cli;
 mod counters;
 mod forbidden;
 mod idioms_and_scaling;
+mod inputs;
 mod limits;
 mod measure;
 mod network_and_storage;

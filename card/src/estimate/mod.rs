@@ -4,6 +4,8 @@ mod quantile;
 
 pub use quantile::{median, quantile};
 
+use crate::format::plain;
+
 /// A least-squares line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
@@ -123,7 +125,7 @@ pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
     match curve.windows(2).position(leaves) {
         Some(0) => Err("the curve is high from the beginning".into()),
         Some(at) => Ok(curve[at - 1].0),
-        None => Err(format!("the curve never rises by {rise} cycles")),
+        None => Err(format!("the curve never rises by {} cycles", plain(rise))),
     }
 }
 
@@ -180,8 +182,8 @@ pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Resul
     let after = both.iter().position(|b| b.0 >= goal).ok_or("no finite rates")?;
     let Some(before) = after.checked_sub(1) else {
         return Err(format!(
-            "the lowest rate is already above {:.0} % of the highest",
-            share * 100.0
+            "the lowest rate is already above {} % of the highest",
+            plain(share * 100.0)
         ));
     };
     let (low, high) = (both[before], both[after]);

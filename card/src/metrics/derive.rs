@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Event, Missing};
 use crate::declare::{Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::format::quantity;
 use crate::machine::human_bytes;
 use crate::record::{Param, Point, PointState};
 
@@ -157,6 +158,7 @@ impl<'a> Context<'a> {
                 let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
                 stats::at_share(&curve, &rates, *share)
             }
+            Derive::Unknown => Err(malformed()),
         }
     }
 
@@ -168,29 +170,42 @@ impl<'a> Context<'a> {
     /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
     /// possible.
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
-        estimate(&converted(point, cycles), self.all.quantities.estimator(point))
+        let quantities = self.all.quantities;
+        let known = quantities.knows(point);
+        estimate(&converted(point, cycles), quantities.estimator(point)).filter(|_| known)
     }
 
-    /// All samples of the selected points together. Clean points are preferred to noisy ones.
-    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+    /// The selected points, of which there is at least one with a sample.
+    fn chosen(&self, select: &Select) -> Result<Vec<&'a Point>, String> {
         let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
         if chosen.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
-        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
-        let clean: Vec<&Point> =
-            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
-        let used = if clean.is_empty() { &chosen } else { &clean };
-        self.noisy |= clean.is_empty();
-        let samples: Vec<f64> = used.iter().flat_map(|p| converted(p, self.cycles)).collect();
-        if samples.is_empty() {
+        if !chosen.iter().all(|p| self.all.quantities.knows(p)) {
+            return Err(format!(
+                "{} was recorded in a unit, or with an estimator, that this version does not know",
+                described(select)
+            ));
+        }
+        if chosen.iter().all(|p| p.samples.is_empty()) {
             return Err(format!(
                 "no sample of {} was accepted: {}",
                 described(select),
                 why(&chosen)
             ));
         }
-        Ok(samples)
+        Ok(chosen)
+    }
+
+    /// All samples of the selected points together. Clean points are preferred to noisy ones.
+    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+        let chosen = self.chosen(select)?;
+        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
+        let clean: Vec<&Point> =
+            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
+        let used = if clean.is_empty() { &chosen } else { &clean };
+        self.noisy |= clean.is_empty();
+        Ok(used.iter().flat_map(|p| converted(p, self.cycles)).collect())
     }
 
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
@@ -223,13 +238,13 @@ impl<'a> Context<'a> {
     /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
     /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
+        let chosen = self.chosen(select)?;
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
             .filter_map(|p| Some((number(p, x)?, self.estimate(p, self.cycles)?)))
             .collect();
         if curve.is_empty() {
-            return Err(format!("no {} was recorded", described(select)));
+            return Err(format!("no {} was recorded over {x}", described(select)));
         }
         let noisy = chosen.iter().filter(|p| p.state != PointState::Ok).count();
         self.noisy |= noisy as f64 > MOST_NOISY * chosen.len() as f64;
@@ -298,7 +313,7 @@ impl<'a> Context<'a> {
             methods.iter().map(|m| (name(m), self.derive(m))).collect();
         let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
         let says = |b: &(String, Result<f64, String>)| match &b.1 {
-            Ok(v) => format!("{} says {v}", b.0),
+            Ok(v) => format!("{} says {}", b.0, quantity(*v, Unit::Count)),
             Err(e) => format!("{} has no answer ({e})", b.0),
         };
         let everyone = || ballots.iter().map(says).collect::<Vec<String>>().join("; ");
@@ -404,6 +419,7 @@ fn why(points: &[&Point]) -> String {
         ("the thread was switched out", sum(|p| p.disturbances.nivcsw + p.disturbances.nvcsw)),
         ("pages faulted", sum(|p| p.disturbances.minflt)),
         ("the thread changed its CPU", sum(|p| p.disturbances.migrated)),
+        ("no machine can have given the value", sum(|p| p.disturbances.impossible)),
     ];
     let rejected = sum(|p| p.disturbances.rejected);
     match reasons.iter().max_by_key(|r| r.1) {

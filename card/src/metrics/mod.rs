@@ -12,7 +12,8 @@ use crate::declare::{Better, Derive, Level, Metric, NoiseClass, Select, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
-use crate::file::Card;
+use crate::file::{Card, Tool};
+use crate::format;
 use crate::series::{self, Spread};
 use derive::Rounds;
 
@@ -152,7 +153,6 @@ pub fn numbers(card: &Card, ids: &[&str]) -> BTreeMap<String, f64> {
 }
 
 fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Value {
-    let outcome = rounds.evaluate(metric);
     let mut value = Value {
         id: metric.id.to_string(),
         value: None,
@@ -169,6 +169,15 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         probe: probe.to_owned(),
         summary: metric.summary.to_string(),
     };
+    if let Some(word) = unknown_word(metric) {
+        let Tool { name, version, revision } = &card.header.tool;
+        value.reason = Some(format!(
+            "this version does not know {word}: read it with {name} {version} ({revision}), which \
+             wrote the card, or a later one"
+        ));
+        return value;
+    }
+    let outcome = rounds.evaluate(metric);
     let (used, enough) = series::counted(&outcome.values);
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
@@ -179,6 +188,13 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
         return value;
     };
+    if !metric.unit.allows(middle) {
+        value.state = State::Inconsistent;
+        let middle = format::quantity(middle, metric.unit);
+        value.reason =
+            Some(format!("what comes of the rounds, {middle}, no machine can have given"));
+        return value;
+    }
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
     if let Derive::Capacity(..) = metric.from {
         // The level ends between this size and the next one of the sweep.
@@ -210,6 +226,16 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     value
 }
 
+/// What a later version says of a metric and this one does not know.
+fn unknown_word(metric: &Metric) -> Option<&'static str> {
+    match metric {
+        Metric { from: Derive::Unknown, .. } => Some("how it is derived"),
+        Metric { unit: Unit::Unknown, .. } => Some("its unit"),
+        Metric { better: Better::Unknown, .. } => Some("which direction of it is good"),
+        _ => None,
+    }
+}
+
 /// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
 /// usual value is zero.
 fn negligible(unit: Unit) -> f64 {
@@ -236,7 +262,7 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .or(if ran { None } else { failed.clone() })
         .or_else(|| errors.into_iter().next())
         .or(failed)
-        .unwrap_or_else(|| "not measured in this run".into())
+        .unwrap_or_else(|| format!("{probe} was not measured in this run"))
 }
 
 /// A level of the memory hierarchy found on the latency curve, all rounds taken together.

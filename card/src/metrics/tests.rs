@@ -94,7 +94,7 @@ fn what_was_skipped_or_failed_gives_the_reason() {
     });
     assert_eq!(of(&failed).reason.unwrap(), "killed by SIGSEGV");
     let never = of(&card(Unit::Ns, quartile(), vec![]));
-    assert_eq!(never.reason.unwrap(), "not measured in this run");
+    assert_eq!(never.reason.unwrap(), "p was not measured in this run");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Which probes, in which order, and how long each.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -7,6 +8,8 @@ use probecard_probes::catalog;
 use probecard_probes::harness::bench::Effort;
 use probecard_probes::probe::Probe;
 
+use card::file::Plan;
+use card::format::plain;
 use card::glob::matches;
 
 /// The probes asked for on the command line.
@@ -174,10 +177,32 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(seconds) => SignedDuration::try_from_secs_f64(seconds).map_err(malformed)?,
         Err(_) => text.parse::<SignedDuration>().map_err(malformed)?,
     };
-    if !(SignedDuration::from_secs(10)..=SignedDuration::from_hours(24)).contains(&time) {
-        return Err("a run takes between 10 s and 24 h".into());
-    }
-    Ok(time.unsigned_abs())
+    let allowed = !time.is_negative() && BUDGETS.contains(&time.unsigned_abs());
+    if allowed { Ok(time.unsigned_abs()) } else { Err(A_RUN_TAKES.into()) }
+}
+
+/// What a run may take; see [`BUDGETS`].
+const A_RUN_TAKES: &str = "a run takes between 10 s and 24 h";
+/// Shorter ones measure nothing, and longer ones are a slip of the pen.
+const BUDGETS: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
+
+/// The tier of a plan that a card's header holds, which anyone can have written.
+pub(super) fn check(plan: &Plan) -> anyhow::Result<Effort> {
+    let tier = parse_tier(&plan.tier).map_err(anyhow::Error::msg)?;
+    let planned = rounds(tier);
+    anyhow::ensure!(
+        plan.rounds == planned,
+        "its header says {} rounds, and a {} run has {planned}; begin a new run",
+        plan.rounds,
+        plan.tier
+    );
+    let budget = Duration::try_from_secs_f64(plan.budget_s);
+    anyhow::ensure!(
+        budget.is_ok_and(|budget| BUDGETS.contains(&budget)),
+        "its header says a budget of {} s, and {A_RUN_TAKES}; begin a new run",
+        plain(plan.budget_s)
+    );
+    Ok(tier)
 }
 
 /// A directory that is there, as an absolute path.

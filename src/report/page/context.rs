@@ -8,7 +8,7 @@ use super::plots::{self, Picture};
 use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
 use crate::report::view::{bandwidth, machine_view};
-use card::file::EndState;
+use card::file::{End, EndState};
 use card::findings::{self, Finding, Severity};
 use card::format;
 use card::machine;
@@ -185,7 +185,10 @@ impl<'a> Page<'a> {
 fn run(summary: &Summary) -> String {
     let plan = &summary.card.header.plan;
     let end = match &summary.card.end {
-        Some(end) if end.state == EndState::Complete => format!("complete in {:.0} s", end.wall_s),
+        Some(End { state: EndState::Complete, wall_s }) => {
+            format!("complete in {} s", format::quantity(wall_s.round(), Unit::Count))
+        }
+        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
         _ => "interrupted before the end; run --resume goes on".to_owned(),
     };
     format!(

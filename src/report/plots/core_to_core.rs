@@ -1,5 +1,7 @@
 //! Core to core: how long a line takes between any two CPUs, as a matrix and as a distribution.
 
+use std::collections::HashMap;
+
 use card::declare::Unit;
 use card::machine::Relation;
 use plotters::backend::DrawingBackend;
@@ -53,10 +55,12 @@ impl CoreToCore {
         let card = &summary.card;
         let pairs = core_matrix::pairs(card, "cas");
         let order = core_matrix::order(card, &pairs);
-        let place = |cpu: usize| order.iter().position(|c| *c == cpu);
+        (order.len() <= Heat::LARGEST).then_some(())?;
+        let places: HashMap<usize, usize> =
+            order.iter().enumerate().map(|(place, cpu)| (*cpu, place)).collect();
         let mut cells = vec![vec![None; order.len()]; order.len()];
         for pair in &pairs {
-            let (a, b) = (place(pair.cpus.0)?, place(pair.cpus.1)?);
+            let (a, b) = (places[&pair.cpus.0], places[&pair.cpus.1]);
             let ns = Some(pair.ns()).filter(|ns| ns.is_finite());
             (cells[a][b], cells[b][a]) = (ns, ns);
         }

@@ -1,14 +1,12 @@
 //! Store forwarding: what a load costs that reads what was just stored, by where in the line both
 //! begin, and in the cases that matter.
 
-use std::collections::BTreeSet;
-
 use card::declare::Unit;
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{LEFT, WIDTH, heading};
-use super::heat::Heat;
+use super::heat::{Heat, values_of};
 use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
@@ -50,16 +48,9 @@ impl StoreForwarding {
         let cycles = forward.iter().chain(&case).all(|s| s.cycles.is_some());
         let unit = if cycles { Unit::Cycles } else { Unit::Ns };
         let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
-        let (stores, loads) = (offsets(&forward, "store_offset"), offsets(&forward, "load_offset"));
-        let cell = |store: i64, load: i64| {
-            let is = |s: &&Setting| {
-                s.int("store_offset") == Some(store) && s.int("load_offset") == Some(load)
-            };
-            forward.iter().find(is).and_then(y)
-        };
-        let cells = stores.iter().map(|s| loads.iter().map(|l| cell(*s, *l)).collect()).collect();
-        let names = |offsets: &[i64]| offsets.iter().map(i64::to_string).collect();
-        let matrix = Heat::new(names(&stores), names(&loads), cells, unit);
+        let matrix = Heat::over(&forward, ("store_offset", "load_offset"), y, unit);
+        let borders = |name| line_borders(&values_of(&forward, name));
+        let borders = (borders("store_offset"), borders("load_offset"));
         let mut cases: Vec<(String, f64)> = case
             .iter()
             .filter_map(|s| Some((words(&s.params.get("case")?.to_string())?, y(s)?)))
@@ -67,7 +58,7 @@ impl StoreForwarding {
         cases.sort_by(|a, b| a.1.total_cmp(&b.1));
         (matrix.is_some() || !cases.is_empty()).then(|| StoreForwarding {
             matrix,
-            borders: (line_borders(&stores), line_borders(&loads)),
+            borders,
             cases,
             unit,
             alias: alias(summary, unit),
@@ -124,11 +115,6 @@ fn words(case: &str) -> Option<String> {
         other => return Some(other.replace('_', " ")),
     };
     Some(words.to_owned())
-}
-
-fn offsets(settings: &[Setting], name: &str) -> Vec<i64> {
-    let offsets: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
-    offsets.into_iter().collect()
 }
 
 /// Before which of the offsets a line border lies.

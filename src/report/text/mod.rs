@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use super::view::unit_twins::{Line, families};
 use super::view::{bandwidth, machine_view, vectors as tables};
-use card::file::EndState;
+use card::declare::Unit;
+use card::file::{End, EndState};
 use card::findings::Severity;
 use card::format;
 use card::metrics::{State, Value};
@@ -47,7 +48,10 @@ fn title(sheet: &mut Sheet, summary: &Summary) {
         Cell::right(&date, sheet.width() - room - 1, Style::Dim),
     ]);
     let state = match &summary.card.end {
-        Some(end) if end.state == EndState::Complete => format!("{:.0} s", end.wall_s),
+        Some(End { state: EndState::Complete, wall_s }) => {
+            format!("{} s", format::quantity(wall_s.round(), Unit::Count))
+        }
+        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
         _ => "interrupted: run --resume goes on".to_owned(),
     };
     let plan = &header.plan;
@@ -197,7 +201,8 @@ fn rest(sheet: &mut Sheet, summary: &Summary) {
         sheet.heading("Went wrong");
         for fail in &card.fails {
             let last = fail.stderr.lines().last().unwrap_or_default();
-            let text = format!("{}, round {}: {} {last}", fail.probe, fail.round + 1, fail.how);
+            let text =
+                format!("{}, round {}: {} {last}", fail.probe, u64::from(fail.round) + 1, fail.how);
             sheet.wrapped("✗ ", &text, Style::Red);
         }
     }
