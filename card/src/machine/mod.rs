@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::CpuQuota;
-pub use counters::Counters;
+pub use counters::{Counters, PartialPmu};
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
