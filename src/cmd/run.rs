@@ -50,7 +50,7 @@ pub(super) struct Args {
     /// Not the probes whose name matches; may be repeated.
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
-    /// Measure on this CPU instead of the quietest.
+    /// Measure on this CPU instead of the quietest of the most capable kind of core.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
     /// Directory for the file that storage is measured with, which vanishes; by default that of the
@@ -126,12 +126,15 @@ struct Run {
     wall_before: f64,
 }
 
-fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
+fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
     let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
-        None => placement::choose(machine.allowed_cpus(), timer),
-        Some(cpu) => chosen(cpu, machine.allowed_cpus())?,
+        None => placement::choose(&machine, timer),
+        Some(cpu) => chosen(cpu, &machine)?,
     };
+    // Where this is not permitted, the trials run wherever the thread is.
+    pinning::pin(choice.cpu);
+    machine.turn_to(choice.cpu);
     let tier = args.tier;
     let budget = args.budget.unwrap_or(plan::budget(tier));
     let runnable: Vec<&Probe> = probes
@@ -144,8 +147,6 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         "none of the chosen probes can run here; `probecard list` says why"
     );
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
-    // Where this is not permitted, the trials run wherever the thread is.
-    pinning::pin(choice.cpu);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
@@ -192,7 +193,7 @@ fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
+fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
     let held = Held::open(path)?;
@@ -211,6 +212,8 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         path.display(),
         format_list(machine.allowed_cpus())
     );
+    pinning::pin(cpu);
+    machine.turn_to(cpu);
     let tier = Effort::named(&card.header.plan.tier)
         .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
     let probes: Vec<&Probe> = card
@@ -390,7 +393,8 @@ fn stay_away_from(cpu: usize, machine: &Machine) {
     }
 }
 
-fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
+fn chosen(cpu: usize, machine: &Machine) -> anyhow::Result<placement::Choice> {
+    let allowed = machine.allowed_cpus();
     anyhow::ensure!(
         allowed.contains(&cpu),
         "--cpu {cpu}: not among the CPUs this process may use ({})",
@@ -398,11 +402,12 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
     );
     let pinned = pinning::pin(cpu);
     let reason = if pinned {
-        "chosen by --cpu"
+        let kind = placement::kind(machine, cpu).map(|kind| format!(": a {kind}"));
+        format!("chosen by --cpu{}", kind.unwrap_or_default())
     } else {
-        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
+        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect".into()
     };
-    Ok(placement::Choice { cpu, reason: reason.into(), pinned })
+    Ok(placement::Choice { cpu, reason, pinned })
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {
