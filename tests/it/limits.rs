@@ -37,7 +37,7 @@ fn the_facts_of_a_cpu_are_those_of_the_one_that_is_measured() {
     let _turn = beside_others();
     let last = Machine::detect().allowed_cpus().last().unwrap().to_string();
     let mut command = quick(&["cache-line"]);
-    command.args(["--budget", "6s", "--cpu", &last]);
+    command.args(["--budget", "10s", "--cpu", &last]);
     let header = Run::of(command).card.header;
     assert_eq!(
         (header.plan.cpu, header.machine.cpu.number.to_string()),
