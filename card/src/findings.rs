@@ -6,6 +6,7 @@ use crate::record::{Backing, Fail, FailKind, Param, Point};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
+use crate::machine::{Machine, Microarchitecture};
 use crate::metrics::{Metrics, State};
 
 mod branch;
@@ -92,6 +93,19 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
+/// The machine, as long as what it claims is claimed of the CPU that was measured: with cores of
+/// several kinds, the card must say so of that very CPU.
+fn claims(card: &Card) -> Option<&Machine> {
+    let (machine, plan) = (&card.header.machine, &card.header.plan);
+    let own = plan.pinned && machine.cpu.number == plan.cpu;
+    (own || machine.kinds().len() < 2).then_some(machine)
+}
+
+/// The design of the CPU that was measured, by which values are published.
+fn design(card: &Card) -> Option<&Microarchitecture> {
+    claims(card)?.cpu.microarchitecture.known()
+}
+
 /// The number, unless two methods disagree on it.
 fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
     let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
@@ -150,8 +164,12 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             &[L1_CHASE, "clock.core_ghz"],
         ));
     }
-    let claimed = card.header.machine.claimed_tsc_hz().map(|hz| hz as f64 / 1e9);
-    if let Some((claimed, measured)) = claimed.zip(metrics.number(TSC))
+    let rates = metrics.number(TSC).and_then(|measured| {
+        let claims = card.header.machine.cpu.tsc.known()?;
+        let claim = claims.iter().find(|claim| claim.means_the_counter(measured * 1e9))?;
+        Some((claim.hz as f64 / 1e9, measured))
+    });
+    if let Some((claimed, measured)) = rates
         && (measured / claimed - 1.0).abs() > 0.001
     {
         found.push(Finding::warning(
@@ -181,7 +199,7 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 }
 
 fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
-    let claimed = card.header.machine.claimed_line_bytes()?;
+    let claimed = claims(card)?.claimed_line_bytes()?;
     let value = metrics.get(LINE)?;
     let measured = value.value?;
     (measured != claimed as f64).then(|| {
@@ -208,10 +226,10 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     if let Some(busy) = metrics.number(SIBLING)
         && busy > 0.02
     {
-        let claim = match card.header.machine.threads_per_core() {
-            Some(1) => ", although the machine claims one thread per core",
-            _ => "",
-        };
+        let threads =
+            claims(card).map_or(0, |machine| machine.siblings_of(card.header.plan.cpu).len());
+        let claim =
+            if threads == 1 { ", although the machine claims one thread for it" } else { "" };
         found.push(Finding::note(
             format!(
                 "something on the same core was at work {:.0} % of the time{claim}; disturbed \
@@ -250,6 +268,7 @@ pub(crate) mod tests {
     use super::branch::{PIPELINE, SLOPE};
     use super::*;
     use crate::fixture::blank;
+    use crate::machine::{CoreKind, Fact, TscClaim};
     use crate::metrics::Value;
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
@@ -314,6 +333,40 @@ pub(crate) mod tests {
         assert!(text.contains("at work 30 % of the time"), "{text}");
         let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
         assert!(text.contains("noisy host: 2.5 %"), "{text}");
+    }
+
+    #[test]
+    fn claims_are_held_only_against_the_cpu_that_they_are_of() {
+        let found = |card: &Card| {
+            let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
+            find(card, &Metrics(short)).iter().any(|f| f.text.contains("L3 claimed 32 MiB"))
+        };
+        let mut card = blank("test");
+        let kind = |cpus: &[usize]| CoreKind { cpus: cpus.to_vec(), ..CoreKind::default() };
+        (card.header.machine.cpu.number, card.header.plan.cpu) = (0, 1);
+        assert!(found(&card), "a card that knows no kinds");
+        card.header.machine.cpu.kinds = Fact::Known(vec![kind(&[0, 1])]);
+        assert!(found(&card), "all CPUs are alike");
+        card.header.machine.cpu.kinds = Fact::Known(vec![kind(&[0]), kind(&[1])]);
+        assert!(!found(&card), "another kind");
+        card.header.machine.cpu.number = 1;
+        assert!(found(&card));
+        card.header.plan.pinned = false;
+        assert!(!found(&card), "it ran where it liked");
+    }
+
+    #[test]
+    fn a_figure_of_convention_is_no_claim_of_the_counters_rate() {
+        let said = |source: &str, hz: u64| {
+            let mut card = blank("test");
+            let claim = TscClaim { hz, source: source.into() };
+            card.header.machine.cpu.tsc = Fact::Known(vec![claim]);
+            let found = find(&card, &Metrics(vec![value(TSC, Unit::Ghz, 2.6)]));
+            found.iter().any(|f| f.text.contains("the time counter runs at"))
+        };
+        assert!(said("CPUID 15h", 1_300_000_000));
+        assert!(!said("BogoMIPS / 2", 1_300_000_000));
+        assert!(said("BogoMIPS / 2", 2_500_000_000));
     }
 
     #[test]

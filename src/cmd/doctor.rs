@@ -9,6 +9,7 @@ use probecard_probes::catalog;
 use probecard_probes::harness::counters::EventFile;
 use probecard_probes::run::checkup::{self, Check};
 use probecard_probes::run::counter_support;
+use probecard_probes::threads::pinning;
 
 use super::list::obstacle;
 
@@ -23,7 +24,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let machine = probecard_probes::run::machine();
+    let mut machine = probecard_probes::run::machine();
+    // The kind of core that would be measured: its facts, its counters.
+    if let Some(&cpu) = machine.most_capable().first() {
+        pinning::pin(cpu);
+        machine.turn_to(cpu);
+    }
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     let counters = counter_support::take(&machine, events.as_ref());
     let checks = checkup::all(&machine, &counters);

@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// Not the probes whose name matches; may be repeated.
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
-    /// Measure on this CPU instead of the quietest.
+    /// Measure on this CPU instead of the quietest of the most capable kind of core.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
     /// Directory for the file that storage is measured with, which vanishes; by default that of the
@@ -133,9 +133,12 @@ struct Run {
 fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
     let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
-        None => placement::choose(machine.allowed_cpus(), timer),
-        Some(cpu) => chosen(cpu, machine.allowed_cpus())?,
+        None => placement::choose(&machine, timer),
+        Some(cpu) => chosen(cpu, &machine)?,
     };
+    // Where this is not permitted, the trials run wherever the thread is.
+    pinning::pin(choice.cpu);
+    machine.turn_to(choice.cpu);
     let tier = args.tier;
     let budget = args.budget.unwrap_or(plan::budget(tier));
     let runnable = runnable(&probes, &machine);
@@ -145,8 +148,6 @@ fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Ru
     );
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     let reserve = reserve(&mut machine, &runnable, budget);
-    // Where this is not permitted, the trials run wherever the thread is.
-    pinning::pin(choice.cpu);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
@@ -222,6 +223,8 @@ fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
         path.display(),
         format_list(machine.allowed_cpus())
     );
+    pinning::pin(cpu);
+    machine.turn_to(cpu);
     let tier = plan::check(&card.header.plan).with_context(|| refusal(path))?;
     let planned = planned(&card.header.declarations).with_context(|| refusal(path))?;
     let skips: Vec<Skip> = unmet(&planned, &machine).filter(|s| !card.skips.contains(s)).collect();
@@ -435,7 +438,8 @@ fn stay_away_from(cpu: usize, machine: &Machine) {
     }
 }
 
-fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
+fn chosen(cpu: usize, machine: &Machine) -> anyhow::Result<placement::Choice> {
+    let allowed = machine.allowed_cpus();
     anyhow::ensure!(
         allowed.contains(&cpu),
         "--cpu {cpu}: not among the CPUs this process may use ({})",
@@ -443,11 +447,12 @@ fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
     );
     let pinned = pinning::pin(cpu);
     let reason = if pinned {
-        "chosen by --cpu"
+        let kind = placement::kind(machine, cpu).map(|kind| format!(": a {kind}"));
+        format!("chosen by --cpu{}", kind.unwrap_or_default())
     } else {
-        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
+        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect".into()
     };
-    Ok(placement::Choice { cpu, reason: reason.into(), pinned })
+    Ok(placement::Choice { cpu, reason, pinned })
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {

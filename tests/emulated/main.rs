@@ -316,7 +316,7 @@ fn two_nodes_give_a_matrix_of_two_by_two() {
     let nodes = card.header.machine.numa_nodes();
     let distances: Vec<_> = nodes.iter().filter_map(|n| n.distances.known()).collect();
     assert_eq!(distances, [&vec![10, 21], &vec![21, 10]]);
-    assert_eq!(nodes[1].cpus, [2, 3]);
+    assert_eq!(nodes[1].cpus(), [2, 3]);
     has(&metrics, &ALL);
     assert!(card.skips.is_empty(), "{:?}", card.skips);
 }

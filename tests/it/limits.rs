@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use card::machine::Machine;
 use card::metrics::State;
 
 use crate::common::first_cpu;
-use crate::common::run::{Run, number, quick_under};
-use crate::common::turn::alone;
+use crate::common::run::{Run, number, quick, quick_under};
+use crate::common::turn::{alone, beside_others};
 
 /// A short run of everything under a wrapper such as taskset or prlimit.
 fn everything_under(wrapper: &[&str]) -> Run {
@@ -29,6 +30,21 @@ fn on_one_cpu_everything_runs_but_what_needs_two() {
     assert!(card.points.iter().all(|p| number(p, "loaders").is_none_or(|n| n == 0)));
     let mut others = card.points.iter().filter(|p| p.probe != "scaling");
     assert!(others.all(|p| number(p, "threads").is_none_or(|n| n == 1)));
+}
+
+#[test]
+fn the_facts_of_a_cpu_are_those_of_the_one_that_is_measured() {
+    let _turn = beside_others();
+    let last = Machine::detect().allowed_cpus().last().unwrap().to_string();
+    let mut command = quick(&["cache-line"]);
+    command.args(["--budget", "10s", "--cpu", &last]);
+    let header = Run::of(command).card.header;
+    assert_eq!(
+        (header.plan.cpu, header.machine.cpu.number.to_string()),
+        (header.machine.cpu.number, last)
+    );
+    assert!(header.plan.cpu_reason.starts_with("chosen by --cpu"), "{}", header.plan.cpu_reason);
+    assert!(!header.machine.kinds().is_empty() && header.machine.contradictions.is_empty());
 }
 
 #[test]

@@ -42,9 +42,12 @@ impl Files {
         fs::read(self.at(path)).map_err(|error| self.reason(path, &error))
     }
 
-    /// The content without the spaces and line ends around it.
+    /// The content without the spaces, line ends and zero bytes around it: some kernels count the
+    /// end of their string among what they show.
     pub(super) fn text(&self, path: &str) -> Found<String> {
-        Ok(String::from_utf8_lossy(&self.bytes(path)?).trim().to_owned())
+        let bytes = self.bytes(path)?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text.trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned())
     }
 
     /// A number on its own.
@@ -57,6 +60,16 @@ impl Files {
     pub(super) fn list(&self, path: &str) -> Found<Vec<usize>> {
         let text = self.text(path)?;
         parse_list(&text).ok_or_else(|| format!("{path} holds {text:?}, which is no list"))
+    }
+
+    /// A list of CPUs that belong together with this one. A list without it is not of this CPU.
+    pub(super) fn group(&self, path: &str, cpu: usize) -> Found<Vec<usize>> {
+        let cpus = self.list(path)?;
+        if !cpus.contains(&cpu) {
+            let listed = format_list(&cpus);
+            return Err(format!("{path} holds {listed:?}, which leaves out CPU {cpu} itself"));
+        }
+        Ok(cpus)
     }
 
     /// The choice in square brackets, as in `always [madvise] never`.
@@ -170,6 +183,29 @@ mod tests {
         fn a_list_survives_writing_and_reading(numbers in proptest::collection::btree_set(0usize..2048, 0..200)) {
             let sorted: Vec<usize> = numbers.iter().copied().collect();
             prop_assert_eq!(parse_list(&format_list(&sorted)), Some(sorted));
+        }
+
+        #[test]
+        fn what_surrounds_a_list_does_not_matter(
+            numbers in proptest::collection::btree_set(0usize..2048, 0..50),
+            before in "[ \n]{0,3}",
+            after in "[ \n\0]{0,3}",
+        ) {
+            let sorted: Vec<usize> = numbers.into_iter().collect();
+            let tree = Tree::new().file("/list", before + &format_list(&sorted) + &after);
+            prop_assert_eq!(tree.files().list("/list"), Ok(sorted));
+        }
+
+        #[test]
+        fn a_group_has_the_cpu_that_it_is_of(
+            numbers in proptest::collection::btree_set(0usize..16, 0..16),
+            cpu in 0usize..16,
+        ) {
+            let sorted: Vec<usize> = numbers.into_iter().collect();
+            let tree = Tree::new().file("/list", format_list(&sorted));
+            let group = tree.files().group("/list", cpu);
+            prop_assert_eq!(group.is_ok(), sorted.contains(&cpu));
+            prop_assert!(group.is_err() || group == Ok(sorted));
         }
 
         #[test]

@@ -50,14 +50,14 @@ impl Limits {
         files: &Files,
         groups: &Cgroups<'_>,
         memory: &Memory,
-        online: &Fact<Vec<usize>>,
+        on: &Fact<Vec<usize>>,
     ) -> Self {
         let status = files.text(STATUS);
         let rlimits = files.text(LIMITS);
-        let affinity: Fact<Vec<usize>> = list(&status, "Cpus_allowed_list").into();
+        let affinity: Fact<Vec<usize>> = affinity(files).into();
         let cpuset: Fact<Option<Vec<usize>>> = groups.cpuset().into();
         Self {
-            allowed_cpus: allowed(&affinity, &cpuset, online),
+            allowed_cpus: allowed(&affinity, &cpuset, on),
             affinity,
             cpuset,
             cpu_quota: groups.cpu_quota().into(),
@@ -69,15 +69,20 @@ impl Limits {
     }
 }
 
-/// Affinity ∩ cpuset ∩ online, as far as they are known. The kernel keeps the mask within the
-/// cpuset; a cpuset without any CPU of the mask is therefore another group's, and ignored.
+/// The affinity mask of this process.
+pub(super) fn affinity(files: &Files) -> Found<Vec<usize>> {
+    list(&files.text(STATUS), "Cpus_allowed_list")
+}
+
+/// Affinity ∩ cpuset ∩ those that are on, as far as they are known. The kernel keeps the mask within
+/// the cpuset; a cpuset without any CPU of the mask is therefore another group's, and ignored.
 fn allowed(
     affinity: &Fact<Vec<usize>>,
     cpuset: &Fact<Option<Vec<usize>>>,
-    online: &Fact<Vec<usize>>,
+    on: &Fact<Vec<usize>>,
 ) -> Vec<usize> {
     let cpuset = cpuset.known().and_then(Option::as_ref);
-    let sets = [affinity.known(), online.known(), cpuset];
+    let sets = [affinity.known(), on.known(), cpuset];
     let mut allowed: Option<BTreeSet<usize>> = None;
     for set in sets.into_iter().flatten() {
         let both: BTreeSet<usize> = match &allowed {
@@ -236,6 +241,7 @@ mod tests {
         let tree = |mask: &str, cpuset: &str| {
             Tree::new()
                 .file(ONLINE, "0-5")
+                .file("/sys/devices/system/cpu/offline", "6-7")
                 .file(STATUS, format!("Cpus_allowed_list:\t{mask}\nMems_allowed_list:\t0\n"))
                 .file("/proc/self/mountinfo", V2)
                 .file("/proc/self/cgroup", "0::/\n")

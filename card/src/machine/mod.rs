@@ -16,9 +16,11 @@ mod fact;
 mod files;
 mod host;
 mod kernel;
+mod kinds;
 mod limits;
 mod memory;
 mod mounts;
+mod presence;
 mod relation;
 mod rows;
 mod topology;
@@ -32,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::CpuQuota;
-pub use counters::Counters;
+pub use counters::{Counters, PartialPmu};
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
@@ -41,6 +43,7 @@ pub use fact::Fact;
 pub use files::format_list;
 pub use host::Host;
 pub use kernel::Kernel;
+pub use kinds::CoreKind;
 pub use limits::{Limits, MemoryBound};
 pub use memory::{HugePool, Memory};
 pub use relation::Relation;
@@ -50,6 +53,7 @@ pub use topology::{NumaNode, Topology};
 use cgroup::Cgroups;
 use cpuinfo::CpuInfo;
 use files::Files;
+use presence::Presence;
 
 /// Identity and claims of one machine. Cards store it, so fields may be added, but none changes
 /// its name or meaning; a card without a field reads as "not recorded".
@@ -72,6 +76,8 @@ pub struct Machine {
     pub counters: Counters,
     /// Host, operating system, virtual machine, container.
     pub host: Host,
+    /// Sources that contradict one another, with what each says. What they disagree on is unknown.
+    pub contradictions: Vec<String>,
 }
 
 /// What may be used where no limit of memory can be read: enough to go beyond any L2 cache, too
@@ -87,22 +93,46 @@ impl Machine {
     /// The machine whose files lie below `root` and whose CPUID answers so.
     pub fn detect_in(root: &Path, cpuid: &Fact<CpuidFacts>) -> Self {
         let files = Files::new(root);
-        let info = CpuInfo::read(&files);
         let groups = Cgroups::read(&files);
-        let topology = Topology::detect(&files, &info);
+        let (info, presence) = cpus(&files, &limits::affinity(&files).into());
+        let on = presence.on.clone().into();
+        let topology = Topology::detect(&files, &info, &presence);
         let memory = Memory::detect(&files);
-        let limits = Limits::detect(&files, &groups, &memory, &topology.online);
-        let cpu = limits.allowed_cpus.first().copied().unwrap_or(0);
-        Self {
-            cpu: Cpu::detect(&files, cpuid, &info, cpu),
-            caches: caches::detect(&files, cpuid, cpu).into(),
-            kernel: Kernel::detect(&files, cpu),
+        let kinds = kinds::detect(&files, cpuid, &info, &presence.on, &topology.cores);
+        let mut machine = Self {
+            cpu: Cpu { kinds: kinds.into(), ..Cpu::default() },
+            limits: Limits::detect(&files, &groups, &memory, &on),
             counters: Counters::detect(&files),
             host: Host::detect(&files, cpuid, &groups),
             topology,
             memory,
-            limits,
-        }
+            contradictions: presence.contradictions,
+            ..Self::default()
+        };
+        let first = machine.most_capable().first().copied().unwrap_or(0);
+        machine.take_facts(&files, cpuid, &info, first);
+        machine
+    }
+
+    /// Takes the facts of this CPU in the place of another one's: the claims that measurements on it
+    /// are held against. The calling thread must be on it, because CPUID answers for the CPU at hand.
+    pub fn turn_to(&mut self, cpu: usize) {
+        self.turn_to_in(Path::new("/"), &CpuidFacts::read(), cpu);
+    }
+
+    /// The same by files below `root` and a CPUID that answers so.
+    fn turn_to_in(&mut self, root: &Path, cpuid: &Fact<CpuidFacts>, cpu: usize) {
+        let files = Files::new(root);
+        // The mask of now may be that of a thread that was pinned meanwhile.
+        let (info, _) = cpus(&files, &self.limits.affinity);
+        self.take_facts(&files, cpuid, &info, cpu);
+    }
+
+    fn take_facts(&mut self, files: &Files, cpuid: &Fact<CpuidFacts>, info: &CpuInfo, cpu: usize) {
+        let kinds = std::mem::take(&mut self.cpu.kinds);
+        self.cpu = Cpu { kinds, ..Cpu::detect(files, cpuid, info, cpu) };
+        self.caches = caches::detect(files, cpuid, cpu).into();
+        self.kernel = Kernel::detect(files, cpu);
     }
 
     /// CPUs that this process may use, sorted.
@@ -132,8 +162,7 @@ impl Machine {
 
     /// Claimed capacity of the cache nearest to memory.
     pub fn last_cache_bytes(&self) -> Option<u64> {
-        let claims = self.caches.known()?.iter().filter(|claim| claim.holds_data());
-        claims.max_by_key(|claim| claim.level).map(|claim| claim.bytes)
+        kinds::last(self.caches.known()?)
     }
 
     /// Claimed line size: of the nearest data cache, else of CLFLUSH.
@@ -173,6 +202,16 @@ impl Machine {
     pub fn has_feature(&self, name: &str) -> bool {
         self.cpu.features.known().is_some_and(|features| features.iter().any(|f| f == name))
     }
+}
+
+/// /proc/cpuinfo, and which CPUs are on by that and all other sources.
+fn cpus(files: &Files, affinity: &Fact<Vec<usize>>) -> (CpuInfo, Presence) {
+    let mut info = CpuInfo::read(files);
+    let presence = Presence::of(files, &info, affinity);
+    if let Ok(on) = &presence.on {
+        info.hold_against(on);
+    }
+    (info, presence)
 }
 
 #[cfg(test)]

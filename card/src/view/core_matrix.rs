@@ -84,7 +84,7 @@ pub fn pairs(card: &Card, method: &str) -> Vec<Pair> {
 pub fn order(card: &Card, pairs: &[Pair]) -> Vec<usize> {
     let machine = &card.header.machine;
     let place = |groups: &[Vec<usize>], cpu: usize| groups.iter().position(|g| g.contains(&cpu));
-    let nodes: Vec<Vec<usize>> = machine.numa_nodes().iter().map(|n| n.cpus.clone()).collect();
+    let nodes: Vec<Vec<usize>> = machine.numa_nodes().iter().map(|n| n.cpus().to_vec()).collect();
     let key = |&cpu: &usize| {
         let core = machine.siblings_of(cpu).first().copied();
         (place(&nodes, cpu), place(machine.l3_groups(), cpu), core, cpu)

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_full_pmu_is_a_line_and_what_it_does_not_have_is_no_fault() {
         let mut survey = CounterSupport::default();
-        survey.counting.events = wanted(None);
+        survey.counting.events = wanted(None, None);
         survey.missing = vec![missing(Event::L2Misses, "no event is known", true)];
         survey.self_test = Some(SelfTest {
             additions: 10,

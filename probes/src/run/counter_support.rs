@@ -45,7 +45,8 @@ impl Trying {
         let file = file.or(built_in.as_ref());
         self.support.slots_per_cycle = file.and_then(|f| f.slots_per_cycle);
         self.support.source = file.map(|f| f.source.clone());
-        let mut asked = wanted(file);
+        let pmu = machine.counters.partial_pmu(machine.cpu.number).map(|pmu| pmu.kind);
+        let mut asked = wanted(file, pmu);
         if machine.counters.core_pmus.known().is_none() {
             // The cycles of the core, kernel and all, where at least they are offered.
             let instead = aperf(Path::new("/sys/bus/event_source/devices/msr"));
@@ -293,7 +294,7 @@ mod tests {
     use super::*;
 
     fn cycles() -> Wanted {
-        wanted(None).into_iter().find(|w| w.event == Event::CoreCycles).unwrap()
+        wanted(None, None).into_iter().find(|w| w.event == Event::CoreCycles).unwrap()
     }
 
     #[test]

@@ -50,29 +50,40 @@ pub fn looks(allowed: &[usize], timer: &Timer) -> Vec<Look> {
     candidates.filter(|&cpu| pin(cpu)).map(|cpu| look(cpu, timer)).collect()
 }
 
-/// Chooses the quietest of the allowed CPUs: least time lost to others, least often a busy
-/// hyperthread sibling.
-pub fn choose(allowed: &[usize], timer: &Timer) -> Choice {
-    decide(allowed, &looks(allowed, timer))
+/// Chooses the quietest of the allowed CPUs of the most capable kind: least time lost to others,
+/// least often a busy hyperthread sibling.
+pub fn choose(machine: &Machine, timer: &Timer) -> Choice {
+    decide(machine, &looks(&machine.most_capable(), timer))
 }
 
-fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
+/// Which kind of core that is, where there are several; for a line that names the CPU.
+pub fn kind(machine: &Machine, cpu: usize) -> Option<String> {
+    let kind = machine.kind_of(cpu)?;
+    Some(format!("{}, one of {} kinds of core", kind.name, machine.kinds().len()))
+}
+
+fn decide(machine: &Machine, looks: &[Look]) -> Choice {
+    let allowed = machine.allowed_cpus();
     let Some(best) = looks.iter().min_by(|a, b| (a.lost + a.busy).total_cmp(&(b.lost + b.busy)))
     else {
         return Choice {
-            cpu: allowed.first().copied().unwrap_or(0),
+            cpu: machine.most_capable().first().copied().unwrap_or(0),
             reason: "not pinned: sched_setaffinity is not permitted here (a seccomp filter?); \
                      samples that migrate are rejected"
                 .into(),
             pinned: false,
         };
     };
+    let kind = kind(machine, best.cpu);
     let reason = if allowed.len() == 1 {
-        "the only CPU of the affinity mask".into()
+        let kind = kind.map(|kind| format!(", a {kind}")).unwrap_or_default();
+        format!("the only CPU of the affinity mask{kind}")
     } else {
+        let kind = kind.map(|kind| format!(" of the most capable kind ({kind})"));
         format!(
-            "the quietest of {} looked at: {:.2} % of its time lost, sibling busy {:.0} % of it",
+            "the quietest of {} looked at{}: {:.2} % of its time lost, sibling busy {:.0} % of it",
             looks.len(),
+            kind.unwrap_or_default(),
             best.lost * 100.0,
             best.busy * 100.0
         )
@@ -95,27 +106,57 @@ fn look(cpu: usize, timer: &Timer) -> Look {
 
 #[cfg(test)]
 mod tests {
+    use card::machine::{CoreKind, Fact};
+
     use super::*;
+
+    fn machine(allowed: &[usize]) -> Machine {
+        let mut machine = Machine::default();
+        machine.limits.allowed_cpus = allowed.to_vec();
+        machine
+    }
 
     #[test]
     fn the_quieter_cpu_wins() {
         let looks =
             [Look { cpu: 2, lost: 0.01, busy: 0.2 }, Look { cpu: 5, lost: 0.02, busy: 0.0 }];
-        let choice = decide(&[2, 5], &looks);
+        let choice = decide(&machine(&[2, 5]), &looks);
         assert_eq!(choice.cpu, 5);
         assert!(choice.reason.contains("2.00 %"), "{}", choice.reason);
     }
 
     #[test]
+    fn the_kind_of_core_is_said_where_there_are_several() {
+        let mut machine = machine(&[2, 5]);
+        let kind = |name: &str, cpus: &[usize]| CoreKind {
+            name: name.into(),
+            cpus: cpus.to_vec(),
+            ..CoreKind::default()
+        };
+        machine.cpu.kinds = Fact::Known(vec![kind("Cortex-X925", &[5]), kind("Cortex-A725", &[2])]);
+        assert_eq!(machine.most_capable(), [5]);
+        let reason = decide(&machine, &[Look { cpu: 5, lost: 0.0, busy: 0.0 }]).reason;
+        let said = "the quietest of 1 looked at of the most capable kind (Cortex-X925, one of 2 kinds \
+                    of core): ";
+        assert!(reason.starts_with(said), "{reason}");
+        // What may be used decides before what is capable.
+        machine.limits.allowed_cpus = vec![2];
+        assert_eq!(machine.most_capable(), [2]);
+        let reason = decide(&machine, &[Look { cpu: 2, lost: 0.0, busy: 0.0 }]).reason;
+        let said = "the only CPU of the affinity mask, a Cortex-A725, one of 2 kinds of core";
+        assert_eq!(reason, said);
+    }
+
+    #[test]
     fn without_permission_the_reason_says_so() {
-        let choice = decide(&[3, 4], &[]);
+        let choice = decide(&machine(&[3, 4]), &[]);
         assert_eq!(choice.cpu, 3);
         assert!(choice.reason.contains("not permitted"));
     }
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let choice = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
+        let choice = decide(&machine(&[7]), &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
         assert_eq!(choice.reason, "the only CPU of the affinity mask");
     }
 

@@ -125,9 +125,9 @@ struct Counter(AtomicU64);
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let loaders = cpus::others(bench, bench.machine.allowed_cpus());
     let last = levels::last_cache(bench.machine);
-    let caches = bench.machine.l3_groups().len().max(1) as u64;
+    let all = levels::last_caches(bench.machine, bench.machine.allowed_cpus());
     let limit = bench.machine.buffer_limit();
-    let Some(sizes) = Sizes::fit(last, caches, loaders.len() as u64, limit) else {
+    let Some(sizes) = Sizes::fit(last, all, loaders.len() as u64, limit) else {
         return bench.skip(Skip::new(
             "memory for loaded-latency",
             format!(
@@ -170,11 +170,12 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Of so many loaders with so many last-level caches, within a limit for all buffers.
+    /// Of so many loaders whose last-level caches, of that size at the chaser, hold `caches` bytes
+    /// together; within a limit for all buffers.
     fn fit(last: u64, caches: u64, loaders: u64, limit: u64) -> Option<Sizes> {
         let all = |times: u64| {
             let chase = (times * last).min(levels::LARGEST);
-            Sizes { chase, each: (times * last * caches / loaders).max(LEAST_EACH) }
+            Sizes { chase, each: (times * caches / loaders).max(LEAST_EACH) }
         };
         let fits = |sizes: &Sizes| sizes.chase + sizes.each * loaders <= limit;
         (levels::LEAST_BEYOND..=levels::BEYOND).rev().map(all).find(fits)
@@ -385,7 +386,8 @@ mod tests {
 
     #[test]
     fn buffers_lie_beyond_every_cache_or_are_none() {
-        let fit = |caches, loaders, limit| Sizes::fit(32 * MIB, caches, loaders, limit * MIB);
+        let fit =
+            |caches, loaders, limit| Sizes::fit(32 * MIB, 32 * MIB * caches, loaders, limit * MIB);
         let sizes = |chase, each| Some(Sizes { chase: chase * MIB, each: each * MIB });
         assert_eq!(fit(1, 1, 8192), sizes(128, 128));
         assert_eq!(fit(1, 1, 200), sizes(96, 96));

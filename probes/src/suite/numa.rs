@@ -213,15 +213,22 @@ fn no_second_node(reason: String) -> Skip {
 /// The chosen CPU or else the first of those that may be used.
 fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Skip> {
     let allowed = |cpu: &usize| machine.allowed_cpus().contains(cpu);
-    let mut usable = node.cpus.iter().copied().filter(allowed);
+    let mut usable = node.cpus().iter().copied().filter(allowed);
     let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
     let need = || format!("a CPU on node {}", node.id);
-    cpu.ok_or_else(|| match node.cpus.len() {
-        0 => Skip::new(need(), "it is memory only", "none; other nodes' CPUs measure its memory"),
-        n => Skip::new(
+    cpu.ok_or_else(|| match node.cpus.as_result().map(Vec::as_slice) {
+        Ok([]) => {
+            Skip::new(need(), "it is memory only", "none; other nodes' CPUs measure its memory")
+        }
+        Ok(cpus) => Skip::new(
             need(),
-            format!("none of its {n} is in the affinity mask"),
+            format!("none of its {} is in the affinity mask", cpus.len()),
             "give the process CPUs of every node (taskset, cpuset)",
+        ),
+        Err(reason) => Skip::new(
+            need(),
+            format!("its CPUs are not known: {reason}"),
+            "make its cpulist readable; other nodes' CPUs measure its memory",
         ),
     })
 }
@@ -416,7 +423,7 @@ mod tests {
     fn node(id: usize, cpus: &[usize], memory: u64) -> NumaNode {
         NumaNode {
             id,
-            cpus: cpus.to_vec(),
+            cpus: Fact::Known(cpus.to_vec()),
             memory_bytes: Fact::Known(memory),
             available_bytes: Fact::Known(memory),
             distances: Fact::Known(Vec::new()),
@@ -475,6 +482,16 @@ mod tests {
     }
 
     #[test]
+    fn a_node_whose_cpus_are_not_known_is_not_called_memory() {
+        let unknown =
+            NumaNode { cpus: Fact::unknown("its cpulist is no list"), ..node(1, &[], 1 << 30) };
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30), unknown], &[0, 1]);
+        assert!(says(&plan, "a CPU on node 1: its CPUs are not known: its cpulist is no list"));
+        assert!(!says(&plan, "memory only"));
+        assert_eq!(plan.stores[1], Store { node: 1, cpu: None });
+    }
+
+    #[test]
     fn a_node_without_memory_reads_that_of_others() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[2], 0)], &[0, 1, 2]);
         assert_eq!(plan.readers.len(), 2);
@@ -512,7 +529,7 @@ mod tests {
     fn memory_of_this_machine_is_placed_or_the_reason_is_told() {
         let machine = Machine::detect();
         let cpu = machine.allowed_cpus()[0];
-        let own = machine.numa_nodes().iter().find(|n| n.cpus.contains(&cpu));
+        let own = machine.numa_nodes().iter().find(|n| n.cpus().contains(&cpu));
         let store = Store { node: own.map_or(0, |n| n.id), cpu: Some(cpu) };
         pinning::pin(cpu);
         match place(store, 8 << 20).unwrap() {

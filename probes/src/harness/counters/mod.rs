@@ -327,7 +327,7 @@ mod tests {
     /// The kernel's own events are there without a PMU, and show that groups are read rightly.
     #[test]
     fn page_faults_are_counted_one_by_one_and_by_name() {
-        let of = |event| wanted(None).into_iter().find(|w| w.event == event);
+        let of = |event| wanted(None, None).into_iter().find(|w| w.event == event);
         let events = [Event::ContextSwitches, Event::Faults, Event::Migrations];
         let counting =
             Counting { events: events.into_iter().filter_map(of).collect(), direct: false };
