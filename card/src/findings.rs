@@ -27,6 +27,7 @@ mod vectors;
 pub use caches::{level_ends, size_ids};
 pub use memory::{one_core, sentences};
 pub use network::own_peer;
+pub use storage::unknown_disk;
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
