@@ -40,7 +40,8 @@ const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
+    let made = || file::memfd(file::Content::Data);
+    let files = match (made(), made(), made(), made()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
             return bench.skip(
