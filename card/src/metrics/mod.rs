@@ -173,7 +173,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
     let Some(Spread { value: middle, low, high }) = Spread::of(&used) else {
-        if outcome.split {
+        if outcome.split || outcome.implausible {
             value.state = State::Inconsistent;
         }
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
