@@ -425,6 +425,10 @@ fn converted(point: &Point, cycles: bool) -> Vec<f64> {
 /// The most frequent reason for which samples were turned away.
 fn why(points: &[&Point]) -> String {
     let sum = |get: fn(&Point) -> u64| points.iter().map(|p| get(p)).sum::<u64>();
+    // It says more than that a thread was moved.
+    if let Some(strayed) = points.iter().find_map(|p| p.disturbances.strayed) {
+        return strayed.to_string();
+    }
     let reasons = [
         ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
         ("the core clock moved", sum(|p| p.disturbances.clock)),

@@ -207,7 +207,18 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));
         (State::Ok, outcome.notes.into_iter().next().or(strays))
     };
+    if value.state == State::Noisy
+        && let Some(own) = own_cause(card, probe)
+    {
+        value.reason = value.reason.map(|reason| format!("{own}; {reason}"));
+        value.only_differs = false;
+    }
     value
+}
+
+/// What the run did to the probe itself, which comes before what others may have done.
+fn own_cause(card: &Card, probe: &str) -> Option<String> {
+    card.throttled(|of| of == probe).by(card.header.machine.cpu_quota())
 }
 
 /// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
@@ -234,7 +245,13 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })
-        .or_else(|| errors.into_iter().next())
+        .or_else(|| {
+            let error = errors.into_iter().next()?;
+            Some(match own_cause(card, probe) {
+                Some(own) => format!("{own}; {error}"),
+                None => error,
+            })
+        })
         .or(failed)
         .unwrap_or_else(|| "not measured in this run".into())
 }

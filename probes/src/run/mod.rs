@@ -9,6 +9,8 @@ pub mod counter_support;
 pub mod placement;
 pub mod rounds;
 
+pub use crate::sys::thread::leave_real_time;
+
 /// The machine that runs this; where /proc does not tell, the scheduler itself says which CPUs may be
 /// used.
 pub fn machine() -> Machine {

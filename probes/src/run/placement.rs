@@ -6,7 +6,7 @@ use card::machine::Machine;
 
 use crate::harness::clock::{self, Timer};
 use crate::kernel::timer::gaps;
-use crate::threads::pinning::pin;
+use crate::threads::pinning::{pin, try_pin};
 
 /// CPUs that are looked at before one is chosen; more would cost more time than it is worth.
 const MOST_CANDIDATES: usize = 16;
@@ -33,13 +33,16 @@ pub struct Look {
     pub busy: f64,
 }
 
-/// The counter where it keeps a constant rate, calibrated in a fifth of a second; else the
-/// kernel's clock.
+/// The counter where it keeps a constant rate and the kernel has not found it unfit, calibrated in a
+/// fifth of a second on one CPU, since those of two may differ; else the kernel's clock. Leaves the
+/// thread pinned.
 pub fn timer(machine: &Machine) -> Timer {
-    match machine.cpu.invariant_tsc.known() {
-        Some(true) => Timer::calibrate(Duration::from_millis(200)),
-        _ => Timer::CLOCK,
+    let constant = machine.cpu.invariant_tsc.known() == Some(&true);
+    if !constant || machine.withdrawn_counter().is_some() {
+        return Timer::CLOCK;
     }
+    machine.allowed_cpus().iter().find(|&&cpu| pin(cpu));
+    Timer::calibrate(Duration::from_millis(200))
 }
 
 /// Looks at the allowed CPUs, an even choice of them on large machines, and leaves the thread
@@ -53,19 +56,29 @@ pub fn looks(allowed: &[usize], timer: &Timer) -> Vec<Look> {
 /// Chooses the quietest of the allowed CPUs: least time lost to others, least often a busy
 /// hyperthread sibling.
 pub fn choose(allowed: &[usize], timer: &Timer) -> Choice {
-    decide(allowed, &looks(allowed, timer))
+    let (cpu, reason) = decide(allowed, &looks(allowed, timer));
+    on(cpu, reason)
 }
 
-fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
+/// That CPU, if this thread can be pinned to it.
+pub fn on(cpu: usize, reason: String) -> Choice {
+    match try_pin(cpu) {
+        Ok(()) => Choice { cpu, reason, pinned: true },
+        Err(why) => Choice {
+            cpu,
+            reason: format!(
+                "not pinned: {why} (a seccomp filter, a sandbox?); nothing is measured between \
+                 CPUs, and samples that migrate are rejected"
+            ),
+            pinned: false,
+        },
+    }
+}
+
+fn decide(allowed: &[usize], looks: &[Look]) -> (usize, String) {
     let Some(best) = looks.iter().min_by(|a, b| (a.lost + a.busy).total_cmp(&(b.lost + b.busy)))
     else {
-        return Choice {
-            cpu: allowed.first().copied().unwrap_or(0),
-            reason: "not pinned: sched_setaffinity is not permitted here (a seccomp filter?); \
-                     samples that migrate are rejected"
-                .into(),
-            pinned: false,
-        };
+        return (allowed.first().copied().unwrap_or(0), "the first of the affinity mask".into());
     };
     let reason = if allowed.len() == 1 {
         "the only CPU of the affinity mask".into()
@@ -77,7 +90,7 @@ fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
             best.busy * 100.0
         )
     };
-    Choice { cpu: best.cpu, reason, pinned: true }
+    (best.cpu, reason)
 }
 
 /// The calling thread must be pinned to `cpu`.
@@ -101,26 +114,22 @@ mod tests {
     fn the_quieter_cpu_wins() {
         let looks =
             [Look { cpu: 2, lost: 0.01, busy: 0.2 }, Look { cpu: 5, lost: 0.02, busy: 0.0 }];
-        let choice = decide(&[2, 5], &looks);
-        assert_eq!(choice.cpu, 5);
-        assert!(choice.reason.contains("2.00 %"), "{}", choice.reason);
+        let (cpu, reason) = decide(&[2, 5], &looks);
+        assert_eq!(cpu, 5);
+        assert!(reason.contains("2.00 %"), "{reason}");
     }
 
     #[test]
-    fn without_permission_the_reason_says_so() {
-        let choice = decide(&[3, 4], &[]);
-        assert_eq!(choice.cpu, 3);
-        assert!(choice.reason.contains("not permitted"));
+    fn a_cpu_that_cannot_be_pinned_to_says_why() {
+        assert_eq!(decide(&[3, 4], &[]).0, 3);
+        let choice = on(1_000_000_000, "chosen".into());
+        let why = "not pinned: sched_setaffinity: Invalid argument";
+        assert!(!choice.pinned && choice.reason.starts_with(why), "{}", choice.reason);
     }
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let choice = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
-        assert_eq!(choice.reason, "the only CPU of the affinity mask");
-    }
-
-    #[test]
-    fn a_cpu_that_does_not_exist_cannot_be_pinned() {
-        assert!(!pin(1_000_000_000));
+        let (_, reason) = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
+        assert_eq!(reason, "the only CPU of the affinity mask");
     }
 }

@@ -171,7 +171,7 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     }
     let cpus = cpus::pinnable(bench);
     let Some(&other) = cpus::others(bench, &cpus).first() else {
-        return bench.skip(cpus::unpinned().of([LOCK]));
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu).of([LOCK]));
     };
     let count = Mutex::new(0);
     let make_worker = |cpu| {
