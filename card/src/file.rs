@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::counters::CounterSupport;
 use crate::declare::Declaration;
 use crate::legacy;
-use crate::machine::Machine;
+use crate::machine::{Machine, Throttled};
 use crate::peer::Peer;
 use crate::record::{Fail, Point, Record, Skip};
 use input::MOST_BYTES;
@@ -86,6 +86,9 @@ pub struct Plan {
     /// Whether threads could be pinned to it.
     #[serde(default = "yes")]
     pub pinned: bool,
+    /// The real-time class of the scheduler that the run was started in, and left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_class: Option<String>,
     /// Where probes may put files, absolute; the card's own directory if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
@@ -108,6 +111,9 @@ pub struct RoundDone {
     pub round: u32,
     /// How long it took.
     pub wall_s: f64,
+    /// What a CPU quota took from it.
+    #[serde(default, skip_serializing_if = "Throttled::is_none")]
+    pub throttled: Throttled,
 }
 
 /// Last line of a card.
@@ -226,6 +232,12 @@ impl Card {
     /// Whether the run did all that was planned.
     pub fn is_complete(&self) -> bool {
         self.end.as_ref().is_some_and(|e| e.state == EndState::Complete)
+    }
+
+    /// What a CPU quota took from the rounds that it is asked of, by their probe.
+    pub fn throttled(&self, of: impl Fn(&str) -> bool) -> Throttled {
+        let rounds = self.rounds.iter().filter(|round| of(&round.probe));
+        rounds.fold(Throttled::default(), |sum, round| sum.and(&round.throttled))
     }
 
     /// Whether a round came to its end, so that a resumed run leaves it alone.

@@ -1,8 +1,9 @@
 //! Measured against claimed and published.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::record::{Backing, Fail, FailKind, Param, Point};
+use crate::record::{Backing, Fail, FailKind, Param, Point, Strayed};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
@@ -28,6 +29,7 @@ mod vectors;
 pub use caches::{level_ends, size_ids};
 pub use memory::{one_core, sentences};
 pub use network::own_peer;
+pub use storage::unknown_disk;
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -118,23 +120,42 @@ fn failures(card: &Card) -> Vec<Finding> {
     for fail in &card.fails {
         by_probe.entry(&fail.probe).or_default().push(fail);
     }
-    by_probe
-        .into_iter()
-        .map(|(probe, fails)| {
-            let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
-            let severity =
-                if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
-            let how = &corruption.unwrap_or(&fails[0]).how;
-            let rounds = card.header.plan.rounds;
-            let text = format!("{probe} failed in {} of {rounds} rounds: {how}", fails.len());
-            Finding::new(severity, text, &[])
-        })
-        .collect()
+    // What befell several probes alike is said once.
+    let mut alike: BTreeMap<(Reverse<Severity>, usize, &str), Vec<&str>> = BTreeMap::new();
+    for (probe, fails) in by_probe {
+        let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
+        let severity = if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
+        let how = &corruption.unwrap_or(&fails[0]).how;
+        alike.entry((Reverse(severity), fails.len(), how)).or_default().push(probe);
+    }
+    let rounds = card.header.plan.rounds;
+    let finding =
+        |((severity, count, how), probes): ((Reverse<Severity>, usize, &str), Vec<&str>)| {
+            let text = format!("{} failed in {count} of {rounds} rounds: {how}", probes.join(", "));
+            Finding::new(severity.0, text, &[])
+        };
+    alike.into_iter().map(finding).collect()
 }
 
-fn placement(card: &Card) -> Option<Finding> {
+/// Where it ran, and where not.
+fn placement(card: &Card) -> Vec<Finding> {
     let plan = &card.header.plan;
-    (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]))
+    let unpinned = (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]));
+    let strayed = card.points.iter().filter_map(|p| p.disturbances.strayed);
+    let moved = strayed.reduce(|a, b| Strayed { samples: a.samples + b.samples, ..b });
+    let moved = moved.map(|moved| {
+        Finding::warning(format!("{} samples {moved}; they were set aside", moved.samples), &[])
+    });
+    let class = plan.left_class.as_ref().map(|class| {
+        Finding::note(
+            format!(
+                "started under {class} and measured under SCHED_OTHER: a thread that spins in a \
+                 real-time class keeps the others from its CPU"
+            ),
+            &[],
+        )
+    });
+    [unpinned, moved, class].into_iter().flatten().collect()
 }
 
 /// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
@@ -176,6 +197,15 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             format!(
                 "the time counter runs at {measured:.4} GHz, claimed {claimed:.4} GHz: programs that \
                  trust the claim measure time wrongly"
+            ),
+            &[TSC],
+        ));
+    }
+    if let Some(withdrawn) = card.header.machine.withdrawn_counter() {
+        found.push(Finding::warning(
+            format!(
+                "the time counter is not to be trusted, {withdrawn}: what it found wrong stands in \
+                 dmesg, and programs that read the counter measure time wrongly"
             ),
             &[TSC],
         ));
@@ -239,19 +269,34 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             &[SIBLING],
         ));
     }
+    found.extend(own_quota(card));
     if let Some(lost) = metrics.number(GAPS)
         && lost > 0.01
     {
-        found.push(Finding::warning(
-            format!(
-                "noisy host: {:.1} % of the CPU's time went to interrupts, other threads or the \
-                 hypervisor",
-                lost * 100.0
+        let lost = lost * 100.0;
+        let quota = card.header.machine.cpu_quota();
+        let text = match card.throttled(|probe| probe == "noise").by(quota) {
+            Some(own) => format!("{lost:.1} % of the CPU's time was lost while {own}"),
+            None => format!(
+                "noisy host: {lost:.1} % of the CPU's time went to interrupts, other threads or the \
+                 hypervisor"
             ),
-            &[GAPS],
-        ));
+        };
+        found.push(Finding::warning(text, &[GAPS]));
     }
     found
+}
+
+/// What this run did to itself by asking for more than its share.
+fn own_quota(card: &Card) -> Option<Finding> {
+    let all = card.throttled(|_| true);
+    let text = all.by(card.header.machine.cpu_quota())?;
+    let text = format!(
+        "{text} during this run, for {:.1} s of its threads' time: what was measured then is the \
+         quota, not the machine; give the group more CPU time",
+        all.seconds
+    );
+    Some(Finding::warning(text, &[]))
 }
 
 const MUL_ADD: &str = "clock.mul_add_ratio";
@@ -267,8 +312,9 @@ pub(crate) mod tests {
 
     use super::branch::{PIPELINE, SLOPE};
     use super::*;
-    use crate::fixture::blank;
-    use crate::machine::{CoreKind, Fact, TscClaim};
+    use crate::file::RoundDone;
+    use crate::fixture::{blank, point};
+    use crate::machine::{CoreKind, CpuQuota, Fact, Throttled, TscClaim};
     use crate::metrics::Value;
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
@@ -367,6 +413,47 @@ pub(crate) mod tests {
         assert!(said("CPUID 15h", 1_300_000_000));
         assert!(!said("BogoMIPS / 2", 1_300_000_000));
         assert!(said("BogoMIPS / 2", 2_500_000_000));
+    }
+
+    #[test]
+    fn an_own_quota_is_named_before_the_host_is_blamed() {
+        let mut card = blank("test");
+        let quota = CpuQuota { cpus: 0.5, source: "cgroup cpu.max /q".into() };
+        card.header.machine.limits.cpu_quota = Fact::Known(Some(quota));
+        let throttled = Throttled { times: 13, seconds: 1.25 };
+        let round = |round| RoundDone { probe: "noise".into(), round, wall_s: 1.0, throttled };
+        card.rounds = (0..5).map(round).collect();
+        let metrics = Metrics(vec![value(GAPS, Unit::Ratio, 0.473)]);
+        let texts: Vec<String> = find(&card, &metrics).into_iter().map(|f| f.text).collect();
+        let text = texts.join("\n");
+        let own = "this group's own CPU quota of 0.5 CPU (cgroup cpu.max /q) stopped it 65 times";
+        assert!(text.contains(&format!("47.3 % of the CPU's time was lost while {own}")), "{text}");
+        assert!(text.contains(&format!("{own} during this run, for 6.2 s")), "{text}");
+        assert!(!text.contains("noisy host"), "{text}");
+    }
+
+    #[test]
+    fn what_befell_several_probes_is_said_once_and_who_was_moved_is_told() {
+        let mut card = blank("test");
+        for (probe, round) in [("clock", 1), ("clock", 2), ("noise", 1), ("noise", 2), ("tlb", 2)] {
+            let (how, stderr) = ("not pinned to CPU 1".to_owned(), String::new());
+            let probe = probe.to_owned();
+            card.fails.push(Fail { probe, round, cause: FailKind::Failed, how, stderr });
+        }
+        let mut moved = point("noise", "gap_ratio", 0, Unit::Ratio, vec![]);
+        moved.disturbances.strayed = Some(Strayed { home: 1, cpu: 0, samples: 4 });
+        card.points = vec![moved.clone(), moved];
+        card.header.plan.left_class = Some("SCHED_FIFO".into());
+        let found = find(&card, &Metrics::default());
+        let text = found.into_iter().map(|f| f.text).collect::<Vec<_>>().join("\n");
+        for said in [
+            "clock, noise failed in 2 of 5 rounds: not pinned to CPU 1",
+            "tlb failed in 1 of 5 rounds",
+            "8 samples ran on CPU 0, not on CPU 1 as pinned: something moves this process",
+            "started under SCHED_FIFO and measured under SCHED_OTHER",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
     }
 
     #[test]

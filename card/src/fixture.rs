@@ -233,6 +233,7 @@ pub fn blank(hostname: &str) -> Card {
                 cpu: 1,
                 cpu_reason: "the quieter of two".into(),
                 pinned: true,
+                left_class: None,
                 scratch: None,
                 peer: None,
             },

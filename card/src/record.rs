@@ -187,6 +187,9 @@ pub struct Disturbances {
     /// Samples that ended on another CPU than they began on.
     #[serde(skip_serializing_if = "is_default")]
     pub migrated: u64,
+    /// Samples that ran on another CPU than the one they were pinned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strayed: Option<Strayed>,
     /// Samples whose clock moved by more than 1 % or is off the run's median by more than 2 %.
     #[serde(skip_serializing_if = "is_default")]
     pub clock: u64,
@@ -215,6 +218,28 @@ fn counts<'de, D: Deserializer<'de>>(from: D) -> Result<Counts, D::Error> {
     let all = BTreeMap::<String, u64>::deserialize(from)?;
     let event = |name: String| Event::deserialize(serde_json::Value::String(name)).ok();
     Ok(all.into_iter().filter_map(|(name, count)| Some((event(name)?, count))).collect())
+}
+
+/// Samples of a thread that something had moved away from its CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strayed {
+    /// The CPU that it was pinned to.
+    pub home: usize,
+    /// Where it was at the last of them.
+    pub cpu: usize,
+    /// How many.
+    pub samples: u64,
+}
+
+impl fmt::Display for Strayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Strayed { home, cpu, .. } = self;
+        write!(
+            f,
+            "ran on CPU {cpu}, not on CPU {home} as pinned: something moves this process (taskset, a \
+             cpuset)"
+        )
+    }
 }
 
 /// What is usual is left out of the card.

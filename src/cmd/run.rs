@@ -3,18 +3,20 @@
 mod plan;
 mod progress;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::counters::Counting;
 use card::declare::Declaration;
-use card::machine::{Machine, format_list};
+use card::machine::{Machine, Throttled, format_list};
 use card::peer::Peer;
-use card::record::{FailKind, Record, Skip};
+use card::record::{Fail, FailKind, Record, Skip};
 use probecard_probes::catalog;
 use probecard_probes::harness::bench::Effort;
 use probecard_probes::harness::clock::Timer;
@@ -34,7 +36,7 @@ use card::findings::Severity;
 use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
-use plan::{Choice, Schedule};
+use plan::{Choice, Item, Limits, Schedule};
 use probecard_probes::sys::process;
 use progress::Progress;
 
@@ -79,26 +81,32 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Left of the budget for metrics, page and pictures.
-const REPORT_TIME: Duration = Duration::from_millis(4500);
+/// A probe that hung so often is not asked again: it would cost as much in every round.
+const MOST_HANGS: usize = 2;
 
-/// What a child may take beyond three times its share before it is killed: rings for a large cache
-/// take seconds to lay.
-const GRACE: Duration = Duration::from_secs(20);
+/// After a child that could not be started the run rests, twice as long each time: a limit may be used
+/// up for a moment alone.
+const FIRST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let stop = stop_flag()?;
+    // Before anything spins, or starts what spins.
+    let left_class = probecard_probes::run::leave_real_time()
+        .context("cannot leave the real-time class of the scheduler; start it without chrt")?;
+    if let Some(class) = left_class {
+        say(&format!(
+            "measures under SCHED_OTHER, not {class}: threads that spin would starve others"
+        ));
+    }
     let machine = probecard_probes::run::machine();
     let timer = placement::timer(&machine);
     let (mut run, mut writer) = match &args.resume {
-        Some(path) => resumed(path, machine)?,
-        None => fresh(args, machine, &timer)?,
+        Some(path) => resumed(path, machine, began)?,
+        None => fresh(args, machine, &timer, began, left_class)?,
     };
     stay_away_from(run.header.plan.cpu, &run.machine);
-    let budget =
-        Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
-    run.deadline = began + budget.saturating_sub(REPORT_TIME);
     let ended = run.measure(&mut writer, &timer, &stop).and_then(|state| {
         let wall_s = run.wall_before + began.elapsed().as_secs_f64();
         append(&mut writer, Line::End(End { state, wall_s }))
@@ -126,11 +134,17 @@ struct Run {
     schedule: Schedule,
     /// What the rounds that take memory are lent.
     reserve: Option<Reserve>,
-    deadline: Instant,
+    limits: Limits,
     wall_before: f64,
 }
 
-fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
+fn fresh(
+    args: &Args,
+    mut machine: Machine,
+    timer: &Timer,
+    began: Instant,
+    left_class: Option<&str>,
+) -> anyhow::Result<(Run, Writer)> {
     let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
         None => placement::choose(&machine, timer),
@@ -169,6 +183,7 @@ fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Ru
             cpu: choice.cpu,
             cpu_reason: choice.reason,
             pinned: choice.pinned,
+            left_class: left_class.map(str::to_owned),
             scratch: args.scratch.clone(),
             peer: args.peer.clone(),
         },
@@ -182,8 +197,8 @@ fn fresh(args: &Args, mut machine: Machine, timer: &Timer) -> anyhow::Result<(Ru
     }
     let schedule = Schedule::new(&runnable, header.plan.rounds, seed, reserve.is_some());
     let machine = header.machine.clone();
-    let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, reserve, deadline, wall_before: 0.0 }, writer))
+    let limits = Limits::new(began, budget, 1.0);
+    Ok((Run { header, machine, tier, schedule, reserve, limits, wall_before: 0.0 }, writer))
 }
 
 /// Memory for the rounds that take it, where the host is slow to find it; it bounds their buffers.
@@ -204,7 +219,7 @@ fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
+fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
     let held = Held::open(path)?;
@@ -218,7 +233,7 @@ fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
     same_machine(&card.header.machine, &machine).with_context(|| refusal(path))?;
     let cpu = card.header.plan.cpu;
     anyhow::ensure!(
-        machine.allowed_cpus().contains(&cpu),
+        machine.allowed_cpus().contains(&cpu) || pinning::pin(cpu),
         "{} was measured on CPU {cpu}, which this process may not use now ({} allowed)",
         path.display(),
         format_list(machine.allowed_cpus())
@@ -239,8 +254,9 @@ fn resumed(path: &Path, mut machine: Machine) -> anyhow::Result<(Run, Writer)> {
     for skip in skips {
         append(&mut writer, Line::Skip(skip))?;
     }
-    let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, reserve, deadline, wall_before }, writer))
+    let budget = Duration::from_secs_f64(header.plan.budget_s);
+    let limits = Limits::new(began, budget, schedule.share_left());
+    Ok((Run { header, machine, tier, schedule, reserve, limits, wall_before }, writer))
 }
 
 /// The probes that a card names, each once.
@@ -351,15 +367,21 @@ impl Run {
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
         let scratch = self.scratch(writer.path())?;
-        let mut hung: Vec<&str> = Vec::new();
+        let mut hangs: HashMap<&str, usize> = HashMap::new();
+        let mut rest = FIRST_REST;
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
-            // A probe that hung once would cost as much again in every round.
-            if hung.contains(&item.probe.name) {
+            let hung = hangs.entry(item.probe.name).or_default();
+            if *hung == MOST_HANGS {
                 continue;
             }
-            let left = self.deadline.saturating_duration_since(Instant::now());
+            let began = Instant::now();
+            let left = self.limits.due.saturating_duration_since(began);
             let slice = self.schedule.slice(done, left, self.generosity());
+            let Some(patience) = self.limits.patience(slice, began) else {
+                append(writer, Line::Fail(self.no_time(item)))?;
+                continue;
+            };
             // Probes that know enough end early; those to come will do so as much as those before.
             let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
             let left_at_most = self.schedule.time_left(done, left, self.generosity());
@@ -370,6 +392,7 @@ impl Run {
                 round: item.round,
                 seed: item.seed,
                 cpu: self.header.plan.cpu,
+                pinned: self.header.plan.pinned,
                 tier: self.tier,
                 slice_s: slice.as_secs_f64(),
                 timer: *timer,
@@ -384,32 +407,63 @@ impl Run {
                 probe: item.probe.name,
                 round: item.round,
                 assignment: &serde_json::to_vec(&assignment)?,
-                deadline: slice * 3 + GRACE,
+                deadline: patience,
             };
             if let Some(reserve) = &mut self.reserve {
                 if item.probe.takes_memory() { reserve.lend() } else { reserve.take_back() }
             }
             let began = Instant::now();
-            let mut keep = |record: Record| append(writer, record.into());
-            match rounds::run(child(), &round, stop, &mut keep)? {
+            let throttled = Throttled::so_far();
+            let mut keep = |record: Record| {
+                if let Record::Fail(fail) = &record {
+                    progress.fail(fail);
+                }
+                append(writer, record.into())
+            };
+            let outcome = rounds::run(child(), &round, stop, &mut keep)?;
+            let started =
+                !matches!(&outcome, Outcome::Failed(f) if f.cause == FailKind::NotStarted);
+            match outcome {
                 Outcome::Done => {}
-                Outcome::Failed(fail) => {
+                Outcome::Failed(mut fail) => {
                     if fail.cause == FailKind::TimedOut {
-                        hung.push(item.probe.name);
+                        *hung += 1;
+                        if *hung == MOST_HANGS {
+                            fail.how += ", as before; it was not asked again";
+                        }
                     }
-                    progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
+                    progress.fail(&fail);
                     append(writer, Line::Fail(fail))?;
                 }
                 Outcome::Stopped => return Ok(EndState::Interrupted),
+            }
+            if started {
+                rest = FIRST_REST;
+            } else {
+                thread::sleep(rest.min(left / self.schedule.len() as u32));
+                rest = (rest * 2).min(LONGEST_REST);
             }
             let (probe, round) = (item.probe.name.to_owned(), item.round);
             given += slice;
             used += began.elapsed();
             let wall_s = began.elapsed().as_secs_f64();
-            append(writer, Line::Round(RoundDone { probe, round, wall_s }))?;
+            let throttled = Throttled::so_far().since(&throttled);
+            append(writer, Line::Round(RoundDone { probe, round, wall_s, throttled }))?;
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
+    }
+
+    /// Why a round was not even begun.
+    fn no_time(&self, item: &Item) -> Fail {
+        let budget = self.header.plan.budget_s;
+        Fail {
+            probe: item.probe.name.to_owned(),
+            round: item.round,
+            cause: FailKind::NotStarted,
+            how: format!("was not begun: the {budget} s of the run were used up (--budget)"),
+            stderr: String::new(),
+        }
     }
 }
 
@@ -438,21 +492,17 @@ fn stay_away_from(cpu: usize, machine: &Machine) {
     }
 }
 
+/// What the kernel allows counts, also where the mask is narrower: it leaves out isolated CPUs.
 fn chosen(cpu: usize, machine: &Machine) -> anyhow::Result<placement::Choice> {
     let allowed = machine.allowed_cpus();
+    let kind = placement::kind(machine, cpu).map(|kind| format!(": a {kind}"));
+    let choice = placement::on(cpu, format!("chosen by --cpu{}", kind.unwrap_or_default()));
     anyhow::ensure!(
-        allowed.contains(&cpu),
+        choice.pinned || allowed.contains(&cpu),
         "--cpu {cpu}: not among the CPUs this process may use ({})",
         format_list(allowed)
     );
-    let pinned = pinning::pin(cpu);
-    let reason = if pinned {
-        let kind = placement::kind(machine, cpu).map(|kind| format!(": a {kind}"));
-        format!("chosen by --cpu{}", kind.unwrap_or_default())
-    } else {
-        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect".into()
-    };
-    Ok(placement::Choice { cpu, reason, pinned })
+    Ok(choice)
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {

@@ -7,6 +7,7 @@ use card::machine::Machine;
 use card::metrics::State;
 
 use crate::common::first_cpu;
+use crate::common::group::Group;
 use crate::common::run::{Run, number, quick, quick_under};
 use crate::common::turn::{alone, beside_others};
 
@@ -58,6 +59,20 @@ fn within_200_mb_buffers_are_small_and_what_needs_more_says_so() {
         let skip = of("memory-latency").expect("a skip");
         assert!(skip.reason.contains("RLIMIT_AS"), "{skip:?}");
     }
+}
+
+/// What the run's own quota takes from it is not the host's noise.
+#[test]
+fn within_half_a_cpu_the_quota_is_named() {
+    let _turn = alone();
+    let v1 = ("cpu.cfs_quota_us", "50000");
+    let Some(group) = Group::with("cpu", &[v1, ("cpu.max", "50000 100000")]) else { return };
+    let run = Run::of(quick_under(&["sh", "-c", &group.enter(), "sh"], &["noise"]));
+    assert!(run.card.throttled(|_| true).times > 0, "{:?}", run.card.rounds);
+    let words: Vec<&str> = run.text().split_whitespace().collect();
+    let words = words.join(" ");
+    assert!(words.contains("own CPU quota of 0.5 CPU (cgroup cpu."), "{words}");
+    assert!(!words.contains("noisy host"), "{words}");
 }
 
 #[test]

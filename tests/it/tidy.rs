@@ -32,6 +32,7 @@ const HOUSE: [(&str, &[&str]); 13] = [
             "probes/catalog",
             "probes/harness",
             "probes/kernel",
+            "probes/probe",
             "probes/sys",
             "probes/threads",
         ],

@@ -168,6 +168,20 @@ pub fn power_of_two(value: f64) -> Result<f64, String> {
     Ok(log.round().exp2())
 }
 
+/// A number of bytes that lines may have, or that they come together in.
+///
+/// # Errors
+///
+/// It is neither a power of two from 32 to 256 nor a multiple of a line of the claimed size.
+pub fn line_size(bytes: f64, claimed: Option<u64>) -> Result<f64, String> {
+    let usual = [32.0, 64.0, 128.0, 256.0].contains(&bytes);
+    let multiple = claimed.is_some_and(|line| line > 0 && bytes % line as f64 == 0.0);
+    if usual || (multiple && bytes > 0.0) {
+        return Ok(bytes);
+    }
+    Err(format!("a step at {bytes} bytes, which no line is long"))
+}
+
 /// Where the second curve first reaches `share` of its highest value on the way up, the first one,
 /// between two points in proportion. Both are over the same x.
 ///
@@ -276,6 +290,18 @@ mod tests {
         assert!(power_of_two(1448.0).is_err());
         assert!(power_of_two(0.0).is_err());
         assert!(power_of_two(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn lines_have_a_size_and_come_in_whole() {
+        for bytes in [32.0, 64.0, 128.0, 256.0] {
+            assert_eq!(line_size(bytes, None), Ok(bytes));
+        }
+        assert_eq!(line_size(192.0, Some(64)), Ok(192.0));
+        for (bytes, claimed) in [(68.0, Some(64)), (84.0, None), (192.0, None), (0.0, Some(64))] {
+            assert!(line_size(bytes, claimed).unwrap_err().contains("no line"), "{bytes}");
+        }
+        assert!(line_size(f64::NAN, Some(64)).is_err() && line_size(72.0, Some(0)).is_err());
     }
 
     #[test]

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
-pub use cgroup::CpuQuota;
+pub use cgroup::{CpuQuota, Throttled};
 pub use counters::{Counters, PartialPmu};
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
@@ -180,6 +180,22 @@ impl Machine {
     /// Memory nodes; empty where they are not known.
     pub fn numa_nodes(&self) -> &[NumaNode] {
         self.topology.numa_nodes.known().map_or(&[], Vec::as_slice)
+    }
+
+    /// Why the time counter is not to be used although the CPU promises a constant rate: the kernel has
+    /// found it unfit, and no longer offers it as a source of its clock.
+    pub fn withdrawn_counter(&self) -> Option<String> {
+        let offered = self.kernel.clock_sources.known().filter(|sources| !sources.is_empty())?;
+        let counters = ["tsc", "arch_sys_counter"];
+        let withdrawn = !offered.iter().any(|source| counters.contains(&source.as_str()));
+        withdrawn.then(|| {
+            format!("the kernel does not offer it as a clock source (only {})", offered.join(" "))
+        })
+    }
+
+    /// The tightest quota of CPU time, where there is one.
+    pub fn cpu_quota(&self) -> Option<&CpuQuota> {
+        self.limits.cpu_quota.known()?.as_ref()
     }
 
     /// Hardware threads of the largest core.

@@ -20,6 +20,7 @@ pub(super) struct Rounds<'a> {
     by_number: BTreeMap<u32, Vec<&'a Point>>,
     quantities: Quantities<'a>,
     last_cache: Option<u64>,
+    line: Option<u64>,
     arch: Option<&'a str>,
     /// Events that could not be counted.
     missing: &'a [Missing],
@@ -33,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) notes: BTreeSet<String>,
     /// Several methods voted and found no majority.
     pub(super) split: bool,
+    /// A round gave what cannot be.
+    pub(super) implausible: bool,
     /// Rounds that were looked at.
     pub(super) rounds: usize,
 }
@@ -47,8 +50,8 @@ impl<'a> Rounds<'a> {
         let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
         let missing = &card.header.counters.missing;
         let quantities = Quantities::of(declaration);
-        let last_cache = machine.last_cache_bytes();
-        Rounds { by_number: rounds, quantities, last_cache, arch, missing }
+        let (last_cache, line) = (machine.last_cache_bytes(), machine.claimed_line_bytes());
+        Rounds { by_number: rounds, quantities, last_cache, line, arch, missing }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
@@ -58,6 +61,7 @@ impl<'a> Rounds<'a> {
             let value = context.derive(&metric.from);
             outcome.notes.append(&mut context.notes);
             outcome.split |= context.split;
+            outcome.implausible |= context.implausible;
             match value {
                 Ok(value) if value.is_finite() => {
                     outcome.values.push(RoundValue { value, noisy: context.noisy });
@@ -83,6 +87,8 @@ struct Context<'a> {
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
+    bytes: bool,
+    implausible: bool,
 }
 
 /// Share of the points of a curve that may be noisy before the whole curve is.
@@ -96,7 +102,9 @@ impl<'a> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
-        Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
+        let (notes, bytes) = (BTreeSet::new(), unit == Unit::Bytes);
+        let [noisy, split, implausible] = [false; 3];
+        Context { all, points, cycles, noisy, notes, split, bytes, implausible }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -112,9 +120,18 @@ impl<'a> Context<'a> {
                 next.then_some(capacity)
                     .ok_or_else(|| "the sweep ended before this level did".into())
             }
-            Derive::Borders(select, x, width) => stats::borders(&self.curve(select, x)?, *width),
-            Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
-            Derive::StepUp(select, x) => stats::step(&self.curve(select, x)?, true),
+            Derive::Borders(select, x, width) => {
+                let step = stats::borders(&self.curve(select, x)?, *width)?;
+                self.plausible(step)
+            }
+            Derive::StepDown(select, x) => {
+                let step = stats::step(&self.curve(select, x)?, false)?;
+                self.plausible(step)
+            }
+            Derive::StepUp(select, x) => {
+                let step = stats::step(&self.curve(select, x)?, true)?;
+                self.plausible(step)
+            }
             Derive::Vote(methods) => self.vote(methods),
             Derive::Slope(select, x) => Ok(self.line(select, x)?.slope),
             Derive::Intercept(select, x) => Ok(self.line(select, x)?.intercept),
@@ -160,6 +177,14 @@ impl<'a> Context<'a> {
             }
             Derive::Unknown => Err(malformed()),
         }
+    }
+
+    /// A step in bytes is the size of a line, or none.
+    fn plausible(&mut self, step: f64) -> Result<f64, String> {
+        let line = stats::line_size(step, self.all.line);
+        let line = if self.bytes { line } else { Ok(step) };
+        self.implausible |= line.is_err();
+        line
     }
 
     fn pair(&mut self, parts: &[Derive]) -> Result<(f64, f64), String> {
@@ -308,9 +333,11 @@ impl<'a> Context<'a> {
 
     /// The value on which more than half of the methods that gave one agree.
     fn vote(&mut self, methods: &[Derive]) -> Result<f64, String> {
-        let noisy = self.noisy;
+        let (noisy, implausible) = (self.noisy, self.implausible);
         let ballots: Vec<(String, Result<f64, String>)> =
             methods.iter().map(|m| (name(m), self.derive(m))).collect();
+        // One that says what cannot be has no vote.
+        self.implausible = implausible;
         let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
         let says = |b: &(String, Result<f64, String>)| match &b.1 {
             Ok(v) => format!("{} says {}", b.0, quantity(*v, Unit::Count)),
@@ -413,6 +440,10 @@ fn converted(point: &Point, cycles: bool) -> Vec<f64> {
 /// The most frequent reason for which samples were turned away.
 fn why(points: &[&Point]) -> String {
     let sum = |get: fn(&Point) -> u64| points.iter().map(|p| get(p)).sum::<u64>();
+    // It says more than that a thread was moved.
+    if let Some(strayed) = points.iter().find_map(|p| p.disturbances.strayed) {
+        return strayed.to_string();
+    }
     let reasons = [
         ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
         ("the core clock moved", sum(|p| p.disturbances.clock)),

@@ -182,7 +182,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
     let Some(Spread { value: middle, low, high }) = Spread::of(&used) else {
-        if outcome.split {
+        if outcome.split || outcome.implausible {
             value.state = State::Inconsistent;
         }
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
@@ -223,6 +223,12 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));
         (State::Ok, outcome.notes.into_iter().next().or(strays))
     };
+    if value.state == State::Noisy
+        && let Some(own) = own_cause(card, probe)
+    {
+        value.reason = value.reason.map(|reason| format!("{own}; {reason}"));
+        value.only_differs = false;
+    }
     value
 }
 
@@ -234,6 +240,11 @@ fn unknown_word(metric: &Metric) -> Option<&'static str> {
         Metric { better: Better::Unknown, .. } => Some("which direction of it is good"),
         _ => None,
     }
+}
+
+/// What the run did to the probe itself, which comes before what others may have done.
+fn own_cause(card: &Card, probe: &str) -> Option<String> {
+    card.throttled(|of| of == probe).by(card.header.machine.cpu_quota())
 }
 
 /// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
@@ -260,7 +271,13 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })
-        .or_else(|| errors.into_iter().next())
+        .or_else(|| {
+            let error = errors.into_iter().next()?;
+            Some(match own_cause(card, probe) {
+                Some(own) => format!("{own}; {error}"),
+                None => error,
+            })
+        })
         .or(failed)
         .unwrap_or_else(|| format!("{probe} was not measured in this run"))
 }

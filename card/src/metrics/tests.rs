@@ -167,10 +167,10 @@ fn a_vote_needs_a_majority_and_reports_dissent() {
     assert_eq!((outvoted.state, outvoted.value), (State::Ok, Some(64.0)));
     let note = outvoted.reason.unwrap();
     assert!(note.contains("2 of 3 methods agree") && note.contains("third says 128"), "{note}");
-    let split = vote_of([48, 64, 128]);
+    let split = vote_of([64, 128, 192]);
     assert_eq!((split.state, split.value), (State::Inconsistent, None));
     let reason = split.reason.unwrap();
-    assert!(reason.contains("first says 48"), "{reason}");
+    assert!(reason.contains("first says 64"), "{reason}");
 }
 
 #[test]
@@ -193,6 +193,29 @@ fn a_method_without_an_answer_does_not_vote() {
     let value = vote_of([64, 64, 1000]);
     assert_eq!((value.state, value.value), (State::Ok, Some(64.0)));
     assert!(value.reason.unwrap().contains("third has no answer"));
+}
+
+#[test]
+fn a_step_that_no_line_has_is_no_answer() {
+    let from = || Derive::StepDown(Select::of("step", &[]), "distance".into());
+    for from in [from(), Derive::Times(2.0, vec![from()])] {
+        let value = of(&card(Unit::Bytes, from, steps("step", 72)));
+        assert_eq!((value.state, value.value), (State::Inconsistent, None));
+        assert_eq!(value.reason.unwrap(), "a step at 72 bytes, which no line is long");
+    }
+    // A distance that is none of memory may be any.
+    assert_eq!(of(&card(Unit::Count, from(), steps("step", 72))).value, Some(72.0));
+    // One round of many is outvoted, and such votes do not count.
+    let mut rounds: Vec<Point> = Vec::new();
+    for (round, line) in [64, 72, 64, 64].into_iter().enumerate() {
+        let at = |point| Point { round: round as u32, ..point };
+        rounds.extend(steps("step", line).into_iter().map(at));
+    }
+    let value = of(&card(Unit::Bytes, from(), rounds));
+    assert_eq!((value.state, value.value), (State::Ok, Some(64.0)));
+    let value = vote_of([72, 72, 64]);
+    assert_eq!(value.value, None);
+    assert!(value.reason.unwrap().contains("first has no answer (a step at 72 bytes"));
 }
 
 #[test]

@@ -10,8 +10,10 @@ use crate::harness::levels;
 use crate::harness::scratch::Scratch;
 use crate::run::placement::{self, Look};
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
+use crate::threads::cpus;
+use crate::threads::pinning::try_pin;
 use card::counters::{CounterSupport, Event, SelfTest, Unavailable};
-use card::machine::{Disk, Machine, human_bytes};
+use card::machine::{Disk, Machine, Throttled, human_bytes};
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,10 +31,12 @@ pub struct Check {
 /// Every check, in the order of how much it matters.
 pub fn all(machine: &Machine, counters: &CounterSupport) -> Vec<Check> {
     let timer = placement::timer(machine);
-    let mut checks = vec![timer_check(&timer)];
+    let mut checks = vec![timer_check(machine, &timer)];
+    let before = Throttled::so_far();
     let looks = placement::looks(machine.allowed_cpus(), &timer);
+    let own = Throttled::so_far().since(&before).by(machine.cpu_quota());
     checks.push(pinning(machine, &looks));
-    checks.extend(noise(&looks));
+    checks.extend(noise(&looks, own.as_deref()));
     checks.push(huge_pages());
     checks.push(memory(machine));
     checks.push(scratch());
@@ -45,35 +49,53 @@ fn check(what: &'static str, good: bool, found: String, remedy: &str) -> Check {
     Check { what, good, found, remedy: (!good).then(|| remedy.to_owned()) }
 }
 
-fn timer_check(timer: &Timer) -> Check {
+fn timer_check(machine: &Machine, timer: &Timer) -> Check {
     let good = timer.source == Source::Counter;
     let found = if good {
         format!("constant-rate counter at {:.4} GHz", 1.0 / timer.ns_per_unit)
     } else {
-        "the counter does not promise a constant rate; CLOCK_MONOTONIC_RAW is used".into()
+        let why = machine.withdrawn_counter();
+        let why = why.as_deref().unwrap_or("it does not promise a constant rate");
+        format!("CLOCK_MONOTONIC_RAW, not the counter: {why}")
     };
-    let remedy = "use a CPU model with an invariant TSC for the VM; samples are coarser without";
+    let remedy = "use a CPU model with an invariant TSC for the VM, see `dmesg` for what the kernel \
+                  found wrong with it; samples are coarser without";
     check("timer", good, found, remedy)
 }
 
 fn pinning(machine: &Machine, looks: &[Look]) -> Check {
     let allowed = machine.allowed_cpus().len();
-    let found =
-        format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
-    let remedy = "allow sched_setaffinity in the seccomp profile, else migrated samples are lost";
-    check("pinning", !looks.is_empty(), found, remedy)
+    let why = || machine.allowed_cpus().iter().find_map(|&cpu| try_pin(cpu).err());
+    let found = match looks.is_empty().then(why).flatten() {
+        Some(why) => format!("not pinned: {why}"),
+        None => {
+            format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len())
+        }
+    };
+    let remedy = format!("{}; without it nothing is measured between CPUs", cpus::PINNING);
+    check("pinning", !looks.is_empty(), found, &remedy)
 }
 
-fn noise(looks: &[Look]) -> impl Iterator<Item = Check> {
-    looks.iter().map(|look| {
+/// `own` is what this process did to itself meanwhile.
+fn noise(looks: &[Look], own: Option<&str>) -> impl Iterator<Item = Check> {
+    looks.iter().map(move |look| {
         let found = format!(
             "CPU {}: {:.2} % of its time lost in gaps above 1 µs, hyperthread sibling busy {:.0} % of it",
             look.cpu,
             look.lost * 100.0,
             look.busy * 100.0
         );
-        let remedy = "stop other work, or measure another time; disturbed samples are rejected";
-        check("noise", look.lost < 0.01 && look.busy < 0.2, found, remedy)
+        let good = look.lost < 0.01 && look.busy < 0.2;
+        match own {
+            Some(own) if !good => {
+                check("noise", good, format!("{found}; {own}"), "give the group more CPU time")
+            }
+            _ => {
+                let remedy =
+                    "stop other work, or measure another time; disturbed samples are rejected";
+                check("noise", good, found, remedy)
+            }
+        }
     })
 }
 
@@ -174,6 +196,21 @@ mod tests {
             format!("{} {}{remedy}", if c.good { "ok" } else { "!!" }, c.found)
         };
         counting(machine, survey).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_counter_that_the_kernel_withdrew_and_an_own_quota_are_named() {
+        let mut machine = Machine::default();
+        machine.cpu.invariant_tsc = Fact::Known(true);
+        machine.kernel.clock_sources = Fact::Known(vec!["hpet".into(), "acpi_pm".into()]);
+        let timer = placement::timer(&machine);
+        assert_eq!(timer, Timer::CLOCK);
+        let check = timer_check(&machine, &timer);
+        assert!(!check.good && check.found.ends_with("(only hpet acpi_pm)"), "{check:?}");
+        let look = Look { cpu: 1, lost: 0.5, busy: 0.0 };
+        let said = |own| noise(&[look], own).map(|check| check.found).next().unwrap();
+        assert!(said(Some("its own quota")).ends_with("; its own quota"));
+        assert!(said(None).ends_with("% of it"));
     }
 
     fn missing(event: Event, reason: &str, inherent: bool) -> Missing {

@@ -10,6 +10,8 @@ pub mod placement;
 pub mod reserve;
 pub mod rounds;
 
+pub use crate::sys::thread::leave_real_time;
+
 /// The machine that runs this; where /proc does not tell, the scheduler itself says which CPUs may be
 /// used.
 pub fn machine() -> Machine {

@@ -6,7 +6,7 @@ use card::machine::Machine;
 
 use crate::harness::clock::{self, Timer};
 use crate::kernel::timer::gaps;
-use crate::threads::pinning::pin;
+use crate::threads::pinning::{pin, try_pin};
 
 /// CPUs that are looked at before one is chosen; more would cost more time than it is worth.
 const MOST_CANDIDATES: usize = 16;
@@ -33,13 +33,16 @@ pub struct Look {
     pub busy: f64,
 }
 
-/// The counter where it keeps a constant rate, calibrated in a fifth of a second; else the
-/// kernel's clock.
+/// The counter where it keeps a constant rate and the kernel has not found it unfit, calibrated in a
+/// fifth of a second on one CPU, since those of two may differ; else the kernel's clock. Leaves the
+/// thread pinned.
 pub fn timer(machine: &Machine) -> Timer {
-    match machine.cpu.invariant_tsc.known() {
-        Some(true) => Timer::calibrate(Duration::from_millis(200)),
-        _ => Timer::CLOCK,
+    let constant = machine.cpu.invariant_tsc.known() == Some(&true);
+    if !constant || machine.withdrawn_counter().is_some() {
+        return Timer::CLOCK;
     }
+    machine.allowed_cpus().iter().find(|&&cpu| pin(cpu));
+    Timer::calibrate(Duration::from_millis(200))
 }
 
 /// Looks at the allowed CPUs, an even choice of them on large machines, and leaves the thread
@@ -53,7 +56,23 @@ pub fn looks(allowed: &[usize], timer: &Timer) -> Vec<Look> {
 /// Chooses the quietest of the allowed CPUs of the most capable kind: least time lost to others,
 /// least often a busy hyperthread sibling.
 pub fn choose(machine: &Machine, timer: &Timer) -> Choice {
-    decide(machine, &looks(&machine.most_capable(), timer))
+    let (cpu, reason) = decide(machine, &looks(&machine.most_capable(), timer));
+    on(cpu, reason)
+}
+
+/// That CPU, if this thread can be pinned to it.
+pub fn on(cpu: usize, reason: String) -> Choice {
+    match try_pin(cpu) {
+        Ok(()) => Choice { cpu, reason, pinned: true },
+        Err(why) => Choice {
+            cpu,
+            reason: format!(
+                "not pinned: {why} (a seccomp filter, a sandbox?); nothing is measured between \
+                 CPUs, and samples that migrate are rejected"
+            ),
+            pinned: false,
+        },
+    }
 }
 
 /// Which kind of core that is, where there are several; for a line that names the CPU.
@@ -62,17 +81,12 @@ pub fn kind(machine: &Machine, cpu: usize) -> Option<String> {
     Some(format!("{}, one of {} kinds of core", kind.name, machine.kinds().len()))
 }
 
-fn decide(machine: &Machine, looks: &[Look]) -> Choice {
+fn decide(machine: &Machine, looks: &[Look]) -> (usize, String) {
     let allowed = machine.allowed_cpus();
     let Some(best) = looks.iter().min_by(|a, b| (a.lost + a.busy).total_cmp(&(b.lost + b.busy)))
     else {
-        return Choice {
-            cpu: machine.most_capable().first().copied().unwrap_or(0),
-            reason: "not pinned: sched_setaffinity is not permitted here (a seccomp filter?); \
-                     samples that migrate are rejected"
-                .into(),
-            pinned: false,
-        };
+        let first = machine.most_capable().first().copied().unwrap_or(0);
+        return (first, "the first of the affinity mask".into());
     };
     let kind = kind(machine, best.cpu);
     let reason = if allowed.len() == 1 {
@@ -88,7 +102,7 @@ fn decide(machine: &Machine, looks: &[Look]) -> Choice {
             best.busy * 100.0
         )
     };
-    Choice { cpu: best.cpu, reason, pinned: true }
+    (best.cpu, reason)
 }
 
 /// The calling thread must be pinned to `cpu`.
@@ -120,9 +134,9 @@ mod tests {
     fn the_quieter_cpu_wins() {
         let looks =
             [Look { cpu: 2, lost: 0.01, busy: 0.2 }, Look { cpu: 5, lost: 0.02, busy: 0.0 }];
-        let choice = decide(&machine(&[2, 5]), &looks);
-        assert_eq!(choice.cpu, 5);
-        assert!(choice.reason.contains("2.00 %"), "{}", choice.reason);
+        let (cpu, reason) = decide(&machine(&[2, 5]), &looks);
+        assert_eq!(cpu, 5);
+        assert!(reason.contains("2.00 %"), "{reason}");
     }
 
     #[test]
@@ -135,33 +149,29 @@ mod tests {
         };
         machine.cpu.kinds = Fact::Known(vec![kind("Cortex-X925", &[5]), kind("Cortex-A725", &[2])]);
         assert_eq!(machine.most_capable(), [5]);
-        let reason = decide(&machine, &[Look { cpu: 5, lost: 0.0, busy: 0.0 }]).reason;
+        let (_, reason) = decide(&machine, &[Look { cpu: 5, lost: 0.0, busy: 0.0 }]);
         let said = "the quietest of 1 looked at of the most capable kind (Cortex-X925, one of 2 kinds \
                     of core): ";
         assert!(reason.starts_with(said), "{reason}");
         // What may be used decides before what is capable.
         machine.limits.allowed_cpus = vec![2];
         assert_eq!(machine.most_capable(), [2]);
-        let reason = decide(&machine, &[Look { cpu: 2, lost: 0.0, busy: 0.0 }]).reason;
+        let (_, reason) = decide(&machine, &[Look { cpu: 2, lost: 0.0, busy: 0.0 }]);
         let said = "the only CPU of the affinity mask, a Cortex-A725, one of 2 kinds of core";
         assert_eq!(reason, said);
     }
 
     #[test]
-    fn without_permission_the_reason_says_so() {
-        let choice = decide(&machine(&[3, 4]), &[]);
-        assert_eq!(choice.cpu, 3);
-        assert!(choice.reason.contains("not permitted"));
+    fn a_cpu_that_cannot_be_pinned_to_says_why() {
+        assert_eq!(decide(&machine(&[3, 4]), &[]).0, 3);
+        let choice = on(1_000_000_000, "chosen".into());
+        let why = "not pinned: sched_setaffinity: Invalid argument";
+        assert!(!choice.pinned && choice.reason.starts_with(why), "{}", choice.reason);
     }
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let choice = decide(&machine(&[7]), &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
-        assert_eq!(choice.reason, "the only CPU of the affinity mask");
-    }
-
-    #[test]
-    fn a_cpu_that_does_not_exist_cannot_be_pinned() {
-        assert!(!pin(1_000_000_000));
+        let (_, reason) = decide(&machine(&[7]), &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
+        assert_eq!(reason, "the only CPU of the affinity mask");
     }
 }

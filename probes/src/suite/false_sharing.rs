@@ -116,7 +116,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
     pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(cpus::unpinned());
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu));
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);

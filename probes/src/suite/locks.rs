@@ -111,7 +111,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(cpus::unpinned().of(BETWEEN_CPUS));
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu).of(BETWEEN_CPUS));
     }
     handoff::run(bench, &cpus)?;
     contended::run(bench, &cpus)

@@ -480,7 +480,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
 
 /// What a limit of CPU time takes from threads that all want a CPU.
 fn quota(bench: &Bench<'_>, threads: u64) -> Option<String> {
-    let quota = bench.machine.limits.cpu_quota.known()?.as_ref()?;
+    let quota = bench.machine.cpu_quota()?;
     let less = quota.cpus < threads as f64;
     less.then(|| format!("{threads} threads share {} CPUs of time ({})", quota.cpus, quota.source))
 }

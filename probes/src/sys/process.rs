@@ -186,7 +186,7 @@ impl TinyProgram {
     /// # Errors
     /// As for [`file::memfd`], or without /proc.
     pub fn new() -> io::Result<TinyProgram> {
-        let mut file = file::memfd()?;
+        let mut file = file::memfd(file::Content::Program)?;
         file.write_all(&tiny_elf())?;
         // A program that is open for writing cannot be started: the path is that of a second,
         // read-only description.

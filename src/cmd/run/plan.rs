@@ -1,7 +1,7 @@
 //! Which probes, in which order, and how long each.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use probecard_probes::catalog;
@@ -134,6 +134,42 @@ impl Schedule {
 
 /// What a child process takes to start, pin and settle.
 const START: Duration = Duration::from_millis(60);
+
+/// What a child may take beyond three times its share before it is killed: rings for a large cache
+/// take seconds to lay.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Left of the budget for metrics, page and pictures.
+const REPORT_TIME: Duration = Duration::from_millis(4500);
+
+/// With less than this no round is begun.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// When the measuring ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// What the rounds share.
+    pub(super) due: Instant,
+    /// What rounds may take beyond that: with it, the run is within a tenth of its budget.
+    spare: Duration,
+}
+
+impl Limits {
+    /// Of a run that began then and has that share of its rounds before it.
+    pub(super) fn new(began: Instant, budget: Duration, share: f64) -> Limits {
+        let due = began + budget.saturating_sub(REPORT_TIME).mul_f64(share);
+        Limits { due, spare: budget / 10 + REPORT_TIME / 2 }
+    }
+
+    /// How long a round with this slice is waited for, if there is time for one: one that hangs must
+    /// leave most of the time to the others.
+    pub(super) fn patience(&self, slice: Duration, now: Instant) -> Option<Duration> {
+        let left = self.due.saturating_duration_since(now);
+        let at_most = (self.due + self.spare).saturating_duration_since(now);
+        let grace = GRACE.min((left / 3).max(self.spare / 2));
+        (at_most >= LEAST).then(|| (slice * 3 + grace).min(at_most))
+    }
+}
 
 /// What a tier gives a probe, as a multiple of what it deserves in the standard tier.
 pub(super) fn generosity(tier: Effort) -> f64 {
@@ -298,6 +334,29 @@ mod tests {
         let all: f64 = schedule.items().map(|i| i.probe.seconds).sum();
         assert_eq!(schedule.time_left(0, much, 1.0), Duration::from_secs_f64(all));
         assert_eq!(schedule.time_left(0, much, f64::INFINITY), much);
+    }
+
+    #[test]
+    fn rounds_that_hang_leave_time_to_others_and_end_with_the_budget() {
+        for seconds in [10, 30, 120, 900] {
+            let (began, budget) = (Instant::now(), Duration::from_secs(seconds));
+            let limits = Limits::new(began, budget, 1.0);
+            let first = limits.patience(Duration::from_millis(100), began).unwrap();
+            assert!(
+                first <= budget / 2 && first >= Duration::from_secs(2),
+                "{first:?} of {budget:?}"
+            );
+            // Each of them is waited for in vain.
+            let (mut now, mut rounds) = (began, 0);
+            while let Some(wait) = limits.patience(Duration::from_millis(100), now) {
+                (now, rounds) = (now + wait, rounds + 1);
+            }
+            assert!(rounds > 2 && now - began <= budget.mul_f64(1.1), "{rounds} {:?}", now - began);
+        }
+        // A resumed run with one round to go.
+        let began = Instant::now();
+        let limits = Limits::new(began, Duration::from_secs(30), 0.01);
+        assert!(limits.patience(Duration::ZERO, began).unwrap() > Duration::from_secs(2));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cmd::say;
+use card::record::Fail;
 
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -41,12 +42,13 @@ impl Progress {
         self.bar.tick();
     }
 
-    /// Something the reader should know at once.
-    pub(super) fn say(&self, text: &str) {
+    /// What went wrong, at once.
+    pub(super) fn fail(&self, fail: &Fail) {
+        let text = format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how);
         if std::io::stderr().is_terminal() {
             self.bar.println(text);
         } else {
-            say(text);
+            say(&text);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Seek, Write};
 use super::refused;
 use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::SamplingPlan;
-use crate::sys::file::{largest_file, memfd};
+use crate::sys::file::{Content, largest_file, memfd};
 use crate::sys::map::Mapping;
 use crate::sys::memory::SMALL_PAGE;
 use crate::sys::signal::Counted;
@@ -181,7 +181,7 @@ fn in_memory() -> io::Result<File> {
     if largest_file() < FILE {
         return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
-    let mut file = memfd()?;
+    let mut file = memfd(Content::Data)?;
     file.write_all(&[b' '; FILE as usize])?;
     Ok(file)
 }
