@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Cgroups, CpuQuota};
-use super::files::{Files, Found, field, parse_list};
-use super::{Fact, Memory};
+use super::files::{Files, Found, field, format_list, parse_list};
+use super::memory::commit_bound;
+use super::{Fact, Memory, NumaNode, Topology};
 
 const STATUS: &str = "/proc/self/status";
 const LIMITS: &str = "/proc/self/limits";
@@ -50,19 +51,24 @@ impl Limits {
         files: &Files,
         groups: &Cgroups<'_>,
         memory: &Memory,
-        online: &Fact<Vec<usize>>,
+        topology: &Topology,
     ) -> Self {
         let status = files.text(STATUS);
         let rlimits = files.text(LIMITS);
         let affinity: Fact<Vec<usize>> = list(&status, "Cpus_allowed_list").into();
         let cpuset: Fact<Option<Vec<usize>>> = groups.cpuset().into();
+        let memory_nodes: Fact<Vec<usize>> = memory_nodes(&status, groups).into();
+        let mut bounds = process_bounds(&status, &rlimits);
+        bounds.extend(groups.memory());
+        bounds.extend(machine_bounds(files, memory, &topology.numa_nodes, &memory_nodes));
+        bounds.sort_by_key(|bound| bound.available_bytes);
         Self {
-            allowed_cpus: allowed(&affinity, &cpuset, online),
+            allowed_cpus: allowed(&affinity, &cpuset, &topology.online),
             affinity,
             cpuset,
             cpu_quota: groups.cpu_quota().into(),
-            memory_nodes: list(&status, "Mems_allowed_list").into(),
-            memory: memory_bounds(groups, memory, &status, &rlimits),
+            memory_nodes,
+            memory: bounds,
             locked_memory_bytes: rlimit(&rlimits, "Max locked memory").into(),
             seccomp: seccomp(&status).into(),
         }
@@ -77,7 +83,22 @@ fn allowed(
     online: &Fact<Vec<usize>>,
 ) -> Vec<usize> {
     let cpuset = cpuset.known().and_then(Option::as_ref);
-    let sets = [affinity.known(), online.known(), cpuset];
+    in_all([affinity.known(), online.known(), cpuset])
+}
+
+/// The node list of the process, which the kernel keeps within the cpuset's.
+fn memory_nodes(status: &Found<String>, groups: &Cgroups<'_>) -> Found<Vec<usize>> {
+    let (own, cpuset) = (list(status, "Mems_allowed_list"), groups.memory_nodes());
+    let cpuset = cpuset.ok().flatten();
+    match own {
+        Err(reason) if cpuset.is_none() => Err(reason),
+        own => Ok(in_all([own.ok().as_ref(), cpuset.as_ref(), None])),
+    }
+}
+
+/// What is in all of the sets that are known, but for those that have nothing in common with the ones
+/// before them.
+fn in_all(sets: [Option<&Vec<usize>>; 3]) -> Vec<usize> {
     let mut allowed: Option<BTreeSet<usize>> = None;
     for set in sets.into_iter().flatten() {
         let both: BTreeSet<usize> = match &allowed {
@@ -91,35 +112,69 @@ fn allowed(
     allowed.into_iter().flatten().collect()
 }
 
-fn memory_bounds(
-    groups: &Cgroups<'_>,
+/// What the machine has left, in all and in what the process may use of it.
+fn machine_bounds(
+    files: &Files,
     memory: &Memory,
-    status: &Found<String>,
-    rlimits: &Found<String>,
+    nodes: &Fact<Vec<NumaNode>>,
+    allowed: &Fact<Vec<usize>>,
 ) -> Vec<MemoryBound> {
-    let mut bounds = groups.memory();
-    if let Some(&available) = memory.available_bytes.known() {
-        let total = memory.total_bytes.known().copied().unwrap_or(available);
-        bounds.push(MemoryBound {
-            source: "MemAvailable".into(),
-            limit_bytes: total,
-            available_bytes: available,
-        });
+    let available = memory.available_bytes.known().map(|&available| MemoryBound {
+        source: "MemAvailable".into(),
+        limit_bytes: memory.total_bytes.known().copied().unwrap_or(available),
+        available_bytes: available,
+    });
+    let nodes = nodes.known().map_or(&[][..], Vec::as_slice);
+    let nodes = node_bound(nodes, allowed.known(), available.is_some());
+    [available, nodes, commit_bound(files)].into_iter().flatten().collect()
+}
+
+/// What the nodes leave that memory comes from: those that the process may use, without those that
+/// have no CPU if there are others, because they are memory of another kind or of a device. `None`
+/// where that is all of them and MemAvailable, which knows more of it, is known.
+fn node_bound(
+    nodes: &[NumaNode],
+    allowed: Option<&Vec<usize>>,
+    available_known: bool,
+) -> Option<MemoryBound> {
+    let all: Vec<&NumaNode> =
+        nodes.iter().filter(|node| node.memory_bytes.known() != Some(&0)).collect();
+    let mut counted = all.clone();
+    counted.retain(|node| allowed.is_none_or(|allowed| allowed.contains(&node.id)));
+    let by_cpuset = counted.len() < all.len();
+    let with_cpus = counted.iter().any(|node| !node.is_memory_only());
+    counted.retain(|node| !with_cpus || !node.is_memory_only());
+    if counted.is_empty() || counted.len() == all.len() && available_known {
+        return None;
     }
+    let sum = |of: fn(&NumaNode) -> &Fact<u64>| -> Option<u64> {
+        counted.iter().try_fold(0_u64, |sum, node| Some(sum.saturating_add(*of(node).known()?)))
+    };
+    let ids: Vec<usize> = counted.iter().map(|node| node.id).collect();
+    let named = format!("node{} {}", if ids.len() > 1 { "s" } else { "" }, format_list(&ids));
+    let available_bytes = sum(|node| &node.available_bytes)?;
+    Some(MemoryBound {
+        source: match (by_cpuset, with_cpus && counted.len() < all.len()) {
+            (true, _) => format!("the cpuset's {named}"),
+            (false, true) => format!("memory of {named} (those with CPUs)"),
+            (false, false) => format!("memory of {named}"),
+        },
+        limit_bytes: sum(|node| &node.memory_bytes).unwrap_or(available_bytes),
+        available_bytes,
+    })
+}
+
+/// What the process's own limits leave. Nothing is locked, so RLIMIT_MEMLOCK is none of them.
+fn process_bounds(status: &Found<String>, rlimits: &Found<String>) -> Vec<MemoryBound> {
     let kinds =
         [("RLIMIT_AS", "Max address space", "VmSize"), ("RLIMIT_DATA", "Max data size", "VmData")];
-    for (source, line, usage) in kinds {
-        if let Ok(Some(limit)) = rlimit(rlimits, line) {
-            let used = kib(status, usage).unwrap_or(0);
-            bounds.push(MemoryBound {
-                source: source.into(),
-                limit_bytes: limit,
-                available_bytes: limit.saturating_sub(used),
-            });
-        }
-    }
-    bounds.sort_by_key(|bound| bound.available_bytes);
-    bounds
+    let bound = |(source, line, usage): (&str, &str, &str)| {
+        let limit_bytes = rlimit(rlimits, line).ok()??;
+        let used = kib(status, usage).unwrap_or(0);
+        let available_bytes = limit_bytes.saturating_sub(used);
+        Some(MemoryBound { source: source.into(), limit_bytes, available_bytes })
+    };
+    kinds.into_iter().filter_map(bound).collect()
 }
 
 /// The soft limit; `None` when unlimited.

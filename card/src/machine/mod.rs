@@ -6,6 +6,7 @@
 
 mod caches;
 mod cgroup;
+mod collection;
 mod counters;
 mod cpu;
 mod cpuid;
@@ -24,6 +25,8 @@ mod rows;
 mod topology;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod trees;
 
 use std::path::Path;
 
@@ -32,13 +35,14 @@ use serde::{Deserialize, Serialize};
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::CpuQuota;
+pub use collection::{Collection, Entry};
 pub use counters::Counters;
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
 pub use disk::{Device, Disk};
 pub use fact::Fact;
-pub use files::format_list;
+pub use files::{Files, format_list, parse_list};
 pub use host::Host;
 pub use kernel::Kernel;
 pub use limits::{Limits, MemoryBound};
@@ -49,7 +53,6 @@ pub use topology::{NumaNode, Topology};
 
 use cgroup::Cgroups;
 use cpuinfo::CpuInfo;
-use files::Files;
 
 /// Identity and claims of one machine. Cards store it, so fields may be added, but none changes
 /// its name or meaning; a card without a field reads as "not recorded".
@@ -86,19 +89,29 @@ impl Machine {
 
     /// The machine whose files lie below `root` and whose CPUID answers so.
     pub fn detect_in(root: &Path, cpuid: &Fact<CpuidFacts>) -> Self {
-        let files = Files::new(root);
-        let info = CpuInfo::read(&files);
-        let groups = Cgroups::read(&files);
-        let topology = Topology::detect(&files, &info);
-        let memory = Memory::detect(&files);
-        let limits = Limits::detect(&files, &groups, &memory, &topology.online);
+        Self::of(&Files::new(root), cpuid)
+    }
+
+    /// The machine whose files these are, with nothing of the one that runs this.
+    pub fn described_by(files: &Files) -> Self {
+        let mut machine = Self::of(files, &Fact::unknown("not known from files"));
+        machine.cpu.architecture = cpu::architecture(files);
+        machine
+    }
+
+    fn of(files: &Files, cpuid: &Fact<CpuidFacts>) -> Self {
+        let info = CpuInfo::read(files);
+        let groups = Cgroups::read(files);
+        let topology = Topology::detect(files, &info);
+        let memory = Memory::detect(files);
+        let limits = Limits::detect(files, &groups, &memory, &topology);
         let cpu = limits.allowed_cpus.first().copied().unwrap_or(0);
         Self {
-            cpu: Cpu::detect(&files, cpuid, &info, cpu),
-            caches: caches::detect(&files, cpuid, cpu).into(),
-            kernel: Kernel::detect(&files, cpu),
-            counters: Counters::detect(&files),
-            host: Host::detect(&files, cpuid, &groups),
+            cpu: Cpu::detect(files, cpuid, &info, cpu),
+            caches: caches::detect(files, cpuid, cpu).into(),
+            kernel: Kernel::detect(files, cpu),
+            counters: Counters::detect(files),
+            host: Host::detect(files, cpuid, &info, &groups),
             topology,
             memory,
             limits,

@@ -50,6 +50,13 @@ pub struct Topology {
     pub isolated: Fact<Vec<usize>>,
 }
 
+impl NumaNode {
+    /// Whether it is known to have no CPU: memory of another kind (HBM, CXL) or of a device.
+    pub fn is_memory_only(&self) -> bool {
+        self.cpus.is_empty()
+    }
+}
+
 impl Topology {
     pub(super) fn detect(files: &Files, info: &CpuInfo) -> Self {
         let online = online(files, info);
@@ -148,7 +155,8 @@ fn numa_node(files: &Files, id: usize, is_on: impl Fn(&usize) -> bool) -> NumaNo
             .map(|kib| kib << 10)
             .ok_or_else(|| format!("{path} has no {key}"))
     };
-    let available = bytes("MemFree").map(|free| free + bytes("Inactive(file)").unwrap_or(0));
+    let available =
+        bytes("MemFree").map(|free| free.saturating_add(bytes("Inactive(file)").unwrap_or(0)));
     let memory = bytes("MemTotal");
     let path = format!("{NODES}/node{id}/distance");
     let distances = files.text(&path).and_then(|text| {
