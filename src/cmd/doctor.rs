@@ -1,8 +1,11 @@
 //! `probecard doctor`.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use card::machine::{Collection, Entry, Files, Machine, human_bytes};
 use comfy_table::{ContentArrangement, Table, presets};
 use probecard_probes::catalog;
@@ -11,7 +14,7 @@ use probecard_probes::run::checkup::{self, Check};
 use probecard_probes::run::counter_support;
 
 use super::list::obstacle;
-use crate::{archive, files};
+use crate::archive;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -81,11 +84,14 @@ fn described(root: &Path, json: bool) -> anyhow::Result<String> {
 
 /// Writes what detection reads here; says what that was and what was left out.
 fn gather(path: &Path, with_host_name: bool) -> anyhow::Result<String> {
-    anyhow::ensure!(!path.exists(), "{} exists; give another name", path.display());
     let mut collected = Collection::gather();
     let mut left_out = collected.anonymise(with_host_name);
     let bytes = archive::pack(&collected)?;
-    files::write(path, &bytes)?;
+    let written = File::create_new(path).and_then(|mut file| {
+        // Nothing half is left.
+        file.write_all(&bytes).inspect_err(|_| _ = fs::remove_file(path))
+    });
+    written.with_context(|| format!("cannot write {}; give another name", path.display()))?;
     let of_kind = |kind: fn(&Entry) -> bool| collected.entries().filter(move |(_, e)| kind(e));
     let denied = of_kind(|entry| *entry == Entry::Denied).map(|(path, _)| path.to_owned());
     left_out.extend(denied.map(|path| format!("{path} (permission denied)")));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::{Cgroups, CpuQuota};
 use super::files::{Files, Found, field, format_list, parse_list};
 use super::memory::commit_bound;
-use super::{Fact, Memory, NumaNode, Topology};
+use super::{Fact, Machine, Memory, NumaNode, Topology};
 
 const STATUS: &str = "/proc/self/status";
 const LIMITS: &str = "/proc/self/limits";
@@ -112,6 +112,20 @@ fn in_all(sets: [Option<&Vec<usize>>; 3]) -> Vec<usize> {
     allowed.into_iter().flatten().collect()
 }
 
+impl Machine {
+    /// Takes it that the process has memory of these nodes alone, as its memory policy wants it
+    /// (`numactl --membind`), which no file tells.
+    pub fn bind_memory(&mut self, nodes: &[usize]) {
+        let own = nodes.to_vec();
+        let nodes = in_all([Some(&own), self.limits.memory_nodes.known(), None]);
+        let available = self.memory.available_bytes.known().is_some();
+        let bound = node_bound(self.numa_nodes(), Some(&nodes), "the memory policy's", available);
+        self.limits.memory_nodes = Fact::Known(nodes);
+        self.limits.memory.extend(bound);
+        self.limits.memory.sort_by_key(|bound| bound.available_bytes);
+    }
+}
+
 /// What the machine has left, in all and in what the process may use of it.
 fn machine_bounds(
     files: &Files,
@@ -125,23 +139,25 @@ fn machine_bounds(
         available_bytes: available,
     });
     let nodes = nodes.known().map_or(&[][..], Vec::as_slice);
-    let nodes = node_bound(nodes, allowed.known(), available.is_some());
+    let nodes = node_bound(nodes, allowed.known(), "the cpuset's", available.is_some());
     [available, nodes, commit_bound(files)].into_iter().flatten().collect()
 }
 
 /// What the nodes leave that memory comes from: those that the process may use, without those that
-/// have no CPU if there are others, because they are memory of another kind or of a device. `None`
+/// have no CPU if there are others, because they are memory of another kind or of a device. `by` says
+/// who forbids the others. `None`
 /// where that is all of them and MemAvailable, which knows more of it, is known.
 fn node_bound(
     nodes: &[NumaNode],
     allowed: Option<&Vec<usize>>,
+    by: &str,
     available_known: bool,
 ) -> Option<MemoryBound> {
     let all: Vec<&NumaNode> =
         nodes.iter().filter(|node| node.memory_bytes.known() != Some(&0)).collect();
     let mut counted = all.clone();
     counted.retain(|node| allowed.is_none_or(|allowed| allowed.contains(&node.id)));
-    let by_cpuset = counted.len() < all.len();
+    let forbidden = counted.len() < all.len();
     let with_cpus = counted.iter().any(|node| !node.is_memory_only());
     counted.retain(|node| !with_cpus || !node.is_memory_only());
     if counted.is_empty() || counted.len() == all.len() && available_known {
@@ -154,8 +170,8 @@ fn node_bound(
     let named = format!("node{} {}", if ids.len() > 1 { "s" } else { "" }, format_list(&ids));
     let available_bytes = sum(|node| &node.available_bytes)?;
     Some(MemoryBound {
-        source: match (by_cpuset, with_cpus && counted.len() < all.len()) {
-            (true, _) => format!("the cpuset's {named}"),
+        source: match (forbidden, counted.len() < all.len()) {
+            (true, _) => format!("{by} {named}"),
             (false, true) => format!("memory of {named} (those with CPUs)"),
             (false, false) => format!("memory of {named}"),
         },

@@ -89,6 +89,15 @@ fn the_cpusets_nodes_are_those_of_its_group_where_the_process_does_not_say() {
 }
 
 #[test]
+fn a_memory_policy_narrows_what_may_be_used_further() {
+    let mut machine = machine("kunpeng");
+    machine.bind_memory(&[1, 2]);
+    assert_eq!(machine.memory_limit_source(), "the memory policy's nodes 1-2");
+    assert_eq!(machine.buffer_limit(), 2 * 30_100_000 * 1024 / 2);
+    assert_eq!(machine.limits.memory_nodes, Fact::Known(vec![1, 2]));
+}
+
+#[test]
 fn memory_of_a_device_is_not_counted() {
     let machine = machine("grace-hopper");
     assert_eq!(machine.memory_limit_source(), "memory of node 0 (those with CPUs)");
@@ -131,6 +140,17 @@ fn what_was_read_describes_the_same_machine() {
         assert_eq!(Machine::described_by(&folder.files()), first, "{name}");
         assert_eq!(Machine::described_by(&Files::collected(read)), first, "{name}");
     }
+}
+
+#[test]
+fn of_what_is_mounted_only_control_groups_are_read() {
+    let files = Files::collected(tree("cpuset")).remembering();
+    Machine::described_by(&files);
+    let Some(Entry::File(mounts)) = files.into_read().get("/proc/self/mountinfo").cloned() else {
+        panic!("not read");
+    };
+    let mounts = String::from_utf8(mounts).unwrap();
+    assert!(mounts.contains("cgroup2") && !mounts.contains("alice"), "{mounts}");
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub fn machine() -> Machine {
         }
     }
     ask_the_kernel(&mut machine);
+    if let Some(nodes) = system::bound_nodes() {
+        machine.bind_memory(&nodes);
+    }
     machine
 }
 

@@ -67,11 +67,51 @@ pub fn page_bytes() -> Option<u64> {
     u64::try_from(bytes).ok().filter(|&bytes| bytes > 0)
 }
 
+/// Nodes that have room in a mask of the kernel's.
+const MOST_NODES: usize = 1024;
+
+/// The nodes that memory must come from by this thread's memory policy (`numactl --membind`); `None`
+/// where there is no such policy.
+pub fn bound_nodes() -> Option<Vec<usize>> {
+    let mut mode: libc::c_int = 0;
+    let mut mask = [0_u64; MOST_NODES / 64];
+    // SAFETY: the pointers are to an int and to as many bits as are said; no address is asked about.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_get_mempolicy,
+            &raw mut mode,
+            mask.as_mut_ptr(),
+            MOST_NODES,
+            0_usize,
+            0_usize,
+        )
+    };
+    // Flags are in the upper bits.
+    (done == 0 && mode & 0xff == libc::MPOL_BIND).then_some(())?;
+    Some((0..MOST_NODES).filter(|node| mask[node / 64] >> (node % 64) & 1 == 1).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use card::machine::Machine;
 
     use super::*;
+
+    #[test]
+    fn a_memory_policy_is_seen_by_the_thread_that_has_it() {
+        std::thread::spawn(|| {
+            assert_eq!(bound_nodes(), None);
+            let node = 1_u64;
+            // SAFETY: the mask is one word; the policy is that of this thread, which ends here.
+            let done = unsafe {
+                libc::syscall(libc::SYS_set_mempolicy, libc::MPOL_BIND, &raw const node, 64_usize)
+            };
+            // A kernel without NUMA, and some filters, have no such call.
+            assert!(done != 0 || bound_nodes() == Some(vec![0]));
+        })
+        .join()
+        .unwrap();
+    }
 
     #[test]
     fn calls_say_what_the_files_do() {
