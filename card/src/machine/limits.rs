@@ -296,6 +296,20 @@ mod tests {
     }
 
     #[test]
+    fn the_commit_limit_where_nothing_is_promised_twice() {
+        let info = "MemTotal: 2000000 kB\nMemAvailable: 1000000 kB\nCommitLimit: 600000 kB\n\
+                    Committed_AS: 500000 kB\n";
+        let machine = |mode: &str| {
+            let tree = Tree::new().file("/proc/meminfo", info);
+            tree.file("/proc/sys/vm/overcommit_memory", mode).machine()
+        };
+        let strict = machine("2\n");
+        assert_eq!(strict.memory_limit_source(), "CommitLimit (vm.overcommit_memory is 2)");
+        assert_eq!(strict.buffer_limit(), 100_000 * 1024 / 2);
+        assert_eq!(machine("0\n").memory_limit_source(), "MemAvailable");
+    }
+
+    #[test]
     fn nothing_known_of_memory_is_a_reason_for_caution() {
         let machine = Tree::new().machine();
         assert_eq!(machine.buffer_limit(), 32 << 20);
