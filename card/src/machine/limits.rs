@@ -172,8 +172,8 @@ fn node_bound(
     Some(MemoryBound {
         source: match (forbidden, counted.len() < all.len()) {
             (true, _) => format!("{by} {named}"),
-            (false, true) => format!("memory of {named} (those with CPUs)"),
-            (false, false) => format!("memory of {named}"),
+            (false, true) => format!("memory {named} (not counting nodes without CPUs)"),
+            (false, false) => format!("memory {named}"),
         },
         limit_bytes: sum(|node| &node.memory_bytes).unwrap_or(available_bytes),
         available_bytes,

@@ -100,7 +100,7 @@ fn a_memory_policy_narrows_what_may_be_used_further() {
 #[test]
 fn memory_of_a_device_is_not_counted() {
     let machine = machine("grace-hopper");
-    assert_eq!(machine.memory_limit_source(), "memory of node 0 (those with CPUs)");
+    assert_eq!(machine.memory_limit_source(), "memory node 0 (not counting nodes without CPUs)");
     assert_eq!(machine.buffer_limit(), (471_859_200 + 2_097_152) * 1024 / 2);
 }
 
@@ -112,7 +112,7 @@ fn where_all_nodes_count_memavailable_knows_best() {
     let mut files = tree("kunpeng");
     files.put("/proc/meminfo", Entry::Denied);
     let machine = Machine::described_by(&Files::collected(files));
-    assert_eq!(machine.memory_limit_source(), "memory of nodes 0-3");
+    assert_eq!(machine.memory_limit_source(), "memory nodes 0-3");
     assert_eq!(machine.buffer_limit(), 4 * 30_100_000 * 1024 / 2);
     let reason = machine.memory.total_bytes.reason();
     assert_eq!(reason, Some("/proc/meminfo may not be read (permission denied)"));
