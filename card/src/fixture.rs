@@ -1,4 +1,5 @@
-//! Cards for the tests of the readers: one that was recorded, and others made in memory.
+//! Cards for the tests of the readers: one that was recorded, and others made in memory; and files of
+//! other machines.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -19,6 +20,9 @@ use crate::summary::Summary;
 mod coherence;
 mod counters;
 mod memory;
+mod trees;
+
+pub use trees::tree;
 
 /// What the probes declare today on x86_64, as `probecard list --json` prints it: kept as text, since
 /// a card knows no probe's code.

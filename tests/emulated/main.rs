@@ -284,7 +284,9 @@ fn matrix(machine: &Machine, card: &Card, quantity: &str) -> Matrix {
         );
         for point in points {
             assert!(point.samples.iter().all(|s| s.is_finite() && *s > 0.0), "{point:?}");
-            let place = if cpus == memory { "local" } else { "remote" };
+            let alone = card.header.machine.numa_nodes()[*memory as usize].is_memory_only();
+            let other = if alone { "memory_only" } else { "remote" };
+            let place = if cpus == memory { "local" } else { other };
             assert_eq!(point.params["place"], Param::from(place));
             let note = point.note.as_deref().unwrap_or_default();
             assert!(!note.contains("unverified") && !note.contains("first touch"), "{note}");
@@ -311,6 +313,7 @@ fn has(metrics: &Metrics, ids: &[&str]) {
 }
 
 const ALL: [&str; 4] = ["numa.local_ns", "numa.remote_ns", "numa.local_gbs", "numa.remote_gbs"];
+const MEMORY_ONLY: [&str; 2] = ["numa.memory_only_ns", "numa.memory_only_gbs"];
 
 fn two_nodes_give_a_matrix_of_two_by_two() {
     let (card, metrics) = measured(&TWO_NODES, &[(0, 0), (0, 1), (1, 0), (1, 1)]);
@@ -319,23 +322,27 @@ fn two_nodes_give_a_matrix_of_two_by_two() {
     assert_eq!(distances, [&vec![10, 21], &vec![21, 10]]);
     assert_eq!(nodes[1].cpus(), [2, 3]);
     has(&metrics, &ALL);
-    assert!(card.skips.is_empty(), "{:?}", card.skips);
+    let [none_alone] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    assert!(none_alone.names(MEMORY_ONLY[0]), "{none_alone:?}");
 }
 
 fn a_node_without_cpus_is_read_from_the_other() {
     let (card, metrics) = measured(&NODE_WITHOUT_CPUS, &[(0, 0), (0, 1)]);
-    has(&metrics, &ALL);
-    let [skip] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    has(&metrics, &MEMORY_ONLY);
+    has(&metrics, &["numa.local_ns", "numa.local_gbs"]);
+    let [skip, remote] = &card.skips[..] else { panic!("{:?}", card.skips) };
     assert!(
         skip.need.contains("a CPU on node 1") && skip.reason.contains("memory only"),
         "{skip:?}"
     );
+    assert!(remote.names("numa.remote_ns"), "{remote:?}");
 }
 
 fn a_node_without_memory_reads_the_other() {
     let (card, metrics) = measured(&NODE_WITHOUT_MEMORY, &[(0, 0), (1, 0)]);
     has(&metrics, &ALL);
-    let [skip] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    let [skip, none_alone] = &card.skips[..] else { panic!("{:?}", card.skips) };
+    assert!(none_alone.names(MEMORY_ONLY[0]), "{none_alone:?}");
     assert!(skip.need.contains("memory on node 1") && skip.reason.contains("none"), "{skip:?}");
 }
 

@@ -229,17 +229,18 @@ fn nodes(card: &Card, metrics: &Metrics) -> Option<String> {
         Some((ns, gbs.map_or(String::new(), |gbs| format!(" and {gbs:.1} GB/s"))))
     };
     let (local, local_gbs) = pair("local")?;
-    match pair("remote") {
-        Some((remote, remote_gbs)) => Some(format!(
-            "memory of another node: {remote:.0} ns{remote_gbs}, {:.1} times as long as the node's \
-             own ({local:.0} ns{local_gbs})",
-            remote / local
-        )),
-        None => {
-            let one = series::settings(card, "numa", "latency").len() == 1;
-            one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"))
-        }
+    let far = |name: &str, words: &str| {
+        let (far, far_gbs) = pair(name)?;
+        Some(format!("memory of {words}: {far:.0} ns{far_gbs}, {:.1} times as long", far / local))
+    };
+    let others =
+        [far("remote", "another node"), far("memory_only", "a node without CPUs")].into_iter();
+    let others: Vec<String> = others.flatten().collect();
+    if others.is_empty() {
+        let one = series::settings(card, "numa", "latency").len() == 1;
+        return one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"));
     }
+    Some(format!("{} as the node's own ({local:.0} ns{local_gbs})", others.join("; ")))
 }
 
 #[cfg(test)]
@@ -396,6 +397,12 @@ mod tests {
         );
         let two = said(fixture::two_nodes());
         assert!(two.contains("1.4 times as long as the node's own"), "{two}");
+        let mut alone = fixture::two_nodes();
+        for value in &mut alone.metrics.0 {
+            value.id = value.id.replace("numa.remote", "numa.memory_only");
+        }
+        let alone = said(alone);
+        assert!(alone.starts_with("memory of a node without CPUs: "), "{alone}");
         assert_eq!(said(fixture::empty()), "");
     }
 }

@@ -103,7 +103,7 @@ struct Group {
 
 impl<'a> Cgroups<'a> {
     pub(super) fn read(files: &'a Files) -> Self {
-        let mounts = match files.text("/proc/self/mountinfo") {
+        let mounts = match files.lines("/proc/self/mountinfo", |line| line.contains(" - cgroup")) {
             Ok(text) => mounts(&text).filter_map(hierarchy).collect(),
             Err(_) => usual_mounts(files),
         };
@@ -224,13 +224,23 @@ impl<'a> Cgroups<'a> {
 
     /// The CPUs that the cpuset allows; `None` where there is no cpuset.
     pub(super) fn cpuset(&self) -> Found<Option<Vec<usize>>> {
+        self.allowed("cpus")
+    }
+
+    /// The memory nodes that the cpuset allows; `None` where there is no cpuset.
+    pub(super) fn memory_nodes(&self) -> Found<Option<Vec<usize>>> {
+        self.allowed("mems")
+    }
+
+    fn allowed(&self, what: &str) -> Found<Option<Vec<usize>>> {
         self.nearest("cpuset", |group| {
-            let files: &[&str] = match group.version {
-                Version::V2 => &["cpuset.cpus.effective", "cpuset.cpus"],
-                Version::V1 => &["cpuset.effective_cpus", "cpuset.cpus"],
+            let effective = match group.version {
+                Version::V2 => format!("cpuset.{what}.effective"),
+                Version::V1 => format!("cpuset.effective_{what}"),
             };
-            files.iter().find_map(|file| {
-                parse_list(&self.text(group, file)?).filter(|cpus| !cpus.is_empty())
+            let own = format!("cpuset.{what}");
+            [effective, own].iter().find_map(|file| {
+                parse_list(&self.text(group, file)?).filter(|list| !list.is_empty())
             })
         })
     }

@@ -43,7 +43,8 @@ pub struct Cpu {
     /// The CPU that was asked: the one that measures, and before that is chosen the first one of the
     /// most capable kind that may be used.
     pub number: usize,
-    /// Instruction set the program was built for: `x86_64`, `aarch64`.
+    /// Instruction set the program was built for, or that a machine's collected files are of:
+    /// `x86_64`, `aarch64`; empty where they do not tell.
     pub architecture: String,
     /// "AuthenticAMD", "Arm".
     pub vendor: Fact<String>,
@@ -149,11 +150,11 @@ impl Cpu {
             max_hz: max_hz(files, cpuid, cpu).into(),
             ..Cpu::default()
         };
-        match cpuid {
-            Fact::Known(cpuid) => {
-                common.with_cpuid(cpuid, info, cpu, Hybrid::read(files).is_economical(cpu))
-            }
-            Fact::Unknown { unknown } => {
+        let economical = Hybrid::read(files).is_economical(cpu);
+        match (cpuid, info.cpuid(cpu)) {
+            (Fact::Known(cpuid), _) => common.with_cpuid(cpuid, info, cpu, economical),
+            (Fact::Unknown { .. }, Some(cpuid)) => common.with_cpuid(&cpuid, info, cpu, economical),
+            (Fact::Unknown { unknown }, None) => {
                 common.with_midr(midr(files, info, cpu), unknown, info, cpu)
             }
         }
@@ -220,6 +221,18 @@ fn features(cpuid: &Fact<CpuidFacts>, info: &CpuInfo, cpu: usize) -> Found<Vec<S
         (Err(_), Fact::Known(cpuid)) => Ok(cpuid.features.clone()),
         (Err(reason), Fact::Unknown { .. }) => Err(reason),
     }
+}
+
+/// The architecture that the files are of: by the kernel's word (since 6.1), else by the way in which
+/// it describes its CPUs; the empty word where neither tells.
+pub(super) fn architecture(files: &Files) -> String {
+    files.text("/proc/sys/kernel/arch").unwrap_or_else(|_| {
+        let info = CpuInfo::read(files);
+        let has = |key| info.cpus().is_ok_and(|cpus| info.get(cpus[0], key).is_ok());
+        let marks = [("cpu family", "x86_64"), ("CPU implementer", "aarch64")];
+        let found = marks.iter().find(|(key, _)| has(key));
+        found.map_or_else(String::new, |(_, name)| (*name).to_owned())
+    })
 }
 
 /// The register itself where the kernel shows it, else its fields in /proc/cpuinfo.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::CpuidFacts;
 use super::files::{Files, Found};
 
 const PATH: &str = "/proc/cpuinfo";
@@ -52,6 +53,23 @@ impl CpuInfo {
             return Err(format!("{PATH} numbers its CPUs anew"));
         }
         self.get(cpu, key)
+    }
+
+    /// What an x86 kernel repeats here of CPUID's answers; `None` on other architectures.
+    pub(super) fn cpuid(&self, cpu: usize) -> Option<CpuidFacts> {
+        let get = |key: &str| self.get(cpu, key).ok();
+        let number = |key: &str| get(key)?.parse().ok();
+        let flags: Vec<&str> = get("flags").unwrap_or_default().split_whitespace().collect();
+        Some(CpuidFacts {
+            vendor: get("vendor_id")?.to_owned(),
+            family: number("cpu family")?,
+            model: number("model")?,
+            stepping: number("stepping")?,
+            brand: get("model name").map(str::to_owned),
+            clflush_line_bytes: number("clflush size").map(u64::from),
+            invariant_tsc: ["constant_tsc", "nonstop_tsc"].iter().all(|f| flags.contains(f)),
+            ..CpuidFacts::default()
+        })
     }
 
     fn blocks(&self) -> Found<&BTreeMap<usize, Block>> {

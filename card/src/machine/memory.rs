@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fact;
 use super::files::{Files, Found, field};
+use super::limits::MemoryBound;
 
 const MEMINFO: &str = "/proc/meminfo";
 const POOLS: &str = "/sys/kernel/mm/hugepages";
@@ -67,6 +68,20 @@ fn meminfo(info: &Found<String>, key: &str) -> Found<u64> {
     let text = info.as_ref().map_err(Clone::clone)?;
     let kib = field(text, key).and_then(|value| value.strip_suffix("kB")?.trim().parse().ok());
     kib.map(|kib: u64| kib << 10).ok_or_else(|| format!("{MEMINFO} has no {key}"))
+}
+
+/// What may still be reserved where the kernel promises no more memory than there is.
+pub(super) fn commit_bound(files: &Files) -> Option<MemoryBound> {
+    const NO_OVERCOMMIT: u8 = 2;
+    (files.number("/proc/sys/vm/overcommit_memory") == Ok(NO_OVERCOMMIT)).then_some(())?;
+    let info = files.text(MEMINFO);
+    let limit_bytes = meminfo(&info, "CommitLimit").ok()?;
+    let committed = meminfo(&info, "Committed_AS").ok()?;
+    Some(MemoryBound {
+        source: "CommitLimit (vm.overcommit_memory is 2)".into(),
+        limit_bytes,
+        available_bytes: limit_bytes.saturating_sub(committed),
+    })
 }
 
 /// From the auxiliary vector, pairs of machine words: the one source of the page size that needs

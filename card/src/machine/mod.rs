@@ -6,6 +6,7 @@
 
 mod caches;
 mod cgroup;
+mod collection;
 mod counters;
 mod cpu;
 mod cpuid;
@@ -26,6 +27,8 @@ mod rows;
 mod topology;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod trees;
 
 use std::path::Path;
 
@@ -34,13 +37,14 @@ use serde::{Deserialize, Serialize};
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
 pub use cgroup::{CpuQuota, Throttled};
+pub use collection::{Collection, Entry};
 pub use counters::{Counters, PartialPmu};
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
 pub use disk::{Device, Disk};
 pub use fact::Fact;
-pub use files::format_list;
+pub use files::{Files, format_list, parse_list};
 pub use host::Host;
 pub use kernel::Kernel;
 pub use kinds::CoreKind;
@@ -52,7 +56,6 @@ pub use topology::{NumaNode, Topology};
 
 use cgroup::Cgroups;
 use cpuinfo::CpuInfo;
-use files::Files;
 use presence::Presence;
 
 /// Identity and claims of one machine. Cards store it, so fields may be added, but none changes
@@ -92,25 +95,35 @@ impl Machine {
 
     /// The machine whose files lie below `root` and whose CPUID answers so.
     pub fn detect_in(root: &Path, cpuid: &Fact<CpuidFacts>) -> Self {
-        let files = Files::new(root);
-        let groups = Cgroups::read(&files);
-        let (info, presence) = cpus(&files, &limits::affinity(&files).into());
+        Self::of(&Files::new(root), cpuid)
+    }
+
+    /// The machine whose files these are, with nothing of the one that runs this.
+    pub fn described_by(files: &Files) -> Self {
+        let mut machine = Self::of(files, &Fact::unknown("not known from files"));
+        machine.cpu.architecture = cpu::architecture(files);
+        machine
+    }
+
+    fn of(files: &Files, cpuid: &Fact<CpuidFacts>) -> Self {
+        let groups = Cgroups::read(files);
+        let (info, presence) = cpus(files, &limits::affinity(files).into());
         let on = presence.on.clone().into();
-        let topology = Topology::detect(&files, &info, &presence);
-        let memory = Memory::detect(&files);
-        let kinds = kinds::detect(&files, cpuid, &info, &presence.on, &topology.cores);
+        let topology = Topology::detect(files, &info, &presence);
+        let memory = Memory::detect(files);
+        let kinds = kinds::detect(files, cpuid, &info, &presence.on, &topology.cores);
         let mut machine = Self {
             cpu: Cpu { kinds: kinds.into(), ..Cpu::default() },
-            limits: Limits::detect(&files, &groups, &memory, &on),
-            counters: Counters::detect(&files),
-            host: Host::detect(&files, cpuid, &groups),
+            limits: Limits::detect(files, &groups, &memory, &on, &topology.numa_nodes),
+            counters: Counters::detect(files),
+            host: Host::detect(files, cpuid, &info, &groups),
             topology,
             memory,
             contradictions: presence.contradictions,
             ..Self::default()
         };
         let first = machine.most_capable().first().copied().unwrap_or(0);
-        machine.take_facts(&files, cpuid, &info, first);
+        machine.take_facts(files, cpuid, &info, first);
         machine
     }
 

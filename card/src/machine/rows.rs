@@ -105,7 +105,10 @@ impl Machine {
         let cpu = &self.cpu;
         let brand = cpu.brand.known().map(|brand| tidy(brand)).filter(|brand| !brand.is_empty());
         let name = brand.or_else(|| cpu.vendor.known().cloned());
-        let name = name.unwrap_or_else(|| format!("{} processor", cpu.architecture));
+        let name = name.unwrap_or_else(|| match cpu.architecture.as_str() {
+            "" => "unknown processor".into(),
+            architecture => format!("{architecture} processor"),
+        });
         let each = |kind: &CoreKind| format!("{} × {}", self.cores_of(kind), kind.name);
         match (self.kinds(), cpu.microarchitecture.known()) {
             (kinds @ [_, _, ..], _) => {

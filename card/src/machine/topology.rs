@@ -58,7 +58,7 @@ impl NumaNode {
         self.cpus.known().map_or(&[], Vec::as_slice)
     }
 
-    /// Whether it is known to have no CPU.
+    /// Whether it is known to have no CPU: memory of another kind (HBM, CXL) or of a device.
     pub fn is_memory_only(&self) -> bool {
         self.cpus.known().is_some_and(Vec::is_empty)
     }

@@ -111,7 +111,8 @@ fn huge_pages() -> Check {
     }
 }
 
-fn memory(machine: &Machine) -> Check {
+/// How much of memory buffers may take: the one check that tries nothing.
+pub fn memory(machine: &Machine) -> Check {
     let limit = machine.buffer_limit();
     let wanted = levels::last_cache(machine) * levels::BEYOND;
     let found = format!(
