@@ -11,6 +11,8 @@ use crate::series::{self, Setting};
 
 const LINE: f64 = 64.0;
 const STREAM: &str = "memory.bandwidth.read.dram_gbs";
+const STORED: &str = "memory.bandwidth.write_nt.dram_gbs";
+const STORED_ZEROS: &str = "memory.bandwidth.write_nt_zero.dram_gbs";
 const ALL_THREADS: &str = "memory.bandwidth.read.dram_all_threads_gbs";
 const DEMAND: &str = "memory.parallelism.dram_demand_gbs";
 const PREFETCH: &str = "memory.parallelism.dram_prefetch_gbs";
@@ -28,10 +30,14 @@ const WALK: &str = "tlb.walk_ns";
 const HUGE_WALK: &str = "tlb.huge_walk_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    [one_core(metrics), host_pages(card, metrics), pairs(metrics), distances(card)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let found = [
+        one_core(metrics),
+        zeros(metrics),
+        host_pages(card, metrics),
+        pairs(metrics),
+        distances(card),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What several metrics of the memory system say together, and contradicts no claim.
@@ -92,6 +98,25 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     let used = [STREAM, ALL_THREADS, DEMAND, PREFETCH, DEMAND_MISSES, PREFETCH_MISSES];
     let used: Vec<&str> = used.into_iter().filter(|id| believed(metrics, id).is_some()).collect();
     Some(Finding::note(format!("{opening}; {reason}"), &used))
+}
+
+/// So many times as fast lines of zeros must be stored: what neighbours take from main memory differs
+/// by a quarter from one minute to the next.
+const ZEROS: f64 = 1.4;
+
+/// A processor that writes zeros in another way than everything else.
+fn zeros(metrics: &Metrics) -> Option<Finding> {
+    let (stored, zeros) = (believed(metrics, STORED)?, believed(metrics, STORED_ZEROS)?);
+    (zeros >= ZEROS * stored).then(|| {
+        Finding::note(
+            format!(
+                "lines of zeros are stored past the caches {:.1} times as fast as others, \
+                 {zeros:.1} against {stored:.1} GB/s: benchmarks that write zeros overstate",
+                zeros / stored
+            ),
+            &[STORED_ZEROS, STORED],
+        )
+    })
 }
 
 /// `44 lines × 64 B ÷ 111 ns = 25.4 GB/s`; the time is the one that makes it true.
@@ -311,6 +336,18 @@ mod tests {
         let mut split = gbs(STREAM, 20.0);
         split.state = State::Inconsistent;
         assert!(one_core(&Metrics(vec![split, gbs(DEMAND, 20.0)])).is_none());
+    }
+
+    #[test]
+    fn zeros_are_named_where_they_are_stored_faster_and_only_there() {
+        let said = |stored, of_zeros| {
+            zeros(&Metrics(vec![gbs(STORED, stored), gbs(STORED_ZEROS, of_zeros)])).map(|f| f.text)
+        };
+        let text = said(25.0, 80.0).unwrap();
+        assert!(text.contains("3.2 times as fast as others, 80.0 against 25.0 GB/s"), "{text}");
+        assert_eq!(said(25.0, 26.0), None);
+        assert_eq!(said(25.0, 10.0), None);
+        assert!(zeros(&Metrics(vec![gbs(STORED_ZEROS, 80.0)])).is_none());
     }
 
     fn reach(kib: f64) -> Metrics {
