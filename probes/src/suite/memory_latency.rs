@@ -26,6 +26,7 @@ use card::counters::Event;
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};
 use card::machine::human_bytes;
 
+mod gigantic;
 mod read;
 mod sweep;
 mod walks;
@@ -66,6 +67,12 @@ fn declare(d: &mut Declare) {
         NoiseClass::T3,
         curve_small.plateau(Level::Dram),
         format!("load-to-use latency, main memory, {small} pages, full random"),
+    );
+    d.cost(
+        "memory.latency.dram_1g",
+        NoiseClass::T3,
+        latency.with("variant", random(Pages::Gigantic)),
+        "load-to-use latency, main memory, 1 GiB pages, full random, largest working set",
     );
     for (level, id, summary) in [
         (Level::L1, "cache.l1d_knee_bytes", "working set at which L1 hits end"),
@@ -152,6 +159,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let in_memory = beyond_caches(bench, largest);
     if in_memory {
         read::measure(bench, largest)?;
+        gigantic::measure(bench, largest)?;
     } else {
         read::skip(bench, largest)?;
     }
@@ -179,7 +187,7 @@ mod tests {
     #[test]
     fn what_skips_cost_is_declared() {
         let declared = PROBE.declaration().metrics;
-        for pattern in IN_MEMORY.into_iter().chain([READ_ID]) {
+        for pattern in IN_MEMORY.into_iter().chain([READ_ID, gigantic::METRICS]) {
             let skip = Skip::new("", "", "").of([pattern]);
             assert!(declared.iter().any(|metric| skip.names(&metric.id)), "{pattern}");
         }
