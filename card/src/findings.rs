@@ -7,7 +7,7 @@ use crate::record::{Backing, Fail, FailKind, Param, Point, Strayed};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
-use crate::machine::{Machine, Microarchitecture};
+use crate::machine::{Machine, Microarchitecture, human_bytes};
 use crate::metrics::{Metrics, State};
 
 mod branch;
@@ -242,11 +242,16 @@ fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
 
 /// Pages that were asked for and not had.
 fn page_size(card: &Card) -> Option<Finding> {
-    let huge = |p: &&Point| p.params.get("variant") == Some(&Param::from("random_2m"));
+    // Small pages are of KiB, and called 4k, 16k, 64k; huge ones are of MiB.
+    let huge = |p: &&Point| match p.params.get("variant") {
+        Some(Param::Text(name)) => name.starts_with("random_") && name.ends_with('m'),
+        _ => false,
+    };
     let other = card.points.iter().filter(huge).find(|p| p.backing != Backing::AsAsked)?;
     let note = other.backing.note().or_else(|| other.note.clone()).unwrap_or_default();
+    let [_, size] = card.header.machine.memory.page_sizes().map(human_bytes);
     Some(Finding::warning(
-        format!("the 2 MiB latency curve is none ({note}): its upper half contains page walks"),
+        format!("the {size} latency curve is none ({note}): its upper half contains page walks"),
         &["memory.latency.dram_ns"],
     ))
 }

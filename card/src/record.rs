@@ -155,12 +155,12 @@ impl Backing {
         match self {
             Backing::AsAsked | Backing::Unknown => None,
             Backing::TooFewHuge { huge, asked } => Some(format!(
-                "4 KiB pages: the kernel gave huge pages for {} of {}",
+                "small pages: the kernel gave huge ones for {} of {}",
                 human_bytes(*huge),
                 human_bytes(*asked)
             )),
             Backing::SurplusHuge { huge } => Some(format!(
-                "2 MiB pages: the kernel made huge pages of {} although small ones were asked for",
+                "huge pages: the kernel made {} of them although small ones were asked for",
                 human_bytes(*huge)
             )),
             Backing::Untold { reason } => Some(format!("page size unknown: {reason}")),

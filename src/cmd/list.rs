@@ -81,6 +81,7 @@ mod tests {
     /// the file that `probecard list --json` writes.
     #[test]
     fn declarations_are_those_that_are_kept() {
+        // Names of metrics say the kernel's page size.
         if std::env::consts::ARCH != "x86_64" {
             return;
         }

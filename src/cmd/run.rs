@@ -207,8 +207,8 @@ fn reserve(machine: &mut Machine, probes: &[&Probe], budget: Duration) -> Option
         return None;
     }
     let mut reserve = Reserve::needed(machine)?;
-    let micros = reserve.page().as_secs_f64() * 1e6;
-    say(&format!("the host takes {micros:.0} µs to find 4 KiB of memory: finding it once for all"));
+    let millis = reserve.mib().as_secs_f64() * 1e3;
+    say(&format!("the host takes {millis:.0} ms to find 1 MiB of memory: finding it once for all"));
     reserve.fill(machine, budget);
     machine.limits.memory.insert(0, reserve.bound());
     Some(reserve)

@@ -86,7 +86,7 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
     let labelled: BTreeSet<&str> = card
         .points
         .iter()
-        .filter(|p| p.note.as_ref().is_some_and(|n| n.contains("4 KiB pages")))
+        .filter(|p| p.note.as_ref().is_some_and(|n| n.contains("small pages")))
         .map(|p| p.probe.as_str())
         .collect();
     for probe in ["memory-latency", "tlb", "memory-bandwidth", "loaded-latency"] {
@@ -98,7 +98,7 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
         assert_eq!(point.note.is_none(), small, "{point:?}");
     }
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
-    let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("4 KiB pages"));
+    let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("small pages"));
     assert!(dram.state != State::Ok || labelled, "{dram:?}");
     let words: Vec<&str> = run.text().split_whitespace().collect();
     assert!(words.join(" ").contains("2 MiB latency curve"), "{}", run.text());

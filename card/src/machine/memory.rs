@@ -33,6 +33,8 @@ pub struct Memory {
     pub swap_bytes: Fact<u64>,
     /// The ordinary page.
     pub page_bytes: Fact<u64>,
+    /// The page that transparent huge pages are made of.
+    pub huge_page_bytes: Fact<u64>,
     /// Transparent huge pages: "always", "madvise", "never".
     pub transparent_huge_pages: Fact<String>,
     /// How hard the kernel tries to make one at a fault: "always", "defer", "madvise", …
@@ -52,6 +54,7 @@ impl Memory {
             available_bytes: meminfo(&info, "MemAvailable").into(),
             swap_bytes: meminfo(&info, "SwapTotal").into(),
             page_bytes: page_bytes(files).into(),
+            huge_page_bytes: files.number(&format!("{thp}/hpage_pmd_size")).into(),
             transparent_huge_pages: files.choice(&format!("{thp}/enabled")).into(),
             transparent_huge_page_defrag: files.choice(&format!("{thp}/defrag")).into(),
             huge_pools: huge_pools(files).into(),
@@ -60,6 +63,15 @@ impl Memory {
                 .map(|mode| mode != 0)
                 .into(),
         }
+    }
+}
+
+impl Memory {
+    /// Bytes of an ordinary page and of a huge one, of which a page full of entries of eight bytes
+    /// tells; where nothing is told, those of almost all machines.
+    pub fn page_sizes(&self) -> [u64; 2] {
+        let small = self.page_bytes.known().copied().unwrap_or(4 << 10);
+        [small, self.huge_page_bytes.known().copied().unwrap_or(small / 8 * small)]
     }
 }
 
@@ -130,6 +142,7 @@ mod tests {
             .file(MEMINFO, "MemTotal:  1024 kB\nMemAvailable:  512 kB\nSwapTotal: 0 kB\n")
             .file("/proc/self/auxv", words)
             .file(&format!("{thp}/enabled"), "always [madvise] never\n")
+            .file(&format!("{thp}/hpage_pmd_size"), "33554432\n")
             .file(&format!("{POOLS}/hugepages-1048576kB/nr_hugepages"), "0\n")
             .file(&format!("{POOLS}/hugepages-2048kB/nr_hugepages"), "64\n")
             .file(&format!("{POOLS}/hugepages-2048kB/free_hugepages"), "60\n")
@@ -138,6 +151,8 @@ mod tests {
         assert_eq!(memory.total_bytes, Fact::Known(1 << 20));
         assert_eq!(memory.available_bytes, Fact::Known(512 << 10));
         assert_eq!(memory.page_bytes, Fact::Known(16384));
+        assert_eq!(memory.huge_page_bytes, Fact::Known(32 << 20));
+        assert_eq!(memory.page_sizes(), [16 << 10, 32 << 20]);
         assert_eq!(memory.transparent_huge_pages, Fact::Known("madvise".into()));
         let pools = memory.huge_pools.known().expect("listed");
         assert_eq!((pools[0].page_bytes, &pools[0].free), (2 << 20, &Fact::Known(60)));
@@ -151,5 +166,8 @@ mod tests {
         assert_eq!(memory.available_bytes.reason(), Some("/proc/meminfo has no MemAvailable"));
         assert_eq!(memory.huge_pools.reason(), Some("/sys does not exist"));
         assert_eq!(memory.page_bytes.reason(), Some("/proc/self does not exist"));
+        assert_eq!(memory.page_sizes(), [4 << 10, 2 << 20]);
+        let told = Memory { page_bytes: Fact::Known(64 << 10), ..memory };
+        assert_eq!(told.page_sizes(), [64 << 10, 512 << 20]);
     }
 }

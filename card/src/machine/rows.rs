@@ -224,6 +224,8 @@ impl Machine {
         parts.extend(available.map(|&bytes| format!("{} available", human_bytes(bytes))));
         let swap = self.memory.swap_bytes.known().filter(|&&bytes| bytes > 0);
         parts.extend(swap.map(|&bytes| format!("{} swap", human_bytes(bytes))));
+        let page = self.memory.page_bytes.known();
+        parts.extend(page.map(|&bytes| format!("pages of {}", human_bytes(bytes))));
         Ok(join(parts))
     }
 
@@ -288,8 +290,14 @@ impl Machine {
     }
 
     fn huge_pages_row(&self) -> Result<String, String> {
-        let mut parts =
-            vec![format!("transparent: {}", self.memory.transparent_huge_pages.as_result()?)];
+        let memory = &self.memory;
+        let size =
+            memory.huge_page_bytes.known().map(|&bytes| format!(" ({})", human_bytes(bytes)));
+        let mut parts = vec![format!(
+            "transparent: {}{}",
+            memory.transparent_huge_pages.as_result()?,
+            size.unwrap_or_default()
+        )];
         for pool in self.memory.huge_pools.known().into_iter().flatten() {
             if let (Some(&total), Some(free)) = (pool.total.known(), pool.free.known())
                 && total > 0

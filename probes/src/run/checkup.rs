@@ -9,7 +9,7 @@ use crate::harness::clock::{Source, Timer};
 use crate::harness::levels;
 use crate::harness::scratch::Scratch;
 use crate::run::placement::{self, Look};
-use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
+use crate::sys::memory::{Buffer, Pages};
 use crate::threads::cpus;
 use crate::threads::pinning::try_pin;
 use card::counters::{CounterSupport, Event, SelfTest, Unavailable};
@@ -102,10 +102,14 @@ fn noise(looks: &[Look], own: Option<&str>) -> impl Iterator<Item = Check> {
 fn huge_pages() -> Check {
     let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always; without it \
                   latencies contain page walks";
-    match Buffer::new(4 * HUGE_PAGE, Pages::Huge).and_then(|b| b.huge_bytes()) {
+    let page = Pages::Huge.bytes();
+    // Four of them, or one of those that are larger than that.
+    let asked = page.max(8 << 20);
+    match Buffer::new(asked, Pages::Huge).and_then(|b| b.huge_bytes()) {
         Ok(huge) => {
-            let found = format!("asked for {}, got {}", human_bytes(8 << 20), human_bytes(huge));
-            check("huge pages", huge >= 8 << 20, found, remedy)
+            let [asked, got, each] = [asked as u64, huge, page as u64].map(human_bytes);
+            let found = format!("asked for {asked}, got {got} in pages of {each}");
+            check("huge pages", got == asked, found, remedy)
         }
         Err(e) => check("huge pages", false, format!("cannot tell: {e}"), remedy),
     }

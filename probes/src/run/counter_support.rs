@@ -10,7 +10,7 @@ use card::machine::Machine;
 use crate::harness::counters::{EventFile, Session, aperf, opens, wanted};
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::{branch, chain, forward, line};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, Pages};
 
 const ADDITIONS: u64 = 1_000_000;
 
@@ -143,25 +143,26 @@ impl Trying {
         // Without a flush the lines may lie in any cache but the first.
         let missed = if line::can_flush() { &beyond[..] } else { &beyond[..1] };
         self.provoke(missed, "8192 dependent loads from as many pages of main memory", || {
-            let mut ring = Ring::with_capacity(PAGES * SMALL_PAGE, Pages::Small).ok()?;
+            let page = Pages::Small.bytes();
+            let mut ring = Ring::with_capacity(PAGES * page, Pages::Small).ok()?;
             let mut rng = fastrand::Rng::with_seed(1);
-            ring.lay(PAGES * SMALL_PAGE, SMALL_PAGE, Order::Random, &mut rng);
+            ring.lay(PAGES * page, page, Order::Random, &mut rng);
             Some(Box::new(move || {
-                for page in 0..PAGES {
-                    line::flush(ring.buffer(), page * SMALL_PAGE);
+                for at in (0..PAGES * page).step_by(page) {
+                    line::flush(ring.buffer(), at);
                 }
                 ring.walk(PAGES as u64);
             }))
         });
         let refused = "10000 loads that are wider than the store before them";
         self.provoke(&[Event::StoreForwardBlocks], refused, || {
-            let buffer = Buffer::new(SMALL_PAGE, Pages::Small).ok()?;
+            let buffer = Buffer::new(1, Pages::Small).ok()?;
             let mut chain = forward::StoreLoadChain::new(buffer, forward::Shape::EightOfFour, 0, 0);
             Some(Box::new(move || chain.run(10_000)))
         });
         self.provoke(&[Event::Faults], "the first touch of a page", || {
             Some(Box::new(|| {
-                if let Ok(buffer) = Buffer::untouched(SMALL_PAGE, Pages::Small) {
+                if let Ok(buffer) = Buffer::untouched(1, Pages::Small) {
                     line::touch(&buffer, 0);
                 }
             }))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::harness::bench::Bench;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
 use card::estimate::{is_one_state, median, states};
@@ -105,7 +105,7 @@ pub(super) fn gather<W: Worker>(
     value: impl Fn(usize, &Window) -> Option<f64>,
 ) -> anyhow::Result<Option<Gathered>> {
     let until = bench.meter.elapsed() + bench.share(share);
-    let word = SharedWords::new(SMALL_PAGE, Pages::Small)?;
+    let word = SharedWords::new(1, Pages::Small)?;
     let mut all: Vec<Seen> = Vec::new();
     for pass in 0..MOST_PASSES {
         plan.pass.store(pass, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
-use crate::sys::memory::SMALL_PAGE;
+use crate::sys::memory::Pages;
 use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -121,7 +121,9 @@ impl<const REST: usize> Places<REST> {
     fn new(rng: &mut fastrand::Rng) -> Places<REST> {
         let mut gaps = Vec::new();
         let ring = |_| {
-            gaps.push(Vec::<u8>::with_capacity(rng.usize(1..MOST_PAGES_BETWEEN) * SMALL_PAGE));
+            gaps.push(Vec::<u8>::with_capacity(
+                rng.usize(1..MOST_PAGES_BETWEEN) * Pages::Small.bytes(),
+            ));
             Ring::new()
         };
         let rings = (0..PLACES).map(ring).collect();
@@ -212,8 +214,11 @@ mod tests {
     fn rings_lie_pages_apart_and_each_is_checked() {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut places = Places::<63>::new(&mut rng);
-        let pages: std::collections::BTreeSet<usize> =
-            places.rings.iter().map(|r| (&raw const *r.live[0]).addr() / SMALL_PAGE).collect();
+        let pages: std::collections::BTreeSet<usize> = places
+            .rings
+            .iter()
+            .map(|r| (&raw const *r.live[0]).addr() / Pages::Small.bytes())
+            .collect();
         assert_eq!(pages.len(), PLACES);
         let mut used = std::collections::BTreeSet::new();
         for _ in 0..100 {
