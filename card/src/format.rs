@@ -62,15 +62,21 @@ fn round3(value: f64) -> f64 {
     (value / unit).round() * unit
 }
 
-/// Three significant digits: `1.09`, `20.6`, `118`, `4100`.
+/// What has more zeros than anyone would count is written with an exponent.
+const COUNTABLE: std::ops::Range<f64> = 1e-9..1e15;
+
+/// Three significant digits: `1.09`, `20.6`, `118`, `4100`, `2.00e30`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    let rounded = round3(value);
-    if rounded == 0.0 {
+    if value == 0.0 {
         return "0".into();
     }
+    if !COUNTABLE.contains(&value.abs()) {
+        return format!("{value:.2e}");
+    }
+    let rounded = round3(value);
     let digits = (2.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
     format!("{rounded:.*}", digits as usize)
 }
@@ -78,7 +84,7 @@ pub fn number(value: f64) -> String {
 /// The number without zeros that say nothing: for figures that were printed, not measured.
 pub fn plain(value: f64) -> String {
     let text = number(value);
-    if !text.contains('.') {
+    if !text.contains('.') || text.contains('e') {
         return text;
     }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -99,6 +105,11 @@ fn digits(value: f64, unit: Unit) -> String {
 /// 3072 entries are not 3070.
 fn counted(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { plain(value) }
+}
+
+/// So many of something: `1 CPU`, `2 CPUs`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
 /// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
@@ -187,6 +198,7 @@ mod tests {
         assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
         assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
         assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");
+        assert_eq!((count(1, "CPU"), count(0, "CPU")), ("1 CPU".into(), "0 CPUs".into()));
     }
 
     #[test]
@@ -210,9 +222,14 @@ mod tests {
 
     #[test]
     fn odd_numbers_do_not_panic() {
-        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 1e-12, 1e15] {
-            assert!(!quantity(value, Unit::Ns).is_empty());
+        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 5e-324, 1e-12, 1e15, 1e300, f64::MIN] {
+            for unit in [Unit::Ns, Unit::Bytes, Unit::Count, Unit::Ratio, Unit::Ghz] {
+                let text = quantity(value, unit);
+                assert!(!text.is_empty() && text.len() < 16, "{text}");
+                assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            }
         }
+        assert_eq!((number(1e300), plain(1e300)), ("1.00e300".into(), "1.00e300".into()));
         assert_eq!(moment("yesterday"), "yesterday");
         assert_eq!(moment("2025-11-22T04:08:09.5Z"), "2025-11-22 04:08 UTC");
         assert_eq!(shorten("abcdef", 4), "abc…");
