@@ -27,14 +27,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     let counters = counter_support::take(&machine, events.as_ref());
     let checks = checkup::all(&machine, &counters);
-    let text = if args.json {
-        serde_json::to_string_pretty(
-            &serde_json::json!({"machine": machine, "counters": counters, "checks": checks}),
-        )?
+    if args.json {
+        let all = serde_json::json!({"machine": machine, "counters": counters, "checks": checks});
+        super::print_json(&format!("{all:#}\n"))?;
     } else {
-        text(&machine, &checks)
-    };
-    super::print(&format!("{text}\n"))?;
+        super::print(&format!("{}\n", text(&machine, &checks)))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
