@@ -1,7 +1,6 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -11,6 +10,7 @@ use crate::harness::scratch::Scratch;
 use crate::run::placement::{self, Look};
 use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
 use card::counters::{CounterSupport, Event, SelfTest, Unavailable};
+use card::format;
 use card::machine::{Disk, Machine, human_bytes};
 
 /// One thing that was tried.
@@ -58,8 +58,8 @@ fn timer_check(timer: &Timer) -> Check {
 
 fn pinning(machine: &Machine, looks: &[Look]) -> Check {
     let allowed = machine.allowed_cpus().len();
-    let found =
-        format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
+    let allowed = format::count(allowed, "CPU");
+    let found = format!("{allowed} allowed, {} tried and could be pinned to", looks.len());
     let remedy = "allow sched_setaffinity in the seccomp profile, else migrated samples are lost";
     check("pinning", !looks.is_empty(), found, remedy)
 }
@@ -93,9 +93,9 @@ fn memory(machine: &Machine) -> Check {
     let limit = machine.buffer_limit();
     let wanted = levels::last_cache(machine) * levels::BEYOND;
     let found = format!(
-        "buffers may take {} (half of what {} leaves); the latency curve wants {}",
+        "buffers may take {} ({}); the latency curve wants {}",
         human_bytes(limit),
-        machine.memory_limit_source(),
+        machine.buffer_limit_reason(),
         human_bytes(wanted)
     );
     check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
@@ -103,7 +103,13 @@ fn memory(machine: &Machine) -> Check {
 
 /// The directory that a run would be started in.
 fn scratch() -> Check {
-    let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned());
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        Err(error) => {
+            let found = format!("the directory that this was started in cannot be found: {error}");
+            return check("storage", false, found, "change to one that exists");
+        }
+    };
     match Scratch::make(&here).and_then(|scratch| scratch.room(&here, 1 << 30)) {
         Ok(_) => {
             let found = format!("files of this directory are on {}", Disk::below(&here).title());

@@ -2,6 +2,7 @@
 
 use super::pinning::pin;
 use crate::harness::bench::Bench;
+use card::format::count;
 use card::machine::Relation;
 use card::record::Skip;
 
@@ -47,7 +48,7 @@ pub fn unpinned() -> Skip {
 
 /// So many threads cannot be had.
 pub fn few_threads(threads: usize, reason: impl ToString) -> Skip {
-    Skip::new(format!("{threads} threads"), reason.to_string(), MORE_THREADS)
+    Skip::new(count(threads, "thread"), reason.to_string(), MORE_THREADS)
 }
 
 /// What helps against that.
