@@ -189,8 +189,9 @@ pub struct Card {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum CardError {
-    #[error("cannot read card {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    // Said here and no source besides: whoever prints a chain of causes would say it twice.
+    #[error("cannot read card {path}: {reason}")]
+    Io { path: PathBuf, reason: io::Error },
     #[error("{path} is empty: not a card (was the disk full when it was written?)")]
     Empty { path: PathBuf },
     #[error(
@@ -221,7 +222,7 @@ impl Card {
     ///
     /// The file cannot be read, is no card, or was written in a newer format.
     pub fn read(path: &Path) -> Result<Card, CardError> {
-        let file = File::open(path).map_err(|source| unreadable(path, source))?;
+        let file = File::open(path).map_err(|reason| unreadable(path, reason))?;
         let mut bytes = input::read(path, file, MOST_BYTES)?;
         if is_zst(path) {
             bytes = input::unpack(path, &bytes, MOST_BYTES)?;
@@ -246,8 +247,8 @@ impl Card {
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> CardError {
-    CardError::Io { path: path.to_owned(), source }
+fn unreadable(path: &Path, reason: io::Error) -> CardError {
+    CardError::Io { path: path.to_owned(), reason }
 }
 
 fn is_zst(path: &Path) -> bool {
@@ -490,7 +491,7 @@ impl Held {
     ///
     /// As [`Card::read`], or another run is writing it.
     pub fn open(path: &Path) -> Result<Held, CardError> {
-        let failed = |source| unreadable(path, source);
+        let failed = |reason| unreadable(path, reason);
         let file = OpenOptions::new().read(true).append(true).open(path).map_err(failed)?;
         lock(&file).map_err(failed)?;
         let mut bytes = input::read(path, &file, MOST_BYTES)?;

@@ -190,7 +190,7 @@ pub fn empty() -> Summary {
 
 /// Every text of the card wants to be markup, or to steer a terminal.
 pub fn hostile() -> Summary {
-    let evil = "<script>alert(1)</script>\" onload='x' \x1b[31m&";
+    let evil = "<script>alert(1)</script>\" onload='x' \x1b[31m\u{9b}\u{202e}\u{2067}\0&";
     let mut summary = summary();
     let card = &mut summary.card;
     // With these there is every picture.

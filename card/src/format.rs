@@ -62,21 +62,21 @@ fn round3(value: f64) -> f64 {
     (value / unit).round() * unit
 }
 
-/// From here on a number is written with its power of ten.
-const LONGEST: f64 = 1e15;
+/// What has more zeros than anyone would count is written with an exponent.
+const COUNTABLE: std::ops::Range<f64> = 1e-9..1e15;
 
-/// Three significant digits: `1.09`, `20.6`, `118`, `4100`.
+/// Three significant digits: `1.09`, `20.6`, `118`, `4100`, `2.00e30`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    if value.abs() >= LONGEST {
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !COUNTABLE.contains(&value.abs()) {
         return format!("{value:.2e}");
     }
     let rounded = round3(value);
-    if rounded == 0.0 {
-        return "0".into();
-    }
     let digits = (2.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
     format!("{rounded:.*}", digits as usize)
 }
@@ -104,7 +104,12 @@ fn digits(value: f64, unit: Unit) -> String {
 
 /// 3072 entries are not 3070.
 fn counted(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < LONGEST { format!("{value:.0}") } else { plain(value) }
+    if value.fract() == 0.0 && value.abs() < COUNTABLE.end { format!("{value:.0}") } else { plain(value) }
+}
+
+/// So many of something: `1 CPU`, `2 CPUs`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
 /// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
@@ -199,6 +204,11 @@ mod tests {
     }
 
     #[test]
+    fn counts_take_their_nouns_along() {
+        assert_eq!((count(1, "CPU"), count(0, "CPU")), ("1 CPU".into(), "0 CPUs".into()));
+    }
+
+    #[test]
     fn sizes_have_binary_units() {
         for (bytes, text) in [
             (0, "0 B"),
@@ -219,9 +229,14 @@ mod tests {
 
     #[test]
     fn odd_numbers_do_not_panic() {
-        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 1e-12, 1e15] {
-            assert!(!quantity(value, Unit::Ns).is_empty());
+        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 5e-324, 1e-12, 1e15, 1e300, f64::MIN] {
+            for unit in [Unit::Ns, Unit::Bytes, Unit::Count, Unit::Ratio, Unit::Ghz] {
+                let text = quantity(value, unit);
+                assert!(!text.is_empty() && text.len() < 16, "{text}");
+                assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            }
         }
+        assert_eq!((number(1e300), plain(1e300)), ("1.00e300".into(), "1.00e300".into()));
         assert_eq!(moment("yesterday"), "yesterday");
         assert_eq!(moment("2025-11-22T04:08:09.5Z"), "2025-11-22 04:08 UTC");
         assert_eq!(shorten("abcdef", 4), "abc…");

@@ -44,7 +44,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (None, Some(root)) => described(root, args.json)?,
         (None, None) => here(args)?,
     };
-    super::print(&format!("{text}\n"))?;
+    let text = format!("{text}\n");
+    if args.json {
+        super::print_json(&text)?
+    } else {
+        super::print(&text)?
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,13 +16,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let text = if args.json {
+    if args.json {
         let all: Vec<Declaration> = catalog::ALL.iter().map(|p| p.declaration()).collect();
-        json(&all)?
+        super::print_json(&format!("{}\n", json(&all)?))?;
     } else {
-        table(&probecard_probes::run::machine())
-    };
-    super::print(&format!("{text}\n"))?;
+        super::print(&format!("{}\n", table(&probecard_probes::run::machine())))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

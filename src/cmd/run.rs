@@ -164,7 +164,7 @@ fn fresh(
     let reserve = reserve(&mut machine, &runnable, budget);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
-    let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
+    let host = file_name(machine.host.name.known().map_or("", String::as_str));
     let dir = args.out.clone().unwrap_or_else(|| {
         PathBuf::from(format!("probecard-{host}-{}", now.strftime("%Y%m%dT%H%M%SZ")))
     });
@@ -541,35 +541,70 @@ fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Resu
         right = false;
         say(&format!("probecard: {error:#}"));
     };
+    // Whoever has read enough (`| head`) misses nothing.
+    let missed = |error| if super::is_broken_pipe(&error) { Ok(()) } else { Err(error) };
+    let _ = shown.or_else(missed).map_err(&mut warn);
     let _ = ended.map_err(&mut warn);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // Where it was removed meanwhile; if it cannot be made, the files say so.
+    let _ = std::fs::create_dir_all(dir);
     let small = compress::name(path);
     let compressed = compress::compress(&file).map_err(|error| files::unwritable(&small, error));
-    let _ = compressed.and_then(|bytes| files::write(&small, &bytes)).map_err(&mut warn);
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let compressed = compressed.and_then(|bytes| files::write(&small, &bytes)).map_err(&mut warn);
     let written = report::write(dir, &summary, true).map_err(&mut warn).unwrap_or_default();
-    shown?;
-    let page = written.first().map(|p| format!(" and {}", p.display())).unwrap_or_default();
-    say(&format!("\nwrote {}{page}", path.display()));
-    if !summary.card.is_complete() {
-        say(&format!("interrupted; go on with: probecard run --resume {}", path.display()));
-        return Ok(ExitCode::from(2));
+    let is_there = files::is_named(path, &file);
+    if !is_there {
+        warn(anyhow::anyhow!("{} was removed, moved or replaced during the run", path.display()));
     }
-    if !right {
-        say(&format!(
-            "the card is complete, but not all files beside it were written; draw them anew with: \
-             probecard report --force {}",
-            path.display()
-        ));
+    let card = if is_there { Some(path) } else { compressed.is_ok().then_some(&small) };
+    let files: Vec<String> =
+        card.into_iter().chain(written.first()).map(|p| p.display().to_string()).collect();
+    let files = if files.is_empty() { "nothing".to_owned() } else { files.join(" and ") };
+    say(&format!("\nwrote {files}"));
+    let complete = summary.card.is_complete();
+    match card {
+        Some(card) if complete && !right => say(&format!(
+            "the card is complete, but not everything could be written; again with: \
+             probecard show {0}, probecard report --force {0}",
+            card.display()
+        )),
+        Some(card) if !complete && is_there => {
+            say(&format!("interrupted; go on with: probecard run --resume {}", card.display()));
+        }
+        _ => {}
     }
     let corrupt = summary.findings.iter().any(|f| f.severity == Severity::Corruption);
     let measured = summary.metrics.0.iter().any(|v| v.value.is_some());
-    Ok(if corrupt || !measured || !right { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    let good = complete && right && measured && !corrupt;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// A host name as part of a file name.
 fn file_name(host: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = host.chars().map(safe).collect();
-    // No hidden file, and no way up.
-    name.trim_start_matches('.').to_owned()
+    // No hidden file, no way up, and nothing that looks like an option.
+    match name.trim_start_matches(['.', '-']) {
+        "" => "unknown-host".to_owned(),
+        visible => visible.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_called_like_its_host_and_can_be_seen() {
+        for (host, name) in [
+            ("box-1.lan", "box-1.lan"),
+            ("../a b", "_a_b"),
+            (".hidden", "hidden"),
+            ("...", "unknown-host"),
+            ("-rf", "rf"),
+            ("", "unknown-host"),
+        ] {
+            assert_eq!(file_name(host), name, "{host}");
+        }
+    }
 }

@@ -161,7 +161,15 @@ impl Machine {
     /// What sets that limit: "MemAvailable", "cgroup memory.max /foo", "RLIMIT_AS".
     pub fn memory_limit_source(&self) -> &str {
         let tightest = self.limits.memory.first();
-        tightest.map_or("caution, as nothing tells how much memory there is", |b| &b.source)
+        tightest.map_or("nothing tells how much memory there is", |b| &b.source)
+    }
+
+    /// Why it is no more: "half of what MemAvailable leaves".
+    pub fn buffer_limit_reason(&self) -> String {
+        match self.limits.memory.first() {
+            Some(bound) => format!("half of what {} leaves", bound.source),
+            None => self.memory_limit_source().to_owned(),
+        }
     }
 
     /// What is claimed of the cache that loads (`data`) or fetches go through at that level.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::files::format_list;
 use super::{CacheClaim, CacheKind, CoreKind, Fact, Machine, NumaNode, human_bytes};
+use crate::format::count;
 
 /// One line about the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -14,11 +15,6 @@ pub struct Row {
     pub value: String,
     /// Whether it is a value.
     pub known: bool,
-}
-
-/// "2 CPUs", "1 CPU".
-fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
 fn join(parts: Vec<String>) -> String {
@@ -358,23 +354,13 @@ impl Machine {
 
     fn features_row(&self) -> Result<String, String> {
         // The widest vectors and what else decides which loops run; all others are in the card.
-        let telling = [
-            "avx512f",
-            "avx2",
-            "fma",
-            "amx_tile",
-            "sve2",
-            "sve",
-            "asimd",
-            "atomics",
-            "erms",
-            "fsrm",
-            "clflushopt",
-            "rdpid",
-        ];
+        let telling: &[&str] = match self.cpu.architecture.as_str() {
+            "aarch64" => &["sve2", "sve", "asimd", "atomics"],
+            _ => &["avx512f", "avx2", "fma", "amx_tile", "erms", "fsrm", "clflushopt", "rdpid"],
+        };
         let features = self.cpu.features.as_result()?;
         let has: Vec<&str> =
-            telling.into_iter().filter(|name| features.iter().any(|f| f == name)).collect();
+            telling.iter().copied().filter(|name| features.iter().any(|f| f == name)).collect();
         if has.is_empty() {
             return Ok(format!("none of {}", telling.join(", ")));
         }

@@ -1,7 +1,6 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -13,6 +12,7 @@ use crate::sys::memory::{Buffer, Pages};
 use crate::threads::cpus;
 use crate::threads::pinning::try_pin;
 use card::counters::{CounterSupport, Event, SelfTest, Unavailable};
+use card::format;
 use card::machine::{Disk, Machine, Throttled, human_bytes};
 
 /// One thing that was tried.
@@ -69,7 +69,8 @@ fn pinning(machine: &Machine, looks: &[Look]) -> Check {
     let found = match looks.is_empty().then(why).flatten() {
         Some(why) => format!("not pinned: {why}"),
         None => {
-            format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len())
+            let allowed = format::count(allowed, "CPU");
+            format!("{allowed} allowed, {} tried and could be pinned to", looks.len())
         }
     };
     let remedy = format!("{}; without it nothing is measured between CPUs", cpus::PINNING);
@@ -120,9 +121,9 @@ pub fn memory(machine: &Machine) -> Check {
     let limit = machine.buffer_limit();
     let wanted = levels::last_cache(machine) * levels::BEYOND;
     let found = format!(
-        "buffers may take {} (half of what {} leaves); the latency curve wants {}",
+        "buffers may take {} ({}); the latency curve wants {}",
         human_bytes(limit),
-        machine.memory_limit_source(),
+        machine.buffer_limit_reason(),
         human_bytes(wanted)
     );
     check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
@@ -130,7 +131,13 @@ pub fn memory(machine: &Machine) -> Check {
 
 /// The directory that a run would be started in.
 fn scratch() -> Check {
-    let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned());
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        Err(error) => {
+            let found = format!("the directory that this was started in cannot be found: {error}");
+            return check("storage", false, found, "change to one that exists");
+        }
+    };
     match Scratch::make(&here).and_then(|scratch| scratch.room(&here, 1 << 30)) {
         Ok(_) => {
             let found = format!("files of this directory are on {}", Disk::below(&here).title());

@@ -131,10 +131,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         return bench.skip(Skip::new(
             "memory for loaded-latency",
             format!(
-                "all buffers beyond a cache of {} do not fit {} (half of what {} leaves)",
+                "all buffers beyond a cache of {} do not fit {} ({})",
                 human_bytes(last),
                 human_bytes(limit),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit",
         ));

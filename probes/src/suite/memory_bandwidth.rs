@@ -39,6 +39,7 @@ use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
+use card::format::count;
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
 
@@ -269,9 +270,10 @@ fn missing(
     level: Level,
     set: Option<u64>,
 ) -> anyhow::Result<()> {
-    let limit = bench.machine.memory_limit_source();
+    let limit = human_bytes(bench.machine.buffer_limit());
+    let why = bench.machine.buffer_limit_reason();
     let reason = match set {
-        Some(bytes) => format!("{} is more than half of what {limit} leaves", human_bytes(bytes)),
+        Some(bytes) => format!("{} is more than {limit} ({why})", human_bytes(bytes)),
         None => levels.why_not(level),
     };
     let remedy = if set.is_some() || level == Level::Dram {
@@ -498,7 +500,11 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         Ok(seen) => seen,
         Err(reason) => {
             let skip = Skip::new(
-                format!("{threads} threads with {} each", human_bytes(each as u64)),
+                format!(
+                    "{} with {} each",
+                    count(others.len() + 1, "thread"),
+                    human_bytes(each as u64)
+                ),
                 reason,
                 cpus::MORE_THREADS,
             );
@@ -545,10 +551,10 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Skip> {
         return Err(Skip::new(
             need(),
             format!(
-                "{threads} threads need {} each and may have {} (half of what {} leaves)",
+                "{threads} threads need {} each and may have {} ({})",
                 human_bytes(wanted / 2),
                 human_bytes(most),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit",
         ));

@@ -146,11 +146,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Result<()> {
     let name = level.name();
     let set = levels.working_sets().into_iter().find(|set| set.0 == level);
-    let limit = bench.machine.memory_limit_source();
+    let limit = human_bytes(bench.machine.buffer_limit());
+    let why = bench.machine.buffer_limit_reason();
     let reason = match set {
-        Some((_, bytes)) => {
-            format!("{} is more than half of what {limit} leaves", human_bytes(bytes))
-        }
+        Some((_, bytes)) => format!("{} is more than {limit} ({why})", human_bytes(bytes)),
         None => levels.why_not(level),
     };
     let remedy = if set.is_some() || level == Level::Dram {

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use perf_event::Counter;
 
+use super::process::limit;
+
 /// Another handle of the open file that a counter is.
 ///
 /// # Errors
@@ -88,12 +90,24 @@ pub fn file_system(file: &File) -> io::Result<FileSystem> {
     })
 }
 
-/// The largest file that this process may write (`ulimit -f`): one byte more is a deadly signal.
+/// Waits until a pipe, a socket or a terminal that is non-blocking takes something again.
+///
+/// # Errors
+/// If a filter of system calls refuses.
+pub fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut asked = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is to one whole pollfd.
+    if unsafe { libc::poll(&raw mut asked, 1, -1) } >= 0 {
+        return Ok(());
+    }
+    // After a signal it can be tried again at once.
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+/// The largest file that this process may write (`ulimit -f`): one byte more is an error.
 pub fn largest_file() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the pointer is to a whole rlimit; a call that fails leaves it as it is.
-    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-    limit.rlim_cur
+    limit(libc::RLIMIT_FSIZE)
 }
 
 /// What a file in memory holds: since Linux 6.3 the kernel wants to know.

@@ -2,6 +2,7 @@
 
 use super::pinning::{pin, try_pin};
 use crate::harness::bench::Bench;
+use card::format::count;
 use card::machine::{Machine, Relation};
 use card::record::Skip;
 
@@ -54,7 +55,7 @@ pub const PINNING: &str = "allow sched_setaffinity in the seccomp profile, or le
 
 /// So many threads cannot be had.
 pub fn few_threads(threads: usize, reason: impl ToString) -> Skip {
-    Skip::new(format!("{threads} threads"), reason.to_string(), MORE_THREADS)
+    Skip::new(count(threads, "thread"), reason.to_string(), MORE_THREADS)
 }
 
 /// What helps against that.

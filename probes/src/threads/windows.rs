@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::team::Team;
 use crate::harness::clock::Timer;
 use crate::sys::time::thread_cpu_ns;
+use card::format::count;
 use card::record::{Disturbances, PointState};
 
 /// What one thread of a team does. It is made by the thread itself, so that its memory is first
@@ -116,7 +117,7 @@ pub fn measure<W: Worker>(
     let lead =
         |team: &Team| member(&plan, team, 0, make_worker(cpu), &mut |window| seen.push(window));
     Team::pinned(cpu, others, follow, lead)
-        .map_err(|e| format!("{} threads cannot be started: {e}", others.len() + 1))??;
+        .map_err(|e| format!("{} cannot be started: {e}", count(others.len() + 1, "thread")))??;
     Ok(seen)
 }
 

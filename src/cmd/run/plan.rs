@@ -41,11 +41,15 @@ impl Choice<'_> {
     }
 }
 
+/// From here on, a name may be what was meant.
+const ALIKE: f64 = 0.75;
+
 fn unknown(glob: &str) -> String {
     let names = catalog::ALL.iter().map(|p| p.name);
-    let nearest = names
-        .max_by(|a, b| strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob)));
-    let hint = nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
+    let likeness = |name: &str| strsim::jaro_winkler(name, glob);
+    let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let hint = nearest.filter(|name| likeness(name) > ALIKE);
+    let hint = hint.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
     format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
 }
 
@@ -301,6 +305,10 @@ mod tests {
     fn a_typing_error_gets_the_nearest_name() {
         let error = choose(&["memory-latencie"], &[]).unwrap_err().to_string();
         assert!(error.contains("did you mean memory-latency?"), "{error}");
+        for far in ["", "xyz", "1"] {
+            let error = choose(&[far], &[]).unwrap_err().to_string();
+            assert!(!error.contains("did you mean") && error.contains("probecard list"), "{error}");
+        }
         assert!(choose(&["fault-*"], &[]).is_err(), "faults are run by full name only");
         assert!(choose(&[], &["*"]).unwrap_err().to_string().contains("no probe"));
     }

@@ -1,9 +1,10 @@
 //! How far a run is, on standard error: a bar on a terminal, else a line a round.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use card::clean;
 
 use crate::cmd::say;
 use card::record::Fail;
@@ -34,7 +35,7 @@ impl Progress {
         if self.last_round.is_some() {
             self.bar.inc(1);
         }
-        if !std::io::stderr().is_terminal() && self.last_round != Some(round) {
+        if self.bar.is_hidden() && self.last_round != Some(round) {
             say(&format!("round {}/{}, {} s left", round + 1, self.rounds, left.as_secs()));
         }
         self.last_round = Some(round);
@@ -45,10 +46,10 @@ impl Progress {
     /// What went wrong, at once.
     pub(super) fn fail(&self, fail: &Fail) {
         let text = format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how);
-        if std::io::stderr().is_terminal() {
-            self.bar.println(text);
-        } else {
+        if self.bar.is_hidden() {
             say(&text);
+        } else {
+            self.bar.println(clean::lines(&text));
         }
     }
 }

@@ -267,8 +267,8 @@ const NEGLIGIBLE: f64 = 1.1;
 
 /// 1.04, 17, 590: a ratio of two medians is not known better.
 fn two_digits(ratio: f64) -> f64 {
-    let digits = if ratio < 1.5 { 3 } else { 2 };
-    let step = 10_f64.powi(ratio.log10().floor() as i32 + 1 - digits);
+    let digits = if ratio < 1.5 { 3.0 } else { 2.0 };
+    let step = 10_f64.powf(ratio.log10().floor() + 1.0 - digits);
     (ratio / step).round() * step
 }
 

@@ -7,6 +7,7 @@ use plotters::backend::DrawingBackend;
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{LEFT, WIDTH, heading};
 use super::heat::{Heat, values_of};
+use super::scale::Axis;
 use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
@@ -168,12 +169,13 @@ impl StoreForwarding {
     fn draw_cases<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
         c.text((BARS, TOP - 34.0), "What the load reads", BODY.bold());
         let most = self.cases.iter().map(|case| case.1).fold(0.0, f64::max);
+        let length = Axis::linear((0.0, most), (BARS, LONGEST));
         for (i, (name, value)) in self.cases.iter().enumerate() {
             let top = TOP + ROW * i as f64;
             for line in wrap(name, WIDTH - LEFT - BARS, 1, SMALL) {
                 c.text((BARS, top + 12.0), &line, SMALL.ink(INK));
             }
-            let end = BARS + (LONGEST - BARS) * value / most;
+            let end = length.at(*value);
             c.rect((BARS, top + 18.0), (end, top + 30.0), BLUE);
             let text =
                 if i == 0 { format::quantity(*value, self.unit) } else { format::number(*value) };

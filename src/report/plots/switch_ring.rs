@@ -56,7 +56,7 @@ impl SwitchRing {
             let walk = walks.iter().find(|walk| walk.int("footprint") == Some(bytes));
             let beyond = walk.and_then(|walk| ring.with(walk, |ring, walk| ring - walk));
             if let Some(beyond) = beyond.filter(|beyond| beyond.value > 0.0) {
-                let all = (tasks * bytes) as f64;
+                let all = tasks as f64 * bytes as f64;
                 curves.entry(tasks).or_default().push((all.max(NOTHING), beyond.value));
             }
         }

@@ -157,7 +157,11 @@ pub(in crate::report) struct Comparison {
 
 /// Two digits: a ratio to a rounded figure deserves no more.
 fn short(factor: f64) -> String {
-    if factor < 10.0 { format!("{factor:.1}") } else { format!("{factor:.0}") }
+    match factor {
+        f if f < 10.0 => format!("{f:.1}"),
+        f if f < 1e6 => format!("{f:.0}"),
+        f => format::number(f),
+    }
 }
 
 #[cfg(test)]

@@ -139,9 +139,9 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
         let skip = Skip::new(
             format!("{} for the largest working set", human_bytes(wanted)),
             format!(
-                "the sweep ends at {} (half of what {} leaves)",
+                "the sweep ends at {} ({})",
                 human_bytes(largest),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit to see main memory beyond the last-level cache",
         );
