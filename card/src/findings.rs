@@ -250,7 +250,7 @@ pub(crate) mod tests {
     use super::branch::{PIPELINE, SLOPE};
     use super::*;
     use crate::fixture::blank;
-    use crate::metrics::Value;
+    use crate::metrics::{Grade, Value};
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
@@ -261,6 +261,8 @@ pub(crate) mod tests {
             high: Some(number),
             unit,
             state: State::Ok,
+            grade: Some(Grade::Within5),
+            states: Vec::new(),
             reason: None,
             family: "f".into(),
             tier: NoiseClass::T1,

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Event, Missing};
-use crate::declare::{Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::declare::{
+    Better, Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit,
+};
 use crate::machine::human_bytes;
 use crate::record::{Param, Point, PointState};
 
 use super::levels::{self, Found, Size};
-use crate::estimate::{self as stats, fit_line, median, two_modes};
+use crate::estimate::{self as stats, State, fit_line, median, states};
 use crate::file::Card;
 use crate::reference;
 use crate::series::{Quantities, RoundValue, estimate};
@@ -32,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) notes: BTreeSet<String>,
     /// Several methods voted and found no majority.
     pub(super) split: bool,
+    /// What the samples of all rounds say together, where the middle round would be wrong.
+    pub(super) together: Option<f64>,
     /// Rounds that were looked at.
     pub(super) rounds: usize,
 }
@@ -59,11 +63,19 @@ impl<'a> Rounds<'a> {
             outcome.split |= context.split;
             match value {
                 Ok(value) if value.is_finite() => {
-                    outcome.values.push(RoundValue { value, noisy: context.noisy });
+                    let (noisy, samples) = (context.noisy, context.gathered(&metric.from));
+                    outcome.values.push(RoundValue { value, noisy, samples });
                 }
                 Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
                 Err(reason) => outcome.errors.push(reason),
             }
+        }
+        if let Derive::SlowShare(select) = &metric.from
+            && !outcome.values.is_empty()
+        {
+            // Beside a slow value the middle one of the rounds' shares could be 0.
+            let modes = Context::new(self, &[], metric.unit).modes(select);
+            outcome.together = Some(modes.map_or(0.0, |(_, slow)| slow.share));
         }
         outcome
     }
@@ -79,6 +91,8 @@ struct Context<'a> {
     all: &'a Rounds<'a>,
     points: &'a [&'a Point],
     cycles: bool,
+    /// A time without a known clock has no place in the result: its unit says cycles.
+    clocked: bool,
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
@@ -95,7 +109,9 @@ impl<'a> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
-        Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
+        let clocked = matches!(unit, Unit::Cycles | Unit::PerCycle | Unit::BytesPerCycle);
+        let notes = BTreeSet::new();
+        Context { all, points, cycles, clocked, noisy: false, notes, split: false }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -168,15 +184,29 @@ impl<'a> Context<'a> {
     /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
     /// possible.
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
-        estimate(&converted(point, cycles), self.all.quantities.estimator(point))
+        let better = point.unit.usually_better();
+        estimate(&converted(point, cycles), self.all.quantities.estimator(point), better)
+    }
+
+    /// The selected points, without times whose clock is not known where cycles are asked for.
+    fn chosen(&self, select: &Select) -> Result<Vec<&'a Point>, String> {
+        let mut chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| select.holds(p)).collect();
+        if chosen.is_empty() {
+            return Err(format!("no {} was recorded", described(select)));
+        }
+        if self.clocked {
+            chosen.retain(|p| p.unit != Unit::Ns || p.cycles().is_some());
+        }
+        if chosen.is_empty() {
+            return Err(format!("the core clock beside {} is not known", described(select)));
+        }
+        Ok(chosen)
     }
 
     /// All samples of the selected points together. Clean points are preferred to noisy ones.
     fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
-        if chosen.is_empty() {
-            return Err(format!("no {} was recorded", described(select)));
-        }
+        let chosen = self.chosen(select)?;
         self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
         let clean: Vec<&Point> =
             chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
@@ -195,7 +225,28 @@ impl<'a> Context<'a> {
 
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        estimate(&samples, estimator).ok_or_else(infinite)
+        let unit = self.points.iter().find(|p| select.holds(p)).map(|p| p.unit);
+        let better = unit.map_or(Better::Lower, Unit::usually_better);
+        estimate(&samples, estimator, better).ok_or_else(infinite)
+    }
+
+    /// The samples of whose median the result is a multiple or a rate, converted as it is: they may
+    /// gather at states.
+    fn gathered(&mut self, from: &Derive) -> Vec<f64> {
+        let of =
+            |part: Vec<f64>, convert: &dyn Fn(f64) -> f64| part.into_iter().map(convert).collect();
+        match from {
+            Derive::Value(select, Estimator::Median) => self.samples(select).unwrap_or_default(),
+            Derive::Times(factor, part) => {
+                let part = part.first().map(|part| self.gathered(part));
+                of(part.unwrap_or_default(), &|sample| sample * factor)
+            }
+            Derive::Rate(amount, time) => {
+                let time = time.first().map(|time| self.gathered(time));
+                of(time.unwrap_or_default(), &|sample| amount / sample)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
@@ -211,10 +262,11 @@ impl<'a> Context<'a> {
     /// The selected points that are clean, or the noisy ones if none is.
     fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
         self.samples(select)?;
-        let chosen = || self.points.iter().filter(|p| select.holds(p));
+        let chosen = self.chosen(select)?;
         let clean = |p: &Point| p.state == PointState::Ok;
-        let any_clean = chosen().any(|p| clean(p));
-        Ok(chosen()
+        let any_clean = chosen.iter().any(|p| clean(p));
+        Ok(chosen
+            .into_iter()
             .filter(|p| !any_clean || clean(p))
             .filter_map(|p| self.estimate(p, self.cycles))
             .collect())
@@ -223,7 +275,7 @@ impl<'a> Context<'a> {
     /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
     /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
+        let chosen = self.chosen(select)?;
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
             .filter_map(|p| Some((number(p, x)?, self.estimate(p, self.cycles)?)))
@@ -322,8 +374,9 @@ impl<'a> Context<'a> {
         Ok(winner)
     }
 
-    /// Both states are looked for in all rounds together: each round may have met only one.
-    fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
+    /// The fastest state and the largest of the others. They are looked for in all rounds together:
+    /// each may have met only one.
+    fn modes(&self, select: &Select) -> Option<(State, State)> {
         let pooled: Vec<f64> = self
             .all
             .by_number
@@ -332,27 +385,29 @@ impl<'a> Context<'a> {
             .filter(|p| select.holds(p))
             .flat_map(|p| converted(p, self.cycles))
             .collect();
-        two_modes(&pooled)
+        let (fast, others) = states(&pooled).split_first().map(|(f, o)| (*f, o.to_vec()))?;
+        Some((fast, others.into_iter().max_by(|a, b| a.share.total_cmp(&b.share))?))
     }
 
     fn mode_value(&mut self, select: &Select, mode: Mode) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        let Some(modes) = self.modes(select) else {
+        let Some((fast, slow)) = self.modes(select) else {
             return match mode {
                 Mode::Fast => self.value(select, Estimator::LowerQuartile),
                 Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
             };
         };
-        let inside: Vec<f64> =
-            samples.into_iter().filter(|&v| (v > modes.border) == (mode == Mode::Slow)).collect();
-        let fastest = estimate(&inside, Estimator::LowerQuartile);
+        let state = if mode == Mode::Slow { slow } else { fast };
+        let inside: Vec<f64> = samples.into_iter().filter(|&v| state.holds(v)).collect();
+        let fastest = estimate(&inside, Estimator::LowerQuartile, Better::Lower);
         fastest.ok_or_else(|| "this round met the other state only".into())
     }
 
     fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
-        self.samples(select)?;
-        // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
-        Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
+        let samples = self.samples(select)?;
+        let Some((_, slow)) = self.modes(select) else { return Ok(0.0) };
+        let inside = samples.iter().filter(|&&v| slow.holds(v)).count();
+        Ok(inside as f64 / samples.len() as f64)
     }
 }
 
