@@ -84,6 +84,7 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         let in_table = |value: &Value| {
             bandwidth::in_table(&value.id)
                 || (tables::in_table(&value.id) && value.state != State::Unavailable)
+                || tables::behind_ratio(&value.id)
         };
         let own_line = family.lines.iter().filter(|p| !in_table(p.main));
         let (missing, there): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
