@@ -320,7 +320,7 @@ pub(crate) mod tests {
     use crate::file::RoundDone;
     use crate::fixture::{blank, point};
     use crate::machine::{CoreKind, CpuQuota, Fact, Throttled, TscClaim};
-    use crate::metrics::Value;
+    use crate::metrics::{Grade, Value};
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
@@ -331,6 +331,8 @@ pub(crate) mod tests {
             high: Some(number),
             unit,
             state: State::Ok,
+            grade: Some(Grade::Within5),
+            states: Vec::new(),
             reason: None,
             family: "f".into(),
             tier: NoiseClass::T1,

@@ -14,7 +14,7 @@ use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip
 
 use crate::file::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
-use crate::metrics::{Metrics, State, Value};
+use crate::metrics::{Grade, Metrics, State, Value};
 use crate::summary::Summary;
 
 mod coherence;
@@ -362,6 +362,8 @@ fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
         high: Some(value * 1.01),
         unit,
         state: State::Ok,
+        grade: Some(Grade::Within5),
+        states: Vec::new(),
         reason: None,
         family: family.into(),
         tier: NoiseClass::T1,

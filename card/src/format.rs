@@ -3,6 +3,7 @@
 use crate::declare::Unit;
 
 use crate::metrics::{State, Value};
+use crate::series::Met;
 
 /// A unit for people: what to divide by, and what to write behind the number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,7 +105,11 @@ fn digits(value: f64, unit: Unit) -> String {
 
 /// 3072 entries are not 3070.
 fn counted(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < COUNTABLE.end { format!("{value:.0}") } else { plain(value) }
+    if value.fract() == 0.0 && value.abs() < COUNTABLE.end {
+        format!("{value:.0}")
+    } else {
+        plain(value)
+    }
 }
 
 /// So many of something: `1 CPU`, `2 CPUs`.
@@ -138,6 +143,20 @@ pub fn interval(value: &Value) -> String {
     let end = |x: f64| digits(x / scale.factor, value.unit);
     let (low, high) = (end(low), end(high));
     if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// `2 states: 1.93 40 %, 2.17 60 %`, each with its share, in the unit in which the value is printed;
+/// empty where there is but one.
+pub fn states(value: &Value) -> String {
+    let (Some(middle), count @ 2..) = (value.value, value.states.len()) else {
+        return String::new();
+    };
+    let scale = scale(middle, value.unit);
+    let state = |met: &Met| {
+        format!("{} {:.0} %", digits(met.value / scale.factor, value.unit), 100.0 * met.share)
+    };
+    let all: Vec<String> = value.states.iter().map(state).collect();
+    format!("{count} states: {}", all.join(", "))
 }
 
 /// `low` to `high` of a figure in print, with its unit: `12–18 cycles`, `4 cycles`.

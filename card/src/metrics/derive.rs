@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Event, Missing};
-use crate::declare::{Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::declare::{
+    Better, Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit,
+};
 use crate::format::quantity;
 use crate::machine::human_bytes;
 use crate::record::{Param, Point, PointState};
 
 use super::levels::{self, Found, Size};
-use crate::estimate::{self as stats, fit_line, median, two_modes};
+use crate::estimate::{self as stats, State, fit_line, median, states};
 use crate::file::Card;
 use crate::reference;
 use crate::series::{Quantities, RoundValue, estimate};
@@ -36,6 +38,8 @@ pub(super) struct Outcome {
     pub(super) split: bool,
     /// A round gave what cannot be.
     pub(super) implausible: bool,
+    /// What the samples of all rounds say together, where the middle round would be wrong.
+    pub(super) together: Option<f64>,
     /// Rounds that were looked at.
     pub(super) rounds: usize,
 }
@@ -64,11 +68,19 @@ impl<'a> Rounds<'a> {
             outcome.implausible |= context.implausible;
             match value {
                 Ok(value) if value.is_finite() => {
-                    outcome.values.push(RoundValue { value, noisy: context.noisy });
+                    let (noisy, samples) = (context.noisy, context.gathered(&metric.from));
+                    outcome.values.push(RoundValue { value, noisy, samples });
                 }
                 Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
                 Err(reason) => outcome.errors.push(reason),
             }
+        }
+        if let Derive::SlowShare(select) = &metric.from
+            && !outcome.values.is_empty()
+        {
+            // Beside a slow value the middle one of the rounds' shares could be 0.
+            let modes = Context::new(self, &[], metric.unit).modes(select);
+            outcome.together = Some(modes.map_or(0.0, |(_, slow)| slow.share));
         }
         outcome
     }
@@ -84,6 +96,8 @@ struct Context<'a> {
     all: &'a Rounds<'a>,
     points: &'a [&'a Point],
     cycles: bool,
+    /// A time without a known clock has no place in the result: its unit says cycles.
+    clocked: bool,
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
@@ -102,9 +116,10 @@ impl<'a> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
+        let clocked = matches!(unit, Unit::Cycles | Unit::PerCycle | Unit::BytesPerCycle);
         let (notes, bytes) = (BTreeSet::new(), unit == Unit::Bytes);
         let [noisy, split, implausible] = [false; 3];
-        Context { all, points, cycles, noisy, notes, split, bytes, implausible }
+        Context { all, points, cycles, clocked, noisy, notes, split, bytes, implausible }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -197,12 +212,15 @@ impl<'a> Context<'a> {
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
         let quantities = self.all.quantities;
         let known = quantities.knows(point);
-        estimate(&converted(point, cycles), quantities.estimator(point)).filter(|_| known)
+        let better = point.unit.usually_better();
+        estimate(&converted(point, cycles), quantities.estimator(point), better).filter(|_| known)
     }
 
-    /// The selected points, of which there is at least one with a sample.
+    /// The selected points, of which there is at least one with a sample; without times whose clock
+    /// is not known where cycles are asked for.
     fn chosen(&self, select: &Select) -> Result<Vec<&'a Point>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
+        let mut chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| select.holds(p)).collect();
         if chosen.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
@@ -218,6 +236,12 @@ impl<'a> Context<'a> {
                 described(select),
                 why(&chosen)
             ));
+        }
+        if self.clocked {
+            chosen.retain(|p| p.unit != Unit::Ns || p.cycles().is_some());
+        }
+        if chosen.is_empty() {
+            return Err(format!("the core clock beside {} is not known", described(select)));
         }
         Ok(chosen)
     }
@@ -235,7 +259,28 @@ impl<'a> Context<'a> {
 
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        estimate(&samples, estimator).ok_or_else(infinite)
+        let unit = self.points.iter().find(|p| select.holds(p)).map(|p| p.unit);
+        let better = unit.map_or(Better::Lower, Unit::usually_better);
+        estimate(&samples, estimator, better).ok_or_else(infinite)
+    }
+
+    /// The samples of whose median the result is a multiple or a rate, converted as it is: they may
+    /// gather at states.
+    fn gathered(&mut self, from: &Derive) -> Vec<f64> {
+        let of =
+            |part: Vec<f64>, convert: &dyn Fn(f64) -> f64| part.into_iter().map(convert).collect();
+        match from {
+            Derive::Value(select, Estimator::Median) => self.samples(select).unwrap_or_default(),
+            Derive::Times(factor, part) => {
+                let part = part.first().map(|part| self.gathered(part));
+                of(part.unwrap_or_default(), &|sample| sample * factor)
+            }
+            Derive::Rate(amount, time) => {
+                let time = time.first().map(|time| self.gathered(time));
+                of(time.unwrap_or_default(), &|sample| amount / sample)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
@@ -251,10 +296,11 @@ impl<'a> Context<'a> {
     /// The selected points that are clean, or the noisy ones if none is.
     fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
         self.samples(select)?;
-        let chosen = || self.points.iter().filter(|p| select.holds(p));
+        let chosen = self.chosen(select)?;
         let clean = |p: &Point| p.state == PointState::Ok;
-        let any_clean = chosen().any(|p| clean(p));
-        Ok(chosen()
+        let any_clean = chosen.iter().any(|p| clean(p));
+        Ok(chosen
+            .into_iter()
             .filter(|p| !any_clean || clean(p))
             .filter_map(|p| self.estimate(p, self.cycles))
             .collect())
@@ -364,8 +410,9 @@ impl<'a> Context<'a> {
         Ok(winner)
     }
 
-    /// Both states are looked for in all rounds together: each round may have met only one.
-    fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
+    /// The fastest state and the largest of the others. They are looked for in all rounds together:
+    /// each may have met only one.
+    fn modes(&self, select: &Select) -> Option<(State, State)> {
         let pooled: Vec<f64> = self
             .all
             .by_number
@@ -374,27 +421,29 @@ impl<'a> Context<'a> {
             .filter(|p| select.holds(p))
             .flat_map(|p| converted(p, self.cycles))
             .collect();
-        two_modes(&pooled)
+        let (fast, others) = states(&pooled).split_first().map(|(f, o)| (*f, o.to_vec()))?;
+        Some((fast, others.into_iter().max_by(|a, b| a.share.total_cmp(&b.share))?))
     }
 
     fn mode_value(&mut self, select: &Select, mode: Mode) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        let Some(modes) = self.modes(select) else {
+        let Some((fast, slow)) = self.modes(select) else {
             return match mode {
                 Mode::Fast => self.value(select, Estimator::LowerQuartile),
                 Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
             };
         };
-        let inside: Vec<f64> =
-            samples.into_iter().filter(|&v| (v > modes.border) == (mode == Mode::Slow)).collect();
-        let fastest = estimate(&inside, Estimator::LowerQuartile);
+        let state = if mode == Mode::Slow { slow } else { fast };
+        let inside: Vec<f64> = samples.into_iter().filter(|&v| state.holds(v)).collect();
+        let fastest = estimate(&inside, Estimator::LowerQuartile, Better::Lower);
         fastest.ok_or_else(|| "this round met the other state only".into())
     }
 
     fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
-        self.samples(select)?;
-        // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
-        Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
+        let samples = self.samples(select)?;
+        let Some((_, slow)) = self.modes(select) else { return Ok(0.0) };
+        let inside = samples.iter().filter(|&&v| slow.holds(v)).count();
+        Ok(inside as f64 / samples.len() as f64)
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::median;
 use crate::file::{Card, Tool};
 use crate::format;
-use crate::series::{self, Spread};
+use crate::series::{self, Met, RoundValue, Spread};
 use derive::Rounds;
 
 /// What a metric is worth.
@@ -43,6 +43,21 @@ impl State {
     }
 }
 
+/// How far the rounds that count differ, relative to the number: what another run may differ by. Few
+/// rounds differ by less than more of them would: what counts is what five would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Grade {
+    /// By 5 % at most.
+    #[serde(rename = "within_5")]
+    Within5,
+    /// By 25 % at most.
+    #[serde(rename = "within_25")]
+    Within25,
+    /// By more: an order of magnitude.
+    #[serde(rename = "wider")]
+    Wider,
+}
+
 /// A metric of one card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
@@ -59,6 +74,12 @@ pub struct Value {
     pub unit: Unit,
     /// What it is worth.
     pub state: State,
+    /// How far the rounds differ; `None` without a number, and of one round.
+    pub grade: Option<Grade>,
+    /// The values that it was met at, in ascending order, if there are several: `value` is that of the
+    /// largest share, `low` and `high` are over all rounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Met>,
     /// Why it is not `ok`, or a note on how it was derived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -95,11 +116,22 @@ impl Metrics {
     }
 }
 
-/// Rounds that differ by more than this, relative to their median, make a metric noisy.
-const NOISY: f64 = 0.05;
+/// Rounds that differ by no more than this, relative to the number, agree; more makes a metric noisy.
+const AGREE: f64 = 0.05;
+
+/// Up to this they tell at least how much it is.
+const ROUGHLY: f64 = 0.25;
 
 /// Share of the rounds that must give a value.
 const LEAST_ROUNDS: f64 = 0.6;
+
+/// Share of the rounds that must agree on a property. Of a sweep with four sizes an octave three rounds
+/// of five do so by chance.
+const AGREEING_ROUNDS: f64 = 0.75;
+
+/// How many times as far as so few rounds differ five of them do, on average: the expected range of
+/// normal samples is 1.13, 1.69, 2.06 and 2.33 standard deviations of two to five. One tells nothing.
+const STRETCH: [f64; 4] = [f64::INFINITY, 2.06, 1.38, 1.13];
 
 /// Rounds that agree on a property differ by no more than this, relative to their median.
 const SAME: f64 = 0.02;
@@ -108,14 +140,15 @@ const SAME: f64 = 0.02;
 const SIZE_STEP: f64 = 1.189;
 
 /// A property is a count: where enough rounds agree on it, the others are wrong and not a spread.
-fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
+fn agreeing(better: Better, rounds: Vec<&RoundValue>) -> (Vec<&RoundValue>, usize) {
     let all = rounds.len();
-    let Some(middle) = median(&rounds).filter(|_| better == Better::Same) else {
+    let values: Vec<f64> = rounds.iter().map(|r| r.value).collect();
+    let Some(middle) = median(&values).filter(|_| better == Better::Same) else {
         return (rounds, 0);
     };
-    let close = |v: &&f64| (**v / middle - 1.0).abs() <= SAME;
-    let same: Vec<f64> = rounds.iter().filter(close).copied().collect();
-    let enough = same.len() >= 3 && same.len() as f64 >= LEAST_ROUNDS * all as f64;
+    let close = |r: &&&RoundValue| (r.value / middle - 1.0).abs() <= SAME;
+    let same: Vec<&RoundValue> = rounds.iter().filter(close).copied().collect();
+    let enough = same.len() >= 3 && same.len() as f64 >= AGREEING_ROUNDS * all as f64;
     let strays = all - same.len();
     if enough { (same, strays) } else { (rounds, 0) }
 }
@@ -160,6 +193,8 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         high: None,
         unit: metric.unit,
         state: State::Unavailable,
+        grade: None,
+        states: Vec::new(),
         reason: None,
         only_differs: false,
         family: metric.family.to_string(),
@@ -181,13 +216,14 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
     let (used, enough) = series::counted(&outcome.values);
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
-    let Some(Spread { value: middle, low, high }) = Spread::of(&used) else {
+    let Some(Spread { value: middle, low, high, states }) = Spread::of(&used, metric.better) else {
         if outcome.split || outcome.implausible {
             value.state = State::Inconsistent;
         }
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
         return value;
     };
+    let middle = outcome.together.unwrap_or(middle);
     if !metric.unit.allows(middle) {
         value.state = State::Inconsistent;
         let middle = format::quantity(middle, metric.unit);
@@ -195,13 +231,17 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
             Some(format!("what comes of the rounds, {middle}, no machine can have given"));
         return value;
     }
+    let (low, high) = (low.min(middle), high.max(middle));
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
     if let Derive::Capacity(..) = metric.from {
         // The level ends between this size and the next one of the sweep.
         value.high = Some(high * SIZE_STEP);
     }
     value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
+    value.states = states;
     let spread = high - low;
+    let grade = grade(spread, used.len(), middle, metric.unit);
+    value.grade = grade;
     (value.state, value.reason) = if outcome.split {
         (State::Inconsistent, outcome.errors.into_iter().next())
     } else if !enough {
@@ -210,12 +250,14 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         (State::Noisy, Some(reason))
     } else if (used.len() as f64) < LEAST_ROUNDS * planned as f64 {
         (State::Noisy, Some(format!("only {} of {planned} rounds gave a value", used.len())))
-    } else if spread > (NOISY * middle.abs()).max(negligible(metric.unit)) {
+    } else if grade.is_none() {
+        (State::Noisy, Some("one round tells nothing of how far another would differ".into()))
+    } else if grade > Some(Grade::Within5) {
         let relative = 100.0 * spread / middle.abs();
         let reason = if middle == 0.0 {
             "the rounds disagree".to_owned()
         } else {
-            format!("the rounds differ by {relative:.0} %")
+            format!("{} rounds differ by {relative:.1} %", used.len())
         };
         value.only_differs = middle != 0.0;
         (State::Noisy, Some(reason))
@@ -247,8 +289,24 @@ fn own_cause(card: &Card, probe: &str) -> Option<String> {
     card.throttled(|of| of == probe).by(card.header.machine.cpu_quota())
 }
 
-/// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
-/// usual value is zero.
+/// The grade of a spread of so many rounds around a number: what five rounds would have. `None` of one.
+fn grade(spread: f64, rounds: usize, middle: f64, unit: Unit) -> Option<Grade> {
+    let stretch = STRETCH.get(rounds.checked_sub(1)?).copied().unwrap_or(1.0);
+    let none = if middle.abs() <= negligible(unit) { negligible(unit) } else { 0.0 };
+    let within = |share: f64| spread * stretch <= (share * middle.abs()).max(none);
+    (rounds > 1).then(|| {
+        if within(AGREE) {
+            Grade::Within5
+        } else if within(ROUGHLY) {
+            Grade::Within25
+        } else {
+            Grade::Wider
+        }
+    })
+}
+
+/// Differences that no one acts on, whatever they are relative to, where the number itself is no more:
+/// of metrics whose usual value is zero.
 fn negligible(unit: Unit) -> f64 {
     match unit {
         Unit::Cycles => 0.05,

@@ -12,7 +12,7 @@ use card::file::{End, EndState};
 use card::findings::{self, Finding, Severity};
 use card::format;
 use card::machine;
-use card::metrics::{State, Value};
+use card::metrics::{Grade, State, Value};
 use card::record::{Fail, Skip};
 use card::reference::{self, List, Row};
 use card::summary::Summary;
@@ -139,6 +139,8 @@ struct MetricRow {
     interval: String,
     cycles: String,
     state: &'static str,
+    grade: &'static str,
+    states: String,
     reason: String,
     published: String,
     source: String,
@@ -361,6 +363,12 @@ fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
             .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
             .unwrap_or_default(),
         state: value.state.word(),
+        grade: match value.grade.filter(|_| value.state == State::Noisy) {
+            Some(Grade::Within25) => "within 25 %",
+            Some(Grade::Wider) => "wider than 25 %",
+            Some(Grade::Within5) | None => value.state.word(),
+        },
+        states: format::states(value),
         reason: value.reason.clone().unwrap_or_default(),
         published,
         source,

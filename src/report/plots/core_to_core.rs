@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use card::declare::Unit;
+use card::estimate::State;
 use card::machine::Relation;
 use plotters::backend::DrawingBackend;
 
@@ -184,9 +185,9 @@ fn block(cells: &[Vec<Option<f64>>]) -> Option<usize> {
 fn described(pairs: &[Pair]) -> Vec<(f64, String, Vec<String>)> {
     if let [only] = pairs {
         let states = only.states();
-        let words = |s: &core_matrix::PairState| {
+        let words = |s: &State| {
             let share = format!("{:.0} % of {} visits", 100.0 * s.share, only.visits.len());
-            (s.ns, format::quantity(s.ns, Unit::Ns), vec![share])
+            (s.value, format::quantity(s.value, Unit::Ns), vec![share])
         };
         return states.iter().map(words).collect();
     }

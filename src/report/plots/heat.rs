@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use card::declare::Unit;
+use card::declare::{Better, Unit};
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, text_width};
 use super::scale::{one_two_five, round_ticks};
 use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
-use card::estimate::{median, quantile};
+use card::estimate::{middle, quantile};
 use card::format;
 use card::series::Setting;
 
@@ -236,7 +236,7 @@ fn blocks(cells: &[Vec<Option<f64>>], block: usize) -> Vec<Vec<Option<f64>>> {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let cell = |from: usize| {
             let values = rows.iter().flat_map(|r| r.iter().skip(from).take(block)).flatten();
-            median(&values.copied().collect::<Vec<f64>>())
+            middle(&values.copied().collect::<Vec<f64>>(), Better::Lower)
         };
         (0..columns).step_by(block).map(cell).collect()
     };

@@ -9,9 +9,10 @@ use crate::kernel::coherence::{load, store};
 use crate::kernel::line::add_atomically;
 use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::windows::{self, Window, Worker};
-use card::estimate::{is_one_state, median};
+use card::estimate::median;
 use card::machine::Relation;
 use card::record::Point;
+use card::view::core_matrix::is_one_place;
 
 /// What the two do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,7 @@ pub(super) fn curve(
         let setting = Setting { kernel: Kernel::Atomic, offset };
         let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
         // Of another state it is no part of this curve; without a sample it would be asked for again.
-        if !is_one_state(met, state) || more.iter().all(|row| row.samples.is_empty()) {
+        if !is_one_place(met, state) || more.iter().all(|row| row.samples.is_empty()) {
             break;
         }
         rows.extend(more);

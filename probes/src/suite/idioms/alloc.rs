@@ -18,29 +18,29 @@ pub(super) fn declare(d: &mut Declare) {
     let alloc = times(d, "alloc");
     let ways = [
         (
-            "idioms.alloc_64b_ns",
+            "idioms.alloc_64b",
             "heap_64",
             "allocate 64 bytes on the heap and free an older block of the kind",
         ),
         (
-            "idioms.alloc_pooled_ns",
+            "idioms.alloc_pooled",
             "pool_64",
             "take 64 bytes from a pool and give an older block back: two pointers change places",
         ),
-        ("idioms.alloc_stack_ns", "stack_64", "64 bytes on the stack: nothing to do but the write"),
+        ("idioms.alloc_stack", "stack_64", "64 bytes on the stack: nothing to do but the write"),
         (
-            "idioms.alloc_4k_ns",
+            "idioms.alloc_4k",
             "heap_4k",
             "allocate 4 KiB on the heap and free an older block of the kind: no cache of the allocator holds them",
         ),
         (
-            "idioms.alloc_4k_pooled_ns",
+            "idioms.alloc_4k_pooled",
             "pool_4k",
             "take 4 KiB from a pool and give an older block back",
         ),
     ];
-    for (id, how, summary) in ways {
-        d.metric(id, NoiseClass::T2, alloc.with(HOW, how), summary);
+    for (stem, how, summary) in ways {
+        d.cost(stem, NoiseClass::T2, alloc.with(HOW, how), summary);
     }
 }
 
