@@ -334,9 +334,14 @@ fn a_slow_reader_of_a_pipe_that_lets_nobody_wait_gets_all_of_it() {
     let mut options = fs::File::options();
     let stdout = options.write(true).custom_flags(libc::O_NONBLOCK).open(name).unwrap();
     drop(writer);
-    let mut show = Command::new(program());
-    let show = show.args(["show", "--json"]).arg(sample_card());
-    let mut show = show.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that is kept would keep the pipe open.
+    let mut show = Command::new(program())
+        .args(["show", "--json"])
+        .arg(sample_card())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let mut result = Vec::new();
     reader.read_to_end(&mut result).unwrap();

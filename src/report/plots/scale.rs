@@ -39,8 +39,8 @@ impl Axis {
     pub(super) fn at(&self, value: f64) -> f64 {
         let value = if self.log { value.max(f64::MIN_POSITIVE).ln() } else { value };
         let share = (value - self.low) / (self.high - self.low);
-        // Not by clamp, which leaves what is no number as it is.
-        self.from + share.max(0.0).min(1.0) * (self.to - self.from)
+        let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        self.from + share * (self.to - self.from)
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) fn one_two_five(low: f64, high: f64) -> Vec<f64> {
 /// About `count` round values on a linear axis.
 pub(super) fn round_ticks(low: f64, high: f64, count: f64) -> Vec<f64> {
     let (low, high) = span((low, high));
-    let rough = (high - low) / count.max(1.0).min(MOST_STEPS);
+    let rough = (high - low) / count.clamp(1.0, MOST_STEPS);
     let power = 10f64.powf(rough.log10().floor());
     let step =
         power * [1.0, 2.0, 5.0, 10.0].into_iter().find(|m| m * power >= rough).unwrap_or(10.0);
