@@ -25,7 +25,7 @@ use probecard_probes::probe::Probe;
 use probecard_probes::run::child::Assignment;
 use probecard_probes::run::counter_support;
 use probecard_probes::run::placement;
-use probecard_probes::run::reserve::Reserve;
+use probecard_probes::run::reserve::{Reserve, bound_by_time};
 use probecard_probes::run::rounds::{self, Outcome, Round};
 use probecard_probes::threads::pinning;
 
@@ -161,7 +161,7 @@ fn fresh(
         "none of the chosen probes can run here; `probecard list` says why"
     );
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
-    let reserve = reserve(&mut machine, &runnable, budget);
+    let reserve = reserve(&mut machine, &runnable, tier, budget);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("", String::as_str));
@@ -201,10 +201,18 @@ fn fresh(
     Ok((Run { header, machine, tier, schedule, reserve, limits, wall_before: 0.0 }, writer))
 }
 
-/// Memory for the rounds that take it, where the host is slow to find it; it bounds their buffers.
-fn reserve(machine: &mut Machine, probes: &[&Probe], budget: Duration) -> Option<Reserve> {
-    if !probes.iter().any(|probe| probe.takes_memory()) {
-        return None;
+/// Bounds the memory of rounds by their time, and keeps some for them where the host is slow to find it.
+fn reserve(
+    machine: &mut Machine,
+    probes: &[&'static Probe],
+    tier: Effort,
+    budget: Duration,
+) -> Option<Reserve> {
+    let schedule = Schedule::new(probes, plan::rounds(tier), 0, false);
+    let left = budget.saturating_sub(plan::REPORT_TIME);
+    let slice = schedule.longest_in_memory(left, plan::generosity(tier, budget))?;
+    if let Some(bound) = bound_by_time(machine, slice) {
+        machine.limits.memory.insert(0, bound);
     }
     let mut reserve = Reserve::needed(machine)?;
     let millis = reserve.mib().as_secs_f64() * 1e3;
@@ -245,7 +253,8 @@ fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<
     let skips: Vec<Skip> = unmet(&planned, &machine).filter(|s| !card.skips.contains(s)).collect();
     let probes = runnable(&planned, &machine);
     let plan = &card.header.plan;
-    let reserve = reserve(&mut machine, &probes, Duration::from_secs_f64(plan.budget_s));
+    let budget = Duration::from_secs_f64(plan.budget_s);
+    let reserve = reserve(&mut machine, &probes, tier, budget);
     let mut schedule = Schedule::new(&probes, plan.rounds, card.header.seed, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
@@ -336,10 +345,8 @@ fn same_machine(then: &Machine, now: &Machine) -> anyhow::Result<()> {
 }
 
 impl Run {
-    /// A budget that was asked for is used up; a tier takes no more than it needs.
     fn generosity(&self) -> f64 {
-        let asked_for = self.header.plan.budget_s != plan::budget(self.tier).as_secs_f64();
-        if asked_for { f64::INFINITY } else { plan::generosity(self.tier) }
+        plan::generosity(self.tier, Duration::from_secs_f64(self.header.plan.budget_s))
     }
 
     /// Where probes may put files: what was asked for, or beside the card.

@@ -48,6 +48,8 @@ pub struct Levels {
     l2: Option<u64>,
     l3: Option<u64>,
     dram: Option<u64>,
+    /// What bounds buffers, in words.
+    limit: String,
     /// What the reader must know of the sizes: claimed, not measured.
     pub note: Option<String>,
 }
@@ -67,6 +69,7 @@ impl Levels {
             l3: measured(L3).or(claimed(3)).filter(|&bytes| bytes > 0),
             dram: Some((BEYOND * largest).min(memory))
                 .filter(|&bytes| bytes >= LEAST_BEYOND * largest),
+            limit: format!("{}, {}", human_bytes(memory), bench.machine.buffer_limit_reason()),
             note: unmeasured.then(|| "levels by claimed cache sizes".into()),
         }
     }
@@ -108,7 +111,9 @@ impl Levels {
                 "the share of L3 that is left here ({}) is too small to be told from L2",
                 self.l3.map_or("unknown".into(), human_bytes)
             ),
-            Level::Dram => "memory for twice the last-level cache is missing".into(),
+            Level::Dram => {
+                format!("twice the last-level cache is more than buffers may take ({})", self.limit)
+            }
             _ => "no such cache is known here".into(),
         }
     }
@@ -124,6 +129,7 @@ mod tests {
         l2: Some(1 << 20),
         l3: Some(32 << 20),
         dram: Some(128 << 20),
+        limit: String::new(),
         note: None,
     };
 

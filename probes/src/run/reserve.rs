@@ -14,7 +14,11 @@ use crate::sys::memory::{Buffer, Pages};
 use card::machine::{Machine, MemoryBound};
 
 /// Memory is slow to be found if 1 MiB takes longer, on average.
-const SLOW: Duration = Duration::from_micros(800);
+const SLOW: Duration = Duration::from_millis(2);
+
+/// What a round that works beyond the caches takes for each MiB of them: writing to all pages, laying
+/// rings of lines at random, a lap (a Sapphire Rapids guest).
+const ROUND: Duration = Duration::from_micros(4500);
 
 /// After so much, that is known.
 const TRIAL: usize = 128 << 20;
@@ -25,6 +29,18 @@ const STEP: usize = 32 << 20;
 /// The part of a run after which no more than the least is waited for, and that after which nothing
 /// is.
 const PARTS: [u32; 2] = [6, 3];
+
+/// What bounds the buffers of a round that has so much time, if it is less than the caches ask for:
+/// beside a last cache of 480 MiB, a quick run has no time to go beyond it.
+pub fn bound_by_time(machine: &Machine, slice: Duration) -> Option<MemoryBound> {
+    let bytes = (slice.div_duration_f64(ROUND) * f64::from(1 << 20)) as u64;
+    let wanted = (levels::BEYOND * levels::last_cache(machine)).min(levels::LARGEST);
+    let seconds = slice.as_secs_f64();
+    let source = format!("the time of a round ({seconds:.1} s; a longer --budget gives more)");
+    // Buffers take half of what is available.
+    let bound = MemoryBound { source, limit_bytes: bytes, available_bytes: 2 * bytes };
+    (bytes < wanted.min(machine.buffer_limit())).then_some(bound)
+}
 
 /// Memory that is kept from going back to the host.
 #[derive(Debug)]
@@ -76,8 +92,8 @@ impl Reserve {
     pub fn bound(&self) -> MemoryBound {
         let millis = self.mib().as_secs_f64() * 1e3;
         let source = format!(
-            "the time that the host takes to find memory, {millis:.0} ms for 1 MiB: a longer \
-             --budget gives more"
+            "the time that the host takes to find memory ({millis:.0} ms for 1 MiB; a longer --budget \
+             gives more)"
         );
         let bytes = self.found as u64;
         // Buffers take half of what is available.
@@ -113,6 +129,21 @@ mod tests {
     fn the_least_is_waited_for_longer_than_the_most() {
         let after = |found| patience(found, GIB, Duration::from_secs(60)).as_secs();
         assert_eq!((after(GIB / 2), after(GIB)), (20, 10));
+    }
+
+    #[test]
+    fn a_round_has_time_for_so_much_memory() {
+        let mut machine = Machine::default();
+        let claims = r#"[{ "level": 3, "kind": "unified", "bytes": 503316480 }]"#;
+        machine.caches = card::machine::Fact::Known(serde_json::from_str(claims).unwrap());
+        let plenty = MemoryBound { available_bytes: 64 << 30, ..MemoryBound::default() };
+        machine.limits.memory = vec![plenty];
+        let bound = bound_by_time(&machine, Duration::from_millis(1800)).unwrap();
+        assert_eq!(bound.available_bytes, 2 * (400 << 20));
+        assert!(bound.source.contains("(1.8 s;"), "{}", bound.source);
+        assert_eq!(bound_by_time(&machine, Duration::from_secs(10)), None);
+        machine.caches = card::machine::Fact::unknown("none");
+        assert_eq!(bound_by_time(&machine, Duration::from_millis(1800)), None, "4 x 64 MiB");
     }
 
     #[test]

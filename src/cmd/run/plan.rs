@@ -120,10 +120,22 @@ impl Schedule {
     /// within what is left, and no more than `generosity` times what it deserves.
     pub(super) fn slice(&self, done: usize, left: Duration, generosity: f64) -> Duration {
         let rest = &self.items[done..];
+        Duration::from_secs_f64(rest[0].probe.seconds * self.affordable(done, left, generosity))
+    }
+
+    /// What the round with the most time of those that take memory will have.
+    pub(super) fn longest_in_memory(&self, left: Duration, generosity: f64) -> Option<Duration> {
+        let takers = self.items.iter().filter(|item| item.probe.takes_memory());
+        let most = takers.map(|item| item.probe.seconds).max_by(f64::total_cmp)?;
+        Some(Duration::from_secs_f64(most * self.affordable(0, left, generosity)))
+    }
+
+    /// What probes get of what they deserve.
+    fn affordable(&self, done: usize, left: Duration, generosity: f64) -> f64 {
+        let rest = &self.items[done..];
         let starting = START.saturating_mul(u32::try_from(rest.len()).unwrap_or(u32::MAX));
         let wanted: f64 = rest.iter().map(|i| i.probe.seconds).sum();
-        let affordable = left.saturating_sub(starting).as_secs_f64() / wanted;
-        Duration::from_secs_f64(rest[0].probe.seconds * affordable.min(generosity))
+        (left.saturating_sub(starting).as_secs_f64() / wanted).min(generosity)
     }
 }
 
@@ -144,7 +156,7 @@ const START: Duration = Duration::from_millis(60);
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Left of the budget for metrics, page and pictures.
-const REPORT_TIME: Duration = Duration::from_millis(4500);
+pub(super) const REPORT_TIME: Duration = Duration::from_millis(4500);
 
 /// With less than this no round is begun.
 const LEAST: Duration = Duration::from_secs(1);
@@ -175,9 +187,11 @@ impl Limits {
     }
 }
 
-/// What a tier gives a probe, as a multiple of what it deserves in the standard tier.
-pub(super) fn generosity(tier: Effort) -> f64 {
+/// What a probe is given at most, as a multiple of what it deserves in the standard tier: a budget that
+/// was asked for is used up; a tier takes no more than it needs.
+pub(super) fn generosity(tier: Effort, allowed: Duration) -> f64 {
     match tier {
+        _ if allowed != budget(tier) => f64::INFINITY,
         Effort::Quick => 0.4,
         Effort::Standard => 1.0,
         Effort::Thorough => 3.6,
