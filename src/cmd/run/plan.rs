@@ -123,10 +123,12 @@ impl Schedule {
         Duration::from_secs_f64(rest[0].probe.seconds * self.affordable(done, left, generosity))
     }
 
-    /// What the round with the most time of those that take memory will have.
+    /// What a round of the probe that does most with its memory would have beside these, if any of
+    /// them takes memory.
     pub(super) fn longest_in_memory(&self, left: Duration, generosity: f64) -> Option<Duration> {
-        let takers = self.items.iter().filter(|item| item.probe.takes_memory());
-        let most = takers.map(|item| item.probe.seconds).max_by(f64::total_cmp)?;
+        self.items.iter().find(|item| item.probe.takes_memory())?;
+        let takers = catalog::ALL.iter().filter(|probe| probe.takes_memory());
+        let most = takers.map(|probe| probe.seconds).max_by(f64::total_cmp)?;
         Some(Duration::from_secs_f64(most * self.affordable(0, left, generosity)))
     }
 
