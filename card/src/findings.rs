@@ -127,14 +127,27 @@ fn placement(card: &Card) -> Option<Finding> {
 fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = Vec::new();
     let steady = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
-    if let Some(ratio) = steady(MUL_ADD)
-        && (ratio - 3.0).abs() > 0.02
+    let multiply = metrics.get(MULTIPLY);
+    // Three on cards of before that was measured.
+    let taken = multiply.and_then(|m| m.value).unwrap_or(3.0);
+    if let Some(reason) = multiply.filter(|m| m.state == State::Inconsistent).map(|m| &m.reason) {
+        let reason = reason.as_deref().unwrap_or_default();
+        found.push(Finding::warning(
+            format!(
+                "the clock of the core is not known, and no number in cycles is to be trusted: \
+                 {reason}. A hyperthread sibling that never rests, a virtual CPU that moves between \
+                 kinds of cores, or an emulated core does that"
+            ),
+            &["clock.core_ghz", MULTIPLY],
+        ));
+    } else if let Some(ratio) = steady(MUL_ADD)
+        && (ratio - taken).abs() > 0.02
     {
         found.push(Finding::warning(
             format!(
-                "a multiplication takes {ratio:.3} additions, not 3: either a hyperthread sibling \
-                 never rests, or the two-chain clock does not fit this CPU and cycle counts are \
-                 not to be trusted"
+                "a multiplication takes {ratio:.3} additions, not {taken}: either a hyperthread \
+                 sibling never rests, or the two-chain clock does not fit this CPU and cycle counts \
+                 are not to be trusted"
             ),
             &[MUL_ADD],
         ));
@@ -236,6 +249,7 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
+const MULTIPLY: &str = "clock.multiply_cycles";
 const MUL_ADD: &str = "clock.mul_add_ratio";
 const L1_CHASE: &str = "clock.l1_chase_cycles";
 const TSC: &str = "clock.tsc_ghz";
@@ -303,9 +317,35 @@ pub(crate) mod tests {
         assert!(text.contains("2.630 additions"), "{text}");
         let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
         assert!(text.contains("no whole number"), "{text}");
+        // Where it takes another number of cycles, that many additions are right.
+        let of = |cycles, ratio| {
+            let multiply = value(MULTIPLY, Unit::Cycles, cycles);
+            said(vec![multiply, value(MUL_ADD, Unit::Ratio, ratio)]).join("\n")
+        };
+        assert!(!of(5.0, 4.999).contains("additions"));
+        assert!(of(5.0, 4.83).contains("4.830 additions, not 5"));
         // A noisy value proves nothing.
         let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 2.63) };
         assert_eq!(said(vec![noisy]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_multiplication_is_held_against_what_is_published() {
+        let text = said(vec![value(MULTIPLY, Unit::Cycles, 5.0)]).join("\n");
+        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 3"), "{text}");
+        assert_eq!(said(vec![value(MULTIPLY, Unit::Cycles, 3.0)]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_known_is_a_warning_with_its_reason() {
+        let doubtful = Value {
+            state: State::Inconsistent,
+            reason: Some("3.00 to 5.00 additions".into()),
+            ..value(MULTIPLY, Unit::Cycles, 5.0)
+        };
+        let text = said(vec![doubtful, value(MUL_ADD, Unit::Ratio, 3.9)]).join("\n");
+        assert!(text.contains("not known") && text.contains("3.00 to 5.00"), "{text}");
+        assert!(!text.contains("published") && !text.contains("not 5"), "{text}");
     }
 
     #[test]

@@ -260,6 +260,7 @@ pub fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f
         samples,
         ops: 1000,
         core_ghz: Vec::new(),
+        clock_doubt: None,
         counts: BTreeMap::new(),
         disturbances: Disturbances::default(),
         state: PointState::Ok,

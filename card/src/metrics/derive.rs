@@ -52,18 +52,26 @@ impl<'a> Rounds<'a> {
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
         let mut outcome = Outcome { rounds: self.by_number.len(), ..Outcome::default() };
+        let mut doubts = Vec::new();
         for points in self.by_number.values() {
             let mut context = Context::new(self, points, metric.unit);
             let value = context.derive(&metric.from);
             outcome.notes.append(&mut context.notes);
             outcome.split |= context.split;
+            doubts.extend(context.doubt.clone());
             match value {
                 Ok(value) if value.is_finite() => {
-                    outcome.values.push(RoundValue { value, noisy: context.noisy });
+                    let noisy = context.noisy || context.doubt.is_some();
+                    outcome.values.push(RoundValue { value, noisy });
                 }
                 Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
                 Err(reason) => outcome.errors.push(reason),
             }
+        }
+        // A round in doubt counts only where there is nothing better, as a noisy one does.
+        if !doubts.is_empty() && doubts.len() == outcome.rounds {
+            outcome.split = true;
+            outcome.errors.splice(..0, doubts);
         }
         outcome
     }
@@ -79,9 +87,13 @@ struct Context<'a> {
     all: &'a Rounds<'a>,
     points: &'a [&'a Point],
     cycles: bool,
+    /// The value is one of the core's clock.
+    clocked: bool,
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
+    /// Why the core's clock is not known.
+    doubt: Option<String>,
 }
 
 /// Share of the points of a curve that may be noisy before the whole curve is.
@@ -95,7 +107,10 @@ impl<'a> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
-        Context { all, points, cycles, noisy: false, notes: BTreeSet::new(), split: false }
+        let clocked =
+            matches!(unit, Unit::Cycles | Unit::Ghz | Unit::PerCycle | Unit::BytesPerCycle);
+        let (notes, doubt) = (BTreeSet::new(), None);
+        Context { all, points, cycles, clocked, noisy: false, notes, split: false, doubt }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -165,6 +180,13 @@ impl<'a> Context<'a> {
         Ok((self.derive(first)?, self.derive(second)?))
     }
 
+    /// A value of a clock that is not known is one of several that are possible.
+    fn heed_doubts(&mut self, chosen: &[&Point]) {
+        if self.clocked {
+            self.doubt = chosen.iter().find_map(|p| p.clock_doubt.clone()).or(self.doubt.take());
+        }
+    }
+
     /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
     /// possible.
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
@@ -178,6 +200,7 @@ impl<'a> Context<'a> {
             return Err(format!("no {} was recorded", described(select)));
         }
         self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
+        self.heed_doubts(&chosen);
         let clean: Vec<&Point> =
             chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
         let used = if clean.is_empty() { &chosen } else { &clean };
@@ -231,6 +254,7 @@ impl<'a> Context<'a> {
         if curve.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
+        self.heed_doubts(&chosen);
         let noisy = chosen.iter().filter(|p| p.state != PointState::Ok).count();
         self.noisy |= noisy as f64 > MOST_NOISY * chosen.len() as f64;
         curve.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -188,6 +188,29 @@ fn three_methods_that_agree_are_sure_however_noisy_their_points() {
 }
 
 #[test]
+fn what_is_in_cycles_of_a_clock_that_is_not_known_is_inconsistent() {
+    let in_round = |r, unit, doubted| Point {
+        core_ghz: vec![if doubted { 1.9 } else { 3.7 }],
+        clock_doubt: doubted.then(|| "2.40 additions".into()),
+        ..point("p", "q", r, unit, vec![if doubted { 5.0 } else { 10.0 }; 3])
+    };
+    let value = |points, of_metric| of(&card(of_metric, quartile(), points));
+    let rounds = |unit, first| (0..3).map(|r| in_round(r, unit, r >= first)).collect();
+    for (unit, of_metric) in [(Unit::Ns, Unit::Cycles), (Unit::Ghz, Unit::Ghz)] {
+        let all = value(rounds(unit, 0), of_metric);
+        assert_eq!(all.state, State::Inconsistent, "{of_metric:?}");
+        assert!(all.value.is_some() && all.reason.unwrap() == "2.40 additions");
+        // Beside rounds that know it, the others do not count.
+        let one = value(rounds(unit, 2), of_metric);
+        let right = if of_metric == Unit::Ghz { 10.0 } else { 37.0 };
+        assert_eq!((one.state, one.value), (State::Ok, Some(right)), "{of_metric:?}");
+    }
+    // The time itself is as good as ever.
+    let alike = (0..3).map(|r| Point { samples: vec![7.0; 3], ..in_round(r, Unit::Ns, true) });
+    assert_eq!(value(alike.collect(), Unit::Ns).state, State::Ok);
+}
+
+#[test]
 fn a_method_without_an_answer_does_not_vote() {
     // 1000 bytes: beyond the sweep, so that this curve has no step.
     let value = vote_of([64, 64, 1000]);

@@ -66,14 +66,18 @@ fn pinning(machine: &Machine, looks: &[Look]) -> Check {
 
 fn noise(looks: &[Look]) -> impl Iterator<Item = Check> {
     looks.iter().map(|look| {
+        let busy = match look.doubt {
+            Some(doubt) => format!("no core clock: {doubt}"),
+            None => format!("hyperthread sibling busy {:.0} % of it", look.busy * 100.0),
+        };
         let found = format!(
-            "CPU {}: {:.2} % of its time lost in gaps above 1 µs, hyperthread sibling busy {:.0} % of it",
+            "CPU {}: {:.2} % of its time lost in gaps above 1 µs, {busy}",
             look.cpu,
             look.lost * 100.0,
-            look.busy * 100.0
         );
+        let good = look.lost < 0.01 && look.busy < 0.2 && look.doubt.is_none();
         let remedy = "stop other work, or measure another time; disturbed samples are rejected";
-        check("noise", look.lost < 0.01 && look.busy < 0.2, found, remedy)
+        check("noise", good, found, remedy)
     })
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog;
 use crate::harness::bench::{Bench, Effort, WrongAnswer};
-use crate::harness::clock::Timer;
+use crate::harness::clock::{self, CoreClock, Timer};
 use crate::harness::counters::Session;
 use crate::harness::meter::Hardware;
 use crate::harness::sampling::ClockHistory;
@@ -72,12 +72,13 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         .with_context(|| format!("no probe is called {}", assignment.probe))?;
     // Where pinning is not permitted, migrated samples are rejected instead.
     pinning::pin(assignment.cpu);
-    let meter = Hardware::new(assignment.timer, assignment.cpu);
+    clock::settle(&assignment.timer, SETTLE);
+    let clock = CoreClock::learn(assignment.timer);
+    let meter = Hardware::new(clock, assignment.cpu);
     let mut meter = match probe.in_kernel {
         true => meter.counting_by_usage(),
         false => meter.counting(Session::open(&assignment.counting)),
     };
-    meter.settle(SETTLE);
     let mut sink = |record: Record| {
         serde_json::to_writer(&mut output, &record)?;
         output.write_all(b"\n")?;
@@ -94,6 +95,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         peer: assignment.peer.as_ref(),
         cpu: assignment.cpu,
         timer: assignment.timer,
+        clock,
         slice: Duration::from_secs_f64(assignment.slice_s),
         rng: fastrand::Rng::with_seed(assignment.seed),
         meter: &mut meter,

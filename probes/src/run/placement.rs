@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use card::machine::Machine;
 
-use crate::harness::clock::{self, Timer};
+use crate::harness::clock::{CoreClock, Timer};
+use crate::harness::multiply::Doubt;
 use crate::kernel::timer::gaps;
 use crate::threads::pinning::pin;
 
@@ -31,6 +32,8 @@ pub struct Look {
     pub lost: f64,
     /// Share of time in which a hyperthread sibling was at work.
     pub busy: f64,
+    /// Why nothing can be said of a sibling there.
+    pub doubt: Option<Doubt>,
 }
 
 /// The counter where it keeps a constant rate, calibrated in a fifth of a second; else the
@@ -85,11 +88,13 @@ fn look(cpu: usize, timer: &Timer) -> Look {
     let window = timer.units(Duration::from_millis(20).as_nanos() as f64);
     let gaps = gaps(|| timer.quick_stamp(), window, timer.units(1000.0), 0);
     let readings = 200;
-    let busy = (0..readings).filter(|_| clock::reading(timer).is_busy()).count();
+    let clock = CoreClock::learn(*timer);
+    let busy = (0..readings).filter(|_| clock.read().is_busy()).count();
     Look {
         cpu,
         lost: gaps.lost as f64 / gaps.observed.max(1) as f64,
         busy: busy as f64 / f64::from(readings),
+        doubt: clock.multiply.doubt,
     }
 }
 
@@ -99,8 +104,8 @@ mod tests {
 
     #[test]
     fn the_quieter_cpu_wins() {
-        let looks =
-            [Look { cpu: 2, lost: 0.01, busy: 0.2 }, Look { cpu: 5, lost: 0.02, busy: 0.0 }];
+        let look = |cpu, lost, busy| Look { cpu, lost, busy, doubt: None };
+        let looks = [look(2, 0.01, 0.2), look(5, 0.02, 0.0)];
         let choice = decide(&[2, 5], &looks);
         assert_eq!(choice.cpu, 5);
         assert!(choice.reason.contains("2.00 %"), "{}", choice.reason);
@@ -115,7 +120,7 @@ mod tests {
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let choice = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
+        let choice = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0, doubt: None }]);
         assert_eq!(choice.reason, "the only CPU of the affinity mask");
     }
 
