@@ -13,6 +13,7 @@ mod caches;
 mod coherence;
 mod core_window;
 mod counter_findings;
+mod each_cpu;
 mod idioms;
 mod locks;
 mod memory;
@@ -69,6 +70,7 @@ impl Finding {
 pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = failures(card);
     found.extend(placement(card));
+    found.extend(each_cpu::find(card));
     found.extend(clock(card, metrics));
     found.extend(counter_findings::find(card));
     found.extend(line_size(card, metrics));
@@ -100,19 +102,22 @@ fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
 
 /// Wrong answers, and probes that did not come to their end.
 fn failures(card: &Card) -> Vec<Finding> {
-    let mut by_probe: BTreeMap<&str, Vec<&Fail>> = BTreeMap::new();
+    let mut by_probe: BTreeMap<(&str, Option<usize>), Vec<&Fail>> = BTreeMap::new();
     for fail in &card.fails {
-        by_probe.entry(&fail.probe).or_default().push(fail);
+        by_probe.entry((&fail.probe, fail.cpu)).or_default().push(fail);
     }
     by_probe
         .into_iter()
-        .map(|(probe, fails)| {
+        .map(|((probe, cpu), fails)| {
             let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
             let severity =
                 if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
             let how = &corruption.unwrap_or(&fails[0]).how;
             let rounds = card.header.plan.rounds;
-            let text = format!("{probe} failed in {} of {rounds} rounds: {how}", fails.len());
+            let place = cpu.map(|cpu| format!(" on {}", card.header.machine.cpu_name(cpu)));
+            let place = place.unwrap_or_default();
+            let text =
+                format!("{probe} failed{place} in {} of {rounds} rounds: {how}", fails.len());
             Finding::new(severity, text, &[])
         })
         .collect()
@@ -370,6 +375,7 @@ pub(crate) mod tests {
         let fail = |probe: &str, cause, how: &str| Fail {
             probe: probe.into(),
             round: 0,
+            cpu: None,
             cause,
             how: how.into(),
             stderr: String::new(),

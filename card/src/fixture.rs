@@ -58,6 +58,7 @@ fn make_summary() -> Summary {
     let skip = Skip::new("a folder on a disk", "the root file system is in memory", "mount a disk");
     card.skips.push(Skip { probe: "storage".into(), ..skip });
     card.fails.push(Fail {
+        cpu: None,
         probe: "branch".into(),
         round: 2,
         cause: FailKind::Killed,

@@ -268,6 +268,9 @@ pub struct Fail {
     pub probe: String,
     /// Which round.
     pub round: u32,
+    /// On which CPU, where a round visits each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
     /// In what way.
     #[serde(default)]
     pub cause: FailKind,

@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::declare::{Declaration, Estimator, Quantity, Select, Unit};
 use crate::estimate::{median, quantile};
 use crate::file::Card;
@@ -112,7 +114,7 @@ pub fn counted(rounds: &[RoundValue]) -> (Vec<f64>, bool) {
 }
 
 /// A number and the spread between rounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle round.
     pub value: f64,

@@ -13,7 +13,7 @@ use anyhow::Context;
 use card::counters::Counting;
 use card::machine::{Machine, format_list};
 use card::peer::Peer;
-use card::record::{FailKind, Record, Skip};
+use card::record::{Fail, FailKind, Record, Skip};
 use probecard_probes::catalog;
 use probecard_probes::harness::bench::Effort;
 use probecard_probes::harness::clock::Timer;
@@ -53,6 +53,10 @@ pub(super) struct Args {
     /// Measure on this CPU instead of the quietest.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
+    /// Look at every CPU in turn, for one that is slower than its like or computes wrong answers,
+    /// instead of measuring the machine; probes named by --only are measured as well.
+    #[arg(long, conflicts_with = "cpu")]
+    each_cpu: bool,
     /// Directory for the file that storage is measured with, which vanishes; by default that of the
     /// card.
     #[arg(long, value_name = "DIR", value_parser = plan::parse_scratch)]
@@ -70,7 +74,7 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
     /// Go on with an interrupted run; its card is continued.
-    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "scratch", "peer", "events", "out", "force"])]
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "each_cpu", "scratch", "peer", "events", "out", "force"])]
     resume: Option<PathBuf>,
     /// Print one JSON object for programs at the end instead of the text.
     #[arg(long)]
@@ -127,13 +131,14 @@ struct Run {
 }
 
 fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
-    let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
+    let mut only = args.only.clone();
+    only.extend(args.each_cpu.then(|| catalog::EACH_CPU.to_owned()));
+    let probes = Choice { only: &only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
         None => placement::choose(machine.allowed_cpus(), timer),
         Some(cpu) => chosen(cpu, machine.allowed_cpus())?,
     };
     let tier = args.tier;
-    let budget = args.budget.unwrap_or(plan::budget(tier));
     let runnable: Vec<&Probe> = probes
         .iter()
         .copied()
@@ -143,6 +148,8 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
     );
+    let cpus = machine.allowed_cpus();
+    let budget = args.budget.unwrap_or_else(|| plan::budget(tier, &runnable, cpus));
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     // Where this is not permitted, the trials run wherever the thread is.
     pinning::pin(choice.cpu);
@@ -181,7 +188,8 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             append(&mut writer, Line::Skip(Skip { probe, ..skip }))?;
         }
     }
-    let schedule = Schedule::new(&runnable, header.plan.rounds, seed);
+    let cpus = header.machine.allowed_cpus();
+    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, cpus);
     let machine = header.machine.clone();
     let deadline = Instant::now();
     Ok((Run { header, machine, tier, schedule, deadline, wall_before: 0.0 }, writer))
@@ -220,7 +228,8 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
         .filter_map(|d| catalog::find(&d.probe))
         .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
         .collect();
-    let mut schedule = Schedule::new(&probes, card.header.plan.rounds, card.header.seed);
+    let (rounds, seed) = (card.header.plan.rounds, card.header.seed);
+    let mut schedule = Schedule::new(&probes, rounds, seed, machine.allowed_cpus());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
@@ -277,8 +286,13 @@ fn same_machine(then: &Machine, now: &Machine) -> anyhow::Result<()> {
 impl Run {
     /// A budget that was asked for is used up; a tier takes no more than it needs.
     fn generosity(&self) -> f64 {
-        let asked_for = self.header.plan.budget_s != plan::budget(self.tier).as_secs_f64();
-        if asked_for { f64::INFINITY } else { plan::generosity(self.tier) }
+        let probes: Vec<&Probe> = self.schedule.items().map(|item| item.probe).collect();
+        let of_tier = plan::budget(self.tier, &probes, self.machine.allowed_cpus());
+        if self.header.plan.budget_s != of_tier.as_secs_f64() {
+            f64::INFINITY
+        } else {
+            plan::generosity(self.tier)
+        }
     }
 
     /// Where probes may put files: what was asked for, or beside the card.
@@ -306,11 +320,11 @@ impl Run {
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
         let scratch = self.scratch(writer.path())?;
-        let mut hung: Vec<&str> = Vec::new();
+        let mut hung: Vec<(&str, Option<usize>)> = Vec::new();
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
             // A probe that hung once would cost as much again in every round.
-            if hung.contains(&item.probe.name) {
+            if hung.contains(&(item.probe.name, item.cpu)) {
                 continue;
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -319,12 +333,16 @@ impl Run {
             let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
             let left_at_most = self.schedule.time_left(done, left, self.generosity());
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
+            let cpu = item.cpu.unwrap_or(self.header.plan.cpu);
+            if item.cpu.is_some() {
+                stay_away_from(cpu, &self.machine);
+            }
             let assignment = Assignment {
                 parent: std::process::id(),
                 probe: item.probe.name.to_owned(),
                 round: item.round,
                 seed: item.seed,
-                cpu: self.header.plan.cpu,
+                cpu,
                 tier: self.tier,
                 slice_s: slice.as_secs_f64(),
                 timer: *timer,
@@ -342,26 +360,36 @@ impl Run {
                 deadline: slice * 3 + GRACE,
             };
             let began = Instant::now();
-            let mut keep = |record: Record| append(writer, record.into());
+            let mut keep = |record: Record| append(writer, named(record, item.cpu).into());
             match rounds::run(child(), &round, stop, &mut keep)? {
                 Outcome::Done => {}
                 Outcome::Failed(fail) => {
                     if fail.cause == FailKind::TimedOut {
-                        hung.push(item.probe.name);
+                        hung.push((item.probe.name, item.cpu));
                     }
                     progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
-                    append(writer, Line::Fail(fail))?;
+                    append(writer, named(Record::Fail(fail), item.cpu).into())?;
                 }
                 Outcome::Stopped => return Ok(EndState::Interrupted),
             }
-            let (probe, round) = (item.probe.name.to_owned(), item.round);
             given += slice;
             used += began.elapsed();
-            let wall_s = began.elapsed().as_secs_f64();
-            append(writer, Line::Round(RoundDone { probe, round, wall_s }))?;
+            if item.is_last {
+                let (probe, round) = (item.probe.name.to_owned(), item.round);
+                let wall_s = began.elapsed().as_secs_f64();
+                append(writer, Line::Round(RoundDone { probe, round, wall_s }))?;
+            }
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
+    }
+}
+
+/// A failure says which of the CPUs it was that a round of its probe visits.
+fn named(record: Record, cpu: Option<usize>) -> Record {
+    match record {
+        Record::Fail(fail) => Record::Fail(Fail { cpu, ..fail }),
+        other => other,
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 mod cli;
 mod counters;
+mod each_cpu;
 mod forbidden;
 mod idioms_and_scaling;
 mod limits;

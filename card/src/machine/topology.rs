@@ -48,6 +48,8 @@ pub struct Topology {
     pub smt_control: Fact<String>,
     /// CPUs that the scheduler leaves alone (`isolcpus`).
     pub isolated: Fact<Vec<usize>>,
+    /// CPUs by the protected inventory number (PPIN) of their processor.
+    pub inventory: Fact<BTreeMap<String, Vec<usize>>>,
 }
 
 impl Topology {
@@ -61,6 +63,7 @@ impl Topology {
             numa_nodes: numa_nodes(files, &online).into(),
             smt_control: files.text(&format!("{CPUS}/smt/control")).into(),
             isolated: files.list(&format!("{CPUS}/isolated")).into(),
+            inventory: online.clone().and_then(|online| inventory(files, &online)).into(),
             online: online.into(),
         }
     }
@@ -90,6 +93,15 @@ fn packages(files: &Files, info: &CpuInfo, online: &[usize]) -> Found<Vec<Vec<us
         keyed(online, |cpu| info.get(cpu, "physical id"))
             .map_err(|no_proc| format!("{no_sysfs}, and {no_proc}"))
     })
+}
+
+fn inventory(files: &Files, online: &[usize]) -> Found<BTreeMap<String, Vec<usize>>> {
+    let mut by_number: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for &cpu in online {
+        let number = files.text(&format!("{CPUS}/cpu{cpu}/topology/ppin"))?;
+        by_number.entry(number).or_default().push(cpu);
+    }
+    Ok(by_number)
 }
 
 /// The groups that the CPUs name for themselves. A CPU that another one has named already is not
@@ -197,6 +209,17 @@ mod tests {
         assert_eq!(machine.l3_groups(), [vec![0, 1, 4, 5], vec![2, 3, 6, 7]]);
         assert_eq!(machine.topology.packages.known().map(Vec::len), Some(2));
         assert_eq!(machine.topology.possible, Fact::Known(16));
+    }
+
+    #[test]
+    fn a_cpu_is_named_with_the_number_of_its_processor_where_that_may_be_read() {
+        let number = |package: usize| format!("0x2b8c9d0e1f{package:06x}\n");
+        let tree = (0..8).fold(eight(), |tree, n| {
+            tree.file(&format!("{CPUS}/cpu{n}/topology/ppin"), number(n % 4 / 2))
+        });
+        let machine = tree.machine();
+        assert_eq!(machine.cpu_name(6), "CPU 6 (PPIN 0x2b8c9d0e1f000001)");
+        assert_eq!(eight().machine().cpu_name(6), "CPU 6");
     }
 
     #[test]

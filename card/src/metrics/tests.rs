@@ -86,6 +86,7 @@ fn what_was_skipped_or_failed_gives_the_reason() {
     let mut failed = card(Unit::Ns, quartile(), vec![]);
     let how = "killed by SIGSEGV".to_owned();
     failed.fails.push(Fail {
+        cpu: None,
         probe: "p".into(),
         round: 0,
         cause: FailKind::Killed,

@@ -106,6 +106,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         Err(error) if error.is::<WrongAnswer>() => sink(Record::Fail(Fail {
             probe: probe.name.to_owned(),
             round: assignment.round,
+            cpu: None,
             cause: FailKind::Corruption,
             how: error.to_string(),
             stderr: String::new(),

@@ -8,6 +8,7 @@ pub mod compress;
 pub mod context_switch;
 pub mod core_to_core;
 pub mod core_window;
+pub mod each_cpu;
 pub mod false_sharing;
 pub mod faults;
 pub mod idioms;
