@@ -6,6 +6,7 @@ use crate::suite;
 /// Every probe of a run that asks for none by its name.
 pub const ALL: &[&Probe] = &[
     &suite::clock::PROBE,
+    &suite::sustained_clock::PROBE,
     &suite::noise::PROBE,
     &suite::cache_line::PROBE,
     &suite::memory_latency::PROBE,

@@ -26,4 +26,5 @@ pub mod simd_compute;
 pub mod simd_memory;
 pub mod storage;
 pub mod store_forwarding;
+pub mod sustained_clock;
 pub mod tlb;
