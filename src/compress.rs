@@ -10,7 +10,11 @@ const COMPRESSION: i32 = 16;
 /// The compressed copy of a card's file.
 pub(crate) fn compress(mut file: &File) -> io::Result<Vec<u8>> {
     file.rewind()?;
-    zstd::encode_all(file, COMPRESSION)
+    let mut packed = zstd::Encoder::new(Vec::new(), COMPRESSION)?;
+    // A flipped bit would be read as another result.
+    packed.include_checksum(true)?;
+    io::copy(&mut file, &mut packed)?;
+    packed.finish()
 }
 
 /// Where it lies: `x.card.jsonl` → `x.card.jsonl.zst`.
@@ -33,14 +37,28 @@ mod tests {
     }
 
     #[test]
-    fn a_compressed_card_is_read_like_any_other() {
+    fn a_compressed_card_is_read_like_any_other_and_a_flipped_bit_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.card.jsonl");
         let header = card::file::Line::Header(Box::new(card::fixture::empty().card.header));
         std::fs::write(&path, serde_json::to_string(&header).unwrap() + "\n").unwrap();
         let small = name(&path);
-        std::fs::write(&small, compress(&File::open(&path).unwrap()).unwrap()).unwrap();
+        let packed = compress(&File::open(&path).unwrap()).unwrap();
+        std::fs::write(&small, &packed).unwrap();
         let read = card::file::Card::read;
-        assert_eq!(read(&small).unwrap(), read(&path).unwrap());
+        let whole = read(&path).unwrap();
+        assert_eq!(read(&small).unwrap(), whole);
+        let mut found = 0;
+        let bits = (0..8 * packed.len()).step_by(packed.len() / 20);
+        for bit in bits.clone() {
+            let mut flipped = packed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&small, flipped).unwrap();
+            match read(&small) {
+                Ok(same) => assert_eq!(same, whole, "bit {bit}"),
+                Err(error) => found += usize::from(error.to_string().contains("is damaged")),
+            }
+        }
+        assert!(found > 150 && found * 20 > 19 * bits.len(), "{found} of {}", bits.len());
     }
 }

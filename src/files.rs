@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Writes a file under another name beside it first, so that a failure leaves no half of it and what
@@ -19,19 +20,36 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// The error of a file that could not be written.
 pub(crate) fn unwritable(path: &Path, error: io::Error) -> anyhow::Error {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let of_the_place = [StorageFull, QuotaExceeded, PermissionDenied, ReadOnlyFilesystem];
+    let elsewhere =
+        if of_the_place.contains(&error.kind()) { " or choose another --out" } else { "" };
+    let remedy = remedy(&error).map(|r| format!("; {r}{elsewhere}")).unwrap_or_default();
+    anyhow::Error::new(error).context(format!("cannot write {}{remedy}", path.display()))
+}
+
+/// What helps against an error of writing.
+pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind::{
         AlreadyExists, FileTooLarge, OutOfMemory, PermissionDenied, QuotaExceeded,
         ReadOnlyFilesystem, StorageFull,
     };
-    let remedy = match error.kind() {
-        StorageFull | QuotaExceeded => "; free space there or choose another --out",
-        PermissionDenied | ReadOnlyFilesystem => "; choose another --out, or let this user write",
-        AlreadyExists => "; add --force to overwrite it",
-        FileTooLarge => "; raise the limit on a file's size (ulimit -f)",
-        OutOfMemory => "; free memory, or raise the limit on it",
-        _ => "",
+    Some(match error.kind() {
+        StorageFull | QuotaExceeded => "free space there",
+        PermissionDenied | ReadOnlyFilesystem => "let this user write there",
+        AlreadyExists => "add --force to overwrite it",
+        FileTooLarge => "raise the limit on a file's size (ulimit -f)",
+        OutOfMemory => "free memory, or raise the limit on it",
+        _ => return None,
+    })
+}
+
+/// Whether that is still the name of an open file, and not of another one, or of none.
+pub(crate) fn is_named(path: &Path, file: &fs::File) -> bool {
+    let same = |named: fs::Metadata, open: fs::Metadata| {
+        (named.dev(), named.ino()) == (open.dev(), open.ino())
     };
-    anyhow::Error::new(error).context(format!("cannot write {}{remedy}", path.display()))
+    fs::metadata(path).is_ok_and(|named| file.metadata().is_ok_and(|open| same(named, open)))
 }
 
 #[cfg(test)]
@@ -62,5 +80,18 @@ mod tests {
         let memory = text(libc::ENOMEM);
         assert!(memory.contains("free memory") && !memory.contains("space"), "{memory}");
         assert!(!text(libc::EIO).contains(';'));
+    }
+
+    #[test]
+    fn a_file_keeps_its_name_until_another_one_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("file"), dir.path().join("link"));
+        let file = fs::File::create(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(is_named(&path, &file) && is_named(&link, &file));
+        fs::rename(&path, dir.path().join("moved")).unwrap();
+        assert!(!is_named(&path, &file));
+        fs::write(&path, "another").unwrap();
+        assert!(!is_named(&path, &file) && !is_named(&link, &file));
     }
 }

@@ -7,6 +7,7 @@
 // These macros panic where the stream cannot be written to, and a measurement must not end with that.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod archive;
 pub mod cmd;
 mod compress;
 mod files;

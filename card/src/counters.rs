@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
+use crate::vocabulary;
 
 /// How often each event happened during one sample.
 pub type Counts = BTreeMap<Event, u64>;
@@ -144,6 +145,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counting {
     /// What can be counted.
+    #[serde(deserialize_with = "vocabulary::known")]
     pub events: Vec<Wanted>,
     /// Whether counters can be read without a system call.
     pub direct: bool,
@@ -170,6 +172,7 @@ pub struct CounterSupport {
     /// What will be counted.
     pub counting: Counting,
     /// What will not.
+    #[serde(deserialize_with = "vocabulary::known")]
     pub missing: Vec<Missing>,
     /// What counters said of a known number of additions, where they said anything.
     #[serde(rename = "trial", skip_serializing_if = "Option::is_none")]

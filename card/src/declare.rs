@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::counters::Event;
+use crate::vocabulary::{self, Grows};
 
 pub use builder::{Bound, Declare, Points, at_least, at_most, between};
 
@@ -29,8 +30,12 @@ pub struct Declaration {
     pub quantities: Vec<Quantity>,
     /// Its metrics.
     pub metrics: Vec<Metric>,
-    /// What counters must say of its points.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// What counters must say of its points, where this version knows the events.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "vocabulary::known"
+    )]
     pub proofs: Vec<Proof>,
 }
 
@@ -44,6 +49,7 @@ pub struct Quantity {
     /// Unit of the samples.
     pub unit: Unit,
     /// Which statistic.
+    #[serde(deserialize_with = "vocabulary::or_unknown")]
     pub estimator: Estimator,
 }
 
@@ -63,6 +69,7 @@ pub struct Metric {
     /// The component family it speaks for.
     pub family: Text,
     /// How it comes from the points.
+    #[serde(deserialize_with = "vocabulary::or_unknown")]
     pub from: Derive,
 }
 
@@ -125,6 +132,9 @@ pub enum Unit {
     Ratio,
     /// A count.
     Count,
+    /// Of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Unit {
@@ -141,7 +151,7 @@ impl Unit {
             Unit::BytesPerCycle => "B/cycle",
             Unit::Gflops => "Gflop/s",
             Unit::PerCycle => "/cycle",
-            Unit::Ratio | Unit::Count => "",
+            Unit::Ratio | Unit::Count | Unit::Unknown => "",
         }
     }
 }
@@ -192,6 +202,9 @@ pub enum Better {
     Higher,
     /// A property; any change is a finding.
     Same,
+    /// Of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Noise class of a metric, by what ten runs on a shared machine differed: T1 core cycles, T2
@@ -204,6 +217,8 @@ pub enum NoiseClass {
     T2,
     T3,
     T4,
+    #[serde(other)]
+    Unknown,
 }
 
 /// Points of one quantity, narrowed by parameters.
@@ -242,6 +257,12 @@ pub enum Estimator {
     Lowest,
     /// The highest of such samples.
     Highest,
+    /// Of a later version.
+    Unknown,
+}
+
+impl Grows for Estimator {
+    const UNKNOWN: Self = Estimator::Unknown;
 }
 
 /// A level of the memory hierarchy on a latency curve.
@@ -333,4 +354,10 @@ pub enum Derive {
     Count(Select, Event),
     /// A share of what is published for the metric of that id on this microarchitecture.
     OfPublished(Vec<Derive>, Text),
+    /// By a rule of another version, or from what one of these rules knows nothing of.
+    Unknown,
+}
+
+impl Grows for Derive {
+    const UNKNOWN: Self = Derive::Unknown;
 }

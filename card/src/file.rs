@@ -5,19 +5,26 @@
 //! Every round measures the same: the first point of a series says what is measured, later ones
 //! give the number of the series instead.
 //! A card without `end` was interrupted. Files that end in `.zst` are Zstandard frames of the same.
+//!
+//! A file may come from anywhere. What this version has no word for costs the metric, the points or
+//! the line that it stands in; what no machine can have given is no sample; and there are limits to
+//! what is read.
 
-use std::collections::HashMap;
+mod input;
+
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::counters::CounterSupport;
 use crate::declare::Declaration;
 use crate::legacy;
-use crate::machine::Machine;
+use crate::machine::{Machine, Throttled};
 use crate::peer::Peer;
 use crate::record::{Fail, Point, Record, Skip};
+use input::MOST_BYTES;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,6 +86,9 @@ pub struct Plan {
     /// Whether threads could be pinned to it.
     #[serde(default = "yes")]
     pub pinned: bool,
+    /// The real-time class of the scheduler that the run was started in, and left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_class: Option<String>,
     /// Where probes may put files, absolute; the card's own directory if it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch: Option<String>,
@@ -101,6 +111,9 @@ pub struct RoundDone {
     pub round: u32,
     /// How long it took.
     pub wall_s: f64,
+    /// What a CPU quota took from it.
+    #[serde(default, skip_serializing_if = "Throttled::is_none")]
+    pub throttled: Throttled,
 }
 
 /// Last line of a card.
@@ -120,6 +133,9 @@ pub enum EndState {
     Complete,
     /// Stopped before the end; `run --resume` goes on.
     Interrupted,
+    /// In a way of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Any line of a card.
@@ -165,7 +181,7 @@ pub struct Card {
     pub rounds: Vec<RoundDone>,
     /// `None`: the run was interrupted hard.
     pub end: Option<End>,
-    /// What the reader noticed: a truncated last line, kinds it does not know.
+    /// What the reader noticed and left out: a truncated last line, kinds it does not know.
     pub remarks: Vec<String>,
 }
 
@@ -173,8 +189,9 @@ pub struct Card {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum CardError {
-    #[error("cannot read card {path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    // Said here and no source besides: whoever prints a chain of causes would say it twice.
+    #[error("cannot read card {path}: {reason}")]
+    Io { path: PathBuf, reason: io::Error },
     #[error("{path} is empty: not a card (was the disk full when it was written?)")]
     Empty { path: PathBuf },
     #[error(
@@ -189,6 +206,13 @@ pub enum CardError {
         "{path} has card format {found}; this program reads up to {FORMAT}: use a newer probecard"
     )]
     Newer { path: PathBuf, found: u64 },
+    #[error(
+        "{path} is damaged ({reason}); copy it again from where it was written, or read the \
+         .card.jsonl that it is a copy of"
+    )]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path} holds {what}, as no card does; is this a *.card.jsonl file?")]
+    TooLarge { path: PathBuf, what: String },
 }
 
 impl Card {
@@ -198,12 +222,23 @@ impl Card {
     ///
     /// The file cannot be read, is no card, or was written in a newer format.
     pub fn read(path: &Path) -> Result<Card, CardError> {
-        parse(path, &read_bytes(path).map_err(|source| unreadable(path, source))?)
+        let file = File::open(path).map_err(|reason| unreadable(path, reason))?;
+        let mut bytes = input::read(path, file, MOST_BYTES)?;
+        if is_zst(path) {
+            bytes = input::unpack(path, &bytes, MOST_BYTES)?;
+        }
+        parse(path, &bytes)
     }
 
     /// Whether the run did all that was planned.
     pub fn is_complete(&self) -> bool {
         self.end.as_ref().is_some_and(|e| e.state == EndState::Complete)
+    }
+
+    /// What a CPU quota took from the rounds that it is asked of, by their probe.
+    pub fn throttled(&self, of: impl Fn(&str) -> bool) -> Throttled {
+        let rounds = self.rounds.iter().filter(|round| of(&round.probe));
+        rounds.fold(Throttled::default(), |sum, round| sum.and(&round.throttled))
     }
 
     /// Whether a round came to its end, so that a resumed run leaves it alone.
@@ -212,21 +247,8 @@ impl Card {
     }
 }
 
-fn unreadable(path: &Path, source: io::Error) -> CardError {
-    CardError::Io { path: path.to_owned(), source }
-}
-
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
-    if is_zst(path) {
-        let mut decoder =
-            ruzstd::decoding::StreamingDecoder::new(file).map_err(io::Error::other)?;
-        decoder.read_to_end(&mut bytes)?;
-    } else {
-        file.read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
+fn unreadable(path: &Path, reason: io::Error) -> CardError {
+    CardError::Io { path: path.to_owned(), reason }
 }
 
 fn is_zst(path: &Path) -> bool {
@@ -241,9 +263,12 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
     let truncated = !bytes.ends_with(b"\n");
     let lines: Vec<&[u8]> = bytes.trim_ascii_end().split(|&b| b == b'\n').collect();
     let mut card: Option<Growing> = None;
+    let mut unknown = 0;
     for (index, raw) in lines.iter().enumerate() {
         let line = index + 1;
         let last = line == lines.len();
+        let broken = |reason| CardError::BrokenLine { path: path(), line, reason };
+        input::check_line(raw).map_err(broken)?;
         let text = match std::str::from_utf8(raw) {
             Ok(text) => text,
             Err(_) if last && truncated && line > 1 => "",
@@ -258,16 +283,20 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
         }
         match card.parse(text) {
             Ok(Some(line)) => card.push(line),
-            Ok(None) => {
-                card.card.remarks.push("a line of a kind unknown to this version".into());
-            }
+            Ok(None) => unknown += 1,
             Err(_) if last && truncated => {
                 card.card.remarks.push(format!("line {line} is cut off and was left out"));
             }
-            Err(reason) => return Err(CardError::BrokenLine { path: path(), line, reason }),
+            Err(reason) => return Err(broken(reason)),
         }
     }
     let mut card = card.map(|c| c.card).ok_or_else(|| CardError::Empty { path: path() })?;
+    if unknown > 0 {
+        card.remarks.push(format!(
+            "lines left out, as this version does not know their kind or their setting: {unknown}"
+        ));
+    }
+    input::check_work(&card).map_err(|what| CardError::TooLarge { path: path(), what })?;
     legacy::plan(&mut card.header.plan);
     legacy::quantities(&mut card);
     Ok(card)
@@ -308,6 +337,8 @@ struct Growing {
     card: Card,
     /// Where each point is, by what makes it the same measurement.
     seen: HashMap<String, usize>,
+    /// The skips of the card.
+    skipped: HashSet<Skip>,
     /// What all points of a series have in common, as read from its first line.
     described: HashMap<u64, Vec<(&'static str, Value)>>,
     /// The number of each series that was written.
@@ -330,7 +361,7 @@ impl Growing {
         })
     }
 
-    /// Reads a line; `Ok(None)` is a kind this version does not know, which a newer minor version
+    /// Reads a line; `Ok(None)` is one that this version does not know, which a newer minor version
     /// may write.
     fn parse(&mut self, text: &str) -> Result<Option<Line>, String> {
         let mut value: Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -341,7 +372,14 @@ impl Growing {
             "" => return Err("it has no kind".into()),
             _ => return Ok(None),
         }
-        serde_json::from_value(value).map(Some).map_err(|e| e.to_string())
+        let mut line = serde_json::from_value(value).map_err(|e| e.to_string())?;
+        if let Line::Point(point) = &mut line {
+            point.drop_impossible();
+            if !point.has_possible_settings() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(line))
     }
 
     /// Gives a point what it shares with the first one of its series.
@@ -382,7 +420,7 @@ impl Growing {
 
     /// Adds what a line says.
     fn push(&mut self, line: Line) {
-        let Growing { card, seen, .. } = self;
+        let Growing { card, seen, skipped, .. } = self;
         match line {
             // A round that was cut off and measured again replaces what it had left behind.
             Line::Point(mut p) => {
@@ -398,7 +436,7 @@ impl Growing {
             Line::Skip(mut s) => {
                 legacy::skip(&mut s);
                 // Every round meets the same obstacle; one row is enough.
-                if !card.skips.contains(&s) {
+                if skipped.insert(s.clone()) {
                     card.skips.push(s);
                 }
             }
@@ -416,9 +454,11 @@ impl Growing {
 impl From<Card> for Growing {
     fn from(card: Card) -> Growing {
         let seen = card.points.iter().enumerate().map(|(i, p)| (key(p), i)).collect();
+        let skipped = card.skips.iter().cloned().collect();
         // Series that the card has already are described once more, with numbers beyond theirs.
         let next = card.points.len() as u64;
-        Growing { card, seen, described: HashMap::new(), series: HashMap::new(), next }
+        let (described, series) = (HashMap::new(), HashMap::new());
+        Growing { card, seen, skipped, described, series, next }
     }
 }
 
@@ -440,6 +480,8 @@ pub struct Held {
     card: Card,
     /// Bytes of the file up to the `end` line, or to a last line that was cut off.
     keep: u64,
+    /// Of the last line that is kept only the line feed was cut off.
+    unfinished: bool,
 }
 
 impl Held {
@@ -449,18 +491,24 @@ impl Held {
     ///
     /// As [`Card::read`], or another run is writing it.
     pub fn open(path: &Path) -> Result<Held, CardError> {
-        let failed = |source| unreadable(path, source);
-        let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(failed)?;
+        let failed = |reason| unreadable(path, reason);
+        let file = OpenOptions::new().read(true).append(true).open(path).map_err(failed)?;
         lock(&file).map_err(failed)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        // A line that was cut off is measured again even if it can be read.
-        bytes.truncate(line_start(&bytes, bytes.len()));
+        let mut bytes = input::read(path, &file, MOST_BYTES)?;
+        let kind_at = |bytes: &[u8]| {
+            let line = serde_json::from_slice(bytes);
+            line.map_or(String::new(), |line: Value| kind(&line).to_owned())
+        };
+        let last = line_start(&bytes, bytes.len());
+        // Whatever is whole up to its last brace was measured; the rest is measured again.
+        if kind_at(&bytes[last..]).is_empty() {
+            bytes.truncate(last);
+        }
         let card = parse(path, &bytes)?;
         let last = line_start(&bytes, bytes.trim_ascii_end().len());
-        let end = |line| serde_json::from_slice(line).is_ok_and(|l: Value| kind(&l) == "end");
-        let keep = if end(&bytes[last..]) { last } else { bytes.len() };
-        Ok(Held { file, path: path.to_owned(), card, keep: keep as u64 })
+        let keep = if kind_at(&bytes[last..]) == "end" { last } else { bytes.len() };
+        let unfinished = !bytes[..keep].ends_with(b"\n");
+        Ok(Held { file, path: path.to_owned(), card, keep: keep as u64, unfinished })
     }
 
     /// What has been measured so far.
@@ -528,8 +576,11 @@ impl Writer {
     ///
     /// The file cannot be cut there.
     pub fn resume(held: Held) -> io::Result<Writer> {
-        let Held { file, path, mut card, keep } = held;
+        let Held { mut file, path, mut card, keep, unfinished } = held;
         file.set_len(keep)?;
+        if unfinished {
+            file.write_all(b"\n")?;
+        }
         card.end = None;
         Ok(Writer { file, path, card: Growing::from(card) })
     }
@@ -539,7 +590,10 @@ impl Writer {
     /// # Errors
     ///
     /// The line cannot be written, such as on a full disk.
-    pub fn append(&mut self, line: Line) -> io::Result<()> {
+    pub fn append(&mut self, mut line: Line) -> io::Result<()> {
+        if let Line::Point(point) = &mut line {
+            point.drop_impossible();
+        }
         let mut text = self.card.text(&line)?;
         text.push('\n');
         self.file.write_all(text.as_bytes())?;
@@ -568,7 +622,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixture;
+    use crate::counters::Event;
+    use crate::declare::Unit;
+    use crate::record::{Backing, PointState};
+    use crate::{fixture, metrics};
 
     fn path() -> &'static Path {
         Path::new("x.card.jsonl")
@@ -663,6 +720,199 @@ mod tests {
     }
 
     #[test]
+    fn a_last_line_that_lacks_only_its_line_feed_was_measured() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.card.jsonl");
+        let mut card = card();
+        card.end = None;
+        let round = card.rounds.pop().unwrap();
+        let lines = [lines_of(&card), vec![Line::Round(round.clone())]].concat();
+        let bytes = written(&lines);
+        for (cut, is_there) in [(1, true), (2, false)] {
+            std::fs::write(&file, &bytes[..bytes.len() - cut]).unwrap();
+            let mut writer = Writer::resume(Held::open(&file).unwrap()).unwrap();
+            let there = |card: &Card| card.has_round(&round.probe, round.round);
+            assert_eq!(there(writer.card()), is_there);
+            writer.append(Line::Skip(Skip::new("a line behind it", "", ""))).unwrap();
+            assert_eq!(Card::read(&file).unwrap(), *writer.card());
+        }
+    }
+
+    /// The fields whose texts are words of a vocabulary.
+    const WORDS: [&str; 11] = [
+        "unit",
+        "better",
+        "tier",
+        "estimator",
+        "event",
+        "state",
+        "cause",
+        "kind",
+        "from",
+        "backing",
+        "end",
+    ];
+    /// Those whose fields are named by such words.
+    const RULES: [&str; 3] = ["from", "counts", "backing"];
+
+    /// Replaces a word of a line, after so many others, by one that this version does not know.
+    fn spoil(value: &mut Value, inside: &str, before: &mut usize) {
+        fn is_next(before: &mut usize) -> bool {
+            *before = before.wrapping_sub(1);
+            *before == usize::MAX
+        }
+        match value {
+            Value::String(word) if WORDS.contains(&inside) && is_next(before) => {
+                *word = "unheard_of".into();
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| spoil(item, inside, before)),
+            Value::Object(fields) if !fields.contains_key("where") => {
+                for name in fields.keys().cloned().collect::<Vec<String>>() {
+                    let rules = RULES.contains(&inside);
+                    if rules && is_next(before) {
+                        let of_it = fields.shift_remove(&name).unwrap();
+                        fields.insert("unheard_of".into(), of_it);
+                    } else {
+                        spoil(&mut fields[&name], if rules { inside } else { &name }, before);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lines with their words, without those that say which lines are points.
+    fn spoilt(lines: &[u8], before: &mut usize) -> Vec<u8> {
+        let text = std::str::from_utf8(lines).unwrap();
+        let line = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            let kind = line["kind"].take();
+            spoil(&mut line, "", before);
+            line["kind"] = kind;
+            if !["header", "point"].contains(&line["kind"].as_str().unwrap()) {
+                spoil(&mut line["kind"], "kind", before);
+            }
+            line.to_string() + "\n"
+        };
+        text.lines().map(line).collect::<String>().into_bytes()
+    }
+
+    /// A card with words of every vocabulary.
+    fn wordy() -> Card {
+        let mut card = card();
+        let counts = [(Event::Instructions, 7), (Event::CoreCycles, 9)];
+        card.points[0].counts = counts.into();
+        card.points[1].backing = Backing::SurplusHuge { huge: 1 };
+        card.points[2].state = PointState::Noisy;
+        assert!(card.header.declarations.iter().any(|d| !d.proofs.is_empty()));
+        assert!(!card.header.counters.missing.is_empty());
+        card
+    }
+
+    #[test]
+    fn a_point_in_an_unknown_state_is_not_believed_like_a_clean_one() {
+        let card = card();
+        let text = String::from_utf8(written(&lines_of(&card)[..2])).unwrap();
+        let text = text.replace("\"samples\"", "\"state\":\"unheard_of\",\"samples\"");
+        let read = parse(path(), text.as_bytes()).unwrap();
+        assert_eq!(read.points[0].state, PointState::Unknown);
+    }
+
+    #[test]
+    fn what_is_no_finite_number_is_dropped_with_a_count_on_writing_and_reading() {
+        let card = card();
+        let mut point = card.points[0].clone();
+        (point.unit, point.ops, point.core_ghz) = (Unit::Ns, 9, vec![3.0, 3.1, 3.2]);
+        let mut spoilt = Point { samples: vec![1.0, f64::NAN, 2.0], ..point.clone() };
+        point.samples = vec![1.0, 2.0];
+        point.core_ghz.remove(1);
+        point.disturbances.rejected += 1;
+        point.disturbances.impossible += 1;
+        point.state = PointState::Noisy;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.card.jsonl");
+        let mut writer = Writer::create(&file, &card.header, false).unwrap();
+        writer.append(Line::Point(spoilt.clone())).unwrap();
+        assert_eq!(writer.card().points, [point.clone()]);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.ends_with("\"samples\":[1.0,2.0],\"ops\":9,\"core_ghz\":[3.0,3.2],\"disturbances\":{\"impossible\":1,\"rejected\":1},\"state\":\"noisy\"}\n"), "{text}");
+        // Other programs write it as it comes.
+        let lines = [Line::Header(Box::new(card.header.clone())), Line::Point(spoilt.clone())];
+        assert_eq!(parse(path(), &written(&lines)).unwrap().points, [point.clone()]);
+        // A child hands over what its probe gave.
+        let text = serde_json::to_string(&Record::Point(spoilt.clone())).unwrap();
+        let Record::Point(handed) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert!(handed.samples[1].is_nan());
+        spoilt.samples = vec![f64::NAN; 3];
+        spoilt.drop_impossible();
+        assert_eq!((spoilt.samples.len(), spoilt.core_ghz.len()), (0, 0));
+    }
+
+    #[test]
+    fn settings_that_no_machine_has_are_left_out_and_said() {
+        let card = card();
+        let mut point = card.points[0].clone();
+        point.params.insert("threads".into(), i64::MAX.into());
+        let lines = [lines_of(&card), vec![Line::Point(point)]].concat();
+        let read = parse(path(), &written(&lines)).unwrap();
+        assert_eq!(read.points, card.points);
+        assert!(read.remarks[0].ends_with("their setting: 1"), "{:?}", read.remarks);
+    }
+
+    #[test]
+    fn four_times_as_many_lines_take_about_four_times_as_long() {
+        let header = written(&lines_of(&card())[..1]);
+        let reading = |count: usize| {
+            let line = |i: usize| {
+                format!(
+                    "{{\"kind\":\"skip\",\"probe\":\"p\",\"need\":\"n{i}\",\"reason\":\"\",\"remedy\":\"\"}}\n"
+                )
+            };
+            let lines: String = (0..count).map(line).collect();
+            let bytes = [&header, lines.as_bytes()].concat();
+            let once = || {
+                let began = std::time::Instant::now();
+                assert_eq!(parse(path(), &bytes).unwrap().skips.len(), count);
+                began.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap()
+        };
+        let (few, many) = (reading(4000), reading(16_000));
+        assert!(many < few * 9, "{few:?} and {many:?}");
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_compressed_card_is_an_error_or_changes_nothing() {
+        let lines = lines_of(&card());
+        let plain = written(&lines[..30]);
+        let card = parse(path(), &plain).unwrap();
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        let packed = ruzstd::encoding::compress_to_vec(&plain[..], level);
+        let read = |packed: &[u8]| {
+            input::unpack(path(), packed, MOST_BYTES).and_then(|bytes| parse(path(), &bytes))
+        };
+        assert_eq!(read(&packed).unwrap(), card);
+        let bits = 8 * packed.len();
+        let (mut tried, mut found) = (0, 0);
+        for bit in (0..bits).filter(|&bit| bit < 64 || bit >= bits - 64 || bit % 53 == 0) {
+            let mut flipped = packed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            tried += 1;
+            match read(&flipped) {
+                // Such as a larger window than it takes.
+                Ok(same) => assert_eq!(same, card, "bit {bit}"),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(error.contains("x.card.jsonl is damaged"), "{error}");
+                    assert!(error.contains("copy it again"), "{error}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found * 100 > tried * 95, "{found} of {tried}");
+    }
+
+    #[test]
     fn a_round_measured_again_replaces_what_was_cut_off() {
         let mut card = card();
         let mut again = card.points[0].clone();
@@ -680,6 +930,26 @@ mod tests {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = parse(path(), &bytes);
+        }
+
+        #[test]
+        fn a_word_of_a_later_version_costs_what_it_stands_for(at in any::<prop::sample::Index>()) {
+            let card = wordy();
+            let lines = written(&lines_of(&card));
+            let mut left = usize::MAX;
+            spoilt(&lines, &mut left);
+            let mut before = at.index(usize::MAX - left);
+            let read = parse(path(), &spoilt(&lines, &mut before)).unwrap();
+            let (before, after) = (metrics::evaluate(&card), metrics::evaluate(&read));
+            prop_assert_eq!(before.0.len(), after.0.len());
+            let changed = before.0.iter().zip(&after.0).filter(|(b, a)| b.value != a.value);
+            let mut probes: Vec<&str> = changed.clone().map(|(b, _)| b.probe.as_str()).collect();
+            probes.dedup();
+            prop_assert!(probes.len() <= 1, "{:?}", probes);
+            for (_, after) in changed.filter(|(_, after)| after.value.is_none()) {
+                let reason = after.reason.as_deref().unwrap_or_default();
+                prop_assert!(reason.contains("this version does not know"), "{}", reason);
+            }
         }
 
         #[test]

@@ -1,11 +1,13 @@
 //! Measured against claimed and published.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::record::{Backing, Fail, FailKind, Param, Point};
+use crate::record::{Backing, Fail, FailKind, Param, Point, Strayed};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
+use crate::machine::{Machine, Microarchitecture, format_list, human_bytes};
 use crate::metrics::{Metrics, State};
 
 mod branch;
@@ -28,6 +30,7 @@ mod vectors;
 pub use caches::{level_ends, size_ids};
 pub use memory::{one_core, sentences};
 pub use network::own_peer;
+pub use storage::unknown_disk;
 
 /// How much a reader should care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,11 +97,27 @@ pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
+/// The machine, as long as what it claims is claimed of the CPU that was measured: with cores of
+/// several kinds, the card must say so of that very CPU.
+fn claims(card: &Card) -> Option<&Machine> {
+    let (machine, plan) = (&card.header.machine, &card.header.plan);
+    let own = plan.pinned && machine.cpu.number == plan.cpu;
+    (own || machine.kinds().len() < 2).then_some(machine)
+}
+
+/// The design of the CPU that was measured, by which values are published.
+fn design(card: &Card) -> Option<&Microarchitecture> {
+    claims(card)?.cpu.microarchitecture.known()
+}
+
 /// The number, unless two methods disagree on it.
 fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
     let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
     value.value.filter(|v| v.is_finite() && *v > 0.0)
 }
+
+/// How bad, in how many rounds, how, and the probe where it visits each CPU.
+type Case<'a> = (Reverse<Severity>, usize, &'a str, Option<&'a str>);
 
 /// Wrong answers, and probes that did not come to their end.
 fn failures(card: &Card) -> Vec<Finding> {
@@ -106,26 +125,63 @@ fn failures(card: &Card) -> Vec<Finding> {
     for fail in &card.fails {
         by_probe.entry((&fail.probe, fail.cpu)).or_default().push(fail);
     }
-    by_probe
-        .into_iter()
-        .map(|((probe, cpu), fails)| {
-            let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
-            let severity =
-                if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
-            let how = &corruption.unwrap_or(&fails[0]).how;
-            let rounds = card.header.plan.rounds;
-            let place = cpu.map(|cpu| format!(" on {}", card.header.machine.cpu_name(cpu)));
-            let place = place.unwrap_or_default();
-            let text =
-                format!("{probe} failed{place} in {} of {rounds} rounds: {how}", fails.len());
-            Finding::new(severity, text, &[])
-        })
-        .collect()
+    // What befell several probes alike, or several CPUs, is said once.
+    let mut alike: BTreeMap<Case<'_>, Vec<(&str, Option<usize>)>> = BTreeMap::new();
+    for ((probe, cpu), fails) in by_probe {
+        let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
+        let severity = if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
+        let how = &corruption.unwrap_or(&fails[0]).how;
+        let visitor = cpu.map(|_| probe);
+        alike.entry((Reverse(severity), fails.len(), how, visitor)).or_default().push((probe, cpu));
+    }
+    let rounds = card.header.plan.rounds;
+    let finding =
+        |((severity, count, how, visitor), all): (Case<'_>, Vec<(&str, Option<usize>)>)| {
+            let who = match visitor {
+                Some(probe) => {
+                    let cpus: Vec<usize> = all.iter().filter_map(|&(_, cpu)| cpu).collect();
+                    format!("{probe} failed on {}", cpu_names(&card.header.machine, &cpus))
+                }
+                None => {
+                    let probes: Vec<&str> = all.iter().map(|&(probe, _)| probe).collect();
+                    format!("{} failed", probes.join(", "))
+                }
+            };
+            Finding::new(severity.0, format!("{who} in {count} of {rounds} rounds: {how}"), &[])
+        };
+    alike.into_iter().map(finding).collect()
 }
 
-fn placement(card: &Card) -> Option<Finding> {
+/// Each by its name, or a range where they are many.
+fn cpu_names(machine: &Machine, cpus: &[usize]) -> String {
+    if cpus.len() > MOST_NAMES {
+        return format!("{} CPUs ({})", cpus.len(), format_list(cpus));
+    }
+    cpus.iter().map(|&cpu| machine.cpu_name(cpu)).collect::<Vec<String>>().join(", ")
+}
+
+/// CPUs that are named one by one.
+const MOST_NAMES: usize = 4;
+
+/// Where it ran, and where not.
+fn placement(card: &Card) -> Vec<Finding> {
     let plan = &card.header.plan;
-    (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]))
+    let unpinned = (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]));
+    let strayed = card.points.iter().filter_map(|p| p.disturbances.strayed);
+    let moved = strayed.reduce(|a, b| Strayed { samples: a.samples + b.samples, ..b });
+    let moved = moved.map(|moved| {
+        Finding::warning(format!("{} samples {moved}; they were set aside", moved.samples), &[])
+    });
+    let class = plan.left_class.as_ref().map(|class| {
+        Finding::note(
+            format!(
+                "started under {class} and measured under SCHED_OTHER: a thread that spins in a \
+                 real-time class keeps the others from its CPU"
+            ),
+            &[],
+        )
+    });
+    [unpinned, moved, class].into_iter().flatten().collect()
 }
 
 /// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
@@ -168,14 +224,27 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             &[L1_CHASE, "clock.core_ghz"],
         ));
     }
-    let claimed = card.header.machine.claimed_tsc_hz().map(|hz| hz as f64 / 1e9);
-    if let Some((claimed, measured)) = claimed.zip(metrics.number(TSC))
+    let rates = metrics.number(TSC).and_then(|measured| {
+        let claims = card.header.machine.cpu.tsc.known()?;
+        let claim = claims.iter().find(|claim| claim.means_the_counter(measured * 1e9))?;
+        Some((claim.hz as f64 / 1e9, measured))
+    });
+    if let Some((claimed, measured)) = rates
         && (measured / claimed - 1.0).abs() > 0.001
     {
         found.push(Finding::warning(
             format!(
                 "the time counter runs at {measured:.4} GHz, claimed {claimed:.4} GHz: programs that \
                  trust the claim measure time wrongly"
+            ),
+            &[TSC],
+        ));
+    }
+    if let Some(withdrawn) = card.header.machine.withdrawn_counter() {
+        found.push(Finding::warning(
+            format!(
+                "the time counter is not to be trusted, {withdrawn}: what it found wrong stands in \
+                 dmesg, and programs that read the counter measure time wrongly"
             ),
             &[TSC],
         ));
@@ -199,7 +268,7 @@ fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 }
 
 fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
-    let claimed = card.header.machine.claimed_line_bytes()?;
+    let claimed = claims(card)?.claimed_line_bytes()?;
     let value = metrics.get(LINE)?;
     let measured = value.value?;
     (measured != claimed as f64).then(|| {
@@ -212,11 +281,16 @@ fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
 
 /// Pages that were asked for and not had.
 fn page_size(card: &Card) -> Option<Finding> {
-    let huge = |p: &&Point| p.params.get("variant") == Some(&Param::from("random_2m"));
+    // Small pages are of KiB, and called 4k, 16k, 64k; huge ones are of MiB.
+    let huge = |p: &&Point| match p.params.get("variant") {
+        Some(Param::Text(name)) => name.starts_with("random_") && name.ends_with('m'),
+        _ => false,
+    };
     let other = card.points.iter().filter(huge).find(|p| p.backing != Backing::AsAsked)?;
     let note = other.backing.note().or_else(|| other.note.clone()).unwrap_or_default();
+    let [_, size] = card.header.machine.memory.page_sizes().map(human_bytes);
     Some(Finding::warning(
-        format!("the 2 MiB latency curve is none ({note}): its upper half contains page walks"),
+        format!("the {size} latency curve is none ({note}): its upper half contains page walks"),
         &["memory.latency.dram_ns"],
     ))
 }
@@ -226,10 +300,10 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     if let Some(busy) = metrics.number(SIBLING)
         && busy > 0.02
     {
-        let claim = match card.header.machine.threads_per_core() {
-            Some(1) => ", although the machine claims one thread per core",
-            _ => "",
-        };
+        let threads =
+            claims(card).map_or(0, |machine| machine.siblings_of(card.header.plan.cpu).len());
+        let claim =
+            if threads == 1 { ", although the machine claims one thread for it" } else { "" };
         found.push(Finding::note(
             format!(
                 "something on the same core was at work {:.0} % of the time{claim}; disturbed \
@@ -239,22 +313,38 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             &[SIBLING],
         ));
     }
+    found.extend(own_quota(card));
     if let Some(lost) = metrics.number(GAPS)
         && lost > 0.01
     {
-        found.push(Finding::warning(
-            format!(
-                "noisy host: {:.1} % of the CPU's time went to interrupts, other threads or the \
-                 hypervisor",
-                lost * 100.0
+        let lost = lost * 100.0;
+        let quota = card.header.machine.cpu_quota();
+        let text = match card.throttled(|probe| probe == "noise").by(quota) {
+            Some(own) => format!("{lost:.1} % of the CPU's time was lost while {own}"),
+            None => format!(
+                "noisy host: {lost:.1} % of the CPU's time went to interrupts, other threads or the \
+                 hypervisor"
             ),
-            &[GAPS],
-        ));
+        };
+        found.push(Finding::warning(text, &[GAPS]));
     }
     found
 }
 
 const MULTIPLY: &str = "clock.multiply_cycles";
+
+/// What this run did to itself by asking for more than its share.
+fn own_quota(card: &Card) -> Option<Finding> {
+    let all = card.throttled(|_| true);
+    let text = all.by(card.header.machine.cpu_quota())?;
+    let text = format!(
+        "{text} during this run, for {:.1} s of its threads' time: what was measured then is the \
+         quota, not the machine; give the group more CPU time",
+        all.seconds
+    );
+    Some(Finding::warning(text, &[]))
+}
+
 const MUL_ADD: &str = "clock.mul_add_ratio";
 const L1_CHASE: &str = "clock.l1_chase_cycles";
 const TSC: &str = "clock.tsc_ghz";
@@ -268,8 +358,10 @@ pub(crate) mod tests {
 
     use super::branch::{PIPELINE, SLOPE};
     use super::*;
-    use crate::fixture::blank;
-    use crate::metrics::Value;
+    use crate::file::RoundDone;
+    use crate::fixture::{blank, point};
+    use crate::machine::{CoreKind, CpuQuota, Fact, Throttled, TscClaim};
+    use crate::metrics::{Grade, Value};
 
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
@@ -280,6 +372,8 @@ pub(crate) mod tests {
             high: Some(number),
             unit,
             state: State::Ok,
+            grade: Some(Grade::Within5),
+            states: Vec::new(),
             reason: None,
             family: "f".into(),
             tier: NoiseClass::T1,
@@ -359,6 +453,81 @@ pub(crate) mod tests {
         assert!(text.contains("at work 30 % of the time"), "{text}");
         let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
         assert!(text.contains("noisy host: 2.5 %"), "{text}");
+    }
+
+    #[test]
+    fn claims_are_held_only_against_the_cpu_that_they_are_of() {
+        let found = |card: &Card| {
+            let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
+            find(card, &Metrics(short)).iter().any(|f| f.text.contains("L3 claimed 32 MiB"))
+        };
+        let mut card = blank("test");
+        let kind = |cpus: &[usize]| CoreKind { cpus: cpus.to_vec(), ..CoreKind::default() };
+        (card.header.machine.cpu.number, card.header.plan.cpu) = (0, 1);
+        assert!(found(&card), "a card that knows no kinds");
+        card.header.machine.cpu.kinds = Fact::Known(vec![kind(&[0, 1])]);
+        assert!(found(&card), "all CPUs are alike");
+        card.header.machine.cpu.kinds = Fact::Known(vec![kind(&[0]), kind(&[1])]);
+        assert!(!found(&card), "another kind");
+        card.header.machine.cpu.number = 1;
+        assert!(found(&card));
+        card.header.plan.pinned = false;
+        assert!(!found(&card), "it ran where it liked");
+    }
+
+    #[test]
+    fn a_figure_of_convention_is_no_claim_of_the_counters_rate() {
+        let said = |source: &str, hz: u64| {
+            let mut card = blank("test");
+            let claim = TscClaim { hz, source: source.into() };
+            card.header.machine.cpu.tsc = Fact::Known(vec![claim]);
+            let found = find(&card, &Metrics(vec![value(TSC, Unit::Ghz, 2.6)]));
+            found.iter().any(|f| f.text.contains("the time counter runs at"))
+        };
+        assert!(said("CPUID 15h", 1_300_000_000));
+        assert!(!said("BogoMIPS / 2", 1_300_000_000));
+        assert!(said("BogoMIPS / 2", 2_500_000_000));
+    }
+
+    #[test]
+    fn an_own_quota_is_named_before_the_host_is_blamed() {
+        let mut card = blank("test");
+        let quota = CpuQuota { cpus: 0.5, source: "cgroup cpu.max /q".into() };
+        card.header.machine.limits.cpu_quota = Fact::Known(Some(quota));
+        let throttled = Throttled { times: 13, seconds: 1.25 };
+        let round = |round| RoundDone { probe: "noise".into(), round, wall_s: 1.0, throttled };
+        card.rounds = (0..5).map(round).collect();
+        let metrics = Metrics(vec![value(GAPS, Unit::Ratio, 0.473)]);
+        let texts: Vec<String> = find(&card, &metrics).into_iter().map(|f| f.text).collect();
+        let text = texts.join("\n");
+        let own = "this group's own CPU quota of 0.5 CPU (cgroup cpu.max /q) stopped it 65 times";
+        assert!(text.contains(&format!("47.3 % of the CPU's time was lost while {own}")), "{text}");
+        assert!(text.contains(&format!("{own} during this run, for 6.2 s")), "{text}");
+        assert!(!text.contains("noisy host"), "{text}");
+    }
+
+    #[test]
+    fn what_befell_several_probes_is_said_once_and_who_was_moved_is_told() {
+        let mut card = blank("test");
+        for (probe, round) in [("clock", 1), ("clock", 2), ("noise", 1), ("noise", 2), ("tlb", 2)] {
+            let (how, stderr, cpu) = ("not pinned to CPU 1".to_owned(), String::new(), None);
+            let probe = probe.to_owned();
+            card.fails.push(Fail { probe, round, cpu, cause: FailKind::Failed, how, stderr });
+        }
+        let mut moved = point("noise", "gap_ratio", 0, Unit::Ratio, vec![]);
+        moved.disturbances.strayed = Some(Strayed { home: 1, cpu: 0, samples: 4 });
+        card.points = vec![moved.clone(), moved];
+        card.header.plan.left_class = Some("SCHED_FIFO".into());
+        let found = find(&card, &Metrics::default());
+        let text = found.into_iter().map(|f| f.text).collect::<Vec<_>>().join("\n");
+        for said in [
+            "clock, noise failed in 2 of 5 rounds: not pinned to CPU 1",
+            "tlb failed in 1 of 5 rounds",
+            "8 samples ran on CPU 0, not on CPU 1 as pinned: something moves this process",
+            "started under SCHED_FIFO and measured under SCHED_OTHER",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
     }
 
     #[test]

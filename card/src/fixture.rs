@@ -1,4 +1,5 @@
-//! Cards for the tests of the readers: one that was recorded, and others made in memory.
+//! Cards for the tests of the readers: one that was recorded, and others made in memory; and files of
+//! other machines.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
@@ -13,12 +14,15 @@ use crate::record::{Disturbances, Fail, FailKind, Param, Point, PointState, Skip
 
 use crate::file::{Card, End, EndState, Header, Plan, Tool};
 use crate::findings::{Finding, Severity};
-use crate::metrics::{Metrics, State, Value};
+use crate::metrics::{Grade, Metrics, State, Value};
 use crate::summary::Summary;
 
 mod coherence;
 mod counters;
 mod memory;
+mod trees;
+
+pub use trees::tree;
 
 /// What the probes declare today on x86_64, as `probecard list --json` prints it: kept as text, since
 /// a card knows no probe's code.
@@ -187,7 +191,7 @@ pub fn empty() -> Summary {
 
 /// Every text of the card wants to be markup, or to steer a terminal.
 pub fn hostile() -> Summary {
-    let evil = "<script>alert(1)</script>\" onload='x' \x1b[31m&";
+    let evil = "<script>alert(1)</script>\" onload='x' \x1b[31m\u{9b}\u{202e}\u{2067}\0&";
     let mut summary = summary();
     let card = &mut summary.card;
     // With these there is every picture.
@@ -234,6 +238,7 @@ pub fn blank(hostname: &str) -> Card {
                 cpu: 1,
                 cpu_reason: "the quieter of two".into(),
                 pinned: true,
+                left_class: None,
                 scratch: None,
                 peer: None,
             },
@@ -359,6 +364,8 @@ fn value(id: &str, family: &str, unit: Unit, value: f64) -> Value {
         high: Some(value * 1.01),
         unit,
         state: State::Ok,
+        grade: Some(Grade::Within5),
+        states: Vec::new(),
         reason: None,
         family: family.into(),
         tier: NoiseClass::T1,

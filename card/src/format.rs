@@ -3,6 +3,7 @@
 use crate::declare::Unit;
 
 use crate::metrics::{State, Value};
+use crate::series::Met;
 
 /// A unit for people: what to divide by, and what to write behind the number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,15 +63,21 @@ fn round3(value: f64) -> f64 {
     (value / unit).round() * unit
 }
 
-/// Three significant digits: `1.09`, `20.6`, `118`, `4100`.
+/// What has more zeros than anyone would count is written with an exponent.
+const COUNTABLE: std::ops::Range<f64> = 1e-9..1e15;
+
+/// Three significant digits: `1.09`, `20.6`, `118`, `4100`, `2.00e30`.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
-    let rounded = round3(value);
-    if rounded == 0.0 {
+    if value == 0.0 {
         return "0".into();
     }
+    if !COUNTABLE.contains(&value.abs()) {
+        return format!("{value:.2e}");
+    }
+    let rounded = round3(value);
     let digits = (2.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
     format!("{rounded:.*}", digits as usize)
 }
@@ -78,7 +85,7 @@ pub fn number(value: f64) -> String {
 /// The number without zeros that say nothing: for figures that were printed, not measured.
 pub fn plain(value: f64) -> String {
     let text = number(value);
-    if !text.contains('.') {
+    if !text.contains('.') || text.contains('e') {
         return text;
     }
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -98,7 +105,16 @@ fn digits(value: f64, unit: Unit) -> String {
 
 /// 3072 entries are not 3070.
 fn counted(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { plain(value) }
+    if value.fract() == 0.0 && value.abs() < COUNTABLE.end {
+        format!("{value:.0}")
+    } else {
+        plain(value)
+    }
+}
+
+/// So many of something: `1 CPU`, `2 CPUs`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
 /// A measured quantity with its unit: `1.09 ns`, `20.6 µs`, `48 KiB`.
@@ -127,6 +143,20 @@ pub fn interval(value: &Value) -> String {
     let end = |x: f64| digits(x / scale.factor, value.unit);
     let (low, high) = (end(low), end(high));
     if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// `2 states: 1.93 40 %, 2.17 60 %`, each with its share, in the unit in which the value is printed;
+/// empty where there is but one.
+pub fn states(value: &Value) -> String {
+    let (Some(middle), count @ 2..) = (value.value, value.states.len()) else {
+        return String::new();
+    };
+    let scale = scale(middle, value.unit);
+    let state = |met: &Met| {
+        format!("{} {:.0} %", digits(met.value / scale.factor, value.unit), 100.0 * met.share)
+    };
+    let all: Vec<String> = value.states.iter().map(state).collect();
+    format!("{count} states: {}", all.join(", "))
 }
 
 /// `low` to `high` of a figure in print, with its unit: `12–18 cycles`, `4 cycles`.
@@ -187,6 +217,14 @@ mod tests {
         assert_eq!(quoted(0.5, Unit::Ns), "0.5 ns");
         assert_eq!(quoted(150e6, Unit::Ns), "150 ms");
         assert_eq!(range(12.0, 18.0, Unit::Cycles), "12–18 cycles");
+        assert_eq!(number(-1.0e308), "-1.00e308");
+        assert_eq!(quantity(1e300, Unit::Count), "1.00e300");
+        assert_eq!(plain(f64::MAX), "1.80e308");
+    }
+
+    #[test]
+    fn counts_take_their_nouns_along() {
+        assert_eq!((count(1, "CPU"), count(0, "CPU")), ("1 CPU".into(), "0 CPUs".into()));
     }
 
     #[test]
@@ -210,9 +248,14 @@ mod tests {
 
     #[test]
     fn odd_numbers_do_not_panic() {
-        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 1e-12, 1e15] {
-            assert!(!quantity(value, Unit::Ns).is_empty());
+        for value in [0.0, -3.5, f64::NAN, f64::INFINITY, 5e-324, 1e-12, 1e15, 1e300, f64::MIN] {
+            for unit in [Unit::Ns, Unit::Bytes, Unit::Count, Unit::Ratio, Unit::Ghz] {
+                let text = quantity(value, unit);
+                assert!(!text.is_empty() && text.len() < 16, "{text}");
+                assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            }
         }
+        assert_eq!((number(1e300), plain(1e300)), ("1.00e300".into(), "1.00e300".into()));
         assert_eq!(moment("yesterday"), "yesterday");
         assert_eq!(moment("2025-11-22T04:08:09.5Z"), "2025-11-22 04:08 UTC");
         assert_eq!(shorten("abcdef", 4), "abc…");

@@ -13,8 +13,8 @@
 //!   setting and round; [`metrics`]: points to metrics; [`view`]: what the points of one probe show.
 //! - [`findings`]: measured against claimed and published; [`mod@reference`]: what is
 //!   published; [`summary`]: a card with all of this.
-//! - [`format`](mod@format): numbers for people; [`glob`]: names by pattern; [`peer`]: the other end
-//!   of a network.
+//! - [`format`](mod@format): numbers for people; [`clean`]: texts from outside; [`glob`]: names by
+//!   pattern; [`peer`]: the other end of a network; [`plausible`]: what no machine can have given.
 //!
 //! # Words
 //!
@@ -48,6 +48,7 @@
 //! - **finding**: a measurement that contradicts a claim or a reference, or costs programs time.
 #![forbid(unsafe_code)]
 
+pub mod clean;
 pub mod counters;
 pub mod declare;
 pub mod estimate;
@@ -62,8 +63,10 @@ pub mod legacy;
 pub mod machine;
 pub mod metrics;
 pub mod peer;
+pub mod plausible;
 pub mod record;
 pub mod reference;
 pub mod series;
 pub mod summary;
 pub mod view;
+mod vocabulary;

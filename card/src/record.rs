@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::counters::{Counts, Event};
 use crate::declare::Unit;
 use crate::glob;
 use crate::machine::human_bytes;
+use crate::vocabulary::{self, Grows};
 
 /// Value of one parameter of a point.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,20 +66,21 @@ pub struct Point {
     /// Unit of the samples. Times are always ns; cycles come from `core_ghz`.
     pub unit: Unit,
     /// Accepted samples, raw, in the order they were taken; per operation.
+    #[serde(deserialize_with = "numbers")]
     pub samples: Vec<f64>,
     /// Operations in one sample; absent from the card where it is one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub ops: u64,
     /// Core clock (two-chain clock) around each sample, or one value where it stood still; empty
     /// where it has no meaning.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
     pub core_ghz: Vec<f64>,
     /// Why the core's clock is not known, and with it nothing that is in its cycles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_doubt: Option<String>,
     /// How often events happened during one sample of `ops` operations, the middle one, in user
     /// space; absent where they were not counted.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "counts")]
     pub counts: Counts,
     /// What went on meanwhile.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -87,7 +89,11 @@ pub struct Point {
     #[serde(default, skip_serializing_if = "is_default")]
     pub state: PointState,
     /// Which pages its memory really had, where that is not what was asked for.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_default",
+        deserialize_with = "vocabulary::or_unknown"
+    )]
     pub backing: Backing,
     /// What the reader must know of this point, such as the page size that was really had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,8 +145,11 @@ pub enum Backing {
         reason: String,
     },
     /// In a way that this program does not know.
-    #[serde(other)]
     Unknown,
+}
+
+impl Grows for Backing {
+    const UNKNOWN: Self = Backing::Unknown;
 }
 
 impl Backing {
@@ -149,12 +158,12 @@ impl Backing {
         match self {
             Backing::AsAsked | Backing::Unknown => None,
             Backing::TooFewHuge { huge, asked } => Some(format!(
-                "4 KiB pages: the kernel gave huge pages for {} of {}",
+                "small pages: the kernel gave huge ones for {} of {}",
                 human_bytes(*huge),
                 human_bytes(*asked)
             )),
             Backing::SurplusHuge { huge } => Some(format!(
-                "2 MiB pages: the kernel made huge pages of {} although small ones were asked for",
+                "huge pages: the kernel made {} of them although small ones were asked for",
                 human_bytes(*huge)
             )),
             Backing::Untold { reason } => Some(format!("page size unknown: {reason}")),
@@ -181,6 +190,9 @@ pub struct Disturbances {
     /// Samples that ended on another CPU than they began on.
     #[serde(skip_serializing_if = "is_default")]
     pub migrated: u64,
+    /// Samples that ran on another CPU than the one they were pinned to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strayed: Option<Strayed>,
     /// Samples whose clock moved by more than 1 % or is off the run's median by more than 2 %.
     #[serde(skip_serializing_if = "is_default")]
     pub clock: u64,
@@ -190,9 +202,47 @@ pub struct Disturbances {
     /// Samples that an interrupt fell into, where the core counts them.
     #[serde(skip_serializing_if = "is_default")]
     pub interrupts: u64,
+    /// Samples that no machine can have given; see [`crate::plausible`].
+    #[serde(skip_serializing_if = "is_default")]
+    pub impossible: u64,
     /// Samples rejected for any of these.
     #[serde(skip_serializing_if = "is_default")]
     pub rejected: u64,
+}
+
+/// JSON writes as `null` what is no finite number.
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let all = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(all.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
+}
+
+/// Counts of the events that this version knows.
+fn counts<'de, D: Deserializer<'de>>(from: D) -> Result<Counts, D::Error> {
+    let all = BTreeMap::<String, u64>::deserialize(from)?;
+    let event = |name: String| Event::deserialize(serde_json::Value::String(name)).ok();
+    Ok(all.into_iter().filter_map(|(name, count)| Some((event(name)?, count))).collect())
+}
+
+/// Samples of a thread that something had moved away from its CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strayed {
+    /// The CPU that it was pinned to.
+    pub home: usize,
+    /// Where it was at the last of them.
+    pub cpu: usize,
+    /// How many.
+    pub samples: u64,
+}
+
+impl fmt::Display for Strayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Strayed { home, cpu, .. } = self;
+        write!(
+            f,
+            "ran on CPU {cpu}, not on CPU {home} as pinned: something moves this process (taskset, a \
+             cpuset)"
+        )
+    }
 }
 
 /// What is usual is left out of the card.
@@ -218,10 +268,13 @@ pub enum PointState {
     Ok,
     /// Fewer clean samples than wanted, or the scheduler hit more than 30 % of them.
     Noisy,
+    /// Of a later version: nothing says that it can be believed.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A probe, or a part of one, that cannot run here.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Skip {
     /// Id of the probe.
     pub probe: String,

@@ -47,24 +47,40 @@ pub fn json(summary: &Summary) -> serde_json::Value {
 }
 
 fn metric_json(value: &metrics::Value) -> serde_json::Value {
-    json!({
+    let mut metric = json!({
         "value": value.value,
         "low": value.low,
         "high": value.high,
         "unit": value.unit,
         "state": value.state,
+        "grade": value.grade,
         "reason": value.reason,
         "family": value.family,
         "tier": value.tier,
         "better": value.better,
         "rounds": value.rounds,
-    })
+    });
+    if !value.states.is_empty() {
+        metric["states"] = json!(value.states);
+    }
+    metric
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::series::Met;
+
+    #[test]
+    fn several_states_stand_beside_the_number() {
+        let mut summary = fixture::summary();
+        let met = |value, share, rounds| Met { value, share, rounds };
+        summary.metrics.0[0].states = vec![met(1.93, 0.4, 2), met(2.17, 0.6, 3)];
+        let id = summary.metrics.0[0].id.clone();
+        let states = &json(&summary)["metrics"][id]["states"];
+        assert_eq!(states[1], json!({"value": 2.17, "share": 0.6, "rounds": 3}));
+    }
 
     #[test]
     fn json_has_the_promised_shape() {
@@ -76,11 +92,13 @@ mod tests {
         let mut keys: Vec<&String> = metric.as_object().unwrap().keys().collect();
         keys.sort();
         let promised = [
-            "better", "family", "high", "low", "reason", "rounds", "state", "tier", "unit", "value",
+            "better", "family", "grade", "high", "low", "reason", "rounds", "state", "tier",
+            "unit", "value",
         ];
         assert_eq!(keys, promised);
         assert_eq!(metric["unit"], "ns");
         assert_eq!(metric["state"], "ok");
+        assert_eq!(metric["grade"], "within_5");
         assert_eq!(metric["tier"], "T1");
         assert_eq!(json["skips"][0]["remedy"], "mount a disk");
     }

@@ -27,6 +27,11 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Whether it takes buffers that no cache holds.
+    pub fn takes_memory(&self) -> bool {
+        self.needs.iter().any(|need| matches!(need, Need::Memory(_)))
+    }
+
     /// What the card's header says of this probe.
     pub fn declaration(&self) -> Declaration {
         let mut declare = Declare::new(self.name, self.summary);

@@ -11,6 +11,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, command: &mut clap::Command) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, command, "probecard", &mut script);
-    super::print(&String::from_utf8(script)?)?;
+    super::print_as_is(&String::from_utf8(script)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,9 +16,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let text =
-        if args.json { json(&declarations())? } else { table(&probecard_probes::run::machine()) };
-    super::print(&format!("{text}\n"))?;
+    if args.json {
+        super::print_json(&format!("{}\n", json(&declarations())?))?;
+    } else {
+        super::print(&format!("{}\n", table(&probecard_probes::run::machine())))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -84,6 +86,7 @@ mod tests {
     /// the file that `probecard list --json` writes.
     #[test]
     fn declarations_are_those_that_are_kept() {
+        // Names of metrics say the kernel's page size.
         if std::env::consts::ARCH != "x86_64" {
             return;
         }

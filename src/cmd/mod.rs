@@ -9,11 +9,15 @@ mod report;
 mod run;
 mod show;
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use card::clean;
 use clap::{CommandFactory, Parser, Subcommand};
+use probecard_probes::sys::{file, process};
+
+use crate::files;
 
 /// Measures what a CPU really does, and draws it beside what it claims and what is published.
 #[derive(Debug, Parser)]
@@ -54,10 +58,32 @@ enum Command {
     Child,
 }
 
-/// Parses the command line and runs the subcommand.
+/// What the page's template needs of a stack, and several times that.
+const STACK: usize = 8 << 20;
+
+/// Parses the command line and runs the subcommand, where the stack is small (`ulimit -s`) on another one.
 pub fn main() -> ExitCode {
-    probecard_probes::sys::process::limit_malloc_arenas();
-    let cli = Cli::parse();
+    process::limit_malloc_arenas();
+    process::outlive_file_size_limit();
+    if process::stack_limit() < STACK as u64 / 4 {
+        let larger = std::thread::Builder::new().stack_size(STACK).spawn(start);
+        // A panic has said what there is to say.
+        return larger
+            .map_or_else(|_| start(), |thread| thread.join().unwrap_or(ExitCode::from(101)));
+    }
+    start()
+}
+
+fn start() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // It repeats arguments, which may be names of files from anywhere.
+        Err(error) if error.use_stderr() => {
+            say(error.render().to_string().trim_end());
+            return ExitCode::from(2);
+        }
+        Err(help) => help.exit(),
+    };
     let outcome = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
@@ -81,28 +107,83 @@ pub fn main() -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Writes a result to standard output.
 fn print(text: &str) -> anyhow::Result<()> {
-    let written = std::io::stdout().lock().write_all(text.as_bytes());
-    written.context("cannot write to standard output")
+    print_as_is(&clean::lines(text))
+}
+
+/// The same with JSON.
+fn print_json(json: &str) -> anyhow::Result<()> {
+    print_as_is(&clean::json(json))
+}
+
+/// The same with a text that is our own, or in which all that is not was cleaned.
+fn print_as_is(text: &str) -> anyhow::Result<()> {
+    let written = write_patiently(&mut io::stdout().lock(), text.as_bytes());
+    written.map_err(|error| {
+        let remedy = files::remedy(&error).map(|r| format!("; {r}")).unwrap_or_default();
+        anyhow::Error::new(error).context(format!("cannot write to standard output{remedy}"))
+    })
+}
+
+/// Writes all of it, also where the other side has made a pipe or a terminal non-blocking: what takes no
+/// more for now is waited for.
+fn write_patiently(to: &mut (impl Write + AsFd), mut rest: &[u8]) -> io::Result<()> {
+    loop {
+        let written = if rest.is_empty() { to.flush().map(|()| 0) } else { to.write(rest) };
+        match written {
+            Ok(0) if rest.is_empty() => return Ok(()),
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                file::wait_until_writable(to.as_fd())?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Says something on standard error. Where no one can hear it, nothing is lost but that.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", clean::lines(text));
 }
 
-/// Columns of the terminal, or 80 where there is none.
+/// Columns of the terminal, or 80 where there is none or it does not say.
 fn width() -> usize {
     console::Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns)).max(60)
 }
 
-/// Colour only on a terminal, and not where the reader asked for none.
+/// Colour only on a terminal that knows it, and not where the reader asked for none.
 fn color() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    io::stdout().is_terminal() && !console::is_dumb() && !unwanted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_takes_no_more_for_now_is_waited_for() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let text: Vec<u8> = (0..2_000_000).map(|i: u32| (i % 251) as u8).collect();
+        let reader = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            std::thread::sleep(Duration::from_millis(30));
+            theirs.read_to_end(&mut read).unwrap();
+            read
+        });
+        write_patiently(&mut ours, &text).unwrap();
+        drop(ours);
+        assert!(reader.join().unwrap() == text);
+    }
 }

@@ -3,15 +3,18 @@
 mod plan;
 mod progress;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::counters::Counting;
-use card::machine::{Machine, format_list};
+use card::declare::Declaration;
+use card::machine::{Machine, Throttled, format_list};
 use card::peer::Peer;
 use card::record::{Fail, FailKind, Record, Skip};
 use probecard_probes::catalog;
@@ -22,6 +25,7 @@ use probecard_probes::probe::Probe;
 use probecard_probes::run::child::Assignment;
 use probecard_probes::run::counter_support;
 use probecard_probes::run::placement;
+use probecard_probes::run::reserve::{Reserve, bound_by_time};
 use probecard_probes::run::rounds::{self, Outcome, Round};
 use probecard_probes::threads::pinning;
 
@@ -32,7 +36,7 @@ use card::findings::Severity;
 use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
-use plan::{Choice, Schedule};
+use plan::{Choice, Item, Limits, Schedule};
 use probecard_probes::sys::process;
 use progress::Progress;
 
@@ -50,7 +54,7 @@ pub(super) struct Args {
     /// Not the probes whose name matches; may be repeated.
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
-    /// Measure on this CPU instead of the quietest.
+    /// Measure on this CPU instead of the quietest of the most capable kind of core.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
     /// Look at every CPU in turn, for one that is slower than its like or computes wrong answers,
@@ -81,26 +85,32 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Left of the budget for metrics, page and pictures.
-const REPORT_TIME: Duration = Duration::from_millis(4500);
+/// A probe that hung so often is not asked again: it would cost as much in every round.
+const MOST_HANGS: usize = 2;
 
-/// What a child may take beyond three times its share before it is killed: rings for a large cache
-/// take seconds to lay.
-const GRACE: Duration = Duration::from_secs(20);
+/// After a child that could not be started the run rests, twice as long each time: a limit may be used
+/// up for a moment alone.
+const FIRST_REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let stop = stop_flag()?;
+    // Before anything spins, or starts what spins.
+    let left_class = probecard_probes::run::leave_real_time()
+        .context("cannot leave the real-time class of the scheduler; start it without chrt")?;
+    if let Some(class) = left_class {
+        say(&format!(
+            "measures under SCHED_OTHER, not {class}: threads that spin would starve others"
+        ));
+    }
     let machine = probecard_probes::run::machine();
     let timer = placement::timer(&machine);
     let (mut run, mut writer) = match &args.resume {
-        Some(path) => resumed(path, machine)?,
-        None => fresh(args, machine, &timer)?,
+        Some(path) => resumed(path, machine, began)?,
+        None => fresh(args, machine, &timer, began, left_class)?,
     };
     stay_away_from(run.header.plan.cpu, &run.machine);
-    let budget =
-        Duration::from_secs_f64(run.header.plan.budget_s).mul_f64(run.schedule.share_left());
-    run.deadline = began + budget.saturating_sub(REPORT_TIME);
     let ended = run.measure(&mut writer, &timer, &stop).and_then(|state| {
         let wall_s = run.wall_before + began.elapsed().as_secs_f64();
         append(&mut writer, Line::End(End { state, wall_s }))
@@ -126,36 +136,45 @@ struct Run {
     machine: Machine,
     tier: Effort,
     schedule: Schedule,
-    deadline: Instant,
+    /// What probes are given at most of what they deserve.
+    generosity: f64,
+    /// What the rounds that take memory are lent.
+    reserve: Option<Reserve>,
+    limits: Limits,
     wall_before: f64,
 }
 
-fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, Writer)> {
+fn fresh(
+    args: &Args,
+    mut machine: Machine,
+    timer: &Timer,
+    began: Instant,
+    left_class: Option<&str>,
+) -> anyhow::Result<(Run, Writer)> {
     let mut only = args.only.clone();
     only.extend(args.each_cpu.then(|| catalog::EACH_CPU.to_owned()));
     let probes = Choice { only: &only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
-        None => placement::choose(machine.allowed_cpus(), timer),
-        Some(cpu) => chosen(cpu, machine.allowed_cpus())?,
+        None => placement::choose(&machine, timer),
+        Some(cpu) => chosen(cpu, &machine)?,
     };
+    // Where this is not permitted, the trials run wherever the thread is.
+    pinning::pin(choice.cpu);
+    machine.turn_to(choice.cpu);
     let tier = args.tier;
-    let runnable: Vec<&Probe> = probes
-        .iter()
-        .copied()
-        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
-        .collect();
+    let runnable = runnable(&probes, &machine);
     anyhow::ensure!(
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
     );
     let cpus = machine.allowed_cpus();
     let budget = args.budget.unwrap_or_else(|| plan::budget(tier, &runnable, cpus));
+    let generosity = plan::generosity(tier, budget, &runnable, cpus);
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
-    // Where this is not permitted, the trials run wherever the thread is.
-    pinning::pin(choice.cpu);
+    let reserve = reserve(&mut machine, &runnable, tier, budget, generosity);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
-    let host = file_name(machine.host.name.known().map_or("unknown-host", String::as_str));
+    let host = file_name(machine.host.name.known().map_or("", String::as_str));
     let dir = args.out.clone().unwrap_or_else(|| {
         PathBuf::from(format!("probecard-{host}-{}", now.strftime("%Y%m%dT%H%M%SZ")))
     });
@@ -174,6 +193,7 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
             cpu: choice.cpu,
             cpu_reason: choice.reason,
             pinned: choice.pinned,
+            left_class: left_class.map(str::to_owned),
             scratch: args.scratch.clone(),
             peer: args.peer.clone(),
         },
@@ -182,17 +202,40 @@ fn fresh(args: &Args, machine: Machine, timer: &Timer) -> anyhow::Result<(Run, W
         declarations: probes.iter().map(|p| p.declaration()).collect(),
     };
     let mut writer = create(&dir, &host, &header, args.force)?;
-    for probe in &probes {
-        for skip in probe.needs.iter().filter_map(|n| n.unmet(&header.machine)) {
-            let probe = probe.name.to_owned();
-            append(&mut writer, Line::Skip(Skip { probe, ..skip }))?;
-        }
+    for skip in unmet(&probes, &header.machine) {
+        append(&mut writer, Line::Skip(skip))?;
     }
     let cpus = header.machine.allowed_cpus();
-    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, cpus);
+    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, cpus, reserve.is_some());
     let machine = header.machine.clone();
-    let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, deadline, wall_before: 0.0 }, writer))
+    let limits = Limits::new(began, budget, 1.0);
+    Ok((
+        Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before: 0.0 },
+        writer,
+    ))
+}
+
+/// Bounds the memory of rounds by their time, and keeps some for them where the host is slow to find it.
+fn reserve(
+    machine: &mut Machine,
+    probes: &[&'static Probe],
+    tier: Effort,
+    budget: Duration,
+    generosity: f64,
+) -> Option<Reserve> {
+    let cpus = machine.allowed_cpus();
+    let schedule = Schedule::new(probes, plan::rounds(tier), 0, cpus, false);
+    let left = budget.saturating_sub(plan::REPORT_TIME);
+    let slice = schedule.longest_in_memory(left, generosity)?;
+    if let Some(bound) = bound_by_time(machine, slice) {
+        machine.limits.memory.insert(0, bound);
+    }
+    let mut reserve = Reserve::needed(machine)?;
+    let millis = reserve.mib().as_secs_f64() * 1e3;
+    say(&format!("the host takes {millis:.0} ms to find 1 MiB of memory: finding it once for all"));
+    reserve.fill(machine, budget);
+    machine.limits.memory.insert(0, reserve.bound());
+    Some(reserve)
 }
 
 /// What the run was called with; a path among it may be more than text.
@@ -200,7 +243,7 @@ fn arguments() -> Vec<String> {
     std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
-fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
+fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<(Run, Writer)> {
     let compressed = path.extension().is_some_and(|e| e == "zst");
     anyhow::ensure!(!compressed, "{}: resume the .card.jsonl beside it", path.display());
     let held = Held::open(path)?;
@@ -214,28 +257,64 @@ fn resumed(path: &Path, machine: Machine) -> anyhow::Result<(Run, Writer)> {
     same_machine(&card.header.machine, &machine).with_context(|| refusal(path))?;
     let cpu = card.header.plan.cpu;
     anyhow::ensure!(
-        machine.allowed_cpus().contains(&cpu),
+        machine.allowed_cpus().contains(&cpu) || pinning::pin(cpu),
         "{} was measured on CPU {cpu}, which this process may not use now ({} allowed)",
         path.display(),
         format_list(machine.allowed_cpus())
     );
-    let tier = Effort::named(&card.header.plan.tier)
-        .with_context(|| format!("{} has no tier that this version knows", path.display()))?;
-    let probes: Vec<&Probe> = card
-        .header
-        .declarations
-        .iter()
-        .filter_map(|d| catalog::find(&d.probe))
-        .filter(|p| p.needs.iter().all(|n| n.unmet(&machine).is_none()))
-        .collect();
-    let (rounds, seed) = (card.header.plan.rounds, card.header.seed);
-    let mut schedule = Schedule::new(&probes, rounds, seed, machine.allowed_cpus());
+    pinning::pin(cpu);
+    machine.turn_to(cpu);
+    let tier = plan::check(&card.header.plan).with_context(|| refusal(path))?;
+    let planned = planned(&card.header.declarations).with_context(|| refusal(path))?;
+    let skips: Vec<Skip> = unmet(&planned, &machine).filter(|s| !card.skips.contains(s)).collect();
+    let probes = runnable(&planned, &machine);
+    let plan = &card.header.plan;
+    let budget = Duration::from_secs_f64(plan.budget_s);
+    let generosity = plan::generosity(tier, budget, &probes, machine.allowed_cpus());
+    let reserve = reserve(&mut machine, &probes, tier, budget, generosity);
+    let (seed, cpus) = (card.header.seed, machine.allowed_cpus());
+    let mut schedule = Schedule::new(&probes, plan.rounds, seed, cpus, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
-    let writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
-    let deadline = Instant::now();
-    Ok((Run { header, machine, tier, schedule, deadline, wall_before }, writer))
+    let mut writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
+    for skip in skips {
+        append(&mut writer, Line::Skip(skip))?;
+    }
+    let budget = Duration::from_secs_f64(header.plan.budget_s);
+    let limits = Limits::new(began, budget, schedule.share_left());
+    Ok((Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before }, writer))
+}
+
+/// The probes that a card names, each once.
+fn planned(declarations: &[Declaration]) -> anyhow::Result<Vec<&'static Probe>> {
+    let mut planned: Vec<&Probe> = Vec::new();
+    for Declaration { probe, .. } in declarations {
+        let known = catalog::find(probe).with_context(|| {
+            format!(
+                "it was to measure {probe}, which this program has no probe for; resume it with the \
+                 one that began it"
+            )
+        })?;
+        if planned.iter().all(|p| p.name != known.name) {
+            planned.push(known);
+        }
+    }
+    Ok(planned)
+}
+
+/// What can be measured here.
+fn runnable(probes: &[&'static Probe], machine: &Machine) -> Vec<&'static Probe> {
+    let can = |p: &&Probe| p.needs.iter().all(|n| n.unmet(machine).is_none());
+    probes.iter().copied().filter(can).collect()
+}
+
+/// Why the rest cannot.
+fn unmet(probes: &[&'static Probe], machine: &Machine) -> impl Iterator<Item = Skip> {
+    probes.iter().flat_map(move |probe| {
+        let skips = probe.needs.iter().filter_map(move |n| n.unmet(machine));
+        skips.map(|skip| Skip { probe: probe.name.to_owned(), ..skip })
+    })
 }
 
 fn refusal(path: &Path) -> String {
@@ -284,17 +363,6 @@ fn same_machine(then: &Machine, now: &Machine) -> anyhow::Result<()> {
 }
 
 impl Run {
-    /// A budget that was asked for is used up; a tier takes no more than it needs.
-    fn generosity(&self) -> f64 {
-        let probes: Vec<&Probe> = self.schedule.items().map(|item| item.probe).collect();
-        let of_tier = plan::budget(self.tier, &probes, self.machine.allowed_cpus());
-        if self.header.plan.budget_s != of_tier.as_secs_f64() {
-            f64::INFINITY
-        } else {
-            plan::generosity(self.tier)
-        }
-    }
-
     /// Where probes may put files: what was asked for, or beside the card.
     fn scratch(&self, card: &Path) -> anyhow::Result<PathBuf> {
         let beside = card.parent().unwrap_or(Path::new(""));
@@ -313,25 +381,33 @@ impl Run {
 
     /// Runs every round that is left; `Interrupted` when asked to stop.
     fn measure(
-        &self,
+        &mut self,
         writer: &mut Writer,
         timer: &Timer,
         stop: &AtomicBool,
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
         let scratch = self.scratch(writer.path())?;
-        let mut hung: Vec<(&str, Option<usize>)> = Vec::new();
+        // By the CPU too, where a round visits each: one that hangs says nothing of the others.
+        let mut hangs: HashMap<(&str, Option<usize>), usize> = HashMap::new();
+        let mut rest = FIRST_REST;
+        let mut visits: Option<Visits> = None;
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
-            // A probe that hung once would cost as much again in every round.
-            if hung.contains(&(item.probe.name, item.cpu)) {
+            let hung = hangs.entry((item.probe.name, item.cpu)).or_default();
+            if *hung == MOST_HANGS {
                 continue;
             }
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let slice = self.schedule.slice(done, left, self.generosity());
+            let began = Instant::now();
+            let left = self.limits.due.saturating_duration_since(began);
+            let slice = self.schedule.slice(done, left, self.generosity);
+            let Some(patience) = self.limits.patience(slice, began) else {
+                append(writer, Line::Fail(self.no_time(item)))?;
+                continue;
+            };
             // Probes that know enough end early; those to come will do so as much as those before.
             let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
-            let left_at_most = self.schedule.time_left(done, left, self.generosity());
+            let left_at_most = self.schedule.time_left(done, left, self.generosity);
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
             let cpu = item.cpu.unwrap_or(self.header.plan.cpu);
             if item.cpu.is_some() {
@@ -343,6 +419,7 @@ impl Run {
                 round: item.round,
                 seed: item.seed,
                 cpu,
+                pinned: self.header.plan.pinned,
                 tier: self.tier,
                 slice_s: slice.as_secs_f64(),
                 timer: *timer,
@@ -357,31 +434,93 @@ impl Run {
                 probe: item.probe.name,
                 round: item.round,
                 assignment: &serde_json::to_vec(&assignment)?,
-                deadline: slice * 3 + GRACE,
+                deadline: patience,
             };
+            if let Some(reserve) = &mut self.reserve {
+                if item.probe.takes_memory() { reserve.lend() } else { reserve.take_back() }
+            }
             let began = Instant::now();
-            let mut keep = |record: Record| append(writer, named(record, item.cpu).into());
-            match rounds::run(child(), &round, stop, &mut keep)? {
+            // Of all visits, where a round visits each CPU.
+            let same = |v: &Visits| (v.probe, v.round) == (item.probe.name, item.round);
+            let visited = visits.take().filter(same).unwrap_or_else(|| Visits::of(item));
+            let mut keep = |record: Record| {
+                let record = named(record, item.cpu);
+                if let Record::Fail(fail) = &record {
+                    progress.fail(fail);
+                }
+                append(writer, record.into())
+            };
+            let outcome = rounds::run(child(), &round, stop, &mut keep)?;
+            let started =
+                !matches!(&outcome, Outcome::Failed(f) if f.cause == FailKind::NotStarted);
+            match outcome {
                 Outcome::Done => {}
-                Outcome::Failed(fail) => {
+                Outcome::Failed(mut fail) => {
                     if fail.cause == FailKind::TimedOut {
-                        hung.push((item.probe.name, item.cpu));
+                        *hung += 1;
+                        if *hung == MOST_HANGS {
+                            fail.how += ", as before; it was not asked again";
+                        }
                     }
-                    progress.say(&format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how));
-                    append(writer, named(Record::Fail(fail), item.cpu).into())?;
+                    fail.cpu = item.cpu;
+                    progress.fail(&fail);
+                    append(writer, Line::Fail(fail))?;
                 }
                 Outcome::Stopped => return Ok(EndState::Interrupted),
+            }
+            if started {
+                rest = FIRST_REST;
+            } else {
+                thread::sleep(rest.min(left / self.schedule.len() as u32));
+                rest = (rest * 2).min(LONGEST_REST);
             }
             given += slice;
             used += began.elapsed();
             if item.is_last {
-                let (probe, round) = (item.probe.name.to_owned(), item.round);
-                let wall_s = began.elapsed().as_secs_f64();
-                append(writer, Line::Round(RoundDone { probe, round, wall_s }))?;
+                append(writer, Line::Round(visited.done()))?;
+            } else {
+                visits = Some(visited);
             }
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
+    }
+
+    /// Why a round was not even begun.
+    fn no_time(&self, item: &Item) -> Fail {
+        let budget = self.header.plan.budget_s;
+        Fail {
+            probe: item.probe.name.to_owned(),
+            round: item.round,
+            cpu: item.cpu,
+            cause: FailKind::NotStarted,
+            how: format!("was not begun: the {budget} s of the run were used up (--budget)"),
+            stderr: String::new(),
+        }
+    }
+}
+
+/// A round that was begun, with all its visits.
+struct Visits {
+    probe: &'static str,
+    round: u32,
+    began: Instant,
+    throttled: Throttled,
+}
+
+impl Visits {
+    fn of(item: &Item) -> Visits {
+        let (probe, round) = (item.probe.name, item.round);
+        Visits { probe, round, began: Instant::now(), throttled: Throttled::so_far() }
+    }
+
+    fn done(&self) -> RoundDone {
+        RoundDone {
+            probe: self.probe.to_owned(),
+            round: self.round,
+            wall_s: self.began.elapsed().as_secs_f64(),
+            throttled: Throttled::so_far().since(&self.throttled),
+        }
     }
 }
 
@@ -418,19 +557,17 @@ fn stay_away_from(cpu: usize, machine: &Machine) {
     }
 }
 
-fn chosen(cpu: usize, allowed: &[usize]) -> anyhow::Result<placement::Choice> {
+/// What the kernel allows counts, also where the mask is narrower: it leaves out isolated CPUs.
+fn chosen(cpu: usize, machine: &Machine) -> anyhow::Result<placement::Choice> {
+    let allowed = machine.allowed_cpus();
+    let kind = placement::kind(machine, cpu).map(|kind| format!(": a {kind}"));
+    let choice = placement::on(cpu, format!("chosen by --cpu{}", kind.unwrap_or_default()));
     anyhow::ensure!(
-        allowed.contains(&cpu),
+        choice.pinned || allowed.contains(&cpu),
         "--cpu {cpu}: not among the CPUs this process may use ({})",
         format_list(allowed)
     );
-    let pinned = pinning::pin(cpu);
-    let reason = if pinned {
-        "chosen by --cpu"
-    } else {
-        "not pinned: sched_setaffinity is not permitted here, so --cpu has no effect"
-    };
-    Ok(placement::Choice { cpu, reason: reason.into(), pinned })
+    Ok(choice)
 }
 
 fn create(dir: &Path, host: &str, header: &Header, force: bool) -> anyhow::Result<Writer> {
@@ -469,35 +606,70 @@ fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Resu
         right = false;
         say(&format!("probecard: {error:#}"));
     };
+    // Whoever has read enough (`| head`) misses nothing.
+    let missed = |error| if super::is_broken_pipe(&error) { Ok(()) } else { Err(error) };
+    let _ = shown.or_else(missed).map_err(&mut warn);
     let _ = ended.map_err(&mut warn);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    // Where it was removed meanwhile; if it cannot be made, the files say so.
+    let _ = std::fs::create_dir_all(dir);
     let small = compress::name(path);
     let compressed = compress::compress(&file).map_err(|error| files::unwritable(&small, error));
-    let _ = compressed.and_then(|bytes| files::write(&small, &bytes)).map_err(&mut warn);
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let compressed = compressed.and_then(|bytes| files::write(&small, &bytes)).map_err(&mut warn);
     let written = report::write(dir, &summary, true).map_err(&mut warn).unwrap_or_default();
-    shown?;
-    let page = written.first().map(|p| format!(" and {}", p.display())).unwrap_or_default();
-    say(&format!("\nwrote {}{page}", path.display()));
-    if !summary.card.is_complete() {
-        say(&format!("interrupted; go on with: probecard run --resume {}", path.display()));
-        return Ok(ExitCode::from(2));
+    let is_there = files::is_named(path, &file);
+    if !is_there {
+        warn(anyhow::anyhow!("{} was removed, moved or replaced during the run", path.display()));
     }
-    if !right {
-        say(&format!(
-            "the card is complete, but not all files beside it were written; draw them anew with: \
-             probecard report --force {}",
-            path.display()
-        ));
+    let card = if is_there { Some(path) } else { compressed.is_ok().then_some(&small) };
+    let files: Vec<String> =
+        card.into_iter().chain(written.first()).map(|p| p.display().to_string()).collect();
+    let files = if files.is_empty() { "nothing".to_owned() } else { files.join(" and ") };
+    say(&format!("\nwrote {files}"));
+    let complete = summary.card.is_complete();
+    match card {
+        Some(card) if complete && !right => say(&format!(
+            "the card is complete, but not everything could be written; again with: \
+             probecard show {0}, probecard report --force {0}",
+            card.display()
+        )),
+        Some(card) if !complete && is_there => {
+            say(&format!("interrupted; go on with: probecard run --resume {}", card.display()));
+        }
+        _ => {}
     }
     let corrupt = summary.findings.iter().any(|f| f.severity == Severity::Corruption);
     let measured = summary.metrics.0.iter().any(|v| v.value.is_some());
-    Ok(if corrupt || !measured || !right { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    let good = complete && right && measured && !corrupt;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 /// A host name as part of a file name.
 fn file_name(host: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = host.chars().map(safe).collect();
-    // No hidden file, and no way up.
-    name.trim_start_matches('.').to_owned()
+    // No hidden file, no way up, and nothing that looks like an option.
+    match name.trim_start_matches(['.', '-']) {
+        "" => "unknown-host".to_owned(),
+        visible => visible.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_called_like_its_host_and_can_be_seen() {
+        for (host, name) in [
+            ("box-1.lan", "box-1.lan"),
+            ("../a b", "_a_b"),
+            (".hidden", "hidden"),
+            ("...", "unknown-host"),
+            ("-rf", "rf"),
+            ("", "unknown-host"),
+        ] {
+            assert_eq!(file_name(host), name, "{host}");
+        }
+    }
 }

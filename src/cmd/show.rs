@@ -24,8 +24,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Prints a card as text or JSON.
 pub(super) fn show(summary: &Summary, json: bool) -> anyhow::Result<()> {
     if json {
-        super::print(&format!("{:#}\n", card::summary::json(summary)))
+        super::print_json(&format!("{:#}\n", card::summary::json(summary)))
     } else {
-        super::print(&text::card(summary, super::width(), super::color()))
+        super::print_as_is(&text::card(summary, super::width(), super::color()))
     }
 }

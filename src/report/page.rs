@@ -5,6 +5,7 @@ use base64::Engine;
 use minijinja::{AutoEscape, Environment};
 
 use super::plots::{self, Picture};
+use card::clean;
 use card::summary::Summary;
 
 mod context;
@@ -35,6 +36,13 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|name| {
         if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+    });
+    // Before they are escaped, which leaves alone what acts on the reader's eyes.
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if !value.is_safe() => {
+            minijinja::escape_formatter(out, state, &clean::lines(text).into())
+        }
+        _ => minijinja::escape_formatter(out, state, value),
     });
     environment.set_syntax(
         minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
@@ -74,6 +82,7 @@ mod tests {
         assert!(!page.contains("<script>alert"), "a card's text was not escaped");
         assert!(!page.contains("\" onload="));
         assert!(page.contains("&lt;script&gt;alert"));
+        assert!(page == clean::lines(&page), "a character that steers");
     }
 
     #[test]

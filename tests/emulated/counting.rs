@@ -11,14 +11,14 @@ use probecard_probes::kernel::{chain, chase};
 
 use super::{AARCH64, Machine, boot};
 
-const CHAINS: &str = "run --only clock --tier quick --budget 10s";
+const CHAINS: &str = "run --only clock --tier quick --budget 30s";
 
 const EXACT: Machine = Machine {
     name: "one instruction a cycle",
     architecture: AARCH64,
     hardware: "-cpu neoverse-n1 -icount shift=0 -smp 1 -m 512",
     kernel: "",
-    arguments: "first-round run --only clock --only cache-line --tier quick --budget 10s",
+    arguments: "first-round run --only clock --only cache-line --tier quick --budget 30s",
 };
 
 const HALVED: Machine = Machine {
@@ -58,7 +58,7 @@ const FORBIDDEN: Machine = Machine {
     architecture: AARCH64,
     hardware: "-cpu neoverse-n1 -icount shift=0 -smp 1 -m 512",
     kernel: "",
-    arguments: "plain-user run --only clock --tier quick --budget 10s",
+    arguments: "plain-user run --only clock --tier quick --budget 30s",
 };
 
 /// The points of a quantity with this value of a parameter.

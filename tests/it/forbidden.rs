@@ -1,6 +1,11 @@
 //! The real program where the kernel refuses what it asks for: pinning, placing memory, sockets.
 
+use std::process::Command;
+
+use seccompiler::SeccompAction;
+
 use crate::common::filter::{EPERM, always, behind, refuse};
+use crate::common::program;
 use crate::common::run::{Run, quick};
 use crate::common::turn::beside_others;
 
@@ -19,6 +24,30 @@ fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
     assert!(!run.card.header.plan.pinned);
     assert!(run.text().contains("not permitted"), "{}", run.text());
     assert!(run.card.points.iter().any(|p| !p.samples.is_empty()));
+}
+
+/// Some sandboxes answer that it is done, and do nothing.
+#[test]
+fn where_pinning_has_no_effect_it_says_so_and_measures_nothing_between_cpus() {
+    let _turn = beside_others();
+    let filter = refuse(SeccompAction::Errno(0), [always(libc::SYS_sched_setaffinity)]);
+    let probes = ["core-to-core", "false-sharing", "cache-line"];
+    let (run, doctor) = behind(&[filter], || {
+        let doctor = Command::new(program()).arg("doctor").output().unwrap();
+        let doctor = String::from_utf8(doctor.stdout).unwrap();
+        (Run::of(quick(&probes)), doctor.split_whitespace().collect::<Vec<_>>().join(" "))
+    });
+    let plan = &run.card.header.plan;
+    assert!(!plan.pinned && plan.cpu_reason.starts_with("not pinned: "), "{plan:?}");
+    assert!(doctor.contains("not pinned: sched_setaffinity succeeds without effect"), "{doctor}");
+    if run.card.header.machine.allowed_cpus().len() > 1 {
+        for id in ["core_to_core.median_ns", "false_sharing.step_bytes"] {
+            run.lacks(id, "succeeds without effect");
+        }
+    }
+    let between = ["one_way", "time_per_op", "coherence"];
+    assert_eq!(between.map(|quantity| run.points(quantity).count()), [0; 3]);
+    assert!(run.points("split_load").count() > 0);
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn round_under(wrapper: &[String], probe: &str, dir: &Path) -> Vec<Record> {
         round: 0,
         seed: 1,
         cpu: machine.allowed_cpus()[0],
+        pinned: true,
         tier: Effort::Quick,
         slice_s: 0.4,
         timer: Timer::CLOCK,

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use card::machine::Machine;
 use card::metrics::State;
 
 use crate::common::first_cpu;
-use crate::common::run::{Run, number, quick_under};
-use crate::common::turn::alone;
+use crate::common::group::Group;
+use crate::common::run::{Run, number, quick, quick_under};
+use crate::common::turn::{alone, beside_others};
 
 /// A short run of everything under a wrapper such as taskset or prlimit.
 fn everything_under(wrapper: &[&str]) -> Run {
@@ -32,6 +34,21 @@ fn on_one_cpu_everything_runs_but_what_needs_two() {
 }
 
 #[test]
+fn the_facts_of_a_cpu_are_those_of_the_one_that_is_measured() {
+    let _turn = beside_others();
+    let last = Machine::detect().allowed_cpus().last().unwrap().to_string();
+    let mut command = quick(&["cache-line"]);
+    command.args(["--budget", "10s", "--cpu", &last]);
+    let header = Run::of(command).card.header;
+    assert_eq!(
+        (header.plan.cpu, header.machine.cpu.number.to_string()),
+        (header.machine.cpu.number, last)
+    );
+    assert!(header.plan.cpu_reason.starts_with("chosen by --cpu"), "{}", header.plan.cpu_reason);
+    assert!(!header.machine.kinds().is_empty() && header.machine.contradictions.is_empty());
+}
+
+#[test]
 fn within_200_mb_buffers_are_small_and_what_needs_more_says_so() {
     let _turn = alone();
     let card = everything_under(&["prlimit", "--as=200000000"]).card;
@@ -42,6 +59,20 @@ fn within_200_mb_buffers_are_small_and_what_needs_more_says_so() {
         let skip = of("memory-latency").expect("a skip");
         assert!(skip.reason.contains("RLIMIT_AS"), "{skip:?}");
     }
+}
+
+/// What the run's own quota takes from it is not the host's noise.
+#[test]
+fn within_half_a_cpu_the_quota_is_named() {
+    let _turn = alone();
+    let v1 = ("cpu.cfs_quota_us", "50000");
+    let Some(group) = Group::with("cpu", &[v1, ("cpu.max", "50000 100000")]) else { return };
+    let run = Run::of(quick_under(&["sh", "-c", &group.enter(), "sh"], &["noise"]));
+    assert!(run.card.throttled(|_| true).times > 0, "{:?}", run.card.rounds);
+    let words: Vec<&str> = run.text().split_whitespace().collect();
+    let words = words.join(" ");
+    assert!(words.contains("own CPU quota of 0.5 CPU (cgroup cpu."), "{words}");
+    assert!(!words.contains("noisy host"), "{words}");
 }
 
 #[test]
@@ -55,7 +86,7 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
     let labelled: BTreeSet<&str> = card
         .points
         .iter()
-        .filter(|p| p.note.as_ref().is_some_and(|n| n.contains("4 KiB pages")))
+        .filter(|p| p.note.as_ref().is_some_and(|n| n.contains("small pages")))
         .map(|p| p.probe.as_str())
         .collect();
     for probe in ["memory-latency", "tlb", "memory-bandwidth", "loaded-latency"] {
@@ -67,7 +98,7 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
         assert_eq!(point.note.is_none(), small, "{point:?}");
     }
     let dram = metrics.get("memory.latency.dram_ns").unwrap();
-    let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("4 KiB pages"));
+    let labelled = dram.reason.as_ref().is_some_and(|r| r.contains("small pages"));
     assert!(dram.state != State::Ok || labelled, "{dram:?}");
     let words: Vec<&str> = run.text().split_whitespace().collect();
     assert!(words.join(" ").contains("2 MiB latency curve"), "{}", run.text());

@@ -5,9 +5,11 @@ mod common;
 
 mod cli;
 mod counters;
+mod doctor;
 mod each_cpu;
 mod forbidden;
 mod idioms_and_scaling;
+mod inputs;
 mod limits;
 mod measure;
 mod network_and_storage;

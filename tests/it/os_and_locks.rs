@@ -1,16 +1,17 @@
 //! The prices of the kernel and of locks where the kernel refuses something: what it refuses says
 //! so, with what would help, everything else is measured, and nothing is left behind.
 
+use std::fs;
 use std::process::Command;
 
 use card::record::Skip;
 use seccompiler::SeccompAction;
 
 use crate::common::filter::{Call, EPERM, always, behind, refuse, when};
-use crate::common::first_cpu;
 use crate::common::run::{Run, quick, quick_under, with_quick};
 use crate::common::turn::alone;
 use crate::common::user::{directory_for_everyone, is_root, program_in};
+use crate::common::{first_cpu, program};
 
 /// The calls, which are sampled in quiet moments only.
 const QUIET: [&str; 11] = [
@@ -49,6 +50,22 @@ fn lacks_only(run: &Run, lacking: &[&str]) {
             assert!(value.value.is_some() || disturbed, "{value:?}");
         }
     }
+}
+
+/// Linux from 6.3 on may forbid programs in memory.
+#[test]
+fn without_programs_in_memory_the_setting_is_named() {
+    if !is_root() || fs::metadata("/proc/sys/vm/memfd_noexec").is_err() {
+        return;
+    }
+    let shell = "echo 2 > /proc/sys/vm/memfd_noexec && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-pf", "--mount-proc", "sh", "-c", shell, "sh"]).arg(program());
+    let run = run(with_quick(command, &["os"]));
+    let skip = skip(&run, "os.spawn_ns");
+    assert!(skip.reason.starts_with("vm.memfd_noexec forbids"), "{skip:?}");
+    assert!(skip.remedy.contains("vm.memfd_noexec"), "{skip:?}");
+    lacks_only(&run, &["os.spawn_ns"]);
 }
 
 /// Runs this, which must leave no temporary file.

@@ -2,8 +2,9 @@
 //! measurement is lost with it.
 
 use std::fs;
-use std::io::Write;
-use std::os::fd::OwnedFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::children::{child_of, signal};
 use crate::common::turn::beside_others;
+use crate::common::user::is_root;
 use crate::common::wait::wait_for;
-use crate::common::{card_in, program};
+use crate::common::{card_in, program, sample_card};
 use card::file::Card;
 use serde_json::Value;
 
@@ -72,6 +74,21 @@ fn clogged() -> (UnixStream, UnixStream) {
     ours.set_nonblocking(true).unwrap();
     while ours.write(&[b'x'; 4096]).is_ok() {}
     (ours, theirs)
+}
+
+/// The text of the card in `reports/sample`.
+fn sample() -> String {
+    let text = zstd::decode_all(fs::File::open(sample_card()).unwrap()).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// The program in a terminal of its own; what it printed, or `None` where there is no such tool.
+fn in_terminal(preparation: &str, arguments: &str) -> Option<String> {
+    let program = program();
+    let inside = format!("{preparation} '{}' {arguments}", program.display());
+    let script = Command::new("script").args(["-qec", &inside, "/dev/null"]).output().ok()?;
+    assert!(script.status.success(), "{script:?}");
+    Some(String::from_utf8(script.stdout).unwrap())
 }
 
 #[test]
@@ -176,20 +193,32 @@ fn a_card_is_resumed_by_one_run_at_a_time_and_by_the_program_that_began_it_where
 #[test]
 fn what_happens_to_the_cards_name_meanwhile_does_not_change_the_result() {
     let _turn = beside_others();
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = run(&[&CACHE_LINE[..], &["--json"]].concat(), dir.path());
-    let child = start(&mut command);
-    let card = begun(dir.path());
-    let other = dir.path().join("other");
-    fs::write(&other, "no card\n").unwrap();
-    fs::rename(&other, &card).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(result["metrics"]["cache.line_bytes"]["value"].is_number(), "{result:#}");
-    let mut small = card.into_os_string();
-    small.push(".zst");
-    assert!(Card::read(Path::new(&small)).unwrap().is_complete());
+    let replace = |card: &Path| {
+        let other = card.with_extension("other");
+        fs::write(&other, "no card\n").unwrap();
+        fs::rename(&other, card).unwrap();
+    };
+    let remove = |card: &Path| fs::remove_dir_all(card.parent().unwrap()).unwrap();
+    for lose in [&replace as &dyn Fn(&Path), &remove] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("run");
+        let mut command = run(&[&CACHE_LINE[..], &["--json"]].concat(), &out);
+        let child = start(&mut command);
+        let card = begun(&out);
+        lose(&card);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(result["metrics"]["cache.line_bytes"]["value"].is_number(), "{result:#}");
+        let mut small = card.clone().into_os_string();
+        small.push(".zst");
+        let small = PathBuf::from(small);
+        assert!(Card::read(&small).unwrap().is_complete());
+        let said = said(&output);
+        assert!(said.contains(&format!("{} was removed", card.display())), "{said}");
+        assert!(said.contains(&format!("wrote {}", small.display())), "{said}");
+        assert!(out.join("report.html").exists());
+    }
 }
 
 #[test]
@@ -199,7 +228,7 @@ fn a_file_that_cannot_be_written_is_named_after_the_result_was_shown() {
     // names are taken by directories.
     let dir = tempfile::tempdir().unwrap();
     let command = |force: &[&str]| run(&[&LOCKS[..], &["--json"], force].concat(), dir.path());
-    let limited = prepared("trap '' XFSZ; ulimit -f 400", &command(&[])).output().unwrap();
+    let limited = prepared("ulimit -f 400", &command(&[])).output().unwrap();
     let card = card_in(dir.path()).unwrap();
     let mut small = card.clone().into_os_string();
     small.push(".zst");
@@ -241,7 +270,7 @@ fn a_disk_that_fills_up_meanwhile_ends_the_run_with_what_was_measured() {
     let (header, rest) = text.split_once('\n').unwrap();
     let blocks = (header.len() + rest.len() / 2) / 512;
     let command = run(&[&CACHE_LINE[..], &["--force", "--json"]].concat(), dir.path());
-    let output = prepared(&format!("trap '' XFSZ; ulimit -f {blocks}"), &command).output().unwrap();
+    let output = prepared(&format!("ulimit -f {blocks}"), &command).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(result["metrics"].is_object());
@@ -276,11 +305,7 @@ fn a_child_that_cannot_be_started_is_a_row_and_the_run_goes_on() {
 #[test]
 fn a_pattern_in_a_card_keeps_no_one_waiting() {
     let _turn = beside_others();
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
-    let mut files = fs::read_dir(sample).unwrap().map(|e| e.unwrap().path());
-    let sample = files.find(|p| p.extension().is_some_and(|e| e == "zst")).unwrap();
-    let text = zstd::decode_all(fs::File::open(sample).unwrap()).unwrap();
-    let text = String::from_utf8(text).unwrap();
+    let text = sample();
     let (header, rest) = text.split_once('\n').unwrap();
     // Of a probe that ran, each metric without a value asks the skips for its reason.
     let point = rest.lines().find(|line| line.contains("\"kind\":\"point\"")).unwrap();
@@ -299,4 +324,157 @@ fn a_pattern_in_a_card_keeps_no_one_waiting() {
     }
     let _ = show.kill();
     assert!(show.wait().unwrap().success(), "it took more than a minute");
+}
+
+#[test]
+fn a_slow_reader_of_a_pipe_that_lets_nobody_wait_gets_all_of_it() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // Another open file of the same pipe.
+    let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut options = fs::File::options();
+    let stdout = options.write(true).custom_flags(libc::O_NONBLOCK).open(name).unwrap();
+    drop(writer);
+    // A command that is kept would keep the pipe open.
+    let mut show = Command::new(program())
+        .args(["show", "--json"])
+        .arg(sample_card())
+        .stdout(stdout)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let mut result = Vec::new();
+    reader.read_to_end(&mut result).unwrap();
+    assert!(show.wait().unwrap().success());
+    assert!(result.len() > 1 << 16, "a pipe has room for all of it");
+    assert!(serde_json::from_slice::<Value>(&result).unwrap()["metrics"].is_object());
+}
+
+#[test]
+fn a_result_that_no_one_takes_is_told_with_the_place_of_its_files() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = run(&LOCKS, dir.path()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let (said, card) = (said(&output), card_in(dir.path()).unwrap());
+    assert!(said.contains("cannot write to standard output; free space there: No space"), "{said}");
+    assert!(said.contains(&format!("wrote {}", card.display())), "{said}");
+    assert!(said.contains(&format!("probecard show {}", card.display())), "{said}");
+}
+
+#[test]
+fn a_cause_is_told_once() {
+    let output = Command::new(program()).args(["show", "/nowhere"]).output().unwrap();
+    assert_eq!(said(&output).matches("No such file").count(), 1, "{output:?}");
+}
+
+#[test]
+fn a_small_stack_is_enough() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let output = prepared("ulimit -s 64", &run(&LOCKS, dir.path())).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(dir.path().join("report.html").exists());
+}
+
+#[test]
+fn a_card_of_numbers_that_cannot_be_drawn_has_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let absurd = ["5e-324", "1e100", "1.7e308", "0.0", "-1.0"];
+    let mut lines = Vec::new();
+    for (i, line) in sample().lines().enumerate() {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        for sample in line["samples"].as_array_mut().into_iter().flatten() {
+            *sample = serde_json::from_str(absurd[i % absurd.len()]).unwrap();
+        }
+        lines.push(line.to_string());
+    }
+    let card = dir.path().join("absurd.card.jsonl");
+    fs::write(&card, lines.join("\n") + "\n").unwrap();
+    for command in ["show", "report"] {
+        let output = Command::new(program()).arg(command).arg(&card).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(dir.path().join("report.html").exists());
+}
+
+/// Colours, the direction of writing, and a bell.
+const ACTING: &str = "a\u{1b}[31m\u{9b}1m\u{202e}\u{2067}\u{7}b";
+
+/// Whether a text holds any of them.
+fn acts(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    text.chars().any(|c| c != '\n' && (c.is_control() || ACTING[1..].contains(c) && !c.is_ascii()))
+}
+
+#[test]
+fn nothing_from_outside_steers_a_terminal_or_a_page() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let text = sample();
+    let (header, rest) = text.split_once('\n').unwrap();
+    let mut header: Value = serde_json::from_str(header).unwrap();
+    header["machine"]["host"]["name"] = ACTING.into();
+    header["machine"]["cpu"]["brand"] = ACTING.into();
+    let card = dir.path().join(format!("{ACTING}.card.jsonl"));
+    fs::write(&card, format!("{header}\n{rest}")).unwrap();
+    let absent = dir.path().join(format!("{ACTING}.absent"));
+    for (arguments, paths) in [
+        (&["show"][..], &[&card][..]),
+        (&["show", "--json"], &[&card]),
+        (&["report"], &[&card]),
+        (&["show"], &[&absent]),
+        (&["show"], &[&card, &card]),
+        (&["run", "--tier"], &[&absent]),
+        (&["run", "--only"], &[&absent]),
+    ] {
+        let output = Command::new(program()).args(arguments).args(paths).output().unwrap();
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty());
+        assert!(!acts(&output.stdout) && !acts(&output.stderr), "{arguments:?}: {output:?}");
+        if arguments.contains(&"--json") {
+            let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(value["machine"]["host"]["name"], ACTING, "escaped, not lost");
+        }
+    }
+    for file in ["report.html", "ladder.svg"] {
+        let file = fs::read(dir.path().join(file)).unwrap();
+        assert!(!acts(&file), "{}", String::from_utf8_lossy(&file));
+    }
+    if is_root() {
+        let name = "printf 'a\\033[31mb' > /proc/sys/kernel/hostname";
+        let mut doctor = Command::new("unshare");
+        doctor.args(["-u", "sh", "-c", &format!("{name} && exec \"$0\" doctor")]).arg(program());
+        let output = doctor.output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        // A sandbox may refuse another name.
+        assert!(!output.status.success() || printed.contains("a [31mb"), "{printed}");
+        assert!(!acts(&output.stdout), "{printed}");
+    }
+}
+
+#[test]
+fn a_plain_terminal_gets_plain_text() {
+    let card = sample_card();
+    let show = format!("show '{}'", card.display());
+    let Some(colored) = in_terminal("TERM=xterm NO_COLOR=", &show) else { return };
+    assert!(colored.contains("\u{1b}["));
+    let plain = in_terminal("TERM=dumb", &show).unwrap();
+    assert!(!plain.contains('\u{1b}'));
+    // What no one has given a size is as wide as usual.
+    let unsized_ = in_terminal("stty cols 0 rows 0; TERM=dumb", &show).unwrap();
+    let usual = in_terminal("stty cols 80 rows 24; TERM=dumb", &show).unwrap();
+    assert_eq!(unsized_, usual);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_named_as_such() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let mut doctor = Command::new("sh");
+    doctor.args(["-c", "mkdir gone && cd gone && rmdir ../gone && exec \"$0\" doctor"]);
+    let output = doctor.arg(program()).current_dir(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("started in cannot be found"), "{printed}");
 }

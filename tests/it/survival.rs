@@ -6,9 +6,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use card::file::{Card, EndState};
+use card::machine::Machine;
+use card::record::{FailKind, Record, Strayed};
+use probecard_probes::harness::bench::Effort;
+use probecard_probes::harness::clock::Timer;
+use probecard_probes::run::child::Assignment;
 
 use crate::common::children::{child_of, signal};
-use crate::common::run::{Run, with_quick};
+use crate::common::run::{Run, quick_under, with_quick};
 use crate::common::turn::beside_others;
 use crate::common::wait::wait_for;
 use crate::common::{card_in, program};
@@ -120,6 +125,98 @@ fn a_killed_child_is_a_row_and_the_run_goes_on() {
     assert!(card.points.iter().any(|p| p.probe == "locks"));
 }
 
+#[test]
+fn a_probe_that_hangs_costs_neither_the_others_nor_the_budget() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let probes = ["--only", "fault-hang", "--only", "locks", "--budget", "10s"];
+    let mut command = Command::new(program());
+    let output = command.args(["run", "--tier", "quick"]).args(probes).arg("--out").arg(dir.path());
+    let Run { card, .. } = Run::ended(output.output().unwrap(), dir.path());
+    assert!(card.is_complete());
+    let took = card.end.as_ref().unwrap().wall_s;
+    assert!(took <= 11.0, "{took} s of 10");
+    let hung: Vec<_> = card.fails.iter().filter(|f| f.cause == FailKind::TimedOut).collect();
+    assert!((1..=2).contains(&hung.len()), "{:?}", card.fails);
+    assert!(hung.len() < 2 || hung[1].how.ends_with("it was not asked again"), "{hung:?}");
+    assert!(card.points.iter().any(|p| p.probe == "locks" && !p.samples.is_empty()));
+}
+
+#[test]
+fn samples_of_a_process_that_is_moved_are_set_aside_and_say_so() {
+    let _turn = beside_others();
+    let cpus = Machine::detect().allowed_cpus().to_vec();
+    let [elsewhere, .., home] = cpus[..] else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program());
+    command.args(["run", "--tier", "quick", "--only", "clock", "--only", "cache-line", "--cpu"]);
+    command.arg(home.to_string()).arg("--out").arg(dir.path());
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while run.try_wait().unwrap().is_none() {
+        if let Some(child) = child_of(run.id()) {
+            let mut taskset = Command::new("taskset");
+            taskset.args(["-a", "-p", "-c", &elsewhere.to_string(), &child.to_string()]);
+            taskset.output().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let run = Run::ended(run.wait_with_output().unwrap(), dir.path());
+    let strayed: Vec<Strayed> =
+        run.card.points.iter().filter_map(|p| p.disturbances.strayed).collect();
+    assert!(!strayed.is_empty());
+    assert!(strayed.iter().all(|s| (s.home, s.cpu) == (home, elsewhere)), "{strayed:?}");
+    let said = format!("ran on CPU {elsewhere}, not on CPU {home} as pinned");
+    let words: Vec<&str> = run.text().split_whitespace().collect();
+    assert!(words.join(" ").contains(&said), "{}", run.text());
+}
+
+/// As when the CPU is switched off after some rounds.
+#[test]
+fn a_round_whose_cpu_is_gone_says_so() {
+    let assignment = Assignment {
+        parent: std::process::id(),
+        probe: "noise".into(),
+        round: 1,
+        seed: 1,
+        cpu: 100_000,
+        pinned: true,
+        tier: Effort::Quick,
+        slice_s: 0.1,
+        timer: Timer::CLOCK,
+        machine: Machine::default(),
+        known: Default::default(),
+        skips: Vec::new(),
+        scratch: "/".into(),
+        peer: None,
+        counting: Default::default(),
+    };
+    let mut command = Command::new(program());
+    command.arg("child").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take().unwrap();
+    serde_json::to_writer(stdin, &assignment).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let Record::Fail(fail) = serde_json::from_slice(&output.stdout).unwrap() else {
+        panic!("{output:?}")
+    };
+    assert!(fail.how.starts_with("not pinned to CPU 100000 as planned: "), "{fail:?}");
+}
+
+/// Threads that spin in a real-time class keep those from their CPU that should stop them.
+#[test]
+fn a_real_time_class_is_left_and_named() {
+    let _turn = beside_others();
+    let chrt = ["chrt", "-f", "10"];
+    if !Command::new("chrt").args(["-f", "10", "true"]).status().is_ok_and(|s| s.success()) {
+        return;
+    }
+    let run = Run::of(quick_under(&chrt, &["noise"]));
+    assert_eq!(run.card.header.plan.left_class.as_deref(), Some("SCHED_FIFO"));
+    assert!(run.text().contains("under SCHED_OTHER"), "{}", run.text());
+    let said = String::from_utf8_lossy(&run.output.stderr).into_owned();
+    assert!(said.contains("SCHED_OTHER, not SCHED_FIFO"), "{said}");
+}
+
 /// A child that sleeps is the hanging one: no other probe does for long.
 fn is_hanging(pid: u32) -> bool {
     let sleeping =
@@ -146,7 +243,7 @@ fn crashes_errors_and_wrong_answers_are_rows() {
     };
     assert!(how("fault-crash").0.contains("SIGABRT"));
     let (code, stderr) = how("fault-error");
-    assert!(code.contains("exit code 2") && stderr.contains("on purpose"), "{code}: {stderr}");
+    assert!(code == "this probe fails on purpose" && stderr.is_empty(), "{code}: {stderr}");
     assert!(how("fault-wrong-answer").0.starts_with("corruption on CPU"));
     // What a crashed child said before stays.
     assert!(card.points.iter().any(|p| p.probe == "fault-crash"));

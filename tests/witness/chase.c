@@ -1,7 +1,8 @@
 /* An independent witness of memory latency: a pointer chase that shares no code, no language and
- * no clock with the probes. Usage: chase BYTES [small|huge]; prints ns per load, the lower
+ * no clock with the probes. Usage: chase BYTES [small|huge|gigantic]; prints ns per load, the lower
  * quartile of 16 repeats as ours is: neighbours only add time.
  * Build: cc -O2 -o chase chase.c */
+#define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +27,19 @@ int main(int argc, char **argv) {
     size_t bytes = argc > 1 ? strtoull(argv[1], 0, 10) : 128u << 20;
     int small = argc > 2 && !strcmp(argv[2], "small");
     size_t nodes = bytes / LINE;
-    char *memory = aligned_alloc(2u << 20, (bytes + (2u << 20) - 1) & ~(size_t)((2u << 20) - 1));
+    size_t page = argc > 2 && !strcmp(argv[2], "gigantic") ? 1u << 30 : 2u << 20;
+    size_t whole = (bytes + page - 1) & ~(page - 1);
+    char *memory;
+    if (page == 1u << 30) {
+        /* Of those that are reserved: 30 is the logarithm of the size. */
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 30 << 26;
+        memory = mmap(0, whole, PROT_READ | PROT_WRITE, flags, -1, 0);
+        if (memory == MAP_FAILED) return perror("chase: pages of 1 GiB"), 1;
+    } else {
+        memory = aligned_alloc(page, whole);
+    }
     if (!memory || nodes < 2) return fputs("chase: no memory, or too small a size\n", stderr), 1;
-    madvise(memory, bytes, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+    if (page != 1u << 30) madvise(memory, bytes, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
     memset(memory, 1, bytes);
 
     /* Sattolo's shuffle of the successors themselves: one cycle over all nodes. */

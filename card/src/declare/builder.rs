@@ -113,13 +113,13 @@ impl Declare {
     /// What a counter must say of these points if the metrics are what they are called.
     pub fn proof<const N: usize>(
         &mut self,
-        metrics: [&'static str; N],
+        metrics: [impl Into<Text>; N],
         points: Points,
         event: Event,
         bound: Bound,
     ) {
         let Bound { least, most } = bound;
-        let metrics = metrics.map(Cow::Borrowed).to_vec();
+        let metrics = metrics.map(Into::into).to_vec();
         let Points { select: at, end, .. } = points;
         let proof = Proof { metrics, at, end, event, least, most };
         self.declaration.proofs.push(proof);

@@ -1,8 +1,12 @@
 //! Pure functions from samples to estimates.
 
 mod quantile;
+mod states;
 
 pub use quantile::{median, quantile};
+pub use states::{MOST_STRAY_VALUES, State, middle, states, typical};
+
+use crate::format::plain;
 
 /// A least-squares line.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,59 +27,6 @@ pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
     let slope = sxy / sxx;
     let line = Line { slope, intercept: mean_y - slope * mean_x };
     (sxx > 0.0 && slope.is_finite()).then_some(line)
-}
-
-/// Two separate states of one quantity.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TwoModes {
-    /// Values below belong to the lower state.
-    pub border: f64,
-    /// Median of the lower state.
-    pub low: f64,
-    /// Median of the upper state.
-    pub high: f64,
-    /// Share of the values in the upper state.
-    pub high_share: f64,
-}
-
-/// Each state must hold this share of the samples: rarer values are disturbances.
-const LEAST_SHARE: f64 = 0.05;
-
-/// The states must lie this far apart, relative to the lower one.
-const LEAST_DISTANCE: f64 = 0.06;
-
-/// Splits values into two states, or `None` where they form one cloud (with or without outliers).
-///
-/// The border is the one that leaves least variance within its sides; the two sides are states
-/// only if the gap between them is wider than either side's own quartile range.
-pub fn two_modes(values: &[f64]) -> Option<TwoModes> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let n = sorted.len();
-    let least = ((n as f64 * LEAST_SHARE).ceil() as usize).max(3);
-    if n < 2 * least {
-        return None;
-    }
-    // A side takes its few outliers along: cut the last 2 % off before looking for a border.
-    let trimmed = &sorted[..n - n / 50];
-    let split = (least..=trimmed.len().saturating_sub(least))
-        .min_by(|&a, &b| within(trimmed, a).total_cmp(&within(trimmed, b)))?;
-    let (below, above) = sorted.split_at(split);
-    let (low, high) = (median(below)?, median(above)?);
-    let range = |side: &[f64]| Some(quantile(side, 0.75)? - quantile(side, 0.25)?);
-    let gap = quantile(above, 0.1)? - quantile(below, 0.9)?;
-    let apart = gap > range(below)?.max(range(above)?) && high / low - 1.0 > LEAST_DISTANCE;
-    let border = below.last()?.midpoint(*above.first()?);
-    apart.then(|| TwoModes { border, low, high, high_share: above.len() as f64 / n as f64 })
-}
-
-/// Sum of squares around the means of both sides of a split.
-fn within(sorted: &[f64], split: usize) -> f64 {
-    let squares = |side: &[f64]| {
-        let mean = side.iter().sum::<f64>() / side.len() as f64;
-        side.iter().map(|v| (v - mean).powi(2)).sum::<f64>()
-    };
-    squares(&sorted[..split]) + squares(&sorted[split..])
 }
 
 /// A step must be at least so high.
@@ -123,7 +74,7 @@ pub fn last_before(curve: &[(f64, f64)], rise: f64) -> Result<f64, String> {
     match curve.windows(2).position(leaves) {
         Some(0) => Err("the curve is high from the beginning".into()),
         Some(at) => Ok(curve[at - 1].0),
-        None => Err(format!("the curve never rises by {rise} cycles")),
+        None => Err(format!("the curve never rises by {} cycles", plain(rise))),
     }
 }
 
@@ -166,6 +117,20 @@ pub fn power_of_two(value: f64) -> Result<f64, String> {
     Ok(log.round().exp2())
 }
 
+/// A number of bytes that lines may have, or that they come together in.
+///
+/// # Errors
+///
+/// It is neither a power of two from 32 to 256 nor a multiple of a line of the claimed size.
+pub fn line_size(bytes: f64, claimed: Option<u64>) -> Result<f64, String> {
+    let usual = [32.0, 64.0, 128.0, 256.0].contains(&bytes);
+    let multiple = claimed.is_some_and(|line| line > 0 && bytes % line as f64 == 0.0);
+    if usual || (multiple && bytes > 0.0) {
+        return Ok(bytes);
+    }
+    Err(format!("a step at {bytes} bytes, which no line is long"))
+}
+
 /// Where the second curve first reaches `share` of its highest value on the way up, the first one,
 /// between two points in proportion. Both are over the same x.
 ///
@@ -180,8 +145,8 @@ pub fn at_share(curve: &[(f64, f64)], rates: &[(f64, f64)], share: f64) -> Resul
     let after = both.iter().position(|b| b.0 >= goal).ok_or("no finite rates")?;
     let Some(before) = after.checked_sub(1) else {
         return Err(format!(
-            "the lowest rate is already above {:.0} % of the highest",
-            share * 100.0
+            "the lowest rate is already above {} % of the highest",
+            plain(share * 100.0)
         ));
     };
     let (low, high) = (both[before], both[after]);
@@ -222,35 +187,11 @@ pub fn mode(values: &[f64]) -> Option<(f64, usize)> {
     values.iter().map(|&v| (v, count(v))).max_by(|a, b| a.1.cmp(&b.1).then(b.0.total_cmp(&a.0)))
 }
 
-/// States of one quantity, such as the time between two CPUs that a hypervisor moves, differ by more
-/// than this factor; one state scatters by less.
-pub const STATE_RATIO: f64 = 1.5;
-
-/// Whether two values are of one state.
-pub fn is_one_state(a: f64, b: f64) -> bool {
-    a.max(b) < STATE_RATIO * a.min(b)
-}
-
-/// Values by the states that they were taken in, in ascending order.
-pub fn states(mut values: Vec<f64>) -> Vec<Vec<f64>> {
-    values.sort_by(f64::total_cmp);
-    values.chunk_by(|&a, &b| is_one_state(a, b)).map(<[f64]>::to_vec).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn states_have_gaps_between_them() {
-        let seen = states(vec![30.0, 11.0, 28.0, 10.0, 110.0, 40.0]);
-        assert_eq!(seen, [vec![10.0, 11.0], vec![28.0, 30.0, 40.0], vec![110.0]]);
-        assert!(states(Vec::new()).is_empty());
-        assert!(is_one_state(10.0, 14.9) && is_one_state(14.9, 10.0));
-        assert!(!is_one_state(10.0, 15.0) && !is_one_state(15.0, 10.0));
-    }
 
     #[test]
     fn a_ramp_is_crossed_between_two_sizes() {
@@ -274,6 +215,18 @@ mod tests {
         assert!(power_of_two(1448.0).is_err());
         assert!(power_of_two(0.0).is_err());
         assert!(power_of_two(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn lines_have_a_size_and_come_in_whole() {
+        for bytes in [32.0, 64.0, 128.0, 256.0] {
+            assert_eq!(line_size(bytes, None), Ok(bytes));
+        }
+        assert_eq!(line_size(192.0, Some(64)), Ok(192.0));
+        for (bytes, claimed) in [(68.0, Some(64)), (84.0, None), (192.0, None), (0.0, Some(64))] {
+            assert!(line_size(bytes, claimed).unwrap_err().contains("no line"), "{bytes}");
+        }
+        assert!(line_size(f64::NAN, Some(64)).is_err() && line_size(72.0, Some(0)).is_err());
     }
 
     #[test]
@@ -306,25 +259,6 @@ mod tests {
         assert!((line.slope - 2.0).abs() < 1e-12 && (line.intercept - 3.0).abs() < 1e-12);
         assert_eq!(fit_line(&[(1.0, 1.0), (1.0, 2.0)]), None);
         assert_eq!(fit_line(&[]), None);
-    }
-
-    #[test]
-    fn the_two_states_of_a_penalty_are_told_apart() {
-        let mut values: Vec<f64> = (0..60).map(|i| 16.9 + 0.01 * f64::from(i % 10)).collect();
-        values.extend((0..30).map(|i| 22.1 + 0.02 * f64::from(i % 10)));
-        let modes = two_modes(&values).unwrap();
-        assert!((modes.low - 16.95).abs() < 0.1 && (modes.high - 22.2).abs() < 0.1);
-        assert!((modes.high_share - 1.0 / 3.0).abs() < 0.01);
-        assert!((17.0..22.1).contains(&modes.border));
-    }
-
-    #[test]
-    fn one_cloud_with_outliers_is_one_state() {
-        let mut values: Vec<f64> = (0..97).map(|i| 20.0 + 0.01 * f64::from(i % 13)).collect();
-        values.extend([31.0, 45.0, 90.0]);
-        assert_eq!(two_modes(&values), None);
-        assert_eq!(two_modes(&[5.0; 50]), None);
-        assert_eq!(two_modes(&[1.0, 2.0]), None);
     }
 
     #[test]
@@ -400,7 +334,7 @@ mod tests {
         #[test]
         fn nothing_panics_on_any_numbers(values in prop::collection::vec(prop::num::f64::ANY, 0..60)) {
             let curve: Vec<(f64, f64)> = values.iter().enumerate().map(|(i, &v)| (i as f64, v)).collect();
-            let _ = (two_modes(&values), step(&curve, true), borders(&curve, 8.0), fit_line(&curve), mode(&values));
+            let _ = (step(&curve, true), borders(&curve, 8.0), fit_line(&curve), mode(&values));
         }
     }
 }

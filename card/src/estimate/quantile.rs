@@ -3,15 +3,21 @@
 /// The `q`-quantile of `values` by linear interpolation between order statistics, or `None`
 /// without finite values.
 pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    let sorted = ascending(values);
     if sorted.is_empty() {
         return None;
     }
-    sorted.sort_unstable_by(f64::total_cmp);
     let rank = q.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = rank.floor() as usize;
     let above = rank.ceil() as usize;
     Some(sorted[below] + (sorted[above] - sorted[below]) * (rank - below as f64))
+}
+
+/// The finite ones of these values in ascending order.
+pub(super) fn ascending(values: &[f64]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
 }
 
 /// The 50th percentile.

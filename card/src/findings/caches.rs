@@ -2,7 +2,7 @@
 
 use crate::machine::human_bytes;
 
-use super::Finding;
+use super::{Finding, claims};
 use crate::file::Card;
 use crate::metrics::{Metrics, State, Value};
 
@@ -86,7 +86,7 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 }
 
 fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
-    let claimed = card.header.machine.claimed_cache(cache.level, true)?.bytes;
+    let claimed = claims(card)?.claimed_cache(cache.level, true)?.bytes;
     let (value, tolerance) = cache.size(metrics)?;
     let claim = format!("{} claimed {}", cache.name, human_bytes(claimed));
     let Some(measured) = value.value else {
@@ -119,7 +119,7 @@ fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
 
 /// A last level that holds what the second throws out ends at the sum of both.
 fn spill(card: &Card, level: u8) -> f64 {
-    let claimed = |level| card.header.machine.claimed_cache(level, true).map(|c| c.bytes as f64);
+    let claimed = |level| Some(claims(card)?.claimed_cache(level, true)?.bytes as f64);
     match (level, claimed(2), claimed(3)) {
         (3, Some(l2), Some(l3)) if l3 > 0.0 => 1.0 + l2 / l3,
         _ => 1.0,
@@ -133,7 +133,7 @@ fn agreed(metrics: &Metrics, id: &str) -> Option<f64> {
 
 fn ways(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
     let id = cache.ways?;
-    let claimed = *card.header.machine.claimed_cache(cache.level, true)?.ways.known()?;
+    let claimed = *claims(card)?.claimed_cache(cache.level, true)?.ways.known()?;
     let measured = agreed(metrics, id)?;
     (claimed > 0 && (measured - claimed as f64).abs() > 0.5).then(|| {
         let name = cache.name;

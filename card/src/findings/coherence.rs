@@ -3,10 +3,11 @@
 use crate::machine::Relation;
 
 use super::Finding;
+use crate::estimate;
 use crate::file::Card;
 use crate::format;
 use crate::metrics::{Metrics, State};
-use crate::view::core_matrix::{self, Pair, PairState, SIBLINGS_NS};
+use crate::view::core_matrix::{self, Pair, SIBLINGS_NS};
 
 const STEP: &str = "false_sharing.step_bytes";
 const PADDING: &str = "false_sharing.safe_padding_bytes";
@@ -48,7 +49,7 @@ fn moved(card: &Card) -> Option<Finding> {
     let own = card.points.iter().filter(|p| p.probe == "false-sharing" && p.quantity == "one_way");
     let visits: Vec<f64> = own.filter_map(|p| p.samples.first().copied()).collect();
     let pair = Pair { cpus: (0, 0), claimed: Relation::Unclaimed, visits };
-    let shares = shares(&pair).filter(|_| pair.states().len() > 1 || pair.ns() < SIBLINGS_NS)?;
+    let shares = shares(&pair).filter(|_| pair.was_moved() || pair.ns() < SIBLINGS_NS)?;
     let text = format!(
         "while false sharing was measured, a line took {shares} of {} rounds to cross: what it costs \
          differs with that",
@@ -59,10 +60,10 @@ fn moved(card: &Card) -> Option<Finding> {
 
 /// "11 ns (as between hyperthreads of one core) in 25 %, 29 ns in 75 %".
 fn shares(pair: &Pair) -> Option<String> {
-    let words = |state: &PairState| {
+    let words = |state: &estimate::State| {
         let near =
-            if state.ns < SIBLINGS_NS { " (as between hyperthreads of one core)" } else { "" };
-        format!("{:.0} ns{near} in {:.0} %", state.ns, 100.0 * state.share)
+            if state.value < SIBLINGS_NS { " (as between hyperthreads of one core)" } else { "" };
+        format!("{:.0} ns{near} in {:.0} %", state.value, 100.0 * state.share)
     };
     let all: Vec<String> = pair.states().iter().map(words).collect();
     (!all.is_empty()).then(|| all.join(", "))
@@ -70,7 +71,7 @@ fn shares(pair: &Pair) -> Option<String> {
 
 /// Pairs that were met near and far, never averaged.
 fn states(pairs: &[Pair]) -> Option<Finding> {
-    let several = || pairs.iter().filter(|pair| pair.states().len() > 1);
+    let several = || pairs.iter().filter(|pair| pair.was_moved());
     let (first, count) = (several().next()?, several().count());
     let (a, b) = first.cpus;
     let text = format!(
@@ -165,6 +166,9 @@ mod tests {
             "10 ns (as between hyperthreads of one core) in 25 %, 27 ns in 75 % of 24 visits";
         assert!(text.contains(expected), "{text}");
         assert!(states(&[pair(Relation::SameL3, &[27.0; 24])]).is_none());
+        // Lines that lie a little better are no CPU that was moved.
+        visits[..6].fill(24.0);
+        assert!(states(&[pair(Relation::SameL3, &visits)]).is_none());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How far the core looks ahead, against what is published.
 
-use super::{Finding, published};
+use super::{Finding, design, published};
 use crate::file::Card;
 use crate::metrics::Metrics;
 use crate::reference;
@@ -30,8 +30,7 @@ fn halved(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let value = metrics.get(WINDOW)?;
     let (measured, low, high) = (value.value?, value.low?, value.high?);
     let half = |part: f64, whole: f64| (0.4..0.6).contains(&(part / whole));
-    let arch = card.header.machine.cpu.microarchitecture.known();
-    let published = arch.and_then(|arch| reference::published(&arch.key, WINDOW));
+    let published = design(card).and_then(|arch| reference::published(&arch.key, WINDOW));
     let text = if half(low, high) {
         format!(
             "the core's window holds {low:.0} instructions in some rounds and {high:.0} in others: \

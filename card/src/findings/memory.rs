@@ -11,12 +11,14 @@ use crate::series::{self, Setting};
 
 const LINE: f64 = 64.0;
 const STREAM: &str = "memory.bandwidth.read.dram_gbs";
+const STORED: &str = "memory.bandwidth.write_nt.dram_gbs";
+const STORED_ZEROS: &str = "memory.bandwidth.write_nt_zero.dram_gbs";
 const ALL_THREADS: &str = "memory.bandwidth.read.dram_all_threads_gbs";
 const DEMAND: &str = "memory.parallelism.dram_demand_gbs";
 const PREFETCH: &str = "memory.parallelism.dram_prefetch_gbs";
 const DEMAND_MISSES: &str = "memory.parallelism.dram_misses";
 const PREFETCH_MISSES: &str = "memory.parallelism.dram_prefetch_misses";
-/// Working set at which a walk through 2 MiB pages starts to pay for address translation;
+/// Working set at which a walk through huge pages starts to pay for address translation;
 /// unavailable where it never does.
 const HUGE_REACH: &str = "tlb.huge_page_reach_bytes";
 const TLB: &str = "tlb.l1_entries";
@@ -28,15 +30,19 @@ const WALK: &str = "tlb.walk_ns";
 const HUGE_WALK: &str = "tlb.huge_walk_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    [one_core(metrics), host_pages(card, metrics), pairs(metrics), distances(card)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let found = [
+        one_core(metrics),
+        zeros(metrics),
+        host_pages(card, metrics),
+        pairs(metrics),
+        distances(card),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 /// What several metrics of the memory system say together, and contradicts no claim.
 pub fn sentences(card: &Card, metrics: &Metrics) -> Vec<String> {
-    [page_walks(metrics), nodes(card, metrics)].into_iter().flatten().collect()
+    [page_walks(card, metrics), nodes(card, metrics)].into_iter().flatten().collect()
 }
 
 /// All threads must get this much more than one for one to have left something over.
@@ -94,6 +100,25 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     Some(Finding::note(format!("{opening}; {reason}"), &used))
 }
 
+/// So many times as fast lines of zeros must be stored: what neighbours take from main memory differs
+/// by a quarter from one minute to the next.
+const ZEROS: f64 = 1.4;
+
+/// A processor that writes zeros in another way than everything else.
+fn zeros(metrics: &Metrics) -> Option<Finding> {
+    let (stored, zeros) = (believed(metrics, STORED)?, believed(metrics, STORED_ZEROS)?);
+    (zeros >= ZEROS * stored).then(|| {
+        Finding::note(
+            format!(
+                "lines of zeros are stored past the caches {:.1} times as fast as others, \
+                 {zeros:.1} against {stored:.1} GB/s: benchmarks that write zeros overstate",
+                zeros / stored
+            ),
+            &[STORED_ZEROS, STORED],
+        )
+    })
+}
+
 /// `44 lines × 64 B ÷ 111 ns = 25.4 GB/s`; the time is the one that makes it true.
 fn in_flight(gbs: f64, lines: Option<f64>) -> String {
     match lines {
@@ -105,24 +130,26 @@ fn in_flight(gbs: f64, lines: Option<f64>) -> String {
     }
 }
 
-/// A guest's 2 MiB pages are worth what the host puts behind them.
+/// A guest's huge pages are worth what the host puts behind them.
 fn host_pages(card: &Card, metrics: &Metrics) -> Option<Finding> {
     card.header.machine.host.guest_of()?;
     // Pages that were not even granted by the guest's own kernel say nothing of the host.
     let refused = |s: &Point| {
         s.probe == "tlb"
-            && s.params.get("variant") == Some(&Param::from("2m"))
+            && matches!(s.params.get("variant"), Some(Param::Text(name)) if name.ends_with('m'))
             && matches!(s.backing, Backing::TooFewHuge { .. } | Backing::Unknown)
     };
     if card.points.iter().any(refused) {
         return None;
     }
     let (reach, entries) = (believed(metrics, HUGE_REACH)?, believed(metrics, TLB)?);
+    let [small, huge] = card.header.machine.memory.page_sizes();
     // Twice the reach of small pages: the curve has two sizes an octave.
-    (reach <= entries * 8192.0).then(|| {
+    (reach <= entries * 2.0 * small as f64).then(|| {
+        let [small, huge] = [small, huge].map(human_bytes);
         Finding::warning(
             format!(
-                "the host backs this guest's 2 MiB pages with 4 KiB ones: their TLB misses begin at \
+                "the host backs this guest's {huge} pages with {small} ones: their TLB misses begin at \
                  {}, where {entries:.0} small pages end. Huge pages help little here, and only the \
                  host can change that",
                 human_bytes(reach as u64)
@@ -195,15 +222,16 @@ fn distances(card: &Card) -> Option<Finding> {
 /// How far a page walk may be from the difference that it explains.
 const WALK_EXPLAINS: f64 = 0.25;
 
-/// What 4 KiB pages cost in main memory, and whether page walks are why.
-fn page_walks(metrics: &Metrics) -> Option<String> {
+/// What small pages cost in main memory, and whether page walks are why.
+fn page_walks(card: &Card, metrics: &Metrics) -> Option<String> {
+    let [page, huge_page] = card.header.machine.memory.page_sizes().map(human_bytes);
     let (extra, huge) = (believed(metrics, SMALL_PAGES)?, believed(metrics, HUGE_PAGES)?);
     let walk = believed(metrics, WALK)?;
     // A host that splinters huge pages makes them pay for walks too.
     let huge_walk = believed(metrics, HUGE_WALK).unwrap_or(0.0);
     if extra < 0.05 * huge {
         return Some(format!(
-            "4 KiB pages cost hardly more per memory access than 2 MiB pages here ({huge:.0} ns), \
+            "{page} pages cost hardly more per memory access than {huge_page} pages here ({huge:.0} ns), \
              although one page walk is {walk:.0} ns: theirs is {huge_walk:.0} ns"
         ));
     }
@@ -216,7 +244,7 @@ fn page_walks(metrics: &Metrics) -> Option<String> {
         format!("which explains {:.0} % of it", 100.0 * share.max(0.0))
     };
     Some(format!(
-        "4 KiB pages cost {extra:.0} ns more per memory access than 2 MiB pages ({huge:.0} ns); a \
+        "{page} pages cost {extra:.0} ns more per memory access than {huge_page} pages ({huge:.0} ns); a \
          page walk takes {walk:.0} ns in the former and {huge_walk:.0} ns in the latter, {explains}"
     ))
 }
@@ -229,17 +257,18 @@ fn nodes(card: &Card, metrics: &Metrics) -> Option<String> {
         Some((ns, gbs.map_or(String::new(), |gbs| format!(" and {gbs:.1} GB/s"))))
     };
     let (local, local_gbs) = pair("local")?;
-    match pair("remote") {
-        Some((remote, remote_gbs)) => Some(format!(
-            "memory of another node: {remote:.0} ns{remote_gbs}, {:.1} times as long as the node's \
-             own ({local:.0} ns{local_gbs})",
-            remote / local
-        )),
-        None => {
-            let one = series::settings(card, "numa", "latency").len() == 1;
-            one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"))
-        }
+    let far = |name: &str, words: &str| {
+        let (far, far_gbs) = pair(name)?;
+        Some(format!("memory of {words}: {far:.0} ns{far_gbs}, {:.1} times as long", far / local))
+    };
+    let others =
+        [far("remote", "another node"), far("memory_only", "a node without CPUs")].into_iter();
+    let others: Vec<String> = others.flatten().collect();
+    if others.is_empty() {
+        let one = series::settings(card, "numa", "latency").len() == 1;
+        return one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"));
     }
+    Some(format!("{} as the node's own ({local:.0} ns{local_gbs})", others.join("; ")))
 }
 
 #[cfg(test)]
@@ -310,6 +339,18 @@ mod tests {
         assert!(one_core(&Metrics(vec![split, gbs(DEMAND, 20.0)])).is_none());
     }
 
+    #[test]
+    fn zeros_are_named_where_they_are_stored_faster_and_only_there() {
+        let said = |stored, of_zeros| {
+            zeros(&Metrics(vec![gbs(STORED, stored), gbs(STORED_ZEROS, of_zeros)])).map(|f| f.text)
+        };
+        let text = said(25.0, 80.0).unwrap();
+        assert!(text.contains("3.2 times as fast as others, 80.0 against 25.0 GB/s"), "{text}");
+        assert_eq!(said(25.0, 26.0), None);
+        assert_eq!(said(25.0, 10.0), None);
+        assert!(zeros(&Metrics(vec![gbs(STORED_ZEROS, 80.0)])).is_none());
+    }
+
     fn reach(kib: f64) -> Metrics {
         let reach = value(HUGE_REACH, Unit::Bytes, kib * 1024.0);
         Metrics(vec![reach, value(TLB, Unit::Count, 72.0)])
@@ -367,21 +408,27 @@ mod tests {
 
     #[test]
     fn page_walks_explain_small_pages_or_do_not() {
+        let mut card = fixture::empty().card;
+        card.header.machine.memory.page_bytes = crate::machine::Fact::Known(16 << 10);
         let said_beside = |extra, walk, huge_walk: Option<f64>| {
             let ns = |id, n| value(id, Unit::Ns, n);
             let mut values = vec![ns(SMALL_PAGES, extra), ns(HUGE_PAGES, 121.0), ns(WALK, walk)];
             values.extend(huge_walk.map(|n| ns(HUGE_WALK, n)));
-            page_walks(&Metrics(values)).unwrap()
+            page_walks(&card, &Metrics(values)).unwrap()
         };
         let said = |extra, walk| said_beside(extra, walk, None);
         let text = said(53.0, 48.0);
         assert!(text.contains("cost 53 ns more") && text.ends_with("which explains it"), "{text}");
+        assert!(
+            text.starts_with("16 KiB pages cost") && text.contains("than 32 MiB pages"),
+            "{text}"
+        );
         assert!(said(53.0, 20.0).ends_with("which explains 38 % of it"));
         assert!(said(53.0, 90.0).ends_with("more than that"));
         let text = said_beside(53.0, 90.0, Some(40.0));
         assert!(text.contains("90 ns in the former and 40 ns in the latter, which explains it"));
         assert!(said(1.0, 40.0).contains("cost hardly more"));
-        assert_eq!(page_walks(&Metrics::default()), None);
+        assert_eq!(page_walks(&card, &Metrics::default()), None);
     }
 
     #[test]
@@ -396,6 +443,12 @@ mod tests {
         );
         let two = said(fixture::two_nodes());
         assert!(two.contains("1.4 times as long as the node's own"), "{two}");
+        let mut alone = fixture::two_nodes();
+        for value in &mut alone.metrics.0 {
+            value.id = value.id.replace("numa.remote", "numa.memory_only");
+        }
+        let alone = said(alone);
+        assert!(alone.starts_with("memory of a node without CPUs: "), "{alone}");
         assert_eq!(said(fixture::empty()), "");
     }
 }

@@ -12,7 +12,8 @@ const CLOCK: &str = "os.clock_gettime_ns";
 const CLOCK_CALL: &str = "os.clock_gettime_syscall_ns";
 const LATE: &str = "os.timer_lateness_ns";
 const TIGHT: &str = "os.timer_lateness_tight_ns";
-const WARM: &str = "os.page_fault_4k_ns";
+/// By the kernel's page.
+const WARM: [&str; 3] = ["os.page_fault_4k_ns", "os.page_fault_16k_ns", "os.page_fault_64k_ns"];
 const COLD: &str = "os.page_fault_cold_ns";
 const FORK: &str = "os.fork_ns";
 const FORK_LARGE: &str = "os.fork_64m_ns";
@@ -76,14 +77,15 @@ fn late(metrics: &Metrics) -> Option<Finding> {
 }
 
 fn cold(metrics: &Metrics) -> Option<Finding> {
-    let (warm, cold) = (believed(metrics, WARM)?, believed(metrics, COLD)?);
+    let (id, warm) = WARM.into_iter().find_map(|id| Some((id, believed(metrics, id)?)))?;
+    let cold = believed(metrics, COLD)?;
     let text = format!(
         "memory that the host has to find first costs {} a page to touch, {:.1} times as much as \
          memory in use before: touch what must be quick before it is needed",
         ns(cold),
         cold / warm
     );
-    (cold > 1.5 * warm).then(|| Finding::note(text, &[COLD, WARM]))
+    (cold > 1.5 * warm).then(|| Finding::note(text, &[COLD, id]))
 }
 
 /// What is copied for a child grows with what its parent uses.
@@ -141,7 +143,7 @@ mod tests {
     fn slack_and_cold_memory_are_told() {
         let text = said(vec![one(LATE, 85e3), one(TIGHT, 31e3)]).join("\n");
         assert!(text.contains("85.0 µs late, but 31.0 µs"), "{text}");
-        let text = said(vec![one(WARM, 500.0), one(COLD, 3000.0)]).join("\n");
+        let text = said(vec![one(WARM[1], 500.0), one(COLD, 3000.0)]).join("\n");
         assert!(text.contains("6.0 times as much"), "{text}");
     }
 

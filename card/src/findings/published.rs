@@ -2,7 +2,7 @@
 
 use crate::declare::Unit;
 
-use super::{Finding, believed};
+use super::{Finding, believed, design};
 use crate::file::Card;
 use crate::format;
 use crate::metrics::{Metrics, State, Value};
@@ -14,7 +14,7 @@ const PUBLISHED_TOLERANCE: f64 = 0.03;
 
 /// Times in cycles outside the published range.
 pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let Some(arch) = design(card) else { return Vec::new() };
     let outside = |value: &Value| {
         let (measured, range) = (value.value?, reference::published(&arch.key, &value.id)?);
         // Sizes are held against the machine's own claims.
@@ -49,7 +49,7 @@ pub(super) fn counts(
     ids: &[&str],
     why: impl Fn(&str, f64) -> Option<&'static str>,
 ) -> Vec<Finding> {
-    let Some(arch) = card.header.machine.cpu.microarchitecture.known() else { return Vec::new() };
+    let Some(arch) = design(card) else { return Vec::new() };
     let off = |id: &&str| {
         let (value, measured) = (metrics.get(id)?, believed(metrics, id)?);
         let published = reference::published(&arch.key, id)?;

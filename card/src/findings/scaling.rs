@@ -1,6 +1,7 @@
 //! How many threads are worth having.
 
 use super::Finding;
+use crate::declare::Better;
 use crate::file::Card;
 use crate::format;
 use crate::view::scaling::{self, Curve};
@@ -96,7 +97,7 @@ const LOSS: f64 = 0.93;
 
 fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
     let (full, double) = (curve.at(cpus)?, curve.at(2 * cpus)?);
-    let ratio = full.time.with(&double.time, |full, double| full / double)?.value;
+    let ratio = full.time.with(&double.time, Better::Higher, |full, double| full / double)?.value;
     // As sure as the rounds are: the worst of one and the best of the other must differ.
     let best = double.rounds.iter().copied().fold(0.0, f64::max);
     let worst = full.rounds.iter().copied().fold(f64::INFINITY, f64::min);

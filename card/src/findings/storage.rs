@@ -33,6 +33,19 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     [disk, durable].into_iter().flatten().collect()
 }
 
+/// Why nothing here speaks of a disk of any kind, although a file was read.
+pub fn unknown_disk(card: &Card) -> Option<String> {
+    let file = card.points.iter().find(|p| p.probe == "storage" && p.quantity == "file")?;
+    let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
+    let (system, disk, stand_in) = (says("file_system"), says("disk"), says("stand_in"));
+    let what = match (disk.as_str(), stand_in.as_str()) {
+        ("unknown", _) => format!("{system}, which names no disk"),
+        (disk, "none") => format!("{disk}, which does not say what it is"),
+        (disk, stand_in) => format!("{disk} ({stand_in})"),
+    };
+    (says("claim") == "unknown").then(|| format!("not known to be an SSD: the file is on {what}"))
+}
+
 /// What the disk claims, against what random reads take.
 fn disk(file: &Point, random: f64) -> Option<Finding> {
     let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
@@ -100,6 +113,23 @@ mod tests {
                 point.params.insert(name.into(), Param::from(to));
             }
         }
+    }
+
+    #[test]
+    fn who_answers_in_the_place_of_a_disk_is_named() {
+        let said = |changes: &[(&'static str, &'static str)]| {
+            let mut card = fixture::recorded().card;
+            for &(name, to) in changes {
+                card.points.iter_mut().for_each(set(name, to));
+            }
+            unknown_disk(&card)
+        };
+        assert_eq!(said(&[]), None);
+        let fuse = [("claim", "unknown"), ("disk", "unknown"), ("file_system", "fuse.bindfs")];
+        assert!(said(&fuse).unwrap().ends_with("on fuse.bindfs, which names no disk"));
+        let stand_in = "a loop device over /x";
+        let over = [("claim", "unknown"), ("disk", "loop0"), ("stand_in", stand_in)];
+        assert!(said(&over).unwrap().ends_with("on loop0 (a loop device over /x)"));
     }
 
     #[test]

@@ -78,19 +78,37 @@ pub(super) fn detect(
     cpuid: &Fact<CpuidFacts>,
     cpu: usize,
 ) -> Found<Vec<CacheClaim>> {
-    from_sysfs(files, cpu).or_else(|no_sysfs| {
-        from_cpuid(cpuid).map_err(|no_cpuid| format!("{no_sysfs}, and {no_cpuid}"))
+    let by_cpuid = from_cpuid(cpuid);
+    let besides = by_cpuid.as_ref().map_or(&[][..], Vec::as_slice);
+    from_sysfs(files, cpu, besides).or_else(|no_sysfs| {
+        by_cpuid.clone().map_err(|no_cpuid| format!("{no_sysfs}, and {no_cpuid}"))
     })
 }
 
-/// A device tree may give sysfs caches without sizes; then the first missing size is the reason.
-fn from_sysfs(files: &Files, cpu: usize) -> Found<Vec<CacheClaim>> {
+/// What sysfs claims, and in the place of an entry without a size the one of `besides` that it speaks
+/// of. A device tree may give caches without any size; then the first missing one is the reason.
+pub(super) fn from_sysfs(
+    files: &Files,
+    cpu: usize,
+    besides: &[CacheClaim],
+) -> Found<Vec<CacheClaim>> {
     let folder = folder(cpu);
-    let indices = files.numbered(&folder, "index")?;
-    let claims = indices.iter().map(|index| sysfs_claim(files, &format!("{folder}/index{index}")));
-    let mut claims = claims.collect::<Found<Vec<CacheClaim>>>()?;
+    let (mut claims, mut gaps) = (Vec::new(), Vec::new());
+    for index in files.numbered(&folder, "index")? {
+        let entry = format!("{folder}/index{index}");
+        match sysfs_claim(files, cpu, &entry) {
+            Ok(claim) => claims.push(claim),
+            Err(reason) => gaps.push((entry, reason)),
+        }
+    }
     if claims.is_empty() {
-        return Err(format!("{folder} lists no cache"));
+        let reason = gaps.into_iter().next().map(|(_, reason)| reason);
+        return Err(reason.unwrap_or_else(|| format!("{folder} lists no cache")));
+    }
+    for (entry, _) in gaps {
+        let place = level(files, &entry).and_then(|level| Ok((level, kind(files, &entry)?)));
+        let is = |claim: &&CacheClaim| place == Ok((claim.level, claim.kind));
+        claims.extend(besides.iter().find(is).cloned());
     }
     claims.sort_by_key(|claim| claim.level);
     Ok(claims)
@@ -100,7 +118,20 @@ fn folder(cpu: usize) -> String {
     format!("/sys/devices/system/cpu/cpu{cpu}/cache")
 }
 
-fn sysfs_claim(files: &Files, index: &str) -> Found<CacheClaim> {
+fn level(files: &Files, index: &str) -> Found<u8> {
+    files.number(&format!("{index}/level"))
+}
+
+fn kind(files: &Files, index: &str) -> Found<CacheKind> {
+    Ok(match files.text(&format!("{index}/type"))?.as_str() {
+        "Data" => CacheKind::Data,
+        "Instruction" => CacheKind::Instruction,
+        "Unified" => CacheKind::Unified,
+        _ => CacheKind::Other,
+    })
+}
+
+fn sysfs_claim(files: &Files, cpu: usize, index: &str) -> Found<CacheClaim> {
     let positive = |name: &str| -> Fact<u64> {
         let path = format!("{index}/{name}");
         // Zero is the kernel's way of not knowing.
@@ -110,15 +141,10 @@ fn sysfs_claim(files: &Files, index: &str) -> Found<CacheClaim> {
         });
         value.into()
     };
-    let shared_cpus = files.list(&format!("{index}/shared_cpu_list"));
+    let shared_cpus = files.group(&format!("{index}/shared_cpu_list"), cpu);
     Ok(CacheClaim {
-        level: files.number(&format!("{index}/level"))?,
-        kind: match files.text(&format!("{index}/type"))?.as_str() {
-            "Data" => CacheKind::Data,
-            "Instruction" => CacheKind::Instruction,
-            "Unified" => CacheKind::Unified,
-            _ => CacheKind::Other,
-        },
+        level: level(files, index)?,
+        kind: kind(files, index)?,
         bytes: size(files, &format!("{index}/size"))?,
         line_bytes: positive("coherency_line_size"),
         ways: positive("ways_of_associativity"),
@@ -133,19 +159,19 @@ fn size(files: &Files, path: &str) -> Found<u64> {
     let text = files.text(path)?;
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match &text[digits.len()..] {
-        "" => 0,
+        "" => 0_u32,
         "K" => 10,
         "M" => 20,
         "G" => 30,
         _ => return Err(format!("{path} holds {text:?}, which is no size")),
     };
-    match digits.parse::<u64>() {
-        Ok(0) | Err(_) => Err(format!("{path} holds {text:?}, which is no size")),
-        Ok(n) => Ok(n << shift),
-    }
+    let bytes = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    bytes
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| format!("{path} holds {text:?}, which is no size"))
 }
 
-fn from_cpuid(cpuid: &Fact<CpuidFacts>) -> Found<Vec<CacheClaim>> {
+pub(super) fn from_cpuid(cpuid: &Fact<CpuidFacts>) -> Found<Vec<CacheClaim>> {
     let facts = cpuid.as_result()?;
     if facts.caches.is_empty() {
         return Err("CPUID lists no cache in leaf 4 or 8000001Dh".into());
@@ -171,12 +197,11 @@ fn cpuid_claim(cache: &CpuidCache) -> CacheClaim {
 /// The CPUs of the same level 3 cache as `cpu`.
 pub(super) fn l3_cpus(files: &Files, cpu: usize) -> Found<Vec<usize>> {
     let folder = folder(cpu);
-    for index in files.numbered(&folder, "index")? {
-        if files.number::<u8>(&format!("{folder}/index{index}/level"))? == 3 {
-            return files.list(&format!("{folder}/index{index}/shared_cpu_list"));
-        }
-    }
-    Err(format!("{folder} lists no cache of level 3"))
+    let indices = files.numbered(&folder, "index")?;
+    let entries = indices.iter().map(|index| format!("{folder}/index{index}"));
+    let l3 = entries.into_iter().find(|entry| level(files, entry) == Ok(3));
+    let l3 = l3.ok_or_else(|| format!("{folder} lists no cache of level 3"))?;
+    files.group(&format!("{l3}/shared_cpu_list"), cpu)
 }
 
 #[cfg(test)]
@@ -262,6 +287,22 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_without_a_size_leaves_the_others_standing() {
+        let l3 = |name: &str| format!("/sys/devices/system/cpu/cpu0/cache/index3/{name}");
+        let tree = || {
+            let tree = cache(Tree::new(), 0, 1, "Data", "48K", "0");
+            tree.file(&l3("level"), "3").file(&l3("type"), "Unified")
+        };
+        let sizes = |machine: super::super::Machine| {
+            [1, 3].map(|level| machine.claimed_cache(level, true).map(|claim| claim.bytes))
+        };
+        assert_eq!(sizes(tree().machine()), [Some(48 << 10), None]);
+        assert_eq!(sizes(tree().machine_with(cpuid())), [Some(48 << 10), Some(36 << 20)]);
+        let overflow = tree().file(&l3("size"), "18446744073709551615K");
+        assert_eq!(sizes(overflow.machine()), [Some(48 << 10), None]);
+    }
+
+    #[test]
     fn zero_ways_are_unknown() {
         let path = "/sys/devices/system/cpu/cpu0/cache/index3/ways_of_associativity";
         let machine = genoa().file(path, "0\n").machine();
@@ -285,7 +326,7 @@ mod tests {
             let tree = Tree::new().file("/size", text);
             assert_eq!(size(&tree.files(), "/size"), Ok(bytes));
         }
-        for text in ["", "0K", "K", "12X", "-1K"] {
+        for text in ["", "0K", "K", "12X", "-1K", "18446744073709551615K", "17179869184G"] {
             assert!(size(&Tree::new().file("/size", text).files(), "/size").is_err(), "{text}");
         }
     }

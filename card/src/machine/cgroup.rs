@@ -3,6 +3,8 @@
 //! A limit anywhere between the process and the root holds, so every question is put to the
 //! whole chain of folders, the process's own first.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::files::{Files, Found, parse_list};
@@ -17,6 +19,53 @@ pub struct CpuQuota {
     pub cpus: f64,
     /// "cgroup cpu.max /foo".
     pub source: String,
+}
+
+/// How often and how long a quota kept the processes of its control groups from running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Throttled {
+    /// How often.
+    pub times: u64,
+    /// For how many seconds, of all CPUs together.
+    pub seconds: f64,
+}
+
+impl Throttled {
+    /// By the groups that this process is in now, since they were made; never where there is no quota
+    /// or the kernel does not tell.
+    pub fn so_far() -> Throttled {
+        Cgroups::read(&Files::new(Path::new("/"))).throttled()
+    }
+
+    /// What has come to it since then.
+    #[must_use]
+    pub fn since(&self, then: &Throttled) -> Throttled {
+        let seconds = (self.seconds - then.seconds).max(0.0);
+        Throttled { times: self.times.saturating_sub(then.times), seconds }
+    }
+
+    /// Whether there was none of it.
+    pub fn is_none(&self) -> bool {
+        self.times == 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, other: &Throttled) -> Throttled {
+        let (times, seconds) = (self.times + other.times, self.seconds + other.seconds);
+        Throttled { times, seconds }
+    }
+
+    /// "this group's own CPU quota of 0.5 CPUs (cgroup cpu.max /foo) stopped it 65 times", if it did.
+    pub fn by(&self, quota: Option<&CpuQuota>) -> Option<String> {
+        let of = quota.map_or_else(String::new, |quota| {
+            let unit = if quota.cpus > 1.0 { "CPUs" } else { "CPU" };
+            format!(" of {} {unit} ({})", quota.cpus, quota.source)
+        });
+        let times = if self.times == 1 { "once".into() } else { format!("{} times", self.times) };
+        (self.times > 0).then(|| format!("this group's own CPU quota{of} stopped it {times}"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +103,7 @@ struct Group {
 
 impl<'a> Cgroups<'a> {
     pub(super) fn read(files: &'a Files) -> Self {
-        let mounts = match files.text("/proc/self/mountinfo") {
+        let mounts = match files.lines("/proc/self/mountinfo", |line| line.contains(" - cgroup")) {
             Ok(text) => mounts(&text).filter_map(hierarchy).collect(),
             Err(_) => usual_mounts(files),
         };
@@ -158,15 +207,40 @@ impl<'a> Cgroups<'a> {
         Some(CpuQuota { cpus: quota / period, source })
     }
 
+    /// What all quotas along the chain did.
+    fn throttled(&self) -> Throttled {
+        let of = |group: &Group| {
+            let stat = self.quota(group).and_then(|_| self.text(group, "cpu.stat"))?;
+            let number = |name: &str| entry(&stat, name);
+            let seconds = match group.version {
+                Version::V2 => number("throttled_usec")? as f64 / 1e6,
+                Version::V1 => number("throttled_time")? as f64 / 1e9,
+            };
+            Some(Throttled { times: number("nr_throttled")?, seconds })
+        };
+        let all = self.all("cpu", |group| of(group).into_iter().collect()).unwrap_or_default();
+        all.iter().fold(Throttled::default(), |sum, one| sum.and(one))
+    }
+
     /// The CPUs that the cpuset allows; `None` where there is no cpuset.
     pub(super) fn cpuset(&self) -> Found<Option<Vec<usize>>> {
+        self.allowed("cpus")
+    }
+
+    /// The memory nodes that the cpuset allows; `None` where there is no cpuset.
+    pub(super) fn memory_nodes(&self) -> Found<Option<Vec<usize>>> {
+        self.allowed("mems")
+    }
+
+    fn allowed(&self, what: &str) -> Found<Option<Vec<usize>>> {
         self.nearest("cpuset", |group| {
-            let files: &[&str] = match group.version {
-                Version::V2 => &["cpuset.cpus.effective", "cpuset.cpus"],
-                Version::V1 => &["cpuset.effective_cpus", "cpuset.cpus"],
+            let effective = match group.version {
+                Version::V2 => format!("cpuset.{what}.effective"),
+                Version::V1 => format!("cpuset.effective_{what}"),
             };
-            files.iter().find_map(|file| {
-                parse_list(&self.text(group, file)?).filter(|cpus| !cpus.is_empty())
+            let own = format!("cpuset.{what}");
+            [effective, own].iter().find_map(|file| {
+                parse_list(&self.text(group, file)?).filter(|list| !list.is_empty())
             })
         })
     }
@@ -180,9 +254,13 @@ impl<'a> Cgroups<'a> {
     }
 
     fn stat(&self, group: &Group, name: &str) -> Option<u64> {
-        let text = self.text(group, "memory.stat")?;
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        entry(&self.text(group, "memory.stat")?, name)
     }
+}
+
+/// A number of a file that has a name and a number a line.
+fn entry(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 /// Version 1 writes "no limit" as the largest multiple of the page size.
@@ -277,6 +355,35 @@ mod tests {
 
     fn sources(bounds: &[MemoryBound]) -> Vec<(&str, u64)> {
         bounds.iter().map(|b| (b.source.as_str(), b.available_bytes)).collect()
+    }
+
+    #[test]
+    fn the_quotas_of_the_chain_say_how_often_they_stopped_it() {
+        let two = tree(V2, "0::/pod/app\n")
+            .file("/sys/fs/cgroup/pod/app/cpu.max", "50000 100000\n")
+            .file("/sys/fs/cgroup/pod/app/cpu.stat", "nr_throttled 65\nthrottled_usec 3500000\n")
+            .file("/sys/fs/cgroup/pod/cpu.max", "max 100000\n")
+            .file("/sys/fs/cgroup/pod/cpu.stat", "nr_throttled 9\nthrottled_usec 9\n");
+        let one = tree(V1, "3:cpu,cpuacct:/app\n")
+            .file("/sys/fs/cgroup/cpu/app/cpu.cfs_quota_us", "50000\n")
+            .file("/sys/fs/cgroup/cpu/app/cpu.cfs_period_us", "100000\n")
+            .file(
+                "/sys/fs/cgroup/cpu/app/cpu.stat",
+                "nr_throttled 65\nthrottled_time 3500000000\n",
+            );
+        for tree in [two, one] {
+            let files = tree.files();
+            let groups = Cgroups::read(&files);
+            let throttled = groups.throttled();
+            assert_eq!(throttled, Throttled { times: 65, seconds: 3.5 });
+            let text = throttled.by(groups.cpu_quota().unwrap().as_ref()).unwrap();
+            assert!(
+                text.starts_with("this group's own CPU quota of 0.5 CPU (cgroup cpu."),
+                "{text}"
+            );
+            assert!(text.ends_with("/app) stopped it 65 times"), "{text}");
+            assert_eq!(throttled.since(&throttled).by(None), None);
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Counters {
     pub devices: Fact<Vec<String>>,
     /// Those among them that count events of the core; two on a machine with two kinds of core.
     pub core_pmus: Fact<Vec<String>>,
+    /// Those of them that count the events of some CPUs only, each of one kind of core.
+    pub partial_pmus: Vec<PartialPmu>,
     /// Who may count: −1 all, 2 only oneself, 3 and above nobody without privilege.
     pub paranoid: Fact<i64>,
     /// Whether the process holds CAP_PERFMON or CAP_SYS_ADMIN, which overrule `paranoid`.
@@ -23,7 +25,24 @@ pub struct Counters {
     pub nmi_watchdog: Fact<bool>,
 }
 
+/// Counters of the cores of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartialPmu {
+    /// "cpu_core", "armv8_cortex_a725".
+    pub name: String,
+    /// The number by which the kernel is asked for its events.
+    pub kind: u32,
+    /// The CPUs that have it.
+    pub cpus: Vec<usize>,
+}
+
 impl Counters {
+    /// The counters of this CPU, where other CPUs have others.
+    pub fn partial_pmu(&self, cpu: usize) -> Option<&PartialPmu> {
+        self.partial_pmus.iter().find(|pmu| pmu.cpus.contains(&cpu))
+    }
+
     pub(super) fn detect(files: &Files) -> Self {
         let devices = files.names(DEVICES);
         let path = "/proc/sys/kernel/perf_event_paranoid";
@@ -31,8 +50,10 @@ impl Counters {
             .number(path)
             .map_err(|reason| format!("{reason} (a kernel without perf events, or no /proc)"));
         let watchdog = files.number::<u8>("/proc/sys/kernel/nmi_watchdog");
+        let core_pmus = devices.clone().and_then(core_pmus);
         Self {
-            core_pmus: devices.clone().and_then(core_pmus).into(),
+            partial_pmus: partial_pmus(files, core_pmus.as_deref().unwrap_or_default()),
+            core_pmus: core_pmus.into(),
             devices: devices.into(),
             paranoid: paranoid.into(),
             privileged: privileged(files).into(),
@@ -43,7 +64,7 @@ impl Counters {
 
 fn core_pmus(devices: Vec<String>) -> Found<Vec<String>> {
     let is_core = |name: &String| {
-        matches!(name.as_str(), "cpu" | "cpu_core" | "cpu_atom")
+        matches!(name.as_str(), "cpu" | "cpu_core" | "cpu_atom" | "cpu_lowpower")
             || name.starts_with("armv8_")
             || name.starts_with("armv9_")
             || name.starts_with("apple_") && name.ends_with("_pmu")
@@ -53,6 +74,16 @@ fn core_pmus(devices: Vec<String>) -> Found<Vec<String>> {
         return Err(format!("{DEVICES} has no core PMU (usual in a VM)"));
     }
     Ok(found)
+}
+
+/// Where there is but one, the kernel's own names for events mean that one.
+fn partial_pmus(files: &Files, names: &[String]) -> Vec<PartialPmu> {
+    let pmu = |name: &String| {
+        let kind = files.number(&format!("{DEVICES}/{name}/type")).ok()?;
+        let cpus = files.list(&format!("{DEVICES}/{name}/cpus")).ok()?;
+        Some(PartialPmu { name: name.clone(), kind, cpus })
+    };
+    if names.len() < 2 { Vec::new() } else { names.iter().filter_map(pmu).collect() }
 }
 
 fn privileged(files: &Files) -> Found<bool> {
@@ -84,6 +115,21 @@ mod tests {
         assert_eq!(core(&["cpu_core", "cpu_atom", "msr"]), names(&["cpu_atom", "cpu_core"]));
         let none = core(&["breakpoint", "msr", "software"]);
         assert!(none.reason().is_some_and(|r| r.contains("no core PMU")));
+    }
+
+    #[test]
+    fn each_kind_of_core_has_counters_of_its_own() {
+        let pmu = |tree: Tree, name: &str, kind: &str, cpus: &str| {
+            tree.file(&format!("{DEVICES}/{name}/type"), kind)
+                .file(&format!("{DEVICES}/{name}/cpus"), cpus)
+        };
+        let one = pmu(Tree::new(), "armv8_pmuv3_0", "8\n", "0-3\n");
+        assert_eq!(one.machine().counters.partial_pmu(1), None, "the only one");
+        let tree = pmu(Tree::new(), "cpu_core", "4\n", "0-15\n");
+        let counters = pmu(tree, "cpu_atom", "10\n", "16-23\n").machine().counters;
+        let kind = |cpu| counters.partial_pmu(cpu).map(|pmu| (pmu.name.as_str(), pmu.kind));
+        assert_eq!(kind(3), Some(("cpu_core", 4)));
+        assert_eq!((kind(16), kind(24)), (Some(("cpu_atom", 10)), None));
     }
 
     #[test]

@@ -48,8 +48,9 @@ pub struct CpuidFacts {
     pub max_mhz: Option<u64>,
     /// Name of the hypervisor; `None` when the hypervisor bit is clear.
     pub hypervisor: Option<String>,
-    /// Leaf 40000010h: rate of the TSC in kHz according to the hypervisor.
-    pub hypervisor_tsc_khz: Option<u64>,
+    /// Rate of the TSC in kHz according to the hypervisor, and the leaf that says so: 40000010h, or
+    /// 40000110h where the first leaves are those of another interface.
+    pub hypervisor_tsc: Option<(u32, u64)>,
     /// Leaf 4 or 8000001Dh.
     pub caches: Vec<CpuidCache>,
 }
@@ -58,7 +59,7 @@ impl CpuidFacts {
     /// Executes CPUID on the CPU that runs this.
     #[cfg(target_arch = "x86_64")]
     pub fn read() -> Fact<Self> {
-        Fact::Known(x86::facts(&raw_cpuid::CpuId::new()))
+        Fact::Known(x86::facts(raw_cpuid::CpuIdReaderNative))
     }
 
     /// There is nothing to execute.
@@ -77,7 +78,8 @@ mod x86 {
     /// No processor has more caches; some emulators answer every sub-leaf alike, without end.
     const MOST_CACHES: usize = 8;
 
-    pub(super) fn facts<R: CpuIdReader>(cpuid: &CpuId<R>) -> CpuidFacts {
+    pub(super) fn facts<R: CpuIdReader>(reader: R) -> CpuidFacts {
+        let cpuid = &CpuId::with_cpuid_reader(reader.clone());
         let identity = cpuid.get_feature_info();
         let clocks = cpuid.get_processor_frequency_info();
         let positive = |mhz: u16| (mhz > 0).then_some(u64::from(mhz));
@@ -99,8 +101,8 @@ mod x86 {
             tsc_hz: cpuid.get_tsc_info().and_then(|tsc| tsc.tsc_frequency()),
             base_mhz: clocks.as_ref().and_then(|c| positive(c.processor_base_frequency())),
             max_mhz: clocks.as_ref().and_then(|c| positive(c.processor_max_frequency())),
-            hypervisor: hypervisor(cpuid),
-            hypervisor_tsc_khz: hypervisor_tsc_khz(cpuid),
+            hypervisor: hypervisor(cpuid, &reader),
+            hypervisor_tsc: hypervisor_tsc(cpuid, &reader),
             caches: caches(cpuid),
         }
     }
@@ -132,7 +134,7 @@ mod x86 {
             .collect()
     }
 
-    fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>) -> Option<String> {
+    fn hypervisor<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Option<String> {
         if !cpuid.get_feature_info()?.has_hypervisor() {
             return None;
         }
@@ -142,6 +144,7 @@ mod x86 {
         Some(match info.identify() {
             Hypervisor::Xen => "Xen".into(),
             Hypervisor::VMware => "VMware".into(),
+            Hypervisor::HyperV if kvm_behind(reader).is_some() => KVM_AS_HYPER_V.into(),
             Hypervisor::HyperV => "Hyper-V".into(),
             Hypervisor::KVM => "KVM".into(),
             Hypervisor::QEMU => "QEMU (TCG)".into(),
@@ -152,6 +155,19 @@ mod x86 {
         })
     }
 
+    /// KVM that offers Hyper-V's interface, for Windows guests and now for most.
+    const KVM_AS_HYPER_V: &str = "KVM (with Hyper-V's interface)";
+
+    /// Where KVM's own leaves begin when Hyper-V's have taken the first place.
+    const KVM_BEHIND: u32 = 0x4000_0100;
+
+    /// KVM's last leaf, if its leaves are there.
+    fn kvm_behind<R: CpuIdReader>(reader: &R) -> Option<u32> {
+        let first = reader.cpuid1(KVM_BEHIND);
+        let letters = [first.ebx, first.ecx, first.edx].map(u32::to_le_bytes).concat();
+        (letters == *b"KVMKVMKVM\0\0\0").then_some(first.eax)
+    }
+
     /// The twelve letters of a hypervisor that the library does not know, "VBoxVBoxVBox".
     fn signature(registers: [u32; 3]) -> String {
         let bytes: Vec<u8> = registers.iter().flat_map(|r| r.to_le_bytes()).collect();
@@ -159,19 +175,27 @@ mod x86 {
         let name: String = printable.map(|b| char::from(*b)).collect();
         match name.trim() {
             "" => "unnamed hypervisor".into(),
-            // KVM in the guise it wears when Hyper-V's interface is offered to a Windows guest.
-            "Linux KVM Hv" => "KVM".into(),
+            "Linux KVM Hv" => KVM_AS_HYPER_V.into(),
             named => named.into(),
         }
     }
 
-    /// VMware's convention, which KVM and others follow. Hyper-V numbers its leaves otherwise.
-    fn hypervisor_tsc_khz<R: CpuIdReader>(cpuid: &CpuId<R>) -> Option<u64> {
+    /// VMware's convention, which KVM and others follow. Hyper-V and Xen number their leaves
+    /// otherwise.
+    fn hypervisor_tsc<R: CpuIdReader>(cpuid: &CpuId<R>, reader: &R) -> Option<(u32, u64)> {
+        /// From the first leaf of a hypervisor.
+        const RATE: u32 = 0x10;
         let info = cpuid.get_hypervisor_info()?;
-        if matches!(info.identify(), Hypervisor::HyperV | Hypervisor::Xen) {
-            return None;
-        }
-        info.tsc_frequency().filter(|&khz| khz > 0).map(u64::from)
+        let (leaf, khz) = match info.identify() {
+            Hypervisor::HyperV => {
+                let leaf = KVM_BEHIND + RATE;
+                let last = kvm_behind(reader)?;
+                (leaf, (last >= leaf).then(|| reader.cpuid1(leaf).eax)?)
+            }
+            Hypervisor::Xen => return None,
+            _ => (0x4000_0000 + RATE, info.tsc_frequency()?),
+        };
+        (khz > 0).then_some((leaf, u64::from(khz)))
     }
 
     fn features<R: CpuIdReader>(cpuid: &CpuId<R>) -> Vec<String> {
@@ -188,6 +212,7 @@ mod x86 {
                 ("avx", f.has_avx()),
                 ("f16c", f.has_f16c()),
                 ("fma", f.has_fma()),
+                ("hypervisor", f.has_hypervisor()),
             ]);
         }
         if let Some(f) = cpuid.get_extended_feature_info() {
@@ -228,7 +253,7 @@ mod x86 {
                 let [eax, ebx, ecx, edx] = found.map_or([0; 4], |row| row.2);
                 CpuIdResult { eax, ebx, ecx, edx }
             };
-            facts(&CpuId::with_cpuid_reader(reader))
+            facts(reader)
         }
 
         const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
@@ -251,14 +276,45 @@ mod x86 {
             assert_eq!(facts.vendor, "AuthenticAMD");
             assert_eq!((facts.family, facts.model, facts.stepping), (0x19, 0x11, 1));
             assert_eq!(facts.hypervisor.as_deref(), Some("KVM"));
-            assert_eq!(facts.hypervisor_tsc_khz, Some(2_596_148));
+            assert_eq!(facts.hypervisor_tsc, Some((0x4000_0010, 2_596_148)));
             assert_eq!(facts.clflush_line_bytes, Some(64));
             assert!(facts.invariant_tsc);
-            assert_eq!(facts.features, ["sse2", "clflush", "avx", "avx2", "avx512f"]);
+            assert_eq!(facts.features, ["sse2", "clflush", "avx", "hypervisor", "avx2", "avx512f"]);
             assert_eq!(facts.caches.len(), 2);
             assert_eq!((facts.caches[0].bytes, facts.caches[0].ways), (32 << 10, 8));
             assert_eq!((facts.caches[1].bytes, facts.caches[1].sharers), (32 << 20, 16));
             assert_eq!(facts.caches[1].kind, CacheKind::Unified);
+        }
+
+        #[test]
+        fn kvm_behind_the_interface_of_hyper_v() {
+            const HYPER_V: [u32; 4] = [0x4000_000c, 0x7263_694d, 0x666f_736f, 0x7648_2074];
+            const VENDOR: [u32; 4] = [1, AMD[0], AMD[1], AMD[2]];
+            let facts = scripted(&[
+                (0, 0, VENDOR),
+                (1, 0, [0x00a1_0f11, 0, 1 << 31, 0]),
+                (0x4000_0000, 0, HYPER_V),
+                (0x4000_0100, 0, [0x4000_0110, 0x4b4d_564b, 0x564b_4d56, 0x4d]),
+                (0x4000_0110, 0, [2_445_424, 0, 0, 0]),
+            ]);
+            assert_eq!(facts.hypervisor.as_deref(), Some("KVM (with Hyper-V's interface)"));
+            assert_eq!(facts.hypervisor_tsc, Some((0x4000_0110, 2_445_424)));
+            // Its leaves may end before that one, which then says nothing.
+            let facts = scripted(&[
+                (0, 0, VENDOR),
+                (1, 0, [0x00a1_0f11, 0, 1 << 31, 0]),
+                (0x4000_0000, 0, HYPER_V),
+                (0x4000_0100, 0, [0x4000_0101, 0x4b4d_564b, 0x564b_4d56, 0x4d]),
+                (0x4000_0110, 0, [2_445_424, 0, 0, 0]),
+            ]);
+            assert_eq!(facts.hypervisor_tsc, None);
+            let facts = scripted(&[
+                (0, 0, VENDOR),
+                (1, 0, [0x00a1_0f11, 0, 1 << 31, 0]),
+                (0x4000_0000, 0, HYPER_V),
+            ]);
+            assert_eq!(facts.hypervisor.as_deref(), Some("Hyper-V"));
+            assert_eq!(facts.hypervisor_tsc, None);
         }
 
         #[test]
@@ -285,7 +341,7 @@ mod x86 {
                 0 => CpuIdResult { eax: 4, ebx: vendor[0], ecx: vendor[1], edx: vendor[2] },
                 _ => CpuIdResult { eax: 0x21, ebx: 0x01c0_003f, ecx: 63, edx: 0 },
             };
-            assert_eq!(facts(&CpuId::with_cpuid_reader(reader)).caches.len(), MOST_CACHES);
+            assert_eq!(facts(reader).caches.len(), MOST_CACHES);
         }
 
         #[test]
@@ -295,7 +351,7 @@ mod x86 {
                 signature([word(0), word(4), word(8)])
             };
             assert_eq!(letters(b"VBoxVBoxVBox"), "VBoxVBoxVBox");
-            assert_eq!(letters(b"Linux KVM Hv"), "KVM");
+            assert_eq!(letters(b"Linux KVM Hv"), "KVM (with Hyper-V's interface)");
             assert_eq!(signature([0; 3]), "unnamed hypervisor");
         }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::CpuidFacts;
 use super::files::{Files, Found};
 
 const PATH: &str = "/proc/cpuinfo";
@@ -12,11 +13,19 @@ pub(super) type Block = BTreeMap<String, String>;
 /// The blocks by CPU number.
 pub(super) struct CpuInfo {
     blocks: Found<BTreeMap<usize, Block>>,
+    /// Its numbers are not those of the CPUs here, so that a block may be of another CPU.
+    renumbered: bool,
 }
 
 impl CpuInfo {
     pub(super) fn read(files: &Files) -> Self {
-        Self { blocks: files.text(PATH).map(|text| parse(&text)) }
+        Self { blocks: files.text(PATH).map(|text| parse(&text)), renumbered: false }
+    }
+
+    /// Holds its numbers against the CPUs that are on. A container's own view of this file may begin
+    /// at 0 whatever the CPUs are called elsewhere.
+    pub(super) fn hold_against(&mut self, on: &[usize]) {
+        self.renumbered = self.cpus().is_ok_and(|cpus| cpus != on);
     }
 
     /// All CPUs listed.
@@ -25,12 +34,42 @@ impl CpuInfo {
         Ok(blocks.keys().copied().collect())
     }
 
-    /// The value of `key` for that CPU.
+    /// The value of `key` for that CPU. Where the numbers are not those of the CPUs, the value that
+    /// all blocks agree on.
     pub(super) fn get(&self, cpu: usize, key: &str) -> Found<&str> {
-        let block = self.blocks()?.get(&cpu);
+        let blocks = self.blocks()?;
+        let block = if self.renumbered { blocks.values().next() } else { blocks.get(&cpu) };
         let block = block.ok_or_else(|| format!("{PATH} has no block for CPU {cpu}"))?;
-        let value = block.get(key);
-        value.map(String::as_str).ok_or_else(|| format!("{PATH} has no line \"{key}\""))
+        let value = block.get(key).ok_or_else(|| format!("{PATH} has no line \"{key}\""))?;
+        if self.renumbered && blocks.values().any(|other| other.get(key) != Some(value)) {
+            return Err(format!("{PATH} numbers its CPUs anew, and they differ in \"{key}\""));
+        }
+        Ok(value)
+    }
+
+    /// The value of `key` in that CPU's own block, to tell it from other CPUs by.
+    pub(super) fn own(&self, cpu: usize, key: &str) -> Found<&str> {
+        if self.renumbered {
+            return Err(format!("{PATH} numbers its CPUs anew"));
+        }
+        self.get(cpu, key)
+    }
+
+    /// What an x86 kernel repeats here of CPUID's answers; `None` on other architectures.
+    pub(super) fn cpuid(&self, cpu: usize) -> Option<CpuidFacts> {
+        let get = |key: &str| self.get(cpu, key).ok();
+        let number = |key: &str| get(key)?.parse().ok();
+        let flags: Vec<&str> = get("flags").unwrap_or_default().split_whitespace().collect();
+        Some(CpuidFacts {
+            vendor: get("vendor_id")?.to_owned(),
+            family: number("cpu family")?,
+            model: number("model")?,
+            stepping: number("stepping")?,
+            brand: get("model name").map(str::to_owned),
+            clflush_line_bytes: number("clflush size").map(u64::from),
+            invariant_tsc: ["constant_tsc", "nonstop_tsc"].iter().all(|f| flags.contains(f)),
+            ..CpuidFacts::default()
+        })
     }
 
     fn blocks(&self) -> Found<&BTreeMap<usize, Block>> {
@@ -71,6 +110,18 @@ mod tests {
         assert_eq!(info.get(3, "core id"), Ok("7"));
         assert!(info.get(1, "core id").is_err_and(|e| e.contains("CPU 1")));
         assert!(info.get(0, "microcode").is_err_and(|e| e.contains("microcode")));
+    }
+
+    #[test]
+    fn blocks_under_other_numbers_say_what_they_agree_on() {
+        let text = "processor: 0\nflags: avx\ncore id: 0\n\nprocessor: 1\nflags: avx\ncore id: 1\n";
+        let mut info = CpuInfo::read(&Tree::new().file(PATH, text).files());
+        info.hold_against(&[0, 1]);
+        assert_eq!((info.get(1, "core id"), info.own(1, "core id")), (Ok("1"), Ok("1")));
+        info.hold_against(&[1, 9]);
+        assert_eq!(info.get(9, "flags"), Ok("avx"));
+        assert!(info.get(1, "core id").is_err_and(|e| e.contains("differ in \"core id\"")));
+        assert!(info.own(1, "flags").is_err_and(|e| e.contains("anew")));
     }
 
     #[test]

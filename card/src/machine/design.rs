@@ -176,6 +176,30 @@ pub(super) fn x86(
         })
 }
 
+/// The cores that save energy in Intel's processors with cores of two kinds, by model.
+const ECONOMICAL: &[(u32, &str, &str)] = &[
+    (0x97, "gracemont", "Gracemont (Alder Lake)"),
+    (0x9a, "gracemont", "Gracemont (Alder Lake)"),
+    (0xb7, "gracemont", "Gracemont (Raptor Lake)"),
+    (0xba, "gracemont", "Gracemont (Raptor Lake)"),
+    (0xbf, "gracemont", "Gracemont (Raptor Lake)"),
+    (0xaa, "crestmont", "Crestmont (Meteor Lake)"),
+    (0xac, "crestmont", "Crestmont (Meteor Lake)"),
+    (0xb5, "crestmont", "Crestmont (Arrow Lake-U)"),
+    (0xbd, "skymont", "Skymont (Lunar Lake)"),
+    (0xc5, "skymont", "Skymont (Arrow Lake)"),
+    (0xc6, "skymont", "Skymont (Arrow Lake)"),
+    (0xcc, "darkmont", "Darkmont (Panther Lake)"),
+];
+
+/// The design of those cores, which have the model number of the whole processor.
+pub(super) fn economical(model: u32) -> Found<Microarchitecture> {
+    let found = ECONOMICAL.iter().find(|(number, ..)| *number == model);
+    found
+        .map(|(_, key, name)| Microarchitecture { key: (*key).into(), name: (*name).into() })
+        .ok_or_else(|| format!("the economical cores of model {model:x}h are not in the table"))
+}
+
 /// What `MIDR_EL1` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Midr {
@@ -353,6 +377,7 @@ mod tests {
     #[test]
     fn keys_are_lower_case_words() {
         let keys = X86_DESIGNS.iter().map(|d| d.key).chain(ARM_DESIGNS.iter().map(|d| d.2));
+        let keys = keys.chain(ECONOMICAL.iter().map(|d| d.1));
         for key in keys {
             assert!(
                 key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),

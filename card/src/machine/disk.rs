@@ -24,7 +24,7 @@ pub struct Device {
     pub model: Option<String>,
     /// Its size.
     pub bytes: Option<u64>,
-    /// Whether it claims to rotate.
+    /// Whether it claims to rotate; unknown where a file, memory or the network stands behind it.
     pub rotating: Option<bool>,
     /// Who orders its requests.
     pub scheduler: Option<String>,
@@ -118,7 +118,12 @@ impl Device {
             let [one] = &below[..] else {
                 let several = !below.is_empty();
                 let stand_in = several.then(|| format!("made of {}", below.join(" and ")));
-                return Ok(Device::named(files, &path, through, stand_in));
+                let mut device = Device::named(files, &path, through, stand_in);
+                // Loop, memory and network block devices say "solid state" whatever is behind them.
+                if !several && path.contains("/virtual/block/") {
+                    device.rotating = None;
+                }
+                return Ok(device);
             };
             through.push(last(&path).to_owned());
             path = files.real(&format!("{path}/slaves/{one}"))?;
@@ -273,6 +278,17 @@ mod tests {
         let device = Device::at(&tree.files(), "/sys/dev/block/253:0").unwrap();
         assert_eq!(device.name, "dm-0");
         assert_eq!(device.stand_in.as_deref(), Some("made of sda1 and sdb"));
+    }
+
+    #[test]
+    fn what_is_behind_a_loop_device_is_not_known() {
+        let at = "/sys/devices/virtual/block/loop0";
+        let tree = Tree::new()
+            .file(&format!("{at}/queue/rotational"), "0\n")
+            .file(&format!("{at}/loop/backing_file"), "/var/image\n");
+        let device = Device::at(&tree.files(), at).unwrap();
+        assert_eq!(device.rotating, None);
+        assert_eq!(device.stand_in.as_deref(), Some("a loop device over /var/image"));
     }
 
     #[test]

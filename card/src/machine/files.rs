@@ -1,50 +1,129 @@
-//! Reading /proc, /sys and /etc below a root, so that tests can lay out any machine in a folder.
-//! Whatever cannot be read comes back as a reason that names the path.
+//! Reading /proc, /sys and /etc: of the machine that runs this, of a folder that holds another
+//! machine's, or of a [`Collection`]. Whatever cannot be read comes back as a reason that names the
+//! path.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::collection::{Collection, Entry};
+
 /// A value, or why there is none.
 pub(super) type Found<T> = Result<T, String>;
 
 /// The file systems of one machine.
-pub(super) struct Files {
-    root: PathBuf,
+#[derive(Debug)]
+pub struct Files {
+    source: Source,
+    /// What was read so far, where that is asked for.
+    read: Option<RefCell<Collection>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Below(PathBuf),
+    Collected(Collection),
 }
 
 impl Files {
-    /// Paths given to the other functions are absolute and looked up below `root`.
-    pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    /// Those below a folder. Paths given to the other functions are absolute and looked up below
+    /// it; a link that leads out of it is not followed.
+    pub fn new(root: &Path) -> Self {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        Self { source: Source::Below(root), read: None }
     }
 
-    fn at(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
+    /// Those of a collection.
+    pub fn collected(collection: Collection) -> Self {
+        Self { source: Source::Collected(collection), read: None }
+    }
+
+    /// These files, remembering what is read of them.
+    pub fn remembering(self) -> Self {
+        Self { read: Some(RefCell::default()), ..self }
+    }
+
+    /// What was read of files that remember it.
+    pub fn into_read(self) -> Collection {
+        self.read.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    fn at(root: &Path, path: &str) -> io::Result<PathBuf> {
+        let path = root.join(path.trim_start_matches('/'));
+        if root != Path::new("/") && !path.canonicalize()?.starts_with(root) {
+            return Err(io::Error::other("it leads out of the tree"));
+        }
+        Ok(path)
+    }
+
+    fn remember(&self, note: impl FnOnce(&mut Collection)) {
+        if let Some(read) = &self.read {
+            note(&mut read.borrow_mut());
+        }
     }
 
     /// Whether the path is there.
     pub(super) fn exists(&self, path: &str) -> bool {
-        self.at(path).exists()
+        let found = match &self.source {
+            Source::Below(root) => Self::at(root, path)
+                .and_then(fs::metadata)
+                .ok()
+                .map(|data| if data.is_dir() { Entry::Folder } else { Entry::File(Vec::new()) }),
+            Source::Collected(collection) => collection
+                .get(path)
+                .cloned()
+                .or_else(|| collection.names(path).map(|_| Entry::Folder)),
+        };
+        let exists = found.is_some();
+        self.remember(|read| found.into_iter().for_each(|entry| read.note(path, entry)));
+        exists
     }
 
-    /// The path with every link followed, as seen from `root`.
+    /// The path with every link followed, as seen from the root.
     pub(super) fn real(&self, path: &str) -> Found<String> {
-        let real = self.at(path).canonicalize().map_err(|error| self.reason(path, &error))?;
-        let root = self.root.canonicalize().map_err(|error| self.reason("/", &error))?;
-        let below = real.strip_prefix(root).unwrap_or(&real);
-        Ok(format!("/{}", below.display()))
+        let Source::Below(root) = &self.source else {
+            return Ok(path.to_owned()); // there are no links in a collection
+        };
+        let real = Self::at(root, path).and_then(fs::canonicalize);
+        let real = real.map_err(|error| self.reason(path, &error))?;
+        Ok(format!("/{}", real.strip_prefix(root).unwrap_or(&real).display()))
+    }
+
+    fn read(&self, path: &str) -> Found<Vec<u8>> {
+        let read = match &self.source {
+            Source::Below(root) => Self::at(root, path).and_then(fs::read),
+            Source::Collected(collection) => match collection.get(path) {
+                Some(Entry::File(bytes)) => Ok(bytes.clone()),
+                Some(Entry::Denied) => Err(ErrorKind::PermissionDenied.into()),
+                Some(Entry::Folder) => Err(ErrorKind::IsADirectory.into()),
+                None => Err(ErrorKind::NotFound.into()),
+            },
+        };
+        read.map_err(|error| self.reason(path, &error))
     }
 
     /// The raw content.
     pub(super) fn bytes(&self, path: &str) -> Found<Vec<u8>> {
-        fs::read(self.at(path)).map_err(|error| self.reason(path, &error))
+        let bytes = self.read(path)?;
+        self.remember(|read| read.put(path, Entry::File(bytes.clone())));
+        Ok(bytes)
     }
 
-    /// The content without the spaces and line ends around it.
+    /// The content without what is around it: spaces, line ends, and the zeros that end texts of
+    /// device trees and of some drivers.
     pub(super) fn text(&self, path: &str) -> Found<String> {
-        Ok(String::from_utf8_lossy(&self.bytes(path)?).trim().to_owned())
+        Ok(text(&self.bytes(path)?))
+    }
+
+    /// The lines of interest. No more of the file is remembered either.
+    pub(super) fn lines(&self, path: &str, of_interest: impl Fn(&str) -> bool) -> Found<String> {
+        let all = text(&self.read(path)?);
+        let lines: String =
+            all.lines().filter(|line| of_interest(line)).flat_map(|line| [line, "\n"]).collect();
+        self.remember(|read| read.put(path, Entry::File(lines.clone().into_bytes())));
+        Ok(lines)
     }
 
     /// A number on its own.
@@ -59,6 +138,16 @@ impl Files {
         parse_list(&text).ok_or_else(|| format!("{path} holds {text:?}, which is no list"))
     }
 
+    /// A list of CPUs that belong together with this one. A list without it is not of this CPU.
+    pub(super) fn group(&self, path: &str, cpu: usize) -> Found<Vec<usize>> {
+        let cpus = self.list(path)?;
+        if !cpus.contains(&cpu) {
+            let listed = format_list(&cpus);
+            return Err(format!("{path} holds {listed:?}, which leaves out CPU {cpu} itself"));
+        }
+        Ok(cpus)
+    }
+
     /// The choice in square brackets, as in `always [madvise] never`.
     pub(super) fn choice(&self, path: &str) -> Found<String> {
         let text = self.text(path)?;
@@ -69,20 +158,36 @@ impl Files {
 
     /// Names in a folder, sorted.
     pub(super) fn names(&self, path: &str) -> Found<Vec<String>> {
-        let entries = fs::read_dir(self.at(path)).map_err(|error| self.reason(path, &error))?;
-        let mut names: Vec<String> =
-            entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        Ok(names)
+        self.names_like(path, |_| true)
     }
 
     /// Numbers `n` of the entries called `<prefix>n` in a folder, sorted.
     pub(super) fn numbered(&self, path: &str, prefix: &str) -> Found<Vec<usize>> {
-        let names = self.names(path)?;
-        let mut numbers: Vec<usize> =
-            names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok()).collect();
+        let number = |name: &str| name.strip_prefix(prefix)?.parse::<usize>().ok();
+        let names = self.names_like(path, |name| number(name).is_some())?;
+        let mut numbers: Vec<usize> = names.iter().filter_map(|name| number(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    fn names_like(&self, path: &str, wanted: impl Fn(&str) -> bool) -> Found<Vec<String>> {
+        let listed = match &self.source {
+            Source::Below(root) => Self::at(root, path).and_then(fs::read_dir).map(|entries| {
+                entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+            }),
+            Source::Collected(collection) => match collection.get(path) {
+                Some(Entry::Denied) => Err(ErrorKind::PermissionDenied.into()),
+                _ => collection.names(path).ok_or_else(|| ErrorKind::NotFound.into()),
+            },
+        };
+        let mut names: Vec<String> = listed.map_err(|error| self.reason(path, &error))?;
+        names.retain(|name| wanted(name));
+        names.sort();
+        self.remember(|read| {
+            read.note(path, Entry::Folder);
+            names.iter().for_each(|name| read.note(&format!("{path}/{name}"), Entry::Folder));
+        });
+        Ok(names)
     }
 
     /// Why a path cannot be read. For a missing one, the folder nearest to the root that is
@@ -90,7 +195,10 @@ impl Files {
     fn reason(&self, path: &str, error: &io::Error) -> String {
         match error.kind() {
             ErrorKind::NotFound => format!("{} does not exist", self.first_missing(path)),
-            ErrorKind::PermissionDenied => format!("{path} may not be read (permission denied)"),
+            ErrorKind::PermissionDenied => {
+                self.remember(|read| read.put(path, Entry::Denied));
+                format!("{path} may not be read (permission denied)")
+            }
             _ => format!("{path} cannot be read ({error})"),
         }
     }
@@ -101,11 +209,17 @@ impl Files {
     }
 }
 
+/// Bytes as text, as [`Files::text`] describes it.
+fn text(bytes: &[u8]) -> String {
+    let around = |c: char| c.is_whitespace() || c == '\0';
+    String::from_utf8_lossy(bytes).trim_matches(around).to_owned()
+}
+
 /// No machine has more CPUs or nodes; a larger number is a damaged file, not a list to expand.
 const LARGEST: usize = 1 << 20;
 
 /// Reads `0-3,8`: sorted, each number once. Empty text is the empty list.
-pub(super) fn parse_list(text: &str) -> Option<Vec<usize>> {
+pub fn parse_list(text: &str) -> Option<Vec<usize>> {
     let mut numbers = Vec::new();
     for part in text.trim().split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -170,6 +284,29 @@ mod tests {
         fn a_list_survives_writing_and_reading(numbers in proptest::collection::btree_set(0usize..2048, 0..200)) {
             let sorted: Vec<usize> = numbers.iter().copied().collect();
             prop_assert_eq!(parse_list(&format_list(&sorted)), Some(sorted));
+        }
+
+        #[test]
+        fn what_surrounds_a_list_does_not_matter(
+            numbers in proptest::collection::btree_set(0usize..2048, 0..50),
+            before in "[ \n]{0,3}",
+            after in "[ \n\0]{0,3}",
+        ) {
+            let sorted: Vec<usize> = numbers.into_iter().collect();
+            let tree = Tree::new().file("/list", before + &format_list(&sorted) + &after);
+            prop_assert_eq!(tree.files().list("/list"), Ok(sorted));
+        }
+
+        #[test]
+        fn a_group_has_the_cpu_that_it_is_of(
+            numbers in proptest::collection::btree_set(0usize..16, 0..16),
+            cpu in 0usize..16,
+        ) {
+            let sorted: Vec<usize> = numbers.into_iter().collect();
+            let tree = Tree::new().file("/list", format_list(&sorted));
+            let group = tree.files().group("/list", cpu);
+            prop_assert_eq!(group.is_ok(), sorted.contains(&cpu));
+            prop_assert!(group.is_err() || group == Ok(sorted));
         }
 
         #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroups;
+use super::cpuinfo::CpuInfo;
 use super::files::{Files, Found};
 use super::{CpuidFacts, Fact};
 
@@ -25,12 +26,17 @@ pub struct Host {
 }
 
 impl Host {
-    pub(super) fn detect(files: &Files, cpuid: &Fact<CpuidFacts>, groups: &Cgroups<'_>) -> Self {
+    pub(super) fn detect(
+        files: &Files,
+        cpuid: &Fact<CpuidFacts>,
+        info: &CpuInfo,
+        groups: &Cgroups<'_>,
+    ) -> Self {
         let product = product(files);
         Self {
             name: files.text("/proc/sys/kernel/hostname").into(),
             os: os(files).into(),
-            hypervisor: hypervisor(files, cpuid, &product).into(),
+            hypervisor: hypervisor(files, cpuid, info, &product).into(),
             product: product.into(),
             container_hints: container_hints(files, groups),
         }
@@ -61,14 +67,18 @@ fn product(files: &Files) -> Found<String> {
     if known.is_empty() {
         return files
             .text("/proc/device-tree/model")
-            .map(|model| model.trim_end_matches('\0').to_owned())
             .map_err(|_| reason.unwrap_or_else(|| format!("{DMI} names no product")));
     }
     Ok(known.join(" "))
 }
 
 /// CPUID has the last word. Without it there are only traces, and their absence proves nothing.
-fn hypervisor(files: &Files, cpuid: &Fact<CpuidFacts>, product: &Found<String>) -> Found<String> {
+fn hypervisor(
+    files: &Files,
+    cpuid: &Fact<CpuidFacts>,
+    info: &CpuInfo,
+    product: &Found<String>,
+) -> Found<String> {
     if let Fact::Known(cpuid) = cpuid {
         return Ok(cpuid.hypervisor.clone().unwrap_or_else(|| NO_HYPERVISOR.into()));
     }
@@ -76,13 +86,22 @@ fn hypervisor(files: &Files, cpuid: &Fact<CpuidFacts>, product: &Found<String>) 
         return Ok(kind);
     }
     if let Ok(compatible) = files.text("/proc/device-tree/hypervisor/compatible") {
-        return Ok(compatible.trim_end_matches('\0').to_owned());
+        return Ok(compatible);
     }
     let product = product.as_deref().unwrap_or_default();
     let found = VIRTUAL_PRODUCTS.iter().find(|(trace, _)| product.contains(trace));
-    found.map(|(_, name)| (*name).to_owned()).ok_or_else(|| {
-        "no CPUID, and neither /sys/hypervisor, the device tree nor the product names one".into()
-    })
+    if let Some((_, name)) = found {
+        return Ok((*name).to_owned());
+    }
+    // An x86 kernel lists the bit by which a hypervisor shows itself.
+    let flags = info.cpus().and_then(|cpus| info.get(cpus[0], "flags"));
+    match flags.map(|flags| flags.split_whitespace().any(|flag| flag == "hypervisor")) {
+        Ok(false) => Ok(NO_HYPERVISOR.into()),
+        Ok(true) => Err("there is one (flags of /proc/cpuinfo), which only CPUID names".into()),
+        Err(_) => Err("no CPUID, and neither /sys/hypervisor, the device tree nor the product \
+                       names one"
+            .into()),
+    }
 }
 
 /// What virtual machines call themselves.

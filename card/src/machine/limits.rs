@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Cgroups, CpuQuota};
-use super::files::{Files, Found, field, parse_list};
-use super::{Fact, Memory};
+use super::files::{Files, Found, field, format_list, parse_list};
+use super::memory::commit_bound;
+use super::{Fact, Machine, Memory, NumaNode};
 
 const STATUS: &str = "/proc/self/status";
 const LIMITS: &str = "/proc/self/limits";
@@ -50,34 +51,60 @@ impl Limits {
         files: &Files,
         groups: &Cgroups<'_>,
         memory: &Memory,
-        online: &Fact<Vec<usize>>,
+        on: &Fact<Vec<usize>>,
+        nodes: &Fact<Vec<NumaNode>>,
     ) -> Self {
         let status = files.text(STATUS);
         let rlimits = files.text(LIMITS);
-        let affinity: Fact<Vec<usize>> = list(&status, "Cpus_allowed_list").into();
+        let affinity: Fact<Vec<usize>> = affinity(files).into();
         let cpuset: Fact<Option<Vec<usize>>> = groups.cpuset().into();
+        let memory_nodes: Fact<Vec<usize>> = memory_nodes(&status, groups).into();
+        let mut bounds = process_bounds(&status, &rlimits);
+        bounds.extend(groups.memory());
+        bounds.extend(machine_bounds(files, memory, nodes, &memory_nodes));
+        bounds.sort_by_key(|bound| bound.available_bytes);
         Self {
-            allowed_cpus: allowed(&affinity, &cpuset, online),
+            allowed_cpus: allowed(&affinity, &cpuset, on),
             affinity,
             cpuset,
             cpu_quota: groups.cpu_quota().into(),
-            memory_nodes: list(&status, "Mems_allowed_list").into(),
-            memory: memory_bounds(groups, memory, &status, &rlimits),
+            memory_nodes,
+            memory: bounds,
             locked_memory_bytes: rlimit(&rlimits, "Max locked memory").into(),
             seccomp: seccomp(&status).into(),
         }
     }
 }
 
-/// Affinity ∩ cpuset ∩ online, as far as they are known. The kernel keeps the mask within the
-/// cpuset; a cpuset without any CPU of the mask is therefore another group's, and ignored.
+/// The affinity mask of this process.
+pub(super) fn affinity(files: &Files) -> Found<Vec<usize>> {
+    list(&files.text(STATUS), "Cpus_allowed_list")
+}
+
+/// Affinity ∩ cpuset ∩ those that are on, as far as they are known. The kernel keeps the mask within
+/// the cpuset; a cpuset without any CPU of the mask is therefore another group's, and ignored.
 fn allowed(
     affinity: &Fact<Vec<usize>>,
     cpuset: &Fact<Option<Vec<usize>>>,
-    online: &Fact<Vec<usize>>,
+    on: &Fact<Vec<usize>>,
 ) -> Vec<usize> {
     let cpuset = cpuset.known().and_then(Option::as_ref);
-    let sets = [affinity.known(), online.known(), cpuset];
+    in_all([affinity.known(), on.known(), cpuset])
+}
+
+/// The node list of the process, which the kernel keeps within the cpuset's.
+fn memory_nodes(status: &Found<String>, groups: &Cgroups<'_>) -> Found<Vec<usize>> {
+    let (own, cpuset) = (list(status, "Mems_allowed_list"), groups.memory_nodes());
+    let cpuset = cpuset.ok().flatten();
+    match own {
+        Err(reason) if cpuset.is_none() => Err(reason),
+        own => Ok(in_all([own.ok().as_ref(), cpuset.as_ref(), None])),
+    }
+}
+
+/// What is in all of the sets that are known, but for those that have nothing in common with the ones
+/// before them.
+fn in_all(sets: [Option<&Vec<usize>>; 3]) -> Vec<usize> {
     let mut allowed: Option<BTreeSet<usize>> = None;
     for set in sets.into_iter().flatten() {
         let both: BTreeSet<usize> = match &allowed {
@@ -91,35 +118,85 @@ fn allowed(
     allowed.into_iter().flatten().collect()
 }
 
-fn memory_bounds(
-    groups: &Cgroups<'_>,
-    memory: &Memory,
-    status: &Found<String>,
-    rlimits: &Found<String>,
-) -> Vec<MemoryBound> {
-    let mut bounds = groups.memory();
-    if let Some(&available) = memory.available_bytes.known() {
-        let total = memory.total_bytes.known().copied().unwrap_or(available);
-        bounds.push(MemoryBound {
-            source: "MemAvailable".into(),
-            limit_bytes: total,
-            available_bytes: available,
-        });
+impl Machine {
+    /// Takes it that the process has memory of these nodes alone, as its memory policy wants it
+    /// (`numactl --membind`), which no file tells.
+    pub fn bind_memory(&mut self, nodes: &[usize]) {
+        let own = nodes.to_vec();
+        let nodes = in_all([Some(&own), self.limits.memory_nodes.known(), None]);
+        let available = self.memory.available_bytes.known().is_some();
+        let bound = node_bound(self.numa_nodes(), Some(&nodes), "the memory policy's", available);
+        self.limits.memory_nodes = Fact::Known(nodes);
+        self.limits.memory.extend(bound);
+        self.limits.memory.sort_by_key(|bound| bound.available_bytes);
     }
+}
+
+/// What the machine has left, in all and in what the process may use of it.
+fn machine_bounds(
+    files: &Files,
+    memory: &Memory,
+    nodes: &Fact<Vec<NumaNode>>,
+    allowed: &Fact<Vec<usize>>,
+) -> Vec<MemoryBound> {
+    let available = memory.available_bytes.known().map(|&available| MemoryBound {
+        source: "MemAvailable".into(),
+        limit_bytes: memory.total_bytes.known().copied().unwrap_or(available),
+        available_bytes: available,
+    });
+    let nodes = nodes.known().map_or(&[][..], Vec::as_slice);
+    let nodes = node_bound(nodes, allowed.known(), "the cpuset's", available.is_some());
+    [available, nodes, commit_bound(files)].into_iter().flatten().collect()
+}
+
+/// What the nodes leave that memory comes from: those that the process may use, without those that
+/// have no CPU if there are others, because they are memory of another kind or of a device. `by` says
+/// who forbids the others. `None`
+/// where that is all of them and MemAvailable, which knows more of it, is known.
+fn node_bound(
+    nodes: &[NumaNode],
+    allowed: Option<&Vec<usize>>,
+    by: &str,
+    available_known: bool,
+) -> Option<MemoryBound> {
+    let all: Vec<&NumaNode> =
+        nodes.iter().filter(|node| node.memory_bytes.known() != Some(&0)).collect();
+    let mut counted = all.clone();
+    counted.retain(|node| allowed.is_none_or(|allowed| allowed.contains(&node.id)));
+    let forbidden = counted.len() < all.len();
+    let with_cpus = counted.iter().any(|node| !node.is_memory_only());
+    counted.retain(|node| !with_cpus || !node.is_memory_only());
+    if counted.is_empty() || counted.len() == all.len() && available_known {
+        return None;
+    }
+    let sum = |of: fn(&NumaNode) -> &Fact<u64>| -> Option<u64> {
+        counted.iter().try_fold(0_u64, |sum, node| Some(sum.saturating_add(*of(node).known()?)))
+    };
+    let ids: Vec<usize> = counted.iter().map(|node| node.id).collect();
+    let named = format!("node{} {}", if ids.len() > 1 { "s" } else { "" }, format_list(&ids));
+    let available_bytes = sum(|node| &node.available_bytes)?;
+    Some(MemoryBound {
+        source: match (forbidden, counted.len() < all.len()) {
+            (true, _) => format!("{by} {named}"),
+            (false, true) => format!("memory {named} (not counting nodes without CPUs)"),
+            (false, false) => format!("memory {named}"),
+        },
+        limit_bytes: sum(|node| &node.memory_bytes).unwrap_or(available_bytes),
+        available_bytes,
+    })
+}
+
+/// What the process's own limits leave. Nothing is locked, so RLIMIT_MEMLOCK is none of them.
+fn process_bounds(status: &Found<String>, rlimits: &Found<String>) -> Vec<MemoryBound> {
     let kinds =
         [("RLIMIT_AS", "Max address space", "VmSize"), ("RLIMIT_DATA", "Max data size", "VmData")];
-    for (source, line, usage) in kinds {
-        if let Ok(Some(limit)) = rlimit(rlimits, line) {
-            let used = kib(status, usage).unwrap_or(0);
-            bounds.push(MemoryBound {
-                source: source.into(),
-                limit_bytes: limit,
-                available_bytes: limit.saturating_sub(used),
-            });
-        }
-    }
-    bounds.sort_by_key(|bound| bound.available_bytes);
-    bounds
+    let bound = |(source, line, usage): (&str, &str, &str)| {
+        let limit_bytes = rlimit(rlimits, line).ok()??;
+        let used = kib(status, usage).unwrap_or(0);
+        let available_bytes = limit_bytes.saturating_sub(used);
+        Some(MemoryBound { source: source.into(), limit_bytes, available_bytes })
+    };
+    kinds.into_iter().filter_map(bound).collect()
 }
 
 /// The soft limit; `None` when unlimited.
@@ -190,6 +267,7 @@ mod tests {
     fn memory_available_is_the_limit_of_a_free_process() {
         let machine = base().machine();
         assert_eq!(machine.memory_limit_source(), "MemAvailable");
+        assert_eq!(machine.buffer_limit_reason(), "half of what MemAvailable leaves");
         assert_eq!(machine.buffer_limit(), 1_000_000 * 1024 / 2);
         assert_eq!(machine.limits.locked_memory_bytes, Fact::Known(Some(8 << 20)));
     }
@@ -225,10 +303,24 @@ mod tests {
     }
 
     #[test]
+    fn the_commit_limit_where_nothing_is_promised_twice() {
+        let info = "MemTotal: 2000000 kB\nMemAvailable: 1000000 kB\nCommitLimit: 600000 kB\n\
+                    Committed_AS: 500000 kB\n";
+        let machine = |mode: &str| {
+            let tree = Tree::new().file("/proc/meminfo", info);
+            tree.file("/proc/sys/vm/overcommit_memory", mode).machine()
+        };
+        let strict = machine("2\n");
+        assert_eq!(strict.memory_limit_source(), "CommitLimit (vm.overcommit_memory is 2)");
+        assert_eq!(strict.buffer_limit(), 100_000 * 1024 / 2);
+        assert_eq!(machine("0\n").memory_limit_source(), "MemAvailable");
+    }
+
+    #[test]
     fn nothing_known_of_memory_is_a_reason_for_caution() {
         let machine = Tree::new().machine();
         assert_eq!(machine.buffer_limit(), 32 << 20);
-        assert!(machine.memory_limit_source().contains("nothing"));
+        assert_eq!(machine.buffer_limit_reason(), "nothing tells how much memory there is");
     }
 
     #[test]
@@ -236,6 +328,7 @@ mod tests {
         let tree = |mask: &str, cpuset: &str| {
             Tree::new()
                 .file(ONLINE, "0-5")
+                .file("/sys/devices/system/cpu/offline", "6-7")
                 .file(STATUS, format!("Cpus_allowed_list:\t{mask}\nMems_allowed_list:\t0\n"))
                 .file("/proc/self/mountinfo", V2)
                 .file("/proc/self/cgroup", "0::/\n")

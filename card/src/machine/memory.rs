@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fact;
 use super::files::{Files, Found, field};
+use super::limits::MemoryBound;
 
 const MEMINFO: &str = "/proc/meminfo";
 const POOLS: &str = "/sys/kernel/mm/hugepages";
@@ -32,6 +33,8 @@ pub struct Memory {
     pub swap_bytes: Fact<u64>,
     /// The ordinary page.
     pub page_bytes: Fact<u64>,
+    /// The page that transparent huge pages are made of.
+    pub huge_page_bytes: Fact<u64>,
     /// Transparent huge pages: "always", "madvise", "never".
     pub transparent_huge_pages: Fact<String>,
     /// How hard the kernel tries to make one at a fault: "always", "defer", "madvise", …
@@ -51,6 +54,7 @@ impl Memory {
             available_bytes: meminfo(&info, "MemAvailable").into(),
             swap_bytes: meminfo(&info, "SwapTotal").into(),
             page_bytes: page_bytes(files).into(),
+            huge_page_bytes: files.number(&format!("{thp}/hpage_pmd_size")).into(),
             transparent_huge_pages: files.choice(&format!("{thp}/enabled")).into(),
             transparent_huge_page_defrag: files.choice(&format!("{thp}/defrag")).into(),
             huge_pools: huge_pools(files).into(),
@@ -62,11 +66,34 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Bytes of an ordinary page and of a huge one, of which a page full of entries of eight bytes
+    /// tells; where nothing is told, those of almost all machines.
+    pub fn page_sizes(&self) -> [u64; 2] {
+        let small = self.page_bytes.known().copied().unwrap_or(4 << 10);
+        [small, self.huge_page_bytes.known().copied().unwrap_or(small / 8 * small)]
+    }
+}
+
 /// "MemTotal:       24684084 kB" in bytes.
 fn meminfo(info: &Found<String>, key: &str) -> Found<u64> {
     let text = info.as_ref().map_err(Clone::clone)?;
     let kib = field(text, key).and_then(|value| value.strip_suffix("kB")?.trim().parse().ok());
     kib.map(|kib: u64| kib << 10).ok_or_else(|| format!("{MEMINFO} has no {key}"))
+}
+
+/// What may still be reserved where the kernel promises no more memory than there is.
+pub(super) fn commit_bound(files: &Files) -> Option<MemoryBound> {
+    const NO_OVERCOMMIT: u8 = 2;
+    (files.number("/proc/sys/vm/overcommit_memory") == Ok(NO_OVERCOMMIT)).then_some(())?;
+    let info = files.text(MEMINFO);
+    let limit_bytes = meminfo(&info, "CommitLimit").ok()?;
+    let committed = meminfo(&info, "Committed_AS").ok()?;
+    Some(MemoryBound {
+        source: "CommitLimit (vm.overcommit_memory is 2)".into(),
+        limit_bytes,
+        available_bytes: limit_bytes.saturating_sub(committed),
+    })
 }
 
 /// From the auxiliary vector, pairs of machine words: the one source of the page size that needs
@@ -115,6 +142,7 @@ mod tests {
             .file(MEMINFO, "MemTotal:  1024 kB\nMemAvailable:  512 kB\nSwapTotal: 0 kB\n")
             .file("/proc/self/auxv", words)
             .file(&format!("{thp}/enabled"), "always [madvise] never\n")
+            .file(&format!("{thp}/hpage_pmd_size"), "33554432\n")
             .file(&format!("{POOLS}/hugepages-1048576kB/nr_hugepages"), "0\n")
             .file(&format!("{POOLS}/hugepages-2048kB/nr_hugepages"), "64\n")
             .file(&format!("{POOLS}/hugepages-2048kB/free_hugepages"), "60\n")
@@ -123,6 +151,8 @@ mod tests {
         assert_eq!(memory.total_bytes, Fact::Known(1 << 20));
         assert_eq!(memory.available_bytes, Fact::Known(512 << 10));
         assert_eq!(memory.page_bytes, Fact::Known(16384));
+        assert_eq!(memory.huge_page_bytes, Fact::Known(32 << 20));
+        assert_eq!(memory.page_sizes(), [16 << 10, 32 << 20]);
         assert_eq!(memory.transparent_huge_pages, Fact::Known("madvise".into()));
         let pools = memory.huge_pools.known().expect("listed");
         assert_eq!((pools[0].page_bytes, &pools[0].free), (2 << 20, &Fact::Known(60)));
@@ -136,5 +166,8 @@ mod tests {
         assert_eq!(memory.available_bytes.reason(), Some("/proc/meminfo has no MemAvailable"));
         assert_eq!(memory.huge_pools.reason(), Some("/sys does not exist"));
         assert_eq!(memory.page_bytes.reason(), Some("/proc/self does not exist"));
+        assert_eq!(memory.page_sizes(), [4 << 10, 2 << 20]);
+        let told = Memory { page_bytes: Fact::Known(64 << 10), ..memory };
+        assert_eq!(told.page_sizes(), [64 << 10, 512 << 20]);
     }
 }

@@ -6,6 +6,7 @@
 
 mod caches;
 mod cgroup;
+mod collection;
 mod counters;
 mod cpu;
 mod cpuid;
@@ -16,14 +17,18 @@ mod fact;
 mod files;
 mod host;
 mod kernel;
+mod kinds;
 mod limits;
 mod memory;
 mod mounts;
+mod presence;
 mod relation;
 mod rows;
 mod topology;
 #[cfg(test)]
 mod tree;
+#[cfg(test)]
+mod trees;
 
 use std::path::Path;
 
@@ -31,16 +36,18 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::format::human_bytes;
 pub use caches::{CacheClaim, CacheKind};
-pub use cgroup::CpuQuota;
-pub use counters::Counters;
+pub use cgroup::{CpuQuota, Throttled};
+pub use collection::{Collection, Entry};
+pub use counters::{Counters, PartialPmu};
 pub use cpu::{Cpu, TscClaim};
 pub use cpuid::{CpuidCache, CpuidFacts};
 pub use design::Microarchitecture;
 pub use disk::{Device, Disk};
 pub use fact::Fact;
-pub use files::format_list;
+pub use files::{Files, format_list, parse_list};
 pub use host::Host;
 pub use kernel::Kernel;
+pub use kinds::CoreKind;
 pub use limits::{Limits, MemoryBound};
 pub use memory::{HugePool, Memory};
 pub use relation::Relation;
@@ -49,7 +56,7 @@ pub use topology::{NumaNode, Topology};
 
 use cgroup::Cgroups;
 use cpuinfo::CpuInfo;
-use files::Files;
+use presence::Presence;
 
 /// Identity and claims of one machine. Cards store it, so fields may be added, but none changes
 /// its name or meaning; a card without a field reads as "not recorded".
@@ -72,6 +79,8 @@ pub struct Machine {
     pub counters: Counters,
     /// Host, operating system, virtual machine, container.
     pub host: Host,
+    /// Sources that contradict one another, with what each says. What they disagree on is unknown.
+    pub contradictions: Vec<String>,
 }
 
 /// What may be used where no limit of memory can be read: enough to go beyond any L2 cache, too
@@ -86,23 +95,57 @@ impl Machine {
 
     /// The machine whose files lie below `root` and whose CPUID answers so.
     pub fn detect_in(root: &Path, cpuid: &Fact<CpuidFacts>) -> Self {
-        let files = Files::new(root);
-        let info = CpuInfo::read(&files);
-        let groups = Cgroups::read(&files);
-        let topology = Topology::detect(&files, &info);
-        let memory = Memory::detect(&files);
-        let limits = Limits::detect(&files, &groups, &memory, &topology.online);
-        let cpu = limits.allowed_cpus.first().copied().unwrap_or(0);
-        Self {
-            cpu: Cpu::detect(&files, cpuid, &info, cpu),
-            caches: caches::detect(&files, cpuid, cpu).into(),
-            kernel: Kernel::detect(&files, cpu),
-            counters: Counters::detect(&files),
-            host: Host::detect(&files, cpuid, &groups),
+        Self::of(&Files::new(root), cpuid)
+    }
+
+    /// The machine whose files these are, with nothing of the one that runs this.
+    pub fn described_by(files: &Files) -> Self {
+        let mut machine = Self::of(files, &Fact::unknown("not known from files"));
+        machine.cpu.architecture = cpu::architecture(files);
+        machine
+    }
+
+    fn of(files: &Files, cpuid: &Fact<CpuidFacts>) -> Self {
+        let groups = Cgroups::read(files);
+        let (info, presence) = cpus(files, &limits::affinity(files).into());
+        let on = presence.on.clone().into();
+        let topology = Topology::detect(files, &info, &presence);
+        let memory = Memory::detect(files);
+        let kinds = kinds::detect(files, cpuid, &info, &presence.on, &topology.cores);
+        let mut machine = Self {
+            cpu: Cpu { kinds: kinds.into(), ..Cpu::default() },
+            limits: Limits::detect(files, &groups, &memory, &on, &topology.numa_nodes),
+            counters: Counters::detect(files),
+            host: Host::detect(files, cpuid, &info, &groups),
             topology,
             memory,
-            limits,
-        }
+            contradictions: presence.contradictions,
+            ..Self::default()
+        };
+        let first = machine.most_capable().first().copied().unwrap_or(0);
+        machine.take_facts(files, cpuid, &info, first);
+        machine
+    }
+
+    /// Takes the facts of this CPU in the place of another one's: the claims that measurements on it
+    /// are held against. The calling thread must be on it, because CPUID answers for the CPU at hand.
+    pub fn turn_to(&mut self, cpu: usize) {
+        self.turn_to_in(Path::new("/"), &CpuidFacts::read(), cpu);
+    }
+
+    /// The same by files below `root` and a CPUID that answers so.
+    fn turn_to_in(&mut self, root: &Path, cpuid: &Fact<CpuidFacts>, cpu: usize) {
+        let files = Files::new(root);
+        // The mask of now may be that of a thread that was pinned meanwhile.
+        let (info, _) = cpus(&files, &self.limits.affinity);
+        self.take_facts(&files, cpuid, &info, cpu);
+    }
+
+    fn take_facts(&mut self, files: &Files, cpuid: &Fact<CpuidFacts>, info: &CpuInfo, cpu: usize) {
+        let kinds = std::mem::take(&mut self.cpu.kinds);
+        self.cpu = Cpu { kinds, ..Cpu::detect(files, cpuid, info, cpu) };
+        self.caches = caches::detect(files, cpuid, cpu).into();
+        self.kernel = Kernel::detect(files, cpu);
     }
 
     /// CPUs that this process may use, sorted.
@@ -118,7 +161,15 @@ impl Machine {
     /// What sets that limit: "MemAvailable", "cgroup memory.max /foo", "RLIMIT_AS".
     pub fn memory_limit_source(&self) -> &str {
         let tightest = self.limits.memory.first();
-        tightest.map_or("caution, as nothing tells how much memory there is", |b| &b.source)
+        tightest.map_or("nothing tells how much memory there is", |b| &b.source)
+    }
+
+    /// Why it is no more: "half of what MemAvailable leaves".
+    pub fn buffer_limit_reason(&self) -> String {
+        match self.limits.memory.first() {
+            Some(bound) => format!("half of what {} leaves", bound.source),
+            None => self.memory_limit_source().to_owned(),
+        }
     }
 
     /// What is claimed of the cache that loads (`data`) or fetches go through at that level.
@@ -132,8 +183,7 @@ impl Machine {
 
     /// Claimed capacity of the cache nearest to memory.
     pub fn last_cache_bytes(&self) -> Option<u64> {
-        let claims = self.caches.known()?.iter().filter(|claim| claim.holds_data());
-        claims.max_by_key(|claim| claim.level).map(|claim| claim.bytes)
+        kinds::last(self.caches.known()?)
     }
 
     /// Claimed line size: of the nearest data cache, else of CLFLUSH.
@@ -151,6 +201,22 @@ impl Machine {
     /// Memory nodes; empty where they are not known.
     pub fn numa_nodes(&self) -> &[NumaNode] {
         self.topology.numa_nodes.known().map_or(&[], Vec::as_slice)
+    }
+
+    /// Why the time counter is not to be used although the CPU promises a constant rate: the kernel has
+    /// found it unfit, and no longer offers it as a source of its clock.
+    pub fn withdrawn_counter(&self) -> Option<String> {
+        let offered = self.kernel.clock_sources.known().filter(|sources| !sources.is_empty())?;
+        let counters = ["tsc", "arch_sys_counter"];
+        let withdrawn = !offered.iter().any(|source| counters.contains(&source.as_str()));
+        withdrawn.then(|| {
+            format!("the kernel does not offer it as a clock source (only {})", offered.join(" "))
+        })
+    }
+
+    /// The tightest quota of CPU time, where there is one.
+    pub fn cpu_quota(&self) -> Option<&CpuQuota> {
+        self.limits.cpu_quota.known()?.as_ref()
     }
 
     /// Hardware threads of the largest core.
@@ -181,6 +247,16 @@ impl Machine {
     pub fn has_feature(&self, name: &str) -> bool {
         self.cpu.features.known().is_some_and(|features| features.iter().any(|f| f == name))
     }
+}
+
+/// /proc/cpuinfo, and which CPUs are on by that and all other sources.
+fn cpus(files: &Files, affinity: &Fact<Vec<usize>>) -> (CpuInfo, Presence) {
+    let mut info = CpuInfo::read(files);
+    let presence = Presence::of(files, &info, affinity);
+    if let Ok(on) = &presence.on {
+        info.hold_against(on);
+    }
+    (info, presence)
 }
 
 #[cfg(test)]

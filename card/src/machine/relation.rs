@@ -52,7 +52,7 @@ impl Machine {
         if self.siblings_of(a).contains(&b) {
             return Relation::Siblings;
         }
-        let nodes: Vec<Vec<usize>> = self.numa_nodes().iter().map(|n| n.cpus.clone()).collect();
+        let nodes: Vec<Vec<usize>> = self.numa_nodes().iter().map(|n| n.cpus().to_vec()).collect();
         match (both(self.l3_groups()), both(&nodes)) {
             (Some((x, y)), _) if x == y => Relation::SameL3,
             (_, Some((x, y))) if x != y => Relation::OtherNode,

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::{CacheClaim, CacheKind, Fact, Machine, human_bytes};
+use super::files::format_list;
+use super::{CacheClaim, CacheKind, CoreKind, Fact, Machine, NumaNode, human_bytes};
+use crate::format::count;
 
 /// One line about the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,19 +17,50 @@ pub struct Row {
     pub known: bool,
 }
 
-/// "2 CPUs", "1 CPU".
-fn count(n: usize, one: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
-}
-
 fn join(parts: Vec<String>) -> String {
     parts.join(" · ")
+}
+
+/// "CPU 0–4,10–14".
+fn cpus(list: &[usize]) -> String {
+    format!("CPU {}", format_list(list).replace('-', "–"))
+}
+
+/// "3.90 GHz", "5.00 to 5.20 GHz".
+fn clocks(lowest: u64, highest: u64) -> String {
+    let ghz = |hz: u64| format!("{:.2}", hz as f64 / 1e9);
+    let (low, high) = (ghz(lowest), ghz(highest));
+    if low == high { format!("{high} GHz") } else { format!("{low} to {high} GHz") }
+}
+
+/// What is said of several kinds of core: once where it is the same for all, else each word with the
+/// CPUs that it holds for. "8 MiB (CPU 0–9), 16 MiB (CPU 10–19)".
+fn of_each(said: Vec<(String, &[usize])>) -> String {
+    let mut words: Vec<(String, Vec<usize>)> = Vec::new();
+    for (word, holds_for) in said {
+        match words.iter_mut().find(|(other, _)| *other == word) {
+            Some((_, cpus)) => cpus.extend(holds_for),
+            None => words.push((word, holds_for.to_vec())),
+        }
+    }
+    if let [(word, _)] = &words[..] {
+        return word.clone();
+    }
+    let parts: Vec<String> = words
+        .into_iter()
+        .map(|(word, mut list)| {
+            list.sort_unstable();
+            format!("{word} ({})", cpus(&list))
+        })
+        .collect();
+    parts.join(", ")
 }
 
 impl Machine {
     /// One line: "AMD EPYC (Zen 4, Genoa), 2 CPUs, KVM guest".
     pub fn title(&self) -> String {
-        let mut parts = vec![self.processor(), self.cpu_count()];
+        let mut parts = vec![self.processor()];
+        parts.extend(self.cpu_count());
         parts.extend(self.host.guest_of().map(|name| format!("{name} guest")));
         parts.join(", ")
     }
@@ -56,21 +89,33 @@ impl Machine {
         if self.numa_nodes().len() > 1 {
             rows.insert(3, row("NUMA", Ok(self.numa_row())));
         }
+        if !self.contradictions.is_empty() {
+            rows.push(row("Contradictions", Ok(join(self.contradictions.clone()))));
+        }
         rows
     }
 
-    /// "AMD EPYC (Zen 4, Genoa)", as much of it as is known.
+    /// "AMD EPYC (Zen 4, Genoa)", as much of it as is known; with several kinds of core "Arm
+    /// (10 × Cortex-X925 + 10 × Cortex-A725)".
     fn processor(&self) -> String {
         let cpu = &self.cpu;
         let brand = cpu.brand.known().map(|brand| tidy(brand)).filter(|brand| !brand.is_empty());
         let name = brand.or_else(|| cpu.vendor.known().cloned());
-        let name = name.unwrap_or_else(|| format!("{} processor", cpu.architecture));
-        match cpu.microarchitecture.known() {
+        let name = name.unwrap_or_else(|| match cpu.architecture.as_str() {
+            "" => "unknown processor".into(),
+            architecture => format!("{architecture} processor"),
+        });
+        let each = |kind: &CoreKind| format!("{} × {}", self.cores_of(kind), kind.name);
+        match (self.kinds(), cpu.microarchitecture.known()) {
+            (kinds @ [_, _, ..], _) => {
+                let kinds: Vec<String> = kinds.iter().map(each).collect();
+                format!("{name} ({})", kinds.join(" + "))
+            }
             // "Zen 4 (Genoa)" within parentheses.
-            Some(design) => {
+            (_, Some(design)) => {
                 format!("{name} ({})", design.name.replace(" (", ", ").replace(')', ""))
             }
-            None => name,
+            (_, None) => name,
         }
     }
 
@@ -82,41 +127,91 @@ impl Machine {
             Some(family) => format!("family {family:x}h model {model:x}h stepping {stepping}"),
             None => format!("part {model:x}h r{}p{}", stepping >> 4, stepping & 15),
         };
-        Ok(join(vec![self.processor(), numbers]))
+        let kind =
+            self.kind_of(cpu.number).map(|kind| format!("CPU {}: {}, ", cpu.number, kind.name));
+        Ok(join(vec![self.processor(), kind.unwrap_or_default() + &numbers]))
     }
 
-    /// "2 CPUs"; "2 of 192 CPUs" where this process may not use all that are online.
-    fn cpu_count(&self) -> String {
+    /// "2 CPUs"; "2 of 192 CPUs" where this process may not use all that are online; nothing where
+    /// neither is known.
+    fn cpu_count(&self) -> Option<String> {
         let allowed = self.allowed_cpus().len();
         match self.topology.online.known() {
             Some(online) if online.len() != allowed => {
-                format!("{allowed} of {}", count(online.len(), "CPU"))
+                Some(format!("{allowed} of {}", count(online.len(), "CPU")))
             }
-            _ => count(allowed, "CPU"),
+            _ => (allowed > 0).then(|| count(allowed, "CPU")),
         }
     }
 
     fn topology_row(&self) -> Result<String, String> {
         let topology = &self.topology;
-        topology.online.as_result()?;
-        let mut parts = vec![self.cpu_count()];
-        parts.extend(self.threads_per_core().map(|n| count(n, "thread") + " per core"));
-        parts.extend(topology.l3_groups.known().map(|groups| count(groups.len(), "L3 cache")));
-        parts.extend(topology.packages.known().map(|groups| count(groups.len(), "package")));
+        let online = topology.online.as_result()?;
+        let left_out = |groups: &[Vec<usize>], why: fn(String) -> String| {
+            let listed = |cpu: &usize| groups.iter().any(|group| group.contains(cpu));
+            let others: Vec<usize> = online.iter().copied().filter(|cpu| !listed(cpu)).collect();
+            (!others.is_empty()).then(|| why(cpus(&others))).unwrap_or_default()
+        };
+        let unknown = |cpus| format!(" ({cpus} unknown)");
+        let mut parts: Vec<String> = self.cpu_count().into_iter().collect();
+        if let (Some(cores), Some(most)) = (topology.cores.known(), self.threads_per_core()) {
+            let with_most = cores.iter().filter(|core| core.len() == most).count();
+            let of_all = (with_most < cores.len())
+                .then(|| format!(" on {with_most} of {}", count(cores.len(), "core")));
+            let threads = count(most, "thread") + " per core" + &of_all.unwrap_or_default();
+            parts.push(threads + &left_out(cores, unknown));
+        }
+        parts.extend(topology.l3_groups.known().map(|groups| {
+            let without = left_out(groups, |cpus| format!(" (none claimed for {cpus})"));
+            count(groups.len(), "L3 cache") + &without
+        }));
+        let packages = topology.packages.known();
+        parts.extend(
+            packages.map(|groups| count(groups.len(), "package") + &left_out(groups, unknown)),
+        );
         parts.extend(
             topology
                 .isolated
                 .known()
                 .filter(|cpus| !cpus.is_empty())
-                .map(|cpus| format!("isolated {}", super::files::format_list(cpus))),
+                .map(|cpus| format!("isolated {}", format_list(cpus))),
         );
         Ok(join(parts))
     }
 
+    /// Of every kind of core: what is not the same for all of its CPUs is left out.
     fn caches_row(&self) -> Result<String, String> {
-        let claims = self.caches.as_result()?;
-        let shown = claims.iter().filter(|claim| claim.kind != CacheKind::Instruction);
-        Ok(join(shown.map(cache).collect()))
+        let own = self.caches.as_result();
+        let kinds: Vec<(&[CacheClaim], &[usize])> = self
+            .kinds()
+            .iter()
+            .filter_map(|kind| Some((kind.caches.known()?.as_slice(), kind.cpus.as_slice())))
+            .collect();
+        if kinds.is_empty() || kinds.len() < self.kinds().len() {
+            let shown = own?.iter().filter(|claim| is_shown(claim));
+            let line =
+                join(shown.map(|claim| format!("{} {}", claim.label(), cache(claim))).collect());
+            // Of the other kinds nothing is known.
+            let only =
+                self.kind_of(self.cpu.number).map(|_| format!(" ({})", cpus(&[self.cpu.number])));
+            return Ok(line + &only.unwrap_or_default());
+        }
+        let mut labels: Vec<(u8, String)> = Vec::new();
+        for claim in kinds.iter().flat_map(|(claims, _)| claims.iter()).filter(|c| is_shown(c)) {
+            let label = (claim.level, claim.label());
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        labels.sort_by_key(|(level, _)| *level);
+        let of_label = |(_, label): (u8, String)| {
+            let said = kinds.iter().map(|(claims, holds_for)| {
+                let claim = claims.iter().find(|claim| claim.label() == label);
+                (claim.map_or_else(|| "none".to_owned(), cache), *holds_for)
+            });
+            format!("{label} {}", of_each(said.collect()))
+        };
+        Ok(join(labels.into_iter().map(of_label).collect()))
     }
 
     fn memory_row(&self) -> Result<String, String> {
@@ -125,18 +220,21 @@ impl Machine {
         parts.extend(available.map(|&bytes| format!("{} available", human_bytes(bytes))));
         let swap = self.memory.swap_bytes.known().filter(|&&bytes| bytes > 0);
         parts.extend(swap.map(|&bytes| format!("{} swap", human_bytes(bytes))));
+        let page = self.memory.page_bytes.known();
+        parts.extend(page.map(|&bytes| format!("pages of {}", human_bytes(bytes))));
         Ok(join(parts))
     }
 
     fn numa_row(&self) -> String {
         let nodes = self.numa_nodes();
-        let with =
-            |wanted: fn(&super::NumaNode) -> bool| nodes.iter().filter(|n| wanted(n)).count();
+        let with = |wanted: fn(&NumaNode) -> bool| nodes.iter().filter(|n| wanted(n)).count();
         let mut parts = vec![count(nodes.len(), "node")];
         let memoryless = with(|node| node.memory_bytes.known() == Some(&0));
-        let cpuless = with(|node| node.cpus.is_empty());
+        let cpuless = with(NumaNode::is_memory_only);
+        let unknown = with(|node| node.cpus.known().is_none());
         parts.extend((memoryless > 0).then(|| format!("{memoryless} without memory")));
         parts.extend((cpuless > 0).then(|| format!("{cpuless} without CPUs")));
+        parts.extend((unknown > 0).then(|| format!("CPUs of {unknown} unknown")));
         let distances = nodes.iter().filter_map(|node| node.distances.known()).flatten();
         parts.extend(distances.max().map(|farthest| format!("distance up to {farthest}")));
         join(parts)
@@ -188,8 +286,14 @@ impl Machine {
     }
 
     fn huge_pages_row(&self) -> Result<String, String> {
-        let mut parts =
-            vec![format!("transparent: {}", self.memory.transparent_huge_pages.as_result()?)];
+        let memory = &self.memory;
+        let size =
+            memory.huge_page_bytes.known().map(|&bytes| format!(" ({})", human_bytes(bytes)));
+        let mut parts = vec![format!(
+            "transparent: {}{}",
+            memory.transparent_huge_pages.as_result()?,
+            size.unwrap_or_default()
+        )];
         for pool in self.memory.huge_pools.known().into_iter().flatten() {
             if let (Some(&total), Some(free)) = (pool.total.known(), pool.free.known())
                 && total > 0
@@ -209,9 +313,21 @@ impl Machine {
         parts.extend(kernel.frequency_driver.known().cloned());
         let boost = kernel.boost.known();
         parts.extend(boost.map(|&on| format!("boost {}", if on { "on" } else { "off" })));
-        let max = self.cpu.max_hz.known();
-        parts.extend(max.map(|&hz| format!("at most {:.2} GHz", hz as f64 / 1e9)));
+        parts.extend(self.highest_clock().map(|clock| format!("at most {clock}")));
         Ok(join(parts))
+    }
+
+    /// Claimed of each kind of core, or only of the CPU that measures.
+    fn highest_clock(&self) -> Option<String> {
+        let of = |kind: &'_ CoreKind| kind.max_hz.known().map(|&(low, high)| clocks(low, high));
+        let all = self.kinds().iter().map(|kind| Some((of(kind)?, kind.cpus.as_slice())));
+        if let Some(said) = all.collect::<Option<Vec<_>>>().filter(|said| !said.is_empty()) {
+            return Some(of_each(said));
+        }
+        let own = self.cpu.max_hz.known().map(|&hz| clocks(hz, hz))?;
+        let only =
+            self.kind_of(self.cpu.number).map(|_| format!(" ({})", cpus(&[self.cpu.number])));
+        Some(own + &only.unwrap_or_default())
     }
 
     fn counters_row(&self) -> Result<String, String> {
@@ -238,23 +354,13 @@ impl Machine {
 
     fn features_row(&self) -> Result<String, String> {
         // The widest vectors and what else decides which loops run; all others are in the card.
-        let telling = [
-            "avx512f",
-            "avx2",
-            "fma",
-            "amx_tile",
-            "sve2",
-            "sve",
-            "asimd",
-            "atomics",
-            "erms",
-            "fsrm",
-            "clflushopt",
-            "rdpid",
-        ];
+        let telling: &[&str] = match self.cpu.architecture.as_str() {
+            "aarch64" => &["sve2", "sve", "asimd", "atomics"],
+            _ => &["avx512f", "avx2", "fma", "amx_tile", "erms", "fsrm", "clflushopt", "rdpid"],
+        };
         let features = self.cpu.features.as_result()?;
         let has: Vec<&str> =
-            telling.into_iter().filter(|name| features.iter().any(|f| f == name)).collect();
+            telling.iter().copied().filter(|name| features.iter().any(|f| f == name)).collect();
         if has.is_empty() {
             return Ok(format!("none of {}", telling.join(", ")));
         }
@@ -271,16 +377,21 @@ fn text(fact: &Fact<String>) -> Result<String, String> {
     Ok(fact.as_result()?.clone())
 }
 
-/// "L3 32 MiB 16-way shared by 2 CPUs".
+fn is_shown(claim: &CacheClaim) -> bool {
+    claim.kind != CacheKind::Instruction
+}
+
+/// "32 MiB 16-way shared by 2 CPUs". What CPUID says of sharers is the most that there could be.
 fn cache(claim: &CacheClaim) -> String {
-    let mut words = vec![claim.label(), human_bytes(claim.bytes)];
+    let mut words = vec![human_bytes(claim.bytes)];
     words.extend(claim.ways.known().map(|ways| format!("{ways}-way")));
+    let up_to = if claim.source == "CPUID" { "up to " } else { "" };
     match (&claim.shared_cpus, &claim.sharers) {
         (Fact::Known(cpus), _) if cpus.len() > 1 => {
             words.push(format!("shared by {}", count(cpus.len(), "CPU")));
         }
         (Fact::Unknown { .. }, Fact::Known(most)) if *most > 1 => {
-            words.push(format!("shared by up to {most} CPUs"));
+            words.push(format!("shared by {up_to}{most} CPUs"));
         }
         _ => {}
     }

@@ -8,8 +8,9 @@ use super::Fact;
 use super::caches;
 use super::cpuinfo::CpuInfo;
 use super::files::{Files, Found, field};
+use super::presence::Presence;
 
-const CPUS: &str = "/sys/devices/system/cpu";
+pub(super) const CPUS: &str = "/sys/devices/system/cpu";
 const NODES: &str = "/sys/devices/system/node";
 
 /// A memory node.
@@ -18,8 +19,8 @@ const NODES: &str = "/sys/devices/system/node";
 pub struct NumaNode {
     /// Its number.
     pub id: usize,
-    /// Its CPUs; none on a node that is only memory.
-    pub cpus: Vec<usize>,
+    /// Its CPUs; the empty list on a node that is only memory.
+    pub cpus: Fact<Vec<usize>>,
     /// Its memory, 0 on a node that is only CPUs.
     pub memory_bytes: Fact<u64>,
     /// Memory available without reclaiming from running programs: free pages and inactive file pages.
@@ -28,7 +29,8 @@ pub struct NumaNode {
     pub distances: Fact<Vec<u64>>,
 }
 
-/// The CPUs and their groups, as claimed. Only CPUs that are online are in any list.
+/// The CPUs and their groups, as claimed. Only CPUs that are online are in any list, where that is
+/// known of them. A CPU of which a group is not known is in none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Topology {
@@ -38,7 +40,7 @@ pub struct Topology {
     pub possible: Fact<usize>,
     /// Hardware threads by core.
     pub cores: Fact<Vec<Vec<usize>>>,
-    /// CPUs by level 3 cache.
+    /// CPUs by level 3 cache; a CPU without such a cache is in none.
     pub l3_groups: Fact<Vec<Vec<usize>>>,
     /// CPUs by package.
     pub packages: Fact<Vec<Vec<usize>>>,
@@ -52,115 +54,141 @@ pub struct Topology {
     pub inventory: Fact<BTreeMap<String, Vec<usize>>>,
 }
 
+impl NumaNode {
+    /// Its CPUs; the empty list where they are not known.
+    pub fn cpus(&self) -> &[usize] {
+        self.cpus.known().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it is known to have no CPU: memory of another kind (HBM, CXL) or of a device.
+    pub fn is_memory_only(&self) -> bool {
+        self.cpus.known().is_some_and(Vec::is_empty)
+    }
+}
+
 impl Topology {
-    pub(super) fn detect(files: &Files, info: &CpuInfo) -> Self {
-        let online = online(files, info);
+    pub(super) fn detect(files: &Files, info: &CpuInfo, presence: &Presence) -> Self {
+        let on = presence.on.as_ref().map_err(Clone::clone);
+        let those_on = |cpus: Vec<usize>| -> Vec<usize> {
+            cpus.into_iter().filter(|&cpu| presence.is_on(cpu)).collect()
+        };
+        let groups = |of: &dyn Fn(usize) -> Found<Vec<usize>>| {
+            groups(on.clone()?, |cpu| of(cpu).map(those_on))
+        };
+        let keyed = |of: &dyn Fn(usize) -> Found<Vec<String>>| keyed(on.clone()?, of);
+        let siblings = |cpu: usize| {
+            files.group(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"), cpu)
+        };
+        let own = |cpu: usize, key: &str| info.own(cpu, key).map(str::to_owned);
+        let cores = either(groups(&siblings), || {
+            keyed(&|cpu| Ok(vec![own(cpu, "physical id")?, own(cpu, "core id")?]))
+        });
+        let packages = either(keyed(&|cpu| Ok(vec![package(files, cpu)?])), || {
+            keyed(&|cpu| Ok(vec![own(cpu, "physical id")?]))
+        });
         Self {
+            online: presence.online.clone().into(),
             possible: files.list(&format!("{CPUS}/possible")).map(|cpus| cpus.len()).into(),
-            cores: online.clone().and_then(|online| cores(files, info, &online)).into(),
-            l3_groups: online.clone().and_then(|online| l3_groups(files, &online)).into(),
-            packages: online.clone().and_then(|online| packages(files, info, &online)).into(),
-            numa_nodes: numa_nodes(files, &online).into(),
+            cores: cores.into(),
+            l3_groups: groups(&|cpu| caches::l3_cpus(files, cpu)).into(),
+            packages: packages.into(),
+            numa_nodes: numa_nodes(files, those_on).into(),
             smt_control: files.text(&format!("{CPUS}/smt/control")).into(),
             isolated: files.list(&format!("{CPUS}/isolated")).into(),
-            inventory: online.clone().and_then(|online| inventory(files, &online)).into(),
-            online: online.into(),
+            inventory: on.clone().and_then(|on| inventory(files, on)).into(),
         }
     }
 }
 
-fn online(files: &Files, info: &CpuInfo) -> Found<Vec<usize>> {
-    let listed = files.list(&format!("{CPUS}/online"));
-    listed.or_else(|no_sysfs| info.cpus().map_err(|no_proc| format!("{no_sysfs}, and {no_proc}")))
+/// What sysfs says, else what /proc does.
+fn either<T>(sysfs: Found<T>, proc: impl FnOnce() -> Found<T>) -> Found<T> {
+    sysfs.or_else(|no_sysfs| proc().map_err(|no_proc| format!("{no_sysfs}, and {no_proc}")))
 }
 
-fn cores(files: &Files, info: &CpuInfo, online: &[usize]) -> Found<Vec<Vec<usize>>> {
-    let by_sysfs =
-        groups(online, |cpu| files.list(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list")));
-    by_sysfs.or_else(|no_sysfs| {
-        keyed(online, |cpu| Ok((info.get(cpu, "physical id")?, info.get(cpu, "core id")?)))
-            .map_err(|no_proc| format!("{no_sysfs}, and {no_proc}"))
-    })
-}
-
-fn l3_groups(files: &Files, online: &[usize]) -> Found<Vec<Vec<usize>>> {
-    groups(online, |cpu| caches::l3_cpus(files, cpu))
-}
-
-fn packages(files: &Files, info: &CpuInfo, online: &[usize]) -> Found<Vec<Vec<usize>>> {
-    let id = |cpu: usize| files.text(&format!("{CPUS}/cpu{cpu}/topology/physical_package_id"));
-    keyed(online, id).or_else(|no_sysfs| {
-        keyed(online, |cpu| info.get(cpu, "physical id"))
-            .map_err(|no_proc| format!("{no_sysfs}, and {no_proc}"))
-    })
-}
-
-fn inventory(files: &Files, online: &[usize]) -> Found<BTreeMap<String, Vec<usize>>> {
-    let mut by_number: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for &cpu in online {
-        let number = files.text(&format!("{CPUS}/cpu{cpu}/topology/ppin"))?;
-        by_number.entry(number).or_default().push(cpu);
+/// Some architectures say −1 for a package that they do not know.
+fn package(files: &Files, cpu: usize) -> Found<String> {
+    let path = format!("{CPUS}/cpu{cpu}/topology/physical_package_id");
+    match files.number::<i64>(&path)? {
+        id @ 0.. => Ok(id.to_string()),
+        id => Err(format!("{path} is {id}: not known")),
     }
-    Ok(by_number)
 }
 
-/// The groups that the CPUs name for themselves. A CPU that another one has named already is not
-/// asked again: with hundreds of CPUs the files add up.
-fn groups(
-    online: &[usize],
-    members: impl Fn(usize) -> Found<Vec<usize>>,
-) -> Found<Vec<Vec<usize>>> {
-    let on: BTreeSet<usize> = online.iter().copied().collect();
+/// CPUs by the number of their processor, as far as they tell; a reason where none does.
+fn inventory(files: &Files, on: &[usize]) -> Found<BTreeMap<String, Vec<usize>>> {
+    let mut by_number: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut reason = None;
+    for &cpu in on {
+        match files.text(&format!("{CPUS}/cpu{cpu}/topology/ppin")) {
+            Ok(number) => by_number.entry(number).or_default().push(cpu),
+            Err(why) => reason = reason.or(Some(why)),
+        }
+    }
+    reason.filter(|_| by_number.is_empty()).map_or(Ok(by_number), Err)
+}
+
+/// The groups that the CPUs name for themselves, as far as they do; a reason where none does. A CPU
+/// that another one has named already is not asked again: with hundreds of CPUs the files add up.
+fn groups(on: &[usize], members: impl Fn(usize) -> Found<Vec<usize>>) -> Found<Vec<Vec<usize>>> {
     let mut placed: BTreeSet<usize> = BTreeSet::new();
     let mut groups = Vec::new();
-    for &cpu in online {
+    let mut reason = None;
+    for &cpu in on {
         if placed.contains(&cpu) {
             continue;
         }
-        let mut group: BTreeSet<usize> =
-            members(cpu)?.into_iter().filter(|m| on.contains(m) && !placed.contains(m)).collect();
-        group.insert(cpu);
-        placed.extend(&group);
-        groups.push(group.into_iter().collect());
+        match members(cpu) {
+            Ok(mut group) => {
+                group.retain(|member| !placed.contains(member));
+                placed.extend(&group);
+                groups.push(group);
+            }
+            Err(why) => reason = reason.or(Some(why)),
+        }
     }
-    Ok(groups)
+    reason.filter(|_| groups.is_empty()).map_or(Ok(groups), Err)
 }
 
-/// CPUs with equal keys, in the order in which the keys appear.
-fn keyed<K: Ord>(online: &[usize], key: impl Fn(usize) -> Found<K>) -> Found<Vec<Vec<usize>>> {
+/// CPUs with equal keys, as far as they have one; a reason where none has.
+fn keyed<K: Ord>(on: &[usize], key: impl Fn(usize) -> Found<K>) -> Found<Vec<Vec<usize>>> {
     let mut groups: BTreeMap<K, Vec<usize>> = BTreeMap::new();
-    for &cpu in online {
-        groups.entry(key(cpu)?).or_default().push(cpu);
+    let mut reason = None;
+    for &cpu in on {
+        match key(cpu) {
+            Ok(key) => groups.entry(key).or_default().push(cpu),
+            Err(why) => reason = reason.or(Some(why)),
+        }
     }
     let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
     groups.sort();
-    Ok(groups)
+    reason.filter(|_| groups.is_empty()).map_or(Ok(groups), Err)
 }
 
-fn numa_nodes(files: &Files, online: &Found<Vec<usize>>) -> Found<Vec<NumaNode>> {
+fn numa_nodes(files: &Files, those_on: impl Fn(Vec<usize>) -> Vec<usize>) -> Found<Vec<NumaNode>> {
     let ids = files
         .numbered(NODES, "node")
         .map_err(|reason| format!("{reason} (no /sys, or a kernel without NUMA)"))?;
     if ids.is_empty() {
         return Err(format!("{NODES} lists no node"));
     }
-    let is_on = |cpu: &usize| online.as_ref().map_or(true, |online| online.contains(cpu));
-    Ok(ids.into_iter().map(|id| numa_node(files, id, is_on)).collect())
+    Ok(ids.into_iter().map(|id| numa_node(files, id, &those_on)).collect())
 }
 
-fn numa_node(files: &Files, id: usize, is_on: impl Fn(&usize) -> bool) -> NumaNode {
-    let cpus = files.list(&format!("{NODES}/node{id}/cpulist")).unwrap_or_default();
+fn numa_node(files: &Files, id: usize, those_on: impl Fn(Vec<usize>) -> Vec<usize>) -> NumaNode {
+    let cpus = files.list(&format!("{NODES}/node{id}/cpulist")).map(those_on);
     let path = format!("{NODES}/node{id}/meminfo");
     let meminfo = files.text(&path);
     // "Node 0 MemTotal:       5728460 kB"
     let bytes = |key: &str| {
         let text = meminfo.as_ref().map_err(Clone::clone)?;
         field(text, &format!("Node {id} {key}"))
-            .and_then(|value| value.strip_suffix("kB")?.trim().parse::<u64>().ok())
-            .map(|kib| kib << 10)
+            .and_then(|value| {
+                value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+            })
             .ok_or_else(|| format!("{path} has no {key}"))
     };
-    let available = bytes("MemFree").map(|free| free + bytes("Inactive(file)").unwrap_or(0));
+    let available =
+        bytes("MemFree").map(|free| free.saturating_add(bytes("Inactive(file)").unwrap_or(0)));
     let memory = bytes("MemTotal");
     let path = format!("{NODES}/node{id}/distance");
     let distances = files.text(&path).and_then(|text| {
@@ -169,7 +197,7 @@ fn numa_node(files: &Files, id: usize, is_on: impl Fn(&usize) -> bool) -> NumaNo
     });
     NumaNode {
         id,
-        cpus: cpus.into_iter().filter(is_on).collect(),
+        cpus: cpus.into(),
         memory_bytes: memory.into(),
         available_bytes: available.into(),
         distances: distances.into(),
@@ -289,11 +317,68 @@ mod tests {
         let machine = node(tree, 10, "", 4 << 20).machine();
         let nodes = machine.numa_nodes();
         assert_eq!(nodes.iter().map(|n| n.id).collect::<Vec<_>>(), [0, 1, 10]);
-        assert_eq!(nodes[0].cpus, [0, 1], "CPU 9 is off");
+        assert_eq!(nodes[0].cpus, Fact::Known(vec![0, 1]), "CPU 9 is off");
         assert_eq!(nodes[0].available_bytes, Fact::Known(1 << 10));
         assert_eq!(nodes[1].memory_bytes, Fact::Known(0));
-        assert_eq!(nodes[2].cpus, [0; 0]);
+        assert!(nodes[2].is_memory_only());
         assert_eq!(nodes[2].memory_bytes, Fact::Known(4 << 30));
         assert_eq!(nodes[0].distances, Fact::Known(vec![10, 21, 28]));
+    }
+
+    #[test]
+    fn a_list_of_cpus_that_cannot_be_read_is_not_empty() {
+        let tree = Tree::new().file(&format!("{CPUS}/online"), "0-3\n\0");
+        let tree = tree.file(&format!("{NODES}/node0/cpulist"), "0-1\n\0");
+        let tree = tree.file(&format!("{NODES}/node1/cpulist"), "none\n");
+        let machine = tree.file(&format!("{NODES}/node2/distance"), "10 20 20\n").machine();
+        let nodes = machine.numa_nodes();
+        assert_eq!(nodes[0].cpus(), [0, 1], "a zero byte at the end");
+        assert!(nodes[1].cpus.reason().is_some_and(|r| r.contains("\"none\", which is no list")));
+        assert!(nodes[2].cpus.reason().is_some_and(|r| r.contains("cpulist does not exist")));
+        assert!(nodes.iter().all(|node| !node.is_memory_only()));
+        let rows = machine.rows();
+        let row = rows.iter().find(|row| row.label == "NUMA").expect("a row");
+        assert_eq!(row.value, "3 nodes · CPUs of 2 unknown · distance up to 20");
+    }
+
+    #[test]
+    fn what_one_cpu_does_not_tell_is_no_reason_to_forget_the_others() {
+        // CPU 2 has no level 3 cache, CPU 3 tells nothing.
+        let tree = Tree::new().file(&format!("{CPUS}/online"), "0-3");
+        let tree = cpu(cpu(tree, 0, "0-1", "0-1", 0), 1, "0-1", "0-1", 0);
+        let tree = tree
+            .file(&format!("{CPUS}/cpu2/topology/thread_siblings_list"), "2")
+            .file(&format!("{CPUS}/cpu2/topology/physical_package_id"), "0")
+            .file(&format!("{CPUS}/cpu2/cache/index0/level"), "1");
+        let machine = tree.machine();
+        assert_eq!(machine.l3_groups(), [[0, 1]]);
+        assert_eq!(machine.topology.cores, Fact::Known(vec![vec![0, 1], vec![2]]));
+        assert_eq!(machine.topology.packages, Fact::Known(vec![vec![0, 1, 2]]));
+        let rows = machine.rows();
+        let row = rows.iter().find(|row| row.label == "Topology").expect("a row");
+        let line = "4 CPUs · 2 threads per core on 1 of 2 cores (CPU 3 unknown) · 1 L3 cache (none \
+                    claimed for CPU 2–3) · 1 package (CPU 3 unknown)";
+        assert_eq!(row.value, line);
+    }
+
+    #[test]
+    fn minus_one_is_no_package() {
+        let id = |tree: Tree, cpu: usize, id: &str| {
+            tree.file(&format!("{CPUS}/cpu{cpu}/topology/physical_package_id"), id)
+        };
+        let tree = || Tree::new().file(&format!("{CPUS}/online"), "0-1");
+        let unknown = id(id(tree(), 0, "-1\n"), 1, "-1\n").machine().topology.packages;
+        assert!(unknown.reason().is_some_and(|r| r.contains("is -1: not known")), "{unknown:?}");
+        let one = id(id(tree(), 0, "-1\n"), 1, "3\n").machine().topology.packages;
+        assert_eq!(one, Fact::Known(vec![vec![1]]));
+    }
+
+    #[test]
+    fn an_empty_list_of_sharers_is_unknown() {
+        let tree = Tree::new().file(&format!("{CPUS}/online"), "0-1");
+        let machine = cpu(cpu(tree, 0, "", "", 0), 1, "", "", 0).machine();
+        for groups in [&machine.topology.l3_groups, &machine.topology.cores] {
+            assert!(groups.reason().is_some_and(|r| r.contains("leaves out CPU 0 itself")));
+        }
     }
 }

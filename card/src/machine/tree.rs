@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::files::Files;
-use super::{CpuidFacts, Fact, Machine};
+use super::{Collection, CpuidFacts, Entry, Fact, Machine};
 
 /// A root folder that is filled file by file and deleted in the end.
 pub(super) struct Tree {
@@ -24,6 +24,18 @@ impl Tree {
         fs::create_dir_all(full.parent().expect("a folder")).expect("folders");
         fs::write(full, content).expect("a file");
         self
+    }
+
+    /// A collection as a folder.
+    pub(super) fn of(files: &Collection) -> Self {
+        files.entries().fold(Self::new(), |tree, (path, entry)| match entry {
+            Entry::File(bytes) => tree.file(path, bytes),
+            Entry::Folder | Entry::Denied => {
+                let folder = tree.dir.path().join(path.trim_start_matches('/'));
+                fs::create_dir_all(folder).expect("a folder");
+                tree
+            }
+        })
     }
 
     pub(super) fn path(&self) -> &Path {

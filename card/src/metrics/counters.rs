@@ -201,6 +201,7 @@ impl Chooser<'_> {
             | Derive::OfPublished(parts, _) => {
                 parts.iter().for_each(|part| self.derived(part, chosen));
             }
+            Derive::Unknown => {}
         }
     }
 

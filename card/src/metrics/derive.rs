@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::counters::{Event, Missing};
-use crate::declare::{Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit};
+use crate::declare::{
+    Better, Declaration, Derive, Estimator, Level, Metric, Mode, Select, Text, Unit,
+};
+use crate::format::quantity;
 use crate::machine::human_bytes;
 use crate::record::{Param, Point, PointState};
 
 use super::levels::{self, Found, Size};
-use crate::estimate::{self as stats, fit_line, median, two_modes};
+use crate::estimate::{self as stats, State, fit_line, median, states};
 use crate::file::Card;
 use crate::reference;
 use crate::series::{Quantities, RoundValue, estimate};
@@ -19,6 +22,7 @@ pub(super) struct Rounds<'a> {
     by_number: BTreeMap<u32, Vec<&'a Point>>,
     quantities: Quantities<'a>,
     last_cache: Option<u64>,
+    line: Option<u64>,
     arch: Option<&'a str>,
     /// Events that could not be counted.
     missing: &'a [Missing],
@@ -32,6 +36,10 @@ pub(super) struct Outcome {
     pub(super) notes: BTreeSet<String>,
     /// Several methods voted and found no majority.
     pub(super) split: bool,
+    /// A round gave what cannot be.
+    pub(super) implausible: bool,
+    /// What the samples of all rounds say together, where the middle round would be wrong.
+    pub(super) together: Option<f64>,
     /// Rounds that were looked at.
     pub(super) rounds: usize,
 }
@@ -46,8 +54,8 @@ impl<'a> Rounds<'a> {
         let arch = machine.cpu.microarchitecture.known().map(|arch| arch.key.as_str());
         let missing = &card.header.counters.missing;
         let quantities = Quantities::of(declaration);
-        let last_cache = machine.last_cache_bytes();
-        Rounds { by_number: rounds, quantities, last_cache, arch, missing }
+        let (last_cache, line) = (machine.last_cache_bytes(), machine.claimed_line_bytes());
+        Rounds { by_number: rounds, quantities, last_cache, line, arch, missing }
     }
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
@@ -59,10 +67,12 @@ impl<'a> Rounds<'a> {
             outcome.notes.append(&mut context.notes);
             outcome.split |= context.split;
             doubts.extend(context.doubt.clone());
+            outcome.implausible |= context.implausible;
             match value {
                 Ok(value) if value.is_finite() => {
                     let noisy = context.noisy || context.doubt.is_some();
-                    outcome.values.push(RoundValue { value, noisy });
+                    let samples = context.gathered(&metric.from);
+                    outcome.values.push(RoundValue { value, noisy, samples });
                 }
                 Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
                 Err(reason) => outcome.errors.push(reason),
@@ -72,6 +82,13 @@ impl<'a> Rounds<'a> {
         if !doubts.is_empty() && doubts.len() == outcome.rounds {
             outcome.split = true;
             outcome.errors.splice(..0, doubts);
+        }
+        if let Derive::SlowShare(select) = &metric.from
+            && !outcome.values.is_empty()
+        {
+            // Beside a slow value the middle one of the rounds' shares could be 0.
+            let modes = Context::new(self, &[], metric.unit).modes(select);
+            outcome.together = Some(modes.map_or(0.0, |(_, slow)| slow.share));
         }
         outcome
     }
@@ -87,13 +104,17 @@ struct Context<'a> {
     all: &'a Rounds<'a>,
     points: &'a [&'a Point],
     cycles: bool,
-    /// The value is one of the core's clock.
+    /// A time without a known clock has no place in the result: its unit says cycles.
     clocked: bool,
+    /// The value rests on the core's clock.
+    by_clock: bool,
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
     /// Why the core's clock is not known.
     doubt: Option<String>,
+    bytes: bool,
+    implausible: bool,
 }
 
 /// Share of the points of a curve that may be noisy before the whole curve is.
@@ -107,10 +128,23 @@ impl<'a> Context<'a> {
         // Whatever is not asked for in ns is compared in cycles, which a wandering clock leaves
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
-        let clocked =
-            matches!(unit, Unit::Cycles | Unit::Ghz | Unit::PerCycle | Unit::BytesPerCycle);
-        let (notes, doubt) = (BTreeSet::new(), None);
-        Context { all, points, cycles, clocked, noisy: false, notes, split: false, doubt }
+        let clocked = matches!(unit, Unit::Cycles | Unit::PerCycle | Unit::BytesPerCycle);
+        let by_clock = clocked || unit == Unit::Ghz;
+        let (notes, bytes, doubt) = (BTreeSet::new(), unit == Unit::Bytes, None);
+        let [noisy, split, implausible] = [false; 3];
+        Context {
+            all,
+            points,
+            cycles,
+            clocked,
+            by_clock,
+            noisy,
+            notes,
+            split,
+            doubt,
+            bytes,
+            implausible,
+        }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -126,9 +160,18 @@ impl<'a> Context<'a> {
                 next.then_some(capacity)
                     .ok_or_else(|| "the sweep ended before this level did".into())
             }
-            Derive::Borders(select, x, width) => stats::borders(&self.curve(select, x)?, *width),
-            Derive::StepDown(select, x) => stats::step(&self.curve(select, x)?, false),
-            Derive::StepUp(select, x) => stats::step(&self.curve(select, x)?, true),
+            Derive::Borders(select, x, width) => {
+                let step = stats::borders(&self.curve(select, x)?, *width)?;
+                self.plausible(step)
+            }
+            Derive::StepDown(select, x) => {
+                let step = stats::step(&self.curve(select, x)?, false)?;
+                self.plausible(step)
+            }
+            Derive::StepUp(select, x) => {
+                let step = stats::step(&self.curve(select, x)?, true)?;
+                self.plausible(step)
+            }
             Derive::Vote(methods) => self.vote(methods),
             Derive::Slope(select, x) => Ok(self.line(select, x)?.slope),
             Derive::Intercept(select, x) => Ok(self.line(select, x)?.intercept),
@@ -172,7 +215,16 @@ impl<'a> Context<'a> {
                 let (curve, rates) = (self.curve(curve, x)?, self.curve(rates, x)?);
                 stats::at_share(&curve, &rates, *share)
             }
+            Derive::Unknown => Err(malformed()),
         }
+    }
+
+    /// A step in bytes is the size of a line, or none.
+    fn plausible(&mut self, step: f64) -> Result<f64, String> {
+        let line = stats::line_size(step, self.all.line);
+        let line = if self.bytes { line } else { Ok(step) };
+        self.implausible |= line.is_err();
+        line
     }
 
     fn pair(&mut self, parts: &[Derive]) -> Result<(f64, f64), String> {
@@ -182,7 +234,7 @@ impl<'a> Context<'a> {
 
     /// A value of a clock that is not known is one of several that are possible.
     fn heed_doubts(&mut self, chosen: &[&Point]) {
-        if self.clocked {
+        if self.by_clock {
             self.doubt = chosen.iter().find_map(|p| p.clock_doubt.clone()).or(self.doubt.take());
         }
     }
@@ -190,35 +242,78 @@ impl<'a> Context<'a> {
     /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
     /// possible.
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
-        estimate(&converted(point, cycles), self.all.quantities.estimator(point))
+        let quantities = self.all.quantities;
+        let known = quantities.knows(point);
+        let better = point.unit.usually_better();
+        estimate(&converted(point, cycles), quantities.estimator(point), better).filter(|_| known)
     }
 
-    /// All samples of the selected points together. Clean points are preferred to noisy ones.
-    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
+    /// The selected points, of which there is at least one with a sample; without times whose clock
+    /// is not known where cycles are asked for.
+    fn chosen(&mut self, select: &Select) -> Result<Vec<&'a Point>, String> {
+        let mut chosen: Vec<&Point> =
+            self.points.iter().copied().filter(|p| select.holds(p)).collect();
         if chosen.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
-        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
         self.heed_doubts(&chosen);
-        let clean: Vec<&Point> =
-            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
-        let used = if clean.is_empty() { &chosen } else { &clean };
-        self.noisy |= clean.is_empty();
-        let samples: Vec<f64> = used.iter().flat_map(|p| converted(p, self.cycles)).collect();
-        if samples.is_empty() {
+        if !chosen.iter().all(|p| self.all.quantities.knows(p)) {
+            return Err(format!(
+                "{} was recorded in a unit, or with an estimator, that this version does not know",
+                described(select)
+            ));
+        }
+        if chosen.iter().all(|p| p.samples.is_empty()) {
             return Err(format!(
                 "no sample of {} was accepted: {}",
                 described(select),
                 why(&chosen)
             ));
         }
-        Ok(samples)
+        if self.clocked {
+            chosen.retain(|p| p.unit != Unit::Ns || p.cycles().is_some());
+        }
+        if chosen.is_empty() {
+            return Err(format!("the core clock beside {} is not known", described(select)));
+        }
+        Ok(chosen)
+    }
+
+    /// All samples of the selected points together. Clean points are preferred to noisy ones.
+    fn samples(&mut self, select: &Select) -> Result<Vec<f64>, String> {
+        let chosen = self.chosen(select)?;
+        self.notes.extend(chosen.iter().filter_map(|p| p.note.clone()));
+        let clean: Vec<&Point> =
+            chosen.iter().copied().filter(|p| p.state == PointState::Ok).collect();
+        let used = if clean.is_empty() { &chosen } else { &clean };
+        self.noisy |= clean.is_empty();
+        Ok(used.iter().flat_map(|p| converted(p, self.cycles)).collect())
     }
 
     fn value(&mut self, select: &Select, estimator: Estimator) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        estimate(&samples, estimator).ok_or_else(infinite)
+        let unit = self.points.iter().find(|p| select.holds(p)).map(|p| p.unit);
+        let better = unit.map_or(Better::Lower, Unit::usually_better);
+        estimate(&samples, estimator, better).ok_or_else(infinite)
+    }
+
+    /// The samples of whose median the result is a multiple or a rate, converted as it is: they may
+    /// gather at states.
+    fn gathered(&mut self, from: &Derive) -> Vec<f64> {
+        let of =
+            |part: Vec<f64>, convert: &dyn Fn(f64) -> f64| part.into_iter().map(convert).collect();
+        match from {
+            Derive::Value(select, Estimator::Median) => self.samples(select).unwrap_or_default(),
+            Derive::Times(factor, part) => {
+                let part = part.first().map(|part| self.gathered(part));
+                of(part.unwrap_or_default(), &|sample| sample * factor)
+            }
+            Derive::Rate(amount, time) => {
+                let time = time.first().map(|time| self.gathered(time));
+                of(time.unwrap_or_default(), &|sample| amount / sample)
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn count(&mut self, select: &Select, event: Event) -> Result<f64, String> {
@@ -234,10 +329,11 @@ impl<'a> Context<'a> {
     /// The selected points that are clean, or the noisy ones if none is.
     fn estimates(&mut self, select: &Select) -> Result<Vec<f64>, String> {
         self.samples(select)?;
-        let chosen = || self.points.iter().filter(|p| select.holds(p));
+        let chosen = self.chosen(select)?;
         let clean = |p: &Point| p.state == PointState::Ok;
-        let any_clean = chosen().any(|p| clean(p));
-        Ok(chosen()
+        let any_clean = chosen.iter().any(|p| clean(p));
+        Ok(chosen
+            .into_iter()
             .filter(|p| !any_clean || clean(p))
             .filter_map(|p| self.estimate(p, self.cycles))
             .collect())
@@ -246,15 +342,14 @@ impl<'a> Context<'a> {
     /// (parameter, estimate) in ascending order. Noisy points are part of it: a hole would
     /// move a step to the next parameter.
     fn curve(&mut self, select: &Select, x: &Text) -> Result<Vec<(f64, f64)>, String> {
-        let chosen: Vec<&Point> = self.points.iter().copied().filter(|p| select.holds(p)).collect();
+        let chosen = self.chosen(select)?;
         let mut curve: Vec<(f64, f64)> = chosen
             .iter()
             .filter_map(|p| Some((number(p, x)?, self.estimate(p, self.cycles)?)))
             .collect();
         if curve.is_empty() {
-            return Err(format!("no {} was recorded", described(select)));
+            return Err(format!("no {} was recorded over {x}", described(select)));
         }
-        self.heed_doubts(&chosen);
         let noisy = chosen.iter().filter(|p| p.state != PointState::Ok).count();
         self.noisy |= noisy as f64 > MOST_NOISY * chosen.len() as f64;
         curve.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -317,12 +412,14 @@ impl<'a> Context<'a> {
 
     /// The value on which more than half of the methods that gave one agree.
     fn vote(&mut self, methods: &[Derive]) -> Result<f64, String> {
-        let noisy = self.noisy;
+        let (noisy, implausible) = (self.noisy, self.implausible);
         let ballots: Vec<(String, Result<f64, String>)> =
             methods.iter().map(|m| (name(m), self.derive(m))).collect();
+        // One that says what cannot be has no vote.
+        self.implausible = implausible;
         let votes: Vec<f64> = ballots.iter().filter_map(|b| b.1.clone().ok()).collect();
         let says = |b: &(String, Result<f64, String>)| match &b.1 {
-            Ok(v) => format!("{} says {v}", b.0),
+            Ok(v) => format!("{} says {}", b.0, quantity(*v, Unit::Count)),
             Err(e) => format!("{} has no answer ({e})", b.0),
         };
         let everyone = || ballots.iter().map(says).collect::<Vec<String>>().join("; ");
@@ -346,8 +443,9 @@ impl<'a> Context<'a> {
         Ok(winner)
     }
 
-    /// Both states are looked for in all rounds together: each round may have met only one.
-    fn modes(&self, select: &Select) -> Option<stats::TwoModes> {
+    /// The fastest state and the largest of the others. They are looked for in all rounds together:
+    /// each may have met only one.
+    fn modes(&self, select: &Select) -> Option<(State, State)> {
         let pooled: Vec<f64> = self
             .all
             .by_number
@@ -356,27 +454,29 @@ impl<'a> Context<'a> {
             .filter(|p| select.holds(p))
             .flat_map(|p| converted(p, self.cycles))
             .collect();
-        two_modes(&pooled)
+        let (fast, others) = states(&pooled).split_first().map(|(f, o)| (*f, o.to_vec()))?;
+        Some((fast, others.into_iter().max_by(|a, b| a.share.total_cmp(&b.share))?))
     }
 
     fn mode_value(&mut self, select: &Select, mode: Mode) -> Result<f64, String> {
         let samples = self.samples(select)?;
-        let Some(modes) = self.modes(select) else {
+        let Some((fast, slow)) = self.modes(select) else {
             return match mode {
                 Mode::Fast => self.value(select, Estimator::LowerQuartile),
                 Mode::Slow => Err("one state only: the samples do not fall into two groups".into()),
             };
         };
-        let inside: Vec<f64> =
-            samples.into_iter().filter(|&v| (v > modes.border) == (mode == Mode::Slow)).collect();
-        let fastest = estimate(&inside, Estimator::LowerQuartile);
+        let state = if mode == Mode::Slow { slow } else { fast };
+        let inside: Vec<f64> = samples.into_iter().filter(|&v| state.holds(v)).collect();
+        let fastest = estimate(&inside, Estimator::LowerQuartile, Better::Lower);
         fastest.ok_or_else(|| "this round met the other state only".into())
     }
 
     fn slow_share(&mut self, select: &Select) -> Result<f64, String> {
-        self.samples(select)?;
-        // Of all rounds together: the median of the rounds' shares would be 0 beside a slow value.
-        Ok(self.modes(select).map_or(0.0, |modes| modes.high_share))
+        let samples = self.samples(select)?;
+        let Some((_, slow)) = self.modes(select) else { return Ok(0.0) };
+        let inside = samples.iter().filter(|&&v| slow.holds(v)).count();
+        Ok(inside as f64 / samples.len() as f64)
     }
 }
 
@@ -422,12 +522,17 @@ fn converted(point: &Point, cycles: bool) -> Vec<f64> {
 /// The most frequent reason for which samples were turned away.
 fn why(points: &[&Point]) -> String {
     let sum = |get: fn(&Point) -> u64| points.iter().map(|p| get(p)).sum::<u64>();
+    // It says more than that a thread was moved.
+    if let Some(strayed) = points.iter().find_map(|p| p.disturbances.strayed) {
+        return strayed.to_string();
+    }
     let reasons = [
         ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
         ("the core clock moved", sum(|p| p.disturbances.clock)),
         ("the thread was switched out", sum(|p| p.disturbances.nivcsw + p.disturbances.nvcsw)),
         ("pages faulted", sum(|p| p.disturbances.minflt)),
         ("the thread changed its CPU", sum(|p| p.disturbances.migrated)),
+        ("no machine can have given the value", sum(|p| p.disturbances.impossible)),
     ];
     let rejected = sum(|p| p.disturbances.rejected);
     match reasons.iter().max_by_key(|r| r.1) {

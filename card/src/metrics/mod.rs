@@ -12,8 +12,9 @@ use crate::declare::{Better, Derive, Level, Metric, NoiseClass, Select, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
-use crate::file::Card;
-use crate::series::{self, Spread};
+use crate::file::{Card, Tool};
+use crate::format;
+use crate::series::{self, Met, RoundValue, Spread};
 use derive::Rounds;
 
 /// What a metric is worth.
@@ -42,6 +43,21 @@ impl State {
     }
 }
 
+/// How far the rounds that count differ, relative to the number: what another run may differ by. Few
+/// rounds differ by less than more of them would: what counts is what five would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Grade {
+    /// By 5 % at most.
+    #[serde(rename = "within_5")]
+    Within5,
+    /// By 25 % at most.
+    #[serde(rename = "within_25")]
+    Within25,
+    /// By more: an order of magnitude.
+    #[serde(rename = "wider")]
+    Wider,
+}
+
 /// A metric of one card.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Value {
@@ -58,6 +74,12 @@ pub struct Value {
     pub unit: Unit,
     /// What it is worth.
     pub state: State,
+    /// How far the rounds differ; `None` without a number, and of one round.
+    pub grade: Option<Grade>,
+    /// The values that it was met at, in ascending order, if there are several: `value` is that of the
+    /// largest share, `low` and `high` are over all rounds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Met>,
     /// Why it is not `ok`, or a note on how it was derived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -94,11 +116,22 @@ impl Metrics {
     }
 }
 
-/// Rounds that differ by more than this, relative to their median, make a metric noisy.
-const NOISY: f64 = 0.05;
+/// Rounds that differ by no more than this, relative to the number, agree; more makes a metric noisy.
+const AGREE: f64 = 0.05;
+
+/// Up to this they tell at least how much it is.
+const ROUGHLY: f64 = 0.25;
 
 /// Share of the rounds that must give a value.
 const LEAST_ROUNDS: f64 = 0.6;
+
+/// Share of the rounds that must agree on a property. Of a sweep with four sizes an octave three rounds
+/// of five do so by chance.
+const AGREEING_ROUNDS: f64 = 0.75;
+
+/// How many times as far as so few rounds differ five of them do, on average: the expected range of
+/// normal samples is 1.13, 1.69, 2.06 and 2.33 standard deviations of two to five. One tells nothing.
+const STRETCH: [f64; 4] = [f64::INFINITY, 2.06, 1.38, 1.13];
 
 /// Rounds that agree on a property differ by no more than this, relative to their median.
 const SAME: f64 = 0.02;
@@ -107,14 +140,15 @@ const SAME: f64 = 0.02;
 const SIZE_STEP: f64 = 1.189;
 
 /// A property is a count: where enough rounds agree on it, the others are wrong and not a spread.
-fn agreeing(better: Better, rounds: Vec<f64>) -> (Vec<f64>, usize) {
+fn agreeing(better: Better, rounds: Vec<&RoundValue>) -> (Vec<&RoundValue>, usize) {
     let all = rounds.len();
-    let Some(middle) = median(&rounds).filter(|_| better == Better::Same) else {
+    let values: Vec<f64> = rounds.iter().map(|r| r.value).collect();
+    let Some(middle) = median(&values).filter(|_| better == Better::Same) else {
         return (rounds, 0);
     };
-    let close = |v: &&f64| (**v / middle - 1.0).abs() <= SAME;
-    let same: Vec<f64> = rounds.iter().filter(close).copied().collect();
-    let enough = same.len() >= 3 && same.len() as f64 >= LEAST_ROUNDS * all as f64;
+    let close = |r: &&&RoundValue| (r.value / middle - 1.0).abs() <= SAME;
+    let same: Vec<&RoundValue> = rounds.iter().filter(close).copied().collect();
+    let enough = same.len() >= 3 && same.len() as f64 >= AGREEING_ROUNDS * all as f64;
     let strays = all - same.len();
     if enough { (same, strays) } else { (rounds, 0) }
 }
@@ -152,7 +186,6 @@ pub fn numbers(card: &Card, ids: &[&str]) -> BTreeMap<String, f64> {
 }
 
 fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Value {
-    let outcome = rounds.evaluate(metric);
     let mut value = Value {
         id: metric.id.to_string(),
         value: None,
@@ -160,6 +193,8 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         high: None,
         unit: metric.unit,
         state: State::Unavailable,
+        grade: None,
+        states: Vec::new(),
         reason: None,
         only_differs: false,
         family: metric.family.to_string(),
@@ -169,23 +204,44 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         probe: probe.to_owned(),
         summary: metric.summary.to_string(),
     };
+    if let Some(word) = unknown_word(metric) {
+        let Tool { name, version, revision } = &card.header.tool;
+        value.reason = Some(format!(
+            "this version does not know {word}: read it with {name} {version} ({revision}), which \
+             wrote the card, or a later one"
+        ));
+        return value;
+    }
+    let outcome = rounds.evaluate(metric);
     let (used, enough) = series::counted(&outcome.values);
     let planned = outcome.rounds.max(1);
     let (used, strays) = agreeing(metric.better, used);
-    let Some(Spread { value: middle, low, high }) = Spread::of(&used) else {
-        if outcome.split {
+    let Some(Spread { value: middle, low, high, states }) = Spread::of(&used, metric.better) else {
+        if outcome.split || outcome.implausible {
             value.state = State::Inconsistent;
         }
         value.reason = Some(why_nothing(card, probe, &metric.id, outcome.errors));
         return value;
     };
+    let middle = outcome.together.unwrap_or(middle);
+    if !metric.unit.allows(middle) {
+        value.state = State::Inconsistent;
+        let middle = format::quantity(middle, metric.unit);
+        value.reason =
+            Some(format!("what comes of the rounds, {middle}, no machine can have given"));
+        return value;
+    }
+    let (low, high) = (low.min(middle), high.max(middle));
     (value.value, value.low, value.high) = (Some(middle), Some(low), Some(high));
     if let Derive::Capacity(..) = metric.from {
         // The level ends between this size and the next one of the sweep.
         value.high = Some(high * SIZE_STEP);
     }
     value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
+    value.states = states;
     let spread = high - low;
+    let grade = grade(spread, used.len(), middle, metric.unit);
+    value.grade = grade;
     (value.state, value.reason) = if outcome.split {
         (State::Inconsistent, outcome.errors.into_iter().next())
     } else if !enough {
@@ -194,12 +250,14 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         (State::Noisy, Some(reason))
     } else if (used.len() as f64) < LEAST_ROUNDS * planned as f64 {
         (State::Noisy, Some(format!("only {} of {planned} rounds gave a value", used.len())))
-    } else if spread > (NOISY * middle.abs()).max(negligible(metric.unit)) {
+    } else if grade.is_none() {
+        (State::Noisy, Some("one round tells nothing of how far another would differ".into()))
+    } else if grade > Some(Grade::Within5) {
         let relative = 100.0 * spread / middle.abs();
         let reason = if middle == 0.0 {
             "the rounds disagree".to_owned()
         } else {
-            format!("the rounds differ by {relative:.0} %")
+            format!("{} rounds differ by {relative:.1} %", used.len())
         };
         value.only_differs = middle != 0.0;
         (State::Noisy, Some(reason))
@@ -207,11 +265,48 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         let strays = (strays > 0).then(|| format!("{} of {planned} rounds agree", used.len()));
         (State::Ok, outcome.notes.into_iter().next().or(strays))
     };
+    if value.state == State::Noisy
+        && let Some(own) = own_cause(card, probe)
+    {
+        value.reason = value.reason.map(|reason| format!("{own}; {reason}"));
+        value.only_differs = false;
+    }
     value
 }
 
-/// Differences that no one acts on, whatever they are relative to: they matter for metrics whose
-/// usual value is zero.
+/// What a later version says of a metric and this one does not know.
+fn unknown_word(metric: &Metric) -> Option<&'static str> {
+    match metric {
+        Metric { from: Derive::Unknown, .. } => Some("how it is derived"),
+        Metric { unit: Unit::Unknown, .. } => Some("its unit"),
+        Metric { better: Better::Unknown, .. } => Some("which direction of it is good"),
+        _ => None,
+    }
+}
+
+/// What the run did to the probe itself, which comes before what others may have done.
+fn own_cause(card: &Card, probe: &str) -> Option<String> {
+    card.throttled(|of| of == probe).by(card.header.machine.cpu_quota())
+}
+
+/// The grade of a spread of so many rounds around a number: what five rounds would have. `None` of one.
+fn grade(spread: f64, rounds: usize, middle: f64, unit: Unit) -> Option<Grade> {
+    let stretch = STRETCH.get(rounds.checked_sub(1)?).copied().unwrap_or(1.0);
+    let none = if middle.abs() <= negligible(unit) { negligible(unit) } else { 0.0 };
+    let within = |share: f64| spread * stretch <= (share * middle.abs()).max(none);
+    (rounds > 1).then(|| {
+        if within(AGREE) {
+            Grade::Within5
+        } else if within(ROUGHLY) {
+            Grade::Within25
+        } else {
+            Grade::Wider
+        }
+    })
+}
+
+/// Differences that no one acts on, whatever they are relative to, where the number itself is no more:
+/// of metrics whose usual value is zero.
 fn negligible(unit: Unit) -> f64 {
     match unit {
         Unit::Cycles => 0.05,
@@ -234,9 +329,15 @@ fn why_nothing(card: &Card, probe: &str, id: &str, errors: Vec<String>) -> Strin
         .map(|s| format!("needs {}: {}", s.need, s.reason));
     skipped
         .or(if ran { None } else { failed.clone() })
-        .or_else(|| errors.into_iter().next())
+        .or_else(|| {
+            let error = errors.into_iter().next()?;
+            Some(match own_cause(card, probe) {
+                Some(own) => format!("{own}; {error}"),
+                None => error,
+            })
+        })
         .or(failed)
-        .unwrap_or_else(|| "not measured in this run".into())
+        .unwrap_or_else(|| format!("{probe} was not measured in this run"))
 }
 
 /// A level of the memory hierarchy found on the latency curve, all rounds taken together.

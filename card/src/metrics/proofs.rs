@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::derive::described;
 use crate::estimate::median;
 use crate::file::Card;
+use crate::format::plain;
 
 /// One proof, held against a card on which its event was counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,9 +71,9 @@ impl Verdict {
     pub fn text(&self) -> String {
         let Proof { at, end, event, least, most, .. } = &self.proof;
         let expected = match (least, most) {
-            (Some(least), Some(most)) => format!("{least} to {most}"),
-            (Some(least), None) => format!("at least {least}"),
-            (None, Some(most)) => format!("at most {most}"),
+            (Some(least), Some(most)) => format!("{} to {}", plain(*least), plain(*most)),
+            (Some(least), None) => format!("at least {}", plain(*least)),
+            (None, Some(most)) => format!("at most {}", plain(*most)),
             (None, None) => "anything".into(),
         };
         let end = match end {

@@ -44,11 +44,54 @@ fn a_metric_is_the_median_over_rounds_with_their_spread() {
 #[test]
 fn rounds_that_differ_by_more_than_five_percent_are_noisy() {
     let rounds = |last| vec![ns(0, vec![100.0; 3]), ns(1, vec![100.0; 3]), ns(2, vec![last; 3])];
-    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(104.9))).state, State::Ok);
+    assert_eq!(of(&card(Unit::Ns, quartile(), rounds(103.0))).state, State::Ok);
     let noisy = of(&card(Unit::Ns, quartile(), rounds(106.0)));
     assert_eq!(noisy.state, State::Noisy);
-    assert!(noisy.reason.unwrap().contains("6 %"));
+    assert!(noisy.reason.unwrap().contains("3 rounds differ by 6.0 %"));
     assert_eq!(noisy.value, Some(100.0));
+}
+
+#[test]
+fn few_rounds_must_agree_better_than_many() {
+    let rounds = |n: u32, last: f64| {
+        let value = |r| if r == 0 { last } else { 100.0 };
+        of(&card(Unit::Ns, quartile(), (0..n).map(|r| ns(r, vec![value(r); 3])).collect()))
+    };
+    for (count, within, beyond) in [(2, 102.4, 102.6), (3, 103.5, 103.8), (5, 104.9, 105.1)] {
+        assert_eq!(rounds(count, within).grade, Some(Grade::Within5), "{count}");
+        assert_eq!(rounds(count, beyond).grade, Some(Grade::Within25), "{count}");
+    }
+    assert_eq!(rounds(5, 124.0).grade, Some(Grade::Within25));
+    assert_eq!(rounds(5, 126.0).grade, Some(Grade::Wider));
+    let one = rounds(1, 100.0);
+    assert_eq!((one.state, one.grade, one.value), (State::Noisy, None, Some(100.0)));
+    assert!(one.reason.unwrap().contains("one round"));
+}
+
+#[test]
+fn what_is_next_to_nothing_excuses_no_spread_of_more() {
+    let shares = |values: [f64; 3]| {
+        let points =
+            values.iter().zip(0..).map(|(v, r)| point("p", "q", r, Unit::Ratio, vec![*v; 3]));
+        of(&card(Unit::Ratio, quartile(), points.collect())).grade
+    };
+    assert_eq!(shares([0.0, 0.001, 0.0]), Some(Grade::Within5));
+    assert_eq!(shares([0.0100, 0.0088, 0.0102]), Some(Grade::Within25));
+}
+
+#[test]
+fn a_property_takes_more_than_a_bare_majority() {
+    let sizes = |values: [f64; 5]| {
+        let points =
+            values.iter().zip(0..).map(|(v, r)| point("p", "q", r, Unit::Bytes, vec![*v; 3]));
+        let mut card = card(Unit::Bytes, quartile(), points.collect());
+        card.header.declarations[0].metrics[0].better = Better::Same;
+        of(&card)
+    };
+    let sure = sizes([4.0, 4.0, 4.0, 4.0, 7.0]);
+    assert_eq!((sure.state, sure.value, sure.rounds), (State::Ok, Some(4.0), 4));
+    let doubtful = sizes([4.0, 4.0, 4.0, 5.0, 7.0]);
+    assert_eq!((doubtful.state, doubtful.grade), (State::Noisy, Some(Grade::Wider)));
 }
 
 #[test]
@@ -95,7 +138,7 @@ fn what_was_skipped_or_failed_gives_the_reason() {
     });
     assert_eq!(of(&failed).reason.unwrap(), "killed by SIGSEGV");
     let never = of(&card(Unit::Ns, quartile(), vec![]));
-    assert_eq!(never.reason.unwrap(), "not measured in this run");
+    assert_eq!(never.reason.unwrap(), "p was not measured in this run");
 }
 
 #[test]
@@ -139,16 +182,63 @@ fn cycles_come_from_the_clock_around_each_sample() {
     assert_eq!(value.value, Some(3.7));
 }
 
-/// A step at `line` in the quantity of the given name.
+#[test]
+fn a_time_without_a_clock_is_no_number_of_cycles() {
+    let mut points: Vec<Point> =
+        (0..3).map(|r| Point { core_ghz: vec![4.0], ..ns(r, vec![10.0; 3]) }).collect();
+    points[1].core_ghz.clear();
+    let value = of(&card(Unit::Cycles, quartile(), points.clone()));
+    assert_eq!((value.value, value.low, value.rounds), (Some(40.0), Some(40.0), 2));
+    let value = of(&card(Unit::Ns, quartile(), points.clone()));
+    assert_eq!((value.value, value.rounds), (Some(10.0), 3));
+    points.iter_mut().for_each(|p| p.core_ghz.clear());
+    let value = of(&card(Unit::Cycles, quartile(), points));
+    assert_eq!(value.value, None);
+    assert!(value.reason.unwrap().contains("core clock beside q is not known"));
+}
+
+#[test]
+fn a_metric_of_several_states_is_that_of_the_largest_and_its_interval_is_of_all_rounds() {
+    let rounds = [1.93, 2.17, 1.93, 2.17, 2.17, 1.93];
+    let points = rounds.iter().zip(0..).map(|(v, r)| ns(r, vec![*v; 3])).collect();
+    let value = of(&card(Unit::Ns, quartile(), points));
+    // As many rounds: the better one.
+    assert_eq!((value.value, value.low, value.high), (Some(1.93), Some(1.93), Some(2.17)));
+    assert_eq!((value.state, value.grade), (State::Noisy, Some(Grade::Within25)));
+    let states: Vec<(f64, u32)> = value.states.iter().map(|s| (s.value, s.rounds)).collect();
+    assert_eq!(states, [(1.93, 3), (2.17, 3)]);
+    assert!(value.states.iter().all(|s| s.share == 0.5));
+    let even = [10.0, 10.1, 27.0, 105.0];
+    let points = even.iter().zip(0..).map(|(v, r)| ns(r, vec![*v; 3])).collect();
+    let value = of(&card(Unit::Ns, quartile(), points));
+    assert_eq!((value.value, value.grade), (Some(10.1), Some(Grade::Wider)));
+    assert!(value.states.is_empty());
+}
+
+#[test]
+fn the_median_of_samples_is_that_of_their_largest_state() {
+    let samples = |low: usize| [vec![10.0; low], vec![27.0; 10 - low]].concat();
+    let median = || Derive::Value(Select::of("q", &[]), Estimator::Median);
+    let points: Vec<Point> = [5, 5, 9].iter().zip(0..).map(|(n, r)| ns(r, samples(*n))).collect();
+    let value = of(&card(Unit::Ns, median(), points.clone()));
+    assert_eq!((value.value, value.low, value.high), (Some(10.0), Some(10.0), Some(10.0)));
+    let shares: Vec<(f64, u32)> = value.states.iter().map(|s| (s.share, s.rounds)).collect();
+    assert_eq!(shares, [(19.0 / 30.0, 3), (11.0 / 30.0, 3)]);
+    // A rate of it has the states of the rate.
+    let rate = of(&card(Unit::Gbs, Derive::Rate(270.0, vec![median()]), points));
+    let rates: Vec<f64> = rate.states.iter().map(|s| s.value).collect();
+    assert_eq!((rate.value, rates), (Some(27.0), vec![10.0, 27.0]));
+}
+
+/// A step at `line` in the quantity of the given name, in two rounds.
 fn steps(name: &str, line: i64) -> Vec<Point> {
-    (1..=32)
-        .map(|i| i * 8)
-        .map(|distance| {
-            let height = if distance < line { 50.0 } else { 5.0 };
-            let point = point("p", name, 0, Unit::Ns, vec![height; 5]);
-            with(point, &[("distance", Param::Int(distance))])
-        })
-        .collect()
+    let all = (0..2).flat_map(|round| (1..=32).map(move |i| (round, i * 8)));
+    all.map(|(round, distance)| {
+        let height = if distance < line { 50.0 } else { 5.0 };
+        let point = point("p", name, round, Unit::Ns, vec![height; 5]);
+        with(point, &[("distance", Param::Int(distance))])
+    })
+    .collect()
 }
 
 fn vote_of(lines: [i64; 3]) -> Value {
@@ -168,10 +258,10 @@ fn a_vote_needs_a_majority_and_reports_dissent() {
     assert_eq!((outvoted.state, outvoted.value), (State::Ok, Some(64.0)));
     let note = outvoted.reason.unwrap();
     assert!(note.contains("2 of 3 methods agree") && note.contains("third says 128"), "{note}");
-    let split = vote_of([48, 64, 128]);
+    let split = vote_of([64, 128, 192]);
     assert_eq!((split.state, split.value), (State::Inconsistent, None));
     let reason = split.reason.unwrap();
-    assert!(reason.contains("first says 48"), "{reason}");
+    assert!(reason.contains("first says 64"), "{reason}");
 }
 
 #[test]
@@ -220,6 +310,29 @@ fn a_method_without_an_answer_does_not_vote() {
 }
 
 #[test]
+fn a_step_that_no_line_has_is_no_answer() {
+    let from = || Derive::StepDown(Select::of("step", &[]), "distance".into());
+    for from in [from(), Derive::Times(2.0, vec![from()])] {
+        let value = of(&card(Unit::Bytes, from, steps("step", 72)));
+        assert_eq!((value.state, value.value), (State::Inconsistent, None));
+        assert_eq!(value.reason.unwrap(), "a step at 72 bytes, which no line is long");
+    }
+    // A distance that is none of memory may be any.
+    assert_eq!(of(&card(Unit::Count, from(), steps("step", 72))).value, Some(72.0));
+    // One round of many is outvoted, and such votes do not count.
+    let mut rounds: Vec<Point> = Vec::new();
+    for (round, line) in [64, 72, 64, 64].into_iter().enumerate() {
+        let at = |point| Point { round: round as u32, ..point };
+        rounds.extend(steps("step", line).into_iter().map(at));
+    }
+    let value = of(&card(Unit::Bytes, from(), rounds));
+    assert_eq!((value.state, value.value), (State::Ok, Some(64.0)));
+    let value = vote_of([72, 72, 64]);
+    assert_eq!(value.value, None);
+    assert!(value.reason.unwrap().contains("first has no answer (a step at 72 bytes"));
+}
+
+#[test]
 fn slope_and_intercept_of_a_line() {
     let points: Vec<Point> = [0, 4, 8, 16]
         .into_iter()
@@ -263,6 +376,8 @@ fn two_states_are_told_apart_over_all_rounds_and_never_averaged() {
     assert_eq!(slow.rounds, 1, "only one round met it");
     let share = value(Derive::SlowShare(select()));
     assert_eq!(share.value, Some(10.0 / 80.0), "of all samples together");
+    assert_eq!((share.low, share.high), (Some(0.0), Some(0.5)), "and each round has its own");
+    assert_eq!(share.grade, Some(Grade::Wider));
     // One state only: there is no slow one.
     points.pop();
     let one = of(&card(Unit::Ns, Derive::ModeValue(select(), Mode::Slow), points));

@@ -6,12 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::machine::Relation;
 use crate::record::Param;
 
-use crate::estimate::{median, states};
+use crate::declare::Better;
+use crate::estimate::{State, median, states, typical};
 use crate::file::Card;
 
 /// Below this the two are hardware threads of one core: no other cache is so near, and none of the
 /// published matrices has siblings above it.
 pub const SIBLINGS_NS: f64 = 12.0;
+
+/// What takes this many times as long comes from elsewhere: the line of a CPU that was moved. Where a
+/// line lies at one place makes less of a difference.
+const ELSEWHERE: f64 = 1.5;
+
+/// Whether two one-way times are those of CPUs at one distance.
+pub fn is_one_place(a: f64, b: f64) -> bool {
+    a.max(b) < ELSEWHERE * a.min(b)
+}
 
 /// All that was measured between two CPUs.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,31 +35,21 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The middle visit.
+    /// The middle visit, of several states that of the largest.
     pub fn ns(&self) -> f64 {
-        median(&self.visits).unwrap_or(f64::NAN)
+        typical(&self.visits, Better::Lower).unwrap_or(f64::NAN)
     }
 
     /// The distances at which its visits cluster, nearest first: more than one if the hypervisor moved
     /// a CPU between visits. A visit that is alone in its cluster was disturbed.
-    pub fn states(&self) -> Vec<PairState> {
-        let mut met = states(self.visits.clone());
-        if met.len() > 1 {
-            met.retain(|visits| visits.len() > 1);
-        }
-        let all = met.iter().map(Vec::len).sum::<usize>() as f64;
-        let state = |g: &Vec<f64>| Some(PairState { ns: median(g)?, share: g.len() as f64 / all });
-        met.iter().filter_map(state).collect()
+    pub fn states(&self) -> Vec<State> {
+        states(&self.visits)
     }
-}
 
-/// A distance at which visits of a pair of CPUs cluster.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairState {
-    /// One way of a line, ns.
-    pub ns: f64,
-    /// Share of the visits.
-    pub share: f64,
+    /// Whether it was met near and far.
+    pub fn was_moved(&self) -> bool {
+        matches!(&self.states()[..], [near, .., far] if !is_one_place(near.value, far.value))
+    }
 }
 
 /// The pairs of a card, by one way of handing over: `cas` or `store_load`.
@@ -84,7 +84,7 @@ pub fn pairs(card: &Card, method: &str) -> Vec<Pair> {
 pub fn order(card: &Card, pairs: &[Pair]) -> Vec<usize> {
     let machine = &card.header.machine;
     let place = |groups: &[Vec<usize>], cpu: usize| groups.iter().position(|g| g.contains(&cpu));
-    let nodes: Vec<Vec<usize>> = machine.numa_nodes().iter().map(|n| n.cpus.clone()).collect();
+    let nodes: Vec<Vec<usize>> = machine.numa_nodes().iter().map(|n| n.cpus().to_vec()).collect();
     let key = |&cpu: &usize| {
         let core = machine.siblings_of(cpu).first().copied();
         (place(&nodes, cpu), place(machine.l3_groups(), cpu), core, cpu)
@@ -168,6 +168,12 @@ mod tests {
     }
 
     #[test]
+    fn places_differ_by_half_as_much_again() {
+        assert!(is_one_place(10.0, 14.9) && is_one_place(14.9, 10.0));
+        assert!(!is_one_place(10.0, 15.0) && !is_one_place(15.0, 10.0));
+    }
+
+    #[test]
     fn states_are_told_from_scatter() {
         let moved: Vec<f64> = (0..20)
             .map(|i| match i {
@@ -179,7 +185,7 @@ mod tests {
         let states = pair(Relation::SameL3, &moved).states();
         let shares: Vec<f64> = states.iter().map(|s| s.share).collect();
         assert_eq!(shares, [0.2, 0.5, 0.3]);
-        assert!(states[1].ns > 28.0 && states[1].ns < 30.0);
+        assert!(states[1].value > 28.0 && states[1].value < 30.0);
         let mut one: Vec<f64> = (0..20).map(|i| 30.0 + f64::from(i % 5)).collect();
         one.push(4000.0);
         assert_eq!(pair(Relation::SameL3, &one).states().len(), 1);

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::declare::Unit;
+use crate::declare::{Better, Unit};
 use crate::estimate::median;
 use crate::file::Card;
 use crate::record::{FailKind, Param, PointState};
-use crate::series::{Quantities, RoundValue, Spread, over_rounds};
+use crate::series::{Met, Quantities, RoundValue, Spread, over_rounds};
 
 /// What a CPU is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -130,12 +130,16 @@ fn measured(card: &Card) -> Vec<Cpu> {
         let noisy = point.state != PointState::Ok;
         let value = value.filter(|v| v.is_finite() && *v > 0.0);
         let of = visits.entry((cpu, &point.quantity)).or_default();
-        of.extend(value.map(|value| RoundValue { value, noisy }));
+        of.extend(value.map(|value| RoundValue { value, noisy, samples: Vec::new() }));
     }
     let fails = card.fails.iter().filter(|f| f.cpu.is_some());
     let seen: BTreeSet<usize> =
         visits.keys().map(|(cpu, _)| *cpu).chain(fails.clone().filter_map(|f| f.cpu)).collect();
-    let of = |cpu: usize, quantity| over_rounds(visits.get(&(cpu, quantity))?);
+    let of = |cpu: usize, quantity| {
+        let higher = quantity == Trait::CoreGhz.quantity();
+        let better = if higher { Better::Higher } else { Better::Lower };
+        over_rounds(visits.get(&(cpu, quantity))?, better)
+    };
     let clean = |cpu: usize, quantity| {
         let visits = visits.get(&(cpu, quantity)).into_iter().flatten();
         visits.filter(|visit| !visit.noisy).count()
@@ -144,8 +148,12 @@ fn measured(card: &Card) -> Vec<Cpu> {
         let spread = |at: Trait| {
             let spread = of(cpu, at.quantity())?;
             // The time of an operation, as a rate.
-            let inverse =
-                |s: Spread| Spread { value: 1.0 / s.value, low: 1.0 / s.high, high: 1.0 / s.low };
+            let inverse = |s: Spread| Spread {
+                value: 1.0 / s.value,
+                low: 1.0 / s.high,
+                high: 1.0 / s.low,
+                states: s.states.iter().rev().map(|m| Met { value: 1.0 / m.value, ..*m }).collect(),
+            };
             Some((at, if at == Trait::Flop { inverse(spread) } else { spread }))
         };
         let of_cpu = fails.clone().filter(|f| f.cpu == Some(cpu));
@@ -243,7 +251,7 @@ pub(crate) mod tests {
             [(Trait::CoreGhz, 4)]
         );
         assert!(all[1..].iter().all(|cpu| cpu.slow.is_empty()));
-        let load = all[0].traits[&Trait::L1Load];
+        let load = &all[0].traits[&Trait::L1Load];
         assert!((load.value - 4.0).abs() < 0.02, "{load:?}");
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::declare::Better;
 use crate::record::Param;
 
 use crate::file::Card;
@@ -53,7 +54,7 @@ pub fn curves(card: &Card) -> Vec<Curve> {
         let scaled = |(&threads, many): (&i64, &&Setting)| {
             // Throughput is one divided by time.
             let rounds = one.each(many, |one, many| one / many);
-            let ratio = series::over_rounds(&rounds)?.value;
+            let ratio = series::over_rounds(&rounds, Better::Higher)?.value;
             let rounds = rounds.iter().map(|r| r.value).collect();
             Some(Scaled { threads, ratio, rounds, time: (*many).clone() })
         };

@@ -45,7 +45,7 @@ impl Cycles {
     /// Goes to the quietest CPU, tries its counters, and says what cycles will come from.
     pub(crate) fn on_quietest_cpu(machine: &Machine) -> Cycles {
         let timer = placement::timer(machine);
-        pinning::pin(placement::choose(machine.allowed_cpus(), &timer).cpu);
+        pinning::pin(placement::choose(machine, &timer).cpu);
         let survey = counter_support::take(machine, None);
         match survey.missing.iter().find(|missing| missing.event == Event::CoreCycles) {
             None => eprintln!("cycles are counted"),

@@ -16,7 +16,7 @@ use probecard_probes::kernel::chase::{Order, Ring};
 use probecard_probes::kernel::forward::{Shape, StoreLoadChain};
 use probecard_probes::kernel::simd::{self, Chains, Op, Type};
 use probecard_probes::kernel::{branch, chain, line};
-use probecard_probes::sys::memory::{self, Buffer, Pages, SMALL_PAGE};
+use probecard_probes::sys::memory::{self, Buffer, Pages};
 
 use cycles::Cycles;
 
@@ -146,7 +146,7 @@ fn forwarding(benches: &mut Benches) {
     const INSIDE: usize = 1024;
     for (name, load) in [("same", INSIDE), ("overlap", INSIDE + 4)] {
         let make = || {
-            let buffer = Buffer::new(SMALL_PAGE, Pages::Small).expect("a page");
+            let buffer = Buffer::new(2 * INSIDE, Pages::Small).expect("a page");
             let mut chain = StoreLoadChain::new(buffer, Shape::EightAndMultiply, INSIDE, load);
             let mut rng = fastrand::Rng::new();
             chain.start([(); 4].map(|()| rng.u64(..)), &mut rng);

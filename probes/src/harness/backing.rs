@@ -8,7 +8,9 @@ pub fn of(buffer: &Buffer) -> Backing {
     let asked = buffer.len() as u64;
     match (buffer.pages(), buffer.huge_bytes()) {
         (_, Err(e)) => Backing::Untold { reason: format!("/proc/self/smaps: {e}") },
-        (Pages::Huge, Ok(huge)) if huge < asked => Backing::TooFewHuge { huge, asked },
+        (Pages::Huge | Pages::Gigantic, Ok(huge)) if huge < asked => {
+            Backing::TooFewHuge { huge, asked }
+        }
         (Pages::Small, Ok(huge)) if huge > 0 => Backing::SurplusHuge { huge },
         _ => Backing::AsAsked,
     }
@@ -29,9 +31,9 @@ mod tests {
         assert_eq!(of(&small), Backing::AsAsked);
         let said = |backing: Backing| backing.note().unwrap_or_default();
         let told = said(Backing::TooFewHuge { huge: 2 << 20, asked: 4 << 20 });
-        assert!(told.starts_with("4 KiB pages") && told.contains("2 MiB of 4 MiB"), "{told}");
+        assert!(told.starts_with("small pages") && told.contains("2 MiB of 4 MiB"), "{told}");
         let told = said(Backing::SurplusHuge { huge: 2 << 20 });
-        assert!(told.starts_with("2 MiB pages") && told.contains("of 2 MiB"), "{told}");
+        assert!(told.starts_with("huge pages") && told.contains("made 2 MiB"), "{told}");
         assert_eq!(said(Backing::AsAsked), "");
     }
 }

@@ -9,12 +9,13 @@ use super::clock::{CoreClock, Timer};
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, SamplingPlan};
 use super::turns::{Amount, Sampled, Taken};
+use crate::sys::thread;
 use card::counters::Counts;
 use card::declare::Unit;
 use card::estimate::median;
 use card::machine::Machine;
 use card::peer::Peer;
-use card::record::{Backing, Params, Point, PointState, Record, Skip};
+use card::record::{Backing, Params, Point, PointState, Record, Skip, Strayed};
 
 /// How thorough a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -316,12 +317,20 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Hands a finished point over.
+    /// Hands a finished point over. One whose samples were not looked at one by one is left without
+    /// any if the thread is not where it belongs: then they may all be of another CPU.
     ///
     /// # Errors
     ///
     /// That the record could not be handed over.
     pub fn emit(&mut self, mut point: Point) -> anyhow::Result<()> {
+        let d = &mut point.disturbances;
+        if let (None, Some((home, cpu))) = (d.strayed, thread::strayed()) {
+            let samples = std::mem::take(&mut point.samples).len() as u64;
+            d.rejected += samples;
+            d.strayed = Some(Strayed { home, cpu, samples });
+            point.state = PointState::Noisy;
+        }
         point.samples.iter_mut().for_each(|v| *v = concise(*v));
         point.core_ghz = condensed(&point.core_ghz);
         if point.core_ghz.is_empty() && !matches!(point.unit, Unit::Ghz | Unit::Cycles) {

@@ -32,6 +32,15 @@ pub fn last_cache(machine: &Machine) -> u64 {
     machine.last_cache_bytes().filter(|&bytes| bytes > 0).unwrap_or(UNKNOWN_LAST_CACHE)
 }
 
+/// What the last caches of these CPUs hold together, each as claimed of its own CPUs.
+pub fn last_caches(machine: &Machine, cpus: &[usize]) -> u64 {
+    let own = last_cache(machine);
+    let groups = machine.l3_groups().iter();
+    let ours = groups.filter_map(|group| group.iter().find(|cpu| cpus.contains(cpu)));
+    let all: u64 = ours.map(|&cpu| machine.last_cache_of(cpu).unwrap_or(own)).sum();
+    all.max(own)
+}
+
 /// Sizes of the caches, as far as they are known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Levels {
@@ -39,6 +48,8 @@ pub struct Levels {
     l2: Option<u64>,
     l3: Option<u64>,
     dram: Option<u64>,
+    /// What bounds buffers, in words.
+    limit: String,
     /// What the reader must know of the sizes: claimed, not measured.
     pub note: Option<String>,
 }
@@ -58,6 +69,7 @@ impl Levels {
             l3: measured(L3).or(claimed(3)).filter(|&bytes| bytes > 0),
             dram: Some((BEYOND * largest).min(memory))
                 .filter(|&bytes| bytes >= LEAST_BEYOND * largest),
+            limit: format!("{}, {}", human_bytes(memory), bench.machine.buffer_limit_reason()),
             note: unmeasured.then(|| "levels by claimed cache sizes".into()),
         }
     }
@@ -99,7 +111,9 @@ impl Levels {
                 "the share of L3 that is left here ({}) is too small to be told from L2",
                 self.l3.map_or("unknown".into(), human_bytes)
             ),
-            Level::Dram => "memory for twice the last-level cache is missing".into(),
+            Level::Dram => {
+                format!("twice the last-level cache is more than buffers may take ({})", self.limit)
+            }
             _ => "no such cache is known here".into(),
         }
     }
@@ -108,13 +122,14 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use card::machine::Fact;
+    use card::machine::{CoreKind, Fact};
 
     const ZEN4: Levels = Levels {
         l1: 32 << 10,
         l2: Some(1 << 20),
         l3: Some(32 << 20),
         dram: Some(128 << 20),
+        limit: String::new(),
         note: None,
     };
 
@@ -142,6 +157,23 @@ mod tests {
         let levels: Vec<Level> = bare.working_sets().into_iter().map(|w| w.0).collect();
         assert_eq!(levels, [Level::L1, Level::Dram]);
     }
+
+    #[test]
+    fn caches_of_two_sizes_are_added_up() {
+        let mut machine = Machine::default();
+        let l3 = |mib: u64| format!(r#"[{{"level":3,"kind":"unified","bytes":{}}}]"#, mib << 20);
+        let kind = |cpus: &[usize], mib| {
+            let caches = Fact::Known(serde_json::from_str(&l3(mib)).unwrap());
+            CoreKind { cpus: cpus.to_vec(), caches, ..CoreKind::default() }
+        };
+        machine.caches = Fact::Known(serde_json::from_str(&l3(32)).unwrap());
+        machine.topology.l3_groups = Fact::Known(vec![vec![0, 1], vec![2, 3]]);
+        assert_eq!(last_caches(&machine, &[0, 1, 2, 3]), 64 << 20);
+        machine.cpu.kinds = Fact::Known(vec![kind(&[0, 1], 32), kind(&[2, 3], 96)]);
+        assert_eq!(last_caches(&machine, &[0, 1, 2, 3]), 128 << 20);
+        assert_eq!(last_caches(&machine, &[0, 1]), 32 << 20);
+    }
+
     #[test]
     fn a_last_cache_of_no_bytes_is_an_unknown_one() {
         let mut machine = Machine::default();

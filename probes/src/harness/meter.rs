@@ -18,8 +18,10 @@ pub struct Reading {
     pub after: ClockReading,
     /// Context switches and faults during the batch.
     pub usage: Usage,
-    /// Whether it ended on another CPU than it began on.
+    /// Whether it ended on another CPU than it began on, or on one that it does not belong on.
     pub migrated: bool,
+    /// The CPU that the thread is pinned to and the one that it was on instead.
+    pub strayed: Option<(usize, usize)>,
     /// Ticks that the hypervisor took meanwhile, as far as the caller found out.
     pub stolen: u64,
     /// What the counters said, if there are any.
@@ -108,7 +110,8 @@ impl Meter for Hardware {
             counts.insert(Event::ContextSwitches, usage.nvcsw + usage.nivcsw);
             counts.insert(Event::Faults, usage.faults);
         }
-        let migrated = thread::current_cpu() != cpu;
+        let strayed = thread::strayed();
+        let migrated = thread::current_cpu() != cpu || strayed.is_some();
         let after = self.clock.read();
         self.last = Some((Instant::now(), after));
         Reading {
@@ -117,6 +120,7 @@ impl Meter for Hardware {
             after,
             usage,
             migrated,
+            strayed,
             stolen: 0,
             counts,
         }

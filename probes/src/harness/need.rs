@@ -32,9 +32,9 @@ impl Need {
                     Skip::new(
                         format!("{} MiB for buffers", bytes >> 20),
                         format!(
-                            "half of the memory that may be used is {} MiB (limit set by {})",
+                            "{} MiB may be used ({})",
                             have >> 20,
-                            machine.memory_limit_source()
+                            machine.buffer_limit_reason()
                         ),
                         "raise the memory limit of the container or free memory",
                     )

@@ -7,7 +7,7 @@ use super::clock::{ClockReading, agree};
 use super::meter::Reading;
 use card::counters::{Counts, Event};
 use card::estimate::{median, quantile};
-use card::record::{Disturbances, PointState};
+use card::record::{Disturbances, PointState, Strayed};
 
 /// How a point is sampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -154,6 +154,10 @@ impl Collector {
         // A move there and back is seen only by the kernel.
         let moved = reading.counts.get(&Event::Migrations).is_some_and(|&n| n > 0);
         d.migrated += u64::from(reading.migrated || moved);
+        if let Some((home, cpu)) = reading.strayed {
+            let samples = d.strayed.map_or(0, |before| before.samples) + 1;
+            d.strayed = Some(Strayed { home, cpu, samples });
+        }
         d.steal += reading.stolen;
         let mut clean = counts == (d.nvcsw, d.nivcsw, d.minflt, d.migrated, d.steal);
         // A busy sibling and a wandering clock change times, not counts.
@@ -263,7 +267,7 @@ pub(super) mod tests {
         let bracket = ClockReading { core_ghz: ghz, sibling_delay_cycles: delay };
         let usage = Usage::default();
         let (before, after, counts) = (bracket, bracket, Counts::new());
-        Reading { ns, before, after, usage, migrated: false, stolen: 0, counts }
+        Reading { ns, before, after, usage, counts, ..Reading::default() }
     }
 
     const STRICT: SamplingPlan = SamplingPlan::structural(Duration::ZERO);
@@ -305,6 +309,19 @@ pub(super) mod tests {
             assert_eq!(collector.disturbances.rejected, 1);
             assert!(collector.samples.is_empty());
         }
+    }
+
+    #[test]
+    fn a_sample_from_another_cpu_than_its_own_says_which() {
+        let mut collector = Collector::default();
+        for _ in 0..2 {
+            let away = Reading { migrated: true, strayed: Some((1, 0)), ..reading(50.0, 3.7, 0.0) };
+            assert!(!offer(&mut collector, &away));
+        }
+        assert!(offer(&mut collector, &reading(50.0, 3.7, 0.0)));
+        let Disturbances { migrated, strayed, rejected, .. } = collector.disturbances;
+        assert_eq!((migrated, rejected), (2, 2));
+        assert_eq!(strayed, Some(Strayed { home: 1, cpu: 0, samples: 2 }));
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! [`StreamBuffers`] are one thread's memory. Sources hold a known word at each place, so that
 //! whatever a loop did can be checked without a second copy: the last word it read, the sum of all it
 //! read, what it stored at places that were spoilt before.
+//!
+//! What is stored decides how fast: some processors write lines of zeros past the caches several
+//! times as fast as any other content. So no kernel stores a line of zeros, and no source has one,
+//! but those kernels that are there to measure just that.
 
 use std::io;
 
-use super::arch::bandwidth::Movsb;
+use super::arch::bandwidth::{Movsb, ZeroLine};
 use super::generic::bandwidth::{Stream, Walk};
 use super::simd::Type;
 pub use super::simd::Width;
@@ -29,6 +33,10 @@ pub enum Kernel {
     Write,
     /// Stores past the caches, and a fence at the end.
     WriteNt,
+    /// The same, of nothing but zeros.
+    WriteNtZero,
+    /// An instruction that clears a line, and a fence at the end.
+    ZeroLine,
     /// Loads and stores.
     Copy,
     /// Loads, and stores past the caches.
@@ -45,11 +53,13 @@ pub enum Kernel {
 
 impl Kernel {
     /// All of them.
-    pub const ALL: [Kernel; 10] = [
+    pub const ALL: [Kernel; 12] = [
         Kernel::Read,
         Kernel::ReadSum,
         Kernel::Write,
         Kernel::WriteNt,
+        Kernel::WriteNtZero,
+        Kernel::ZeroLine,
         Kernel::Copy,
         Kernel::CopyNt,
         Kernel::Triad,
@@ -65,6 +75,8 @@ impl Kernel {
             Kernel::ReadSum => "read_sum",
             Kernel::Write => "write",
             Kernel::WriteNt => "write_nt",
+            Kernel::WriteNtZero => "write_nt_zero",
+            Kernel::ZeroLine => "zero_line",
             Kernel::Copy => "copy",
             Kernel::CopyNt => "copy_nt",
             Kernel::Triad => "triad",
@@ -77,7 +89,13 @@ impl Kernel {
     /// Arrays that it goes through.
     pub fn arrays(self) -> usize {
         match self {
-            Kernel::Read | Kernel::ReadSum | Kernel::Write | Kernel::WriteNt | Kernel::Update => 1,
+            Kernel::Read
+            | Kernel::ReadSum
+            | Kernel::Write
+            | Kernel::WriteNt
+            | Kernel::WriteNtZero
+            | Kernel::ZeroLine
+            | Kernel::Update => 1,
             Kernel::Copy | Kernel::CopyNt | Kernel::Movsb | Kernel::Memcpy => 2,
             Kernel::Triad => 3,
         }
@@ -90,18 +108,26 @@ impl Kernel {
 
     /// Whether this CPU can do it.
     pub fn is_here(self) -> bool {
-        self != Kernel::Movsb || Movsb::detect().is_some()
+        match self {
+            Kernel::Movsb => Movsb::detect().is_some(),
+            Kernel::ZeroLine => ZeroLine::detect().is_some(),
+            _ => true,
+        }
+    }
+
+    /// Whether it stores nothing but zeros.
+    pub fn stores_zeros(self) -> bool {
+        matches!(self, Kernel::WriteNtZero | Kernel::ZeroLine)
     }
 
     /// Whether the width of the registers is ours to choose.
     pub fn has_widths(self) -> bool {
-        !matches!(self, Kernel::Movsb | Kernel::Memcpy)
+        !matches!(self, Kernel::ZeroLine | Kernel::Movsb | Kernel::Memcpy)
     }
 
     /// Arrays that are read and keep what they hold.
     fn sources(self) -> usize {
         match self {
-            Kernel::Write | Kernel::WriteNt | Kernel::Update => 0,
             Kernel::Read | Kernel::ReadSum => 1,
             _ => self.arrays() - 1,
         }
@@ -192,6 +218,8 @@ pub struct StreamBuffers {
     clean: usize,
     layout: Layout,
     lanes: Lanes,
+    /// Where the CPU has it.
+    zero_line: Option<ZeroLine>,
     /// A new one for each preparation, so that a store that did not happen is seen.
     pattern: u64,
     done: Option<Done>,
@@ -207,9 +235,10 @@ impl StreamBuffers {
         let buffer = Buffer::new(bytes.max(Kernel::ALL.len() * GAP), pages)?;
         let layout = Layout { kernel: Kernel::Read, len: BLOCK, arrays: [0; 3], at: 0 };
         let rng = fastrand::Rng::with_seed(seed);
-        let lanes = Lanes([0; WORDS]);
+        let (lanes, zero_line) = (Lanes([0; WORDS]), ZeroLine::detect());
+        let (clean, pattern, done) = (0, 0, None);
         let mut buffers =
-            StreamBuffers { buffer, clean: 0, layout, lanes, pattern: 0, done: None, rng };
+            StreamBuffers { buffer, clean, layout, lanes, zero_line, pattern, done, rng };
         buffers.lay(Kernel::Read, BLOCK);
         Ok(buffers)
     }
@@ -271,6 +300,7 @@ impl StreamBuffers {
         self.lanes.0.fill(match self.layout.kernel {
             Kernel::Triad => FACTOR.to_bits(),
             Kernel::Update => 1,
+            Kernel::WriteNtZero => 0,
             _ => self.pattern,
         });
         let Layout { kernel, len, at, .. } = self.layout;
@@ -298,6 +328,7 @@ impl StreamBuffers {
         let source = |i: usize| content((layout.arrays[i] + offset) / 8);
         match layout.kernel {
             Kernel::Write | Kernel::WriteNt => self.pattern,
+            Kernel::WriteNtZero | Kernel::ZeroLine => 0,
             Kernel::Triad => {
                 (f64::from_bits(source(0)) + FACTOR * f64::from_bits(source(1))).to_bits()
             }
@@ -327,8 +358,15 @@ impl StreamBuffers {
             done.blocks += blocks;
             done.width = Some(width);
         }
-        match width.0.stream(self.layout.kernel) {
+        let kernel = self.layout.kernel;
+        let stream = match kernel {
+            Kernel::ZeroLine => self.zero_line.map(ZeroLine::stream),
+            _ => width.0.stream(kernel),
+        };
+        match stream {
             Some(stream) => self.stream(stream, blocks),
+            // Not here, which the check sees.
+            None if kernel == Kernel::ZeroLine => {}
             None => self.copy(blocks),
         }
     }
@@ -345,7 +383,7 @@ impl StreamBuffers {
             second: apart(1),
             third: apart(2),
         };
-        // SAFETY: the width was detected (its token); `lay` put every array of the kernel into the
+        // SAFETY: the width or the instruction was detected (its token); `lay` put every array of the kernel into the
         // buffer, which is ours alone, at multiples of 64 and with a length of whole blocks; `at`
         // is a multiple of the block below that length.
         let stopped = unsafe { stream(&walk, &mut self.lanes) };
@@ -494,11 +532,31 @@ mod tests {
                 let number = |n| f64::from_bits(source(n));
                 let should = match kernel {
                     Kernel::Write | Kernel::WriteNt => buffers.pattern,
+                    Kernel::WriteNtZero | Kernel::ZeroLine => 0,
                     Kernel::Triad => (number(0) + 2.0 * number(1)).to_bits(),
                     Kernel::Update => 0xa5a5_a5a5_a5a5_a5a6,
                     _ => source(0),
                 };
                 assert_eq!(word, should, "{} {i}", kernel.name());
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_zeros_are_stored_only_where_they_are_the_question() {
+        let mut buffers = buffers();
+        let is_zero = |line: &[u8]| line.iter().all(|&byte| byte == 0);
+        for kernel in writers() {
+            for width in Width::detect() {
+                let stored = lap(&mut buffers, kernel, width, 300_000);
+                let zeros = stored.chunks(64).filter(|line| is_zero(line)).count();
+                let wanted = if kernel.stores_zeros() { stored.len() / 64 } else { 0 };
+                assert_eq!(zeros, wanted, "{}", kernel.name());
+                let Layout { arrays, len, .. } = buffers.layout;
+                for from in &arrays[..kernel.sources()] {
+                    let source = &buffers.buffer.bytes()[*from..from + len];
+                    assert!(!source.chunks(64).any(is_zero), "{}", kernel.name());
+                }
             }
         }
     }

@@ -58,6 +58,17 @@ impl Kernel {
         if matches!(self, Kernel::Dot | Kernel::Saxpy) { 2 } else { 1 }
     }
 
+    /// Bytes that are loaded and stored for an element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Kernel::Sum => 4,
+            Kernel::Dot => 8,
+            // Both are loaded, and one comes back.
+            Kernel::Saxpy => 12,
+            Kernel::Search => 1,
+        }
+    }
+
     /// Bytes of an element in each array.
     pub fn element(self) -> usize {
         if self == Kernel::Search { 1 } else { 4 }

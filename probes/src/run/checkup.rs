@@ -1,7 +1,6 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -9,9 +8,12 @@ use crate::harness::clock::{Source, Timer};
 use crate::harness::levels;
 use crate::harness::scratch::Scratch;
 use crate::run::placement::{self, Look};
-use crate::sys::memory::{Buffer, HUGE_PAGE, Pages};
+use crate::sys::memory::{Buffer, Pages};
+use crate::threads::cpus;
+use crate::threads::pinning::try_pin;
 use card::counters::{CounterSupport, Event, SelfTest, Unavailable};
-use card::machine::{Disk, Machine, human_bytes};
+use card::format;
+use card::machine::{Disk, Machine, Throttled, human_bytes};
 
 /// One thing that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,10 +31,12 @@ pub struct Check {
 /// Every check, in the order of how much it matters.
 pub fn all(machine: &Machine, counters: &CounterSupport) -> Vec<Check> {
     let timer = placement::timer(machine);
-    let mut checks = vec![timer_check(&timer)];
+    let mut checks = vec![timer_check(machine, &timer)];
+    let before = Throttled::so_far();
     let looks = placement::looks(machine.allowed_cpus(), &timer);
+    let own = Throttled::so_far().since(&before).by(machine.cpu_quota());
     checks.push(pinning(machine, &looks));
-    checks.extend(noise(&looks));
+    checks.extend(noise(&looks, own.as_deref()));
     checks.push(huge_pages());
     checks.push(memory(machine));
     checks.push(scratch());
@@ -45,27 +49,37 @@ fn check(what: &'static str, good: bool, found: String, remedy: &str) -> Check {
     Check { what, good, found, remedy: (!good).then(|| remedy.to_owned()) }
 }
 
-fn timer_check(timer: &Timer) -> Check {
+fn timer_check(machine: &Machine, timer: &Timer) -> Check {
     let good = timer.source == Source::Counter;
     let found = if good {
         format!("constant-rate counter at {:.4} GHz", 1.0 / timer.ns_per_unit)
     } else {
-        "the counter does not promise a constant rate; CLOCK_MONOTONIC_RAW is used".into()
+        let why = machine.withdrawn_counter();
+        let why = why.as_deref().unwrap_or("it does not promise a constant rate");
+        format!("CLOCK_MONOTONIC_RAW, not the counter: {why}")
     };
-    let remedy = "use a CPU model with an invariant TSC for the VM; samples are coarser without";
+    let remedy = "use a CPU model with an invariant TSC for the VM, see `dmesg` for what the kernel \
+                  found wrong with it; samples are coarser without";
     check("timer", good, found, remedy)
 }
 
 fn pinning(machine: &Machine, looks: &[Look]) -> Check {
     let allowed = machine.allowed_cpus().len();
-    let found =
-        format!("{allowed} CPUs allowed, {} of them tried and could be pinned to", looks.len());
-    let remedy = "allow sched_setaffinity in the seccomp profile, else migrated samples are lost";
-    check("pinning", !looks.is_empty(), found, remedy)
+    let why = || machine.allowed_cpus().iter().find_map(|&cpu| try_pin(cpu).err());
+    let found = match looks.is_empty().then(why).flatten() {
+        Some(why) => format!("not pinned: {why}"),
+        None => {
+            let allowed = format::count(allowed, "CPU");
+            format!("{allowed} allowed, {} tried and could be pinned to", looks.len())
+        }
+    };
+    let remedy = format!("{}; without it nothing is measured between CPUs", cpus::PINNING);
+    check("pinning", !looks.is_empty(), found, &remedy)
 }
 
-fn noise(looks: &[Look]) -> impl Iterator<Item = Check> {
-    looks.iter().map(|look| {
+/// `own` is what this process did to itself meanwhile.
+fn noise(looks: &[Look], own: Option<&str>) -> impl Iterator<Item = Check> {
+    looks.iter().map(move |look| {
         let busy = match look.doubt {
             Some(doubt) => format!("no core clock: {doubt}"),
             None => format!("hyperthread sibling busy {:.0} % of it", look.busy * 100.0),
@@ -76,30 +90,43 @@ fn noise(looks: &[Look]) -> impl Iterator<Item = Check> {
             look.lost * 100.0,
         );
         let good = look.lost < 0.01 && look.busy < 0.2 && look.doubt.is_none();
-        let remedy = "stop other work, or measure another time; disturbed samples are rejected";
-        check("noise", good, found, remedy)
+        match own {
+            Some(own) if !good => {
+                check("noise", good, format!("{found}; {own}"), "give the group more CPU time")
+            }
+            _ => {
+                let remedy =
+                    "stop other work, or measure another time; disturbed samples are rejected";
+                check("noise", good, found, remedy)
+            }
+        }
     })
 }
 
 fn huge_pages() -> Check {
     let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always; without it \
                   latencies contain page walks";
-    match Buffer::new(4 * HUGE_PAGE, Pages::Huge).and_then(|b| b.huge_bytes()) {
+    let page = Pages::Huge.bytes();
+    // Four of them, or one of those that are larger than that.
+    let asked = page.max(8 << 20);
+    match Buffer::new(asked, Pages::Huge).and_then(|b| b.huge_bytes()) {
         Ok(huge) => {
-            let found = format!("asked for {}, got {}", human_bytes(8 << 20), human_bytes(huge));
-            check("huge pages", huge >= 8 << 20, found, remedy)
+            let [asked, got, each] = [asked as u64, huge, page as u64].map(human_bytes);
+            let found = format!("asked for {asked}, got {got} in pages of {each}");
+            check("huge pages", got == asked, found, remedy)
         }
         Err(e) => check("huge pages", false, format!("cannot tell: {e}"), remedy),
     }
 }
 
-fn memory(machine: &Machine) -> Check {
+/// How much of memory buffers may take: the one check that tries nothing.
+pub fn memory(machine: &Machine) -> Check {
     let limit = machine.buffer_limit();
     let wanted = levels::last_cache(machine) * levels::BEYOND;
     let found = format!(
-        "buffers may take {} (half of what {} leaves); the latency curve wants {}",
+        "buffers may take {} ({}); the latency curve wants {}",
         human_bytes(limit),
-        machine.memory_limit_source(),
+        machine.buffer_limit_reason(),
         human_bytes(wanted)
     );
     check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
@@ -107,7 +134,13 @@ fn memory(machine: &Machine) -> Check {
 
 /// The directory that a run would be started in.
 fn scratch() -> Check {
-    let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_owned());
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        Err(error) => {
+            let found = format!("the directory that this was started in cannot be found: {error}");
+            return check("storage", false, found, "change to one that exists");
+        }
+    };
     match Scratch::make(&here).and_then(|scratch| scratch.room(&here, 1 << 30)) {
         Ok(_) => {
             let found = format!("files of this directory are on {}", Disk::below(&here).title());
@@ -180,6 +213,21 @@ mod tests {
         counting(machine, survey).into_iter().map(text).collect()
     }
 
+    #[test]
+    fn a_counter_that_the_kernel_withdrew_and_an_own_quota_are_named() {
+        let mut machine = Machine::default();
+        machine.cpu.invariant_tsc = Fact::Known(true);
+        machine.kernel.clock_sources = Fact::Known(vec!["hpet".into(), "acpi_pm".into()]);
+        let timer = placement::timer(&machine);
+        assert_eq!(timer, Timer::CLOCK);
+        let check = timer_check(&machine, &timer);
+        assert!(!check.good && check.found.ends_with("(only hpet acpi_pm)"), "{check:?}");
+        let look = Look { cpu: 1, lost: 0.5, busy: 0.0, doubt: None };
+        let said = |own| noise(&[look], own).map(|check| check.found).next().unwrap();
+        assert!(said(Some("its own quota")).ends_with("; its own quota"));
+        assert!(said(None).ends_with("% of it"));
+    }
+
     fn missing(event: Event, reason: &str, inherent: bool) -> Missing {
         Missing { event, reason: reason.into(), remedy: "ask".into(), inherent }
     }
@@ -187,7 +235,7 @@ mod tests {
     #[test]
     fn a_full_pmu_is_a_line_and_what_it_does_not_have_is_no_fault() {
         let mut survey = CounterSupport::default();
-        survey.counting.events = wanted(None);
+        survey.counting.events = wanted(None, None);
         survey.missing = vec![missing(Event::L2Misses, "no event is known", true)];
         survey.self_test = Some(SelfTest {
             additions: 10,

@@ -15,6 +15,7 @@ use crate::harness::clock::{self, CoreClock, Timer};
 use crate::harness::counters::Session;
 use crate::harness::meter::Hardware;
 use crate::harness::sampling::ClockHistory;
+use crate::probe::Probe;
 use crate::sys::process;
 use crate::threads::pinning;
 use card::counters::Counting;
@@ -38,6 +39,8 @@ pub struct Assignment {
     pub seed: u64,
     /// CPU to run on.
     pub cpu: usize,
+    /// Whether the run could be pinned to it.
+    pub pinned: bool,
     /// How thorough.
     pub tier: Effort,
     /// Seconds that the round should take.
@@ -58,11 +61,12 @@ pub struct Assignment {
     pub counting: Counting,
 }
 
-/// Runs the round described on `input` and writes its records to `output`, a line each.
+/// Runs the round described on `input` and writes its records to `output`, a line each; a probe that
+/// fails is a record.
 ///
 /// # Errors
 ///
-/// That the assignment is none, the probe is unknown or failed, or records could not be written.
+/// That the assignment is none, the probe is unknown, or records could not be written.
 pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
     let mut text = String::new();
     input.read_to_string(&mut text).context("reading the assignment")?;
@@ -70,19 +74,42 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
     process::die_with_parent(assignment.parent);
     let probe = catalog::find(&assignment.probe)
         .with_context(|| format!("no probe is called {}", assignment.probe))?;
-    // Where pinning is not permitted, migrated samples are rejected instead.
-    pinning::pin(assignment.cpu);
+    let mut sink = |record: Record| {
+        serde_json::to_writer(&mut output, &record)?;
+        output.write_all(b"\n")?;
+        Ok(output.flush()?)
+    };
+    let Err(error) = measure(&assignment, probe, &mut sink) else { return Ok(()) };
+    let wrong = error.is::<WrongAnswer>();
+    sink(Record::Fail(Fail {
+        probe: probe.name.to_owned(),
+        round: assignment.round,
+        cpu: None,
+        cause: if wrong { FailKind::Corruption } else { FailKind::Failed },
+        how: format!("{error:#}"),
+        stderr: String::new(),
+    }))
+}
+
+fn measure(
+    assignment: &Assignment,
+    probe: &Probe,
+    sink: &mut dyn FnMut(Record) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    // Where pinning was never permitted, migrated samples are rejected instead.
+    match pinning::try_pin(assignment.cpu) {
+        Err(why) if assignment.pinned => anyhow::bail!(
+            "not pinned to CPU {} as planned: {why}; was it switched off, or taken out of the cpuset?",
+            assignment.cpu
+        ),
+        _ => {}
+    }
     clock::settle(&assignment.timer, SETTLE);
     let clock = CoreClock::learn(assignment.timer);
     let meter = Hardware::new(clock, assignment.cpu);
     let mut meter = match probe.in_kernel {
         true => meter.counting_by_usage(),
         false => meter.counting(Session::open(&assignment.counting)),
-    };
-    let mut sink = |record: Record| {
-        serde_json::to_writer(&mut output, &record)?;
-        output.write_all(b"\n")?;
-        Ok(output.flush()?)
     };
     let mut bench = Bench {
         probe: probe.name,
@@ -99,18 +126,8 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
         slice: Duration::from_secs_f64(assignment.slice_s),
         rng: fastrand::Rng::with_seed(assignment.seed),
         meter: &mut meter,
-        sink: &mut sink,
+        sink,
         history: ClockHistory::default(),
     };
-    match (probe.run)(&mut bench) {
-        Err(error) if error.is::<WrongAnswer>() => sink(Record::Fail(Fail {
-            probe: probe.name.to_owned(),
-            round: assignment.round,
-            cpu: None,
-            cause: FailKind::Corruption,
-            how: error.to_string(),
-            stderr: String::new(),
-        })),
-        other => other,
-    }
+    (probe.run)(&mut bench)
 }

@@ -10,7 +10,7 @@ use card::machine::Machine;
 use crate::harness::counters::{EventFile, Session, aperf, opens, wanted};
 use crate::kernel::chase::{Order, Ring};
 use crate::kernel::{branch, chain, forward, line};
-use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, Pages};
 
 const ADDITIONS: u64 = 1_000_000;
 
@@ -45,7 +45,8 @@ impl Trying {
         let file = file.or(built_in.as_ref());
         self.support.slots_per_cycle = file.and_then(|f| f.slots_per_cycle);
         self.support.source = file.map(|f| f.source.clone());
-        let mut asked = wanted(file);
+        let pmu = machine.counters.partial_pmu(machine.cpu.number).map(|pmu| pmu.kind);
+        let mut asked = wanted(file, pmu);
         if machine.counters.core_pmus.known().is_none() {
             // The cycles of the core, kernel and all, where at least they are offered.
             let instead = aperf(Path::new("/sys/bus/event_source/devices/msr"));
@@ -142,25 +143,26 @@ impl Trying {
         // Without a flush the lines may lie in any cache but the first.
         let missed = if line::can_flush() { &beyond[..] } else { &beyond[..1] };
         self.provoke(missed, "8192 dependent loads from as many pages of main memory", || {
-            let mut ring = Ring::with_capacity(PAGES * SMALL_PAGE, Pages::Small).ok()?;
+            let page = Pages::Small.bytes();
+            let mut ring = Ring::with_capacity(PAGES * page, Pages::Small).ok()?;
             let mut rng = fastrand::Rng::with_seed(1);
-            ring.lay(PAGES * SMALL_PAGE, SMALL_PAGE, Order::Random, &mut rng);
+            ring.lay(PAGES * page, page, Order::Random, &mut rng);
             Some(Box::new(move || {
-                for page in 0..PAGES {
-                    line::flush(ring.buffer(), page * SMALL_PAGE);
+                for at in (0..PAGES * page).step_by(page) {
+                    line::flush(ring.buffer(), at);
                 }
                 ring.walk(PAGES as u64);
             }))
         });
         let refused = "10000 loads that are wider than the store before them";
         self.provoke(&[Event::StoreForwardBlocks], refused, || {
-            let buffer = Buffer::new(SMALL_PAGE, Pages::Small).ok()?;
+            let buffer = Buffer::new(1, Pages::Small).ok()?;
             let mut chain = forward::StoreLoadChain::new(buffer, forward::Shape::EightOfFour, 0, 0);
             Some(Box::new(move || chain.run(10_000)))
         });
         self.provoke(&[Event::Faults], "the first touch of a page", || {
             Some(Box::new(|| {
-                if let Ok(buffer) = Buffer::untouched(SMALL_PAGE, Pages::Small) {
+                if let Ok(buffer) = Buffer::untouched(1, Pages::Small) {
                     line::touch(&buffer, 0);
                 }
             }))
@@ -293,7 +295,7 @@ mod tests {
     use super::*;
 
     fn cycles() -> Wanted {
-        wanted(None).into_iter().find(|w| w.event == Event::CoreCycles).unwrap()
+        wanted(None, None).into_iter().find(|w| w.event == Event::CoreCycles).unwrap()
     }
 
     #[test]

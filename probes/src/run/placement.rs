@@ -7,7 +7,7 @@ use card::machine::Machine;
 use crate::harness::clock::{CoreClock, Timer};
 use crate::harness::multiply::Doubt;
 use crate::kernel::timer::gaps;
-use crate::threads::pinning::pin;
+use crate::threads::pinning::{pin, try_pin};
 
 /// CPUs that are looked at before one is chosen; more would cost more time than it is worth.
 const MOST_CANDIDATES: usize = 16;
@@ -36,13 +36,16 @@ pub struct Look {
     pub doubt: Option<Doubt>,
 }
 
-/// The counter where it keeps a constant rate, calibrated in a fifth of a second; else the
-/// kernel's clock.
+/// The counter where it keeps a constant rate and the kernel has not found it unfit, calibrated in a
+/// fifth of a second on one CPU, since those of two may differ; else the kernel's clock. Leaves the
+/// thread pinned.
 pub fn timer(machine: &Machine) -> Timer {
-    match machine.cpu.invariant_tsc.known() {
-        Some(true) => Timer::calibrate(Duration::from_millis(200)),
-        _ => Timer::CLOCK,
+    let constant = machine.cpu.invariant_tsc.known() == Some(&true);
+    if !constant || machine.withdrawn_counter().is_some() {
+        return Timer::CLOCK;
     }
+    machine.allowed_cpus().iter().find(|&&cpu| pin(cpu));
+    Timer::calibrate(Duration::from_millis(200))
 }
 
 /// Looks at the allowed CPUs, an even choice of them on large machines, and leaves the thread
@@ -53,34 +56,56 @@ pub fn looks(allowed: &[usize], timer: &Timer) -> Vec<Look> {
     candidates.filter(|&cpu| pin(cpu)).map(|cpu| look(cpu, timer)).collect()
 }
 
-/// Chooses the quietest of the allowed CPUs: least time lost to others, least often a busy
-/// hyperthread sibling.
-pub fn choose(allowed: &[usize], timer: &Timer) -> Choice {
-    decide(allowed, &looks(allowed, timer))
+/// Chooses the quietest of the allowed CPUs of the most capable kind: least time lost to others,
+/// least often a busy hyperthread sibling.
+pub fn choose(machine: &Machine, timer: &Timer) -> Choice {
+    let (cpu, reason) = decide(machine, &looks(&machine.most_capable(), timer));
+    on(cpu, reason)
 }
 
-fn decide(allowed: &[usize], looks: &[Look]) -> Choice {
+/// That CPU, if this thread can be pinned to it.
+pub fn on(cpu: usize, reason: String) -> Choice {
+    match try_pin(cpu) {
+        Ok(()) => Choice { cpu, reason, pinned: true },
+        Err(why) => Choice {
+            cpu,
+            reason: format!(
+                "not pinned: {why} (a seccomp filter, a sandbox?); nothing is measured between \
+                 CPUs, and samples that migrate are rejected"
+            ),
+            pinned: false,
+        },
+    }
+}
+
+/// Which kind of core that is, where there are several; for a line that names the CPU.
+pub fn kind(machine: &Machine, cpu: usize) -> Option<String> {
+    let kind = machine.kind_of(cpu)?;
+    Some(format!("{}, one of {} kinds of core", kind.name, machine.kinds().len()))
+}
+
+fn decide(machine: &Machine, looks: &[Look]) -> (usize, String) {
+    let allowed = machine.allowed_cpus();
     let Some(best) = looks.iter().min_by(|a, b| (a.lost + a.busy).total_cmp(&(b.lost + b.busy)))
     else {
-        return Choice {
-            cpu: allowed.first().copied().unwrap_or(0),
-            reason: "not pinned: sched_setaffinity is not permitted here (a seccomp filter?); \
-                     samples that migrate are rejected"
-                .into(),
-            pinned: false,
-        };
+        let first = machine.most_capable().first().copied().unwrap_or(0);
+        return (first, "the first of the affinity mask".into());
     };
+    let kind = kind(machine, best.cpu);
     let reason = if allowed.len() == 1 {
-        "the only CPU of the affinity mask".into()
+        let kind = kind.map(|kind| format!(", a {kind}")).unwrap_or_default();
+        format!("the only CPU of the affinity mask{kind}")
     } else {
+        let kind = kind.map(|kind| format!(" of the most capable kind ({kind})"));
         format!(
-            "the quietest of {} looked at: {:.2} % of its time lost, sibling busy {:.0} % of it",
+            "the quietest of {} looked at{}: {:.2} % of its time lost, sibling busy {:.0} % of it",
             looks.len(),
+            kind.unwrap_or_default(),
             best.lost * 100.0,
             best.busy * 100.0
         )
     };
-    Choice { cpu: best.cpu, reason, pinned: true }
+    (best.cpu, reason)
 }
 
 /// The calling thread must be pinned to `cpu`.
@@ -100,32 +125,61 @@ fn look(cpu: usize, timer: &Timer) -> Look {
 
 #[cfg(test)]
 mod tests {
+    use card::machine::{CoreKind, Fact};
+
     use super::*;
 
-    #[test]
-    fn the_quieter_cpu_wins() {
-        let look = |cpu, lost, busy| Look { cpu, lost, busy, doubt: None };
-        let looks = [look(2, 0.01, 0.2), look(5, 0.02, 0.0)];
-        let choice = decide(&[2, 5], &looks);
-        assert_eq!(choice.cpu, 5);
-        assert!(choice.reason.contains("2.00 %"), "{}", choice.reason);
+    fn machine(allowed: &[usize]) -> Machine {
+        let mut machine = Machine::default();
+        machine.limits.allowed_cpus = allowed.to_vec();
+        machine
+    }
+
+    fn look(cpu: usize, lost: f64, busy: f64) -> Look {
+        Look { cpu, lost, busy, doubt: None }
     }
 
     #[test]
-    fn without_permission_the_reason_says_so() {
-        let choice = decide(&[3, 4], &[]);
-        assert_eq!(choice.cpu, 3);
-        assert!(choice.reason.contains("not permitted"));
+    fn the_quieter_cpu_wins() {
+        let looks = [look(2, 0.01, 0.2), look(5, 0.02, 0.0)];
+        let (cpu, reason) = decide(&machine(&[2, 5]), &looks);
+        assert_eq!(cpu, 5);
+        assert!(reason.contains("2.00 %"), "{reason}");
+    }
+
+    #[test]
+    fn the_kind_of_core_is_said_where_there_are_several() {
+        let mut machine = machine(&[2, 5]);
+        let kind = |name: &str, cpus: &[usize]| CoreKind {
+            name: name.into(),
+            cpus: cpus.to_vec(),
+            ..CoreKind::default()
+        };
+        machine.cpu.kinds = Fact::Known(vec![kind("Cortex-X925", &[5]), kind("Cortex-A725", &[2])]);
+        assert_eq!(machine.most_capable(), [5]);
+        let (_, reason) = decide(&machine, &[look(5, 0.0, 0.0)]);
+        let said = "the quietest of 1 looked at of the most capable kind (Cortex-X925, one of 2 kinds \
+                    of core): ";
+        assert!(reason.starts_with(said), "{reason}");
+        // What may be used decides before what is capable.
+        machine.limits.allowed_cpus = vec![2];
+        assert_eq!(machine.most_capable(), [2]);
+        let (_, reason) = decide(&machine, &[look(2, 0.0, 0.0)]);
+        let said = "the only CPU of the affinity mask, a Cortex-A725, one of 2 kinds of core";
+        assert_eq!(reason, said);
+    }
+
+    #[test]
+    fn a_cpu_that_cannot_be_pinned_to_says_why() {
+        assert_eq!(decide(&machine(&[3, 4]), &[]).0, 3);
+        let choice = on(1_000_000_000, "chosen".into());
+        let why = "not pinned: sched_setaffinity: Invalid argument";
+        assert!(!choice.pinned && choice.reason.starts_with(why), "{}", choice.reason);
     }
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let choice = decide(&[7], &[Look { cpu: 7, lost: 0.5, busy: 0.0, doubt: None }]);
-        assert_eq!(choice.reason, "the only CPU of the affinity mask");
-    }
-
-    #[test]
-    fn a_cpu_that_does_not_exist_cannot_be_pinned() {
-        assert!(!pin(1_000_000_000));
+        let (_, reason) = decide(&machine(&[7]), &[look(7, 0.5, 0.0)]);
+        assert_eq!(reason, "the only CPU of the affinity mask");
     }
 }

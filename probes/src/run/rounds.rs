@@ -18,6 +18,9 @@ const STDERR_TAIL: usize = 2000;
 /// How often the parent looks at deadline and interrupts; rarely, since it may share a core.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a child that is late may say nothing: one that talks all the time would never be late.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// How a round ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -101,7 +104,7 @@ pub fn run(
         Ended::Closed if status.success() => Ok(Outcome::Done),
         Ended::Closed => {
             let cause = if status.signal().is_some() { FailKind::Killed } else { FailKind::Failed };
-            fail(cause, cause_of_death(status), stderr)
+            fail(cause, cause_of_death(status) + &last_words(&stderr), stderr)
         }
     }
 }
@@ -152,7 +155,8 @@ fn follow(
         if stop.load(Ordering::Relaxed) {
             return Ok(Ended::Stopped);
         }
-        match lines.recv_timeout(TICK) {
+        let late = began.elapsed() > deadline;
+        match lines.recv_timeout(if late { PAUSE } else { TICK }) {
             Ok(line) => match serde_json::from_slice(&line) {
                 Ok(record) => keep(record)?,
                 Err(_) => {
@@ -162,7 +166,7 @@ fn follow(
             },
             // Only a child that says nothing is late: what it has said is kept, even if this
             // process was stopped meanwhile.
-            Err(RecvTimeoutError::Timeout) if began.elapsed() > deadline => return Ok(Ended::Late),
+            Err(RecvTimeoutError::Timeout) if late => return Ok(Ended::Late),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Closed),
         }
@@ -186,6 +190,13 @@ fn no_start(error: &io::Error) -> String {
         _ => "",
     };
     format!("could not be started: {error}{limit}")
+}
+
+/// What a process said at its end, behind a colon.
+fn last_words(stderr: &str) -> String {
+    // Behind a panic stands how to see more of it.
+    let last = stderr.lines().rfind(|line| !line.trim().is_empty() && !line.starts_with("note: "));
+    last.map(|words| format!(": {}", words.trim())).unwrap_or_default()
 }
 
 /// The exit status in words; the signals that a probe can meet by name.
@@ -243,7 +254,7 @@ mod tests {
         let (outcome, kept) = shell(&script, Duration::from_secs(20));
         let Outcome::Failed(fail) = outcome else { panic!("{outcome:?}") };
         assert_eq!((fail.probe.as_str(), fail.round), ("p", 3));
-        assert_eq!(fail.how, "killed by SIGSEGV");
+        assert_eq!(fail.how, "killed by SIGSEGV: oops");
         assert_eq!(fail.stderr, "oops");
         assert_eq!(kept.len(), 1);
     }
@@ -253,6 +264,8 @@ mod tests {
         assert!(failure("kill -ILL $$").how.contains("instruction"));
         assert!(failure("kill -KILL $$").how.contains("out-of-memory"));
         assert_eq!(failure("exit 7").how, "ended with exit code 7");
+        let why = "echo why >&2; echo >&2; echo 'note: more' >&2; exit 7";
+        assert_eq!(failure(why).how, "ended with exit code 7: why");
         assert!(failure("echo hello").how.contains("no record: hello"));
     }
 
@@ -262,6 +275,14 @@ mod tests {
         let (outcome, _) = shell("exec sleep 600", Duration::from_millis(300));
         assert!(matches!(outcome, Outcome::Failed(fail) if fail.cause == FailKind::TimedOut));
         assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_child_that_talks_for_ever_is_late_as_well() {
+        let script = format!("while true; do echo '{SKIP}'; sleep 0.05; done");
+        let (outcome, kept) = shell(&script, Duration::from_millis(300));
+        assert!(matches!(outcome, Outcome::Failed(fail) if fail.cause == FailKind::TimedOut));
+        assert!(kept.len() > 1);
     }
 
     #[test]

@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::clock::{Source, Timer};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Ring};
 use crate::kernel::line::{add_atomically, can_flush, reload_after_flush};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
+use crate::threads::cpus;
 use crate::threads::team::Team;
 use card::declare::{Declare, Derive, Estimator, NoiseClass, Unit};
 use card::record::Skip;
@@ -146,12 +148,13 @@ const BURST: u64 = 10_000;
 /// One CPU adds at +0, another at +distance; the first one's time per addition falls when they no
 /// longer share a line. The partner's count shows that it really ran meanwhile.
 fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let Some(&partner) = bench.machine.allowed_cpus().iter().find(|&&c| c != bench.cpu) else {
-        return bench.skip(Skip::new(
-            "2 CPUs for the coherence method",
-            "the affinity mask allows 1",
-            "give the process 2 CPUs; the other methods vote without it",
-        ));
+    if let Some(unmet) = Need::Cpus(2).unmet(bench.machine) {
+        let remedy = format!("{}; the other methods vote without it", unmet.remedy);
+        let need = "2 CPUs for the coherence method".into();
+        return bench.skip(Skip { need, remedy, ..unmet });
+    }
+    let Some(&partner) = cpus::others(bench, &cpus::pinnable(bench)).first() else {
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu));
     };
     let timer = bench.timer;
     let counters = Counters((0..512).map(|_| AtomicU32::new(0)).collect());
@@ -177,7 +180,7 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             }
         };
         let deadline = bench.meter.elapsed() + each * 4;
-        Team::pinned(bench.cpu, &[partner], follow, |_| {
+        let bursts = Team::pinned(bench.cpu, &[partner], follow, |_| {
             for i in order {
                 if bench.meter.elapsed() < deadline {
                     let mut burst = || {
@@ -187,7 +190,10 @@ fn coherence(bench: &mut Bench<'_>) -> anyhow::Result<()> {
                     rows[i].extend((0..3).find_map(|_| burst()));
                 }
             }
-        })?;
+        });
+        if let Err(e) = bursts {
+            return bench.skip(cpus::few_threads(2, e));
+        }
         added += done.into_inner();
     }
     let counted = counters.total();

@@ -26,7 +26,7 @@ use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::Probe;
-use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, Pages};
 use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
 use card::machine::human_bytes;
 use card::record::Skip;
@@ -139,16 +139,17 @@ fn l1_size(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// One set of L1 filled line by line. Each sample takes other pages: where a way predictor mixes
 /// two lines of a set up, it does so on those pages only.
 fn l1_ways(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    const PAGES: usize = 2048;
+    const BYTES: usize = 8 << 20;
     const MOST_LINES: u32 = 20;
-    let ring = RefCell::new(Ring::over(Buffer::scattered(PAGES * SMALL_PAGE, &mut bench.rng)?));
+    let page = Pages::Small.bytes();
+    let ring = RefCell::new(Ring::over(Buffer::scattered(BYTES, &mut bench.rng)?));
     let rng = RefCell::new(bench.rng.fork());
     for lines in 1..=MOST_LINES {
         let prepare = |_| {
             let (mut ring, mut rng) = (ring.borrow_mut(), rng.borrow_mut());
-            let slot = rng.usize(..LINES_IN_PAGE) * LINE;
-            let pages = rng.choose_multiple(0..PAGES, lines as usize);
-            let set: Vec<usize> = pages.into_iter().map(|p| p * SMALL_PAGE + slot).collect();
+            let slot = rng.usize(..page / LINE) * LINE;
+            let pages = rng.choose_multiple(0..BYTES / page, lines as usize);
+            let set: Vec<usize> = pages.into_iter().map(|p| p * page + slot).collect();
             ring.link(&set);
             ring.touch((0..20 * set.len()).map(|_| set[rng.usize(..set.len())]));
             ring.walk(2000);
@@ -166,8 +167,10 @@ fn l1_ways(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Times one load after another one, at all distances within a page.
+/// Times one load after another one, at all distances within 4 KiB, which no prefetcher leaves.
 fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    const WITHIN: usize = 4096;
+    const LINES: usize = WITHIN / LINE;
     const TRIALS: usize = 3000;
     /// One sample is the mean of so many trials: a neighbour comes along or it does not, and the
     /// ticks are coarse.
@@ -190,20 +193,20 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut kinds: [(&str, Vec<f64>); 3] =
         [("buddy", Vec::new()), ("outer", Vec::new()), ("far", Vec::new())];
     for _ in 0..TRIALS {
-        let page = bench.rng.usize(..buffer.len() / SMALL_PAGE) * SMALL_PAGE;
-        let first = bench.rng.usize(1..LINES_IN_PAGE - 1);
+        let from = bench.rng.usize(..buffer.len() / WITHIN) * WITHIN;
+        let first = bench.rng.usize(1..LINES - 1);
         let outer = if first.is_multiple_of(2) { first - 1 } else { first + 1 };
         let (kind, other) = match bench.rng.u32(..6) {
             0 => (0, first ^ 1),
             1 => (1, outer),
-            _ => (2, bench.rng.usize(..LINES_IN_PAGE)),
+            _ => (2, bench.rng.usize(..LINES)),
         };
-        line::flush(&buffer, page + first * LINE);
-        line::flush(&buffer, page + other * LINE);
-        line::touch(&buffer, page + first * LINE);
+        line::flush(&buffer, from + first * LINE);
+        line::flush(&buffer, from + other * LINE);
+        line::touch(&buffer, from + first * LINE);
         let until = ticks.stamp() + ticks.units(600.0);
         while ticks.stamp() < until {}
-        let ns = line::timed_load(&buffer, page + other * LINE) as f64 * ticks.ns_per_unit;
+        let ns = line::timed_load(&buffer, from + other * LINE) as f64 * ticks.ns_per_unit;
         if (kind < 2 || other.abs_diff(first) > 8) && ns < LONGEST_NS {
             kinds[kind].1.push(ns);
         }
@@ -220,21 +223,34 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// Random pages, one line of each of which may evict a target from L2.
 struct Pool {
     buffer: Buffer,
+    /// Bytes of a page.
+    page: usize,
     /// Ticks between those of an L2 hit and of a miss.
     border: f64,
 }
 
 /// What a set of lines does to a target.
 impl Pool {
-    /// Enough pages for any L2 to 2 MiB whose index takes all address bits.
-    const PAGES: usize = 6144;
+    /// Enough pages for any L2 to 2 MiB whose index takes all address bits: the larger they are, the
+    /// fewer sets can a line at one place of them belong to.
+    const BYTES: usize = 24 << 20;
     /// A load that is interrupted takes longer than any miss.
     const LONGEST: u64 = 300;
 
+    fn new(rng: &mut fastrand::Rng) -> std::io::Result<Pool> {
+        let buffer = Buffer::scattered(Pool::BYTES, rng)?;
+        Ok(Pool { buffer, page: Pages::Small.bytes(), border: 0.0 })
+    }
+
+    /// The line at one place of each page.
+    fn lines_at(&self, slot: usize) -> Vec<usize> {
+        (0..Pool::BYTES / self.page).map(|page| page * self.page + slot).collect()
+    }
+
     /// Mean ticks of a load of the target after these lines were loaded.
     fn ticks(&self, target: usize, lines: &[usize], trials: u32) -> f64 {
-        // Half a page away: another set of L1.
-        let mate = target ^ (SMALL_PAGE / 2);
+        // Another set of L1, whose index goes up to 4 KiB at least.
+        let mate = target ^ 2048;
         // A replacement that is not quite least-recently-used needs to be asked several times.
         let passes = if lines.len() < 100 { 10 } else { 5 };
         let one = |_| load_after(&self.buffer, target, mate, lines, passes).min(Self::LONGEST);
@@ -254,9 +270,11 @@ impl Pool {
     /// A set of lines that evicts the target as long as none is left out, or `None` where noise got
     /// in between.
     fn minimal_set(&mut self, target: usize, lines: &[usize]) -> Option<Vec<usize>> {
-        let (hit, miss) =
-            (self.ticks(target, lines.get(..40)?, 40), self.ticks(target, lines.get(..4000)?, 20));
-        self.border = hit.midpoint(miss);
+        // Of 6144 pages of 4 KiB some 40 are in L2 beside the target and 4000 drive it out; of larger
+        // pages fewer.
+        let all = Pool::BYTES / self.page;
+        let (few, most) = (lines.get(..all / 150)?, lines.get(..all * 2 / 3)?);
+        self.border = self.ticks(target, few, 40).midpoint(self.ticks(target, most, 20));
         let sure = |set: &[usize]| self.ticks(target, set, 40) > self.border;
         let sizes = std::iter::successors(Some(64), |n| Some(n * 5 / 4));
         let mut set = sizes
@@ -322,13 +340,12 @@ fn l2(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     /// Lines that are tried as members of a set; one in a thousand or two is.
     const TRIED: usize = 64 << 10;
     let until = bench.meter.elapsed() + bench.share(0.4);
-    let buffer = Buffer::scattered(Pool::PAGES * SMALL_PAGE, &mut bench.rng)?;
-    let mut pool = Pool { buffer, border: 0.0 };
+    let mut pool = Pool::new(&mut bench.rng)?;
     let (mut ways, mut shares, mut attempts) = (Vec::new(), Vec::new(), 0);
     while ways.len() < WANTED && bench.meter.elapsed() < until {
         attempts += 1;
-        let slot = bench.rng.usize(..LINES_IN_PAGE) * LINE;
-        let mut lines: Vec<usize> = (0..Pool::PAGES).map(|p| p * SMALL_PAGE + slot).collect();
+        let slot = bench.rng.usize(..pool.page / LINE) * LINE;
+        let mut lines = pool.lines_at(slot);
         bench.rng.shuffle(&mut lines);
         let Some(target) = lines.pop() else { break };
         let set = pool.minimal_set(target, &lines);
@@ -336,8 +353,8 @@ fn l2(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         ways.push(set.len() as f64);
         let mut same = 0;
         for _ in 0..TRIED {
-            let line = bench.rng.usize(..Pool::PAGES * LINES_IN_PAGE) * LINE;
-            let is_new = !set.contains(&line) && line / SMALL_PAGE != target / SMALL_PAGE;
+            let line = bench.rng.usize(..Pool::BYTES / LINE) * LINE;
+            let is_new = !set.contains(&line) && line / pool.page != target / pool.page;
             same += usize::from(is_new && pool.completes(target, &set[1..], line));
         }
         // A sibling that has come to work meanwhile takes ways away.
@@ -415,26 +432,25 @@ mod tests {
     use super::*;
 
     fn pool() -> Pool {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let buffer = Buffer::scattered(Pool::PAGES * SMALL_PAGE, &mut rng).unwrap();
-        Pool { buffer, border: f64::INFINITY }
+        let pool = Pool::new(&mut fastrand::Rng::with_seed(1)).unwrap();
+        Pool { border: f64::INFINITY, ..pool }
     }
 
     #[test]
     fn nothing_evicts_where_every_load_counts_as_a_hit() {
         let mut pool = pool();
-        let lines: Vec<usize> = (1..5000).map(|page| page * SMALL_PAGE).collect();
+        let lines = pool.lines_at(0).split_off(1);
         assert!(!pool.evicts(0, &lines));
         assert!(!pool.completes(0, &lines[..8], lines[9]));
         assert!(!pool.is_minimal(0, &lines[..8]));
         // Too few lines to tell a hit from a miss.
-        assert_eq!(pool.minimal_set(0, &lines[..100]), None);
+        assert_eq!(pool.minimal_set(0, &lines[..lines.len() / 2]), None);
     }
 
     #[test]
     fn more_lines_than_any_l2_holds_evict_and_none_do_not() {
         let mut pool = pool();
-        let all: Vec<usize> = (1..Pool::PAGES).map(|page| page * SMALL_PAGE).collect();
+        let all = pool.lines_at(0).split_off(1);
         let hit = pool.ticks(0, &[], 200);
         let miss = pool.ticks(0, &all, 20);
         assert!(miss > hit, "{miss} against {hit} ticks");

@@ -423,7 +423,13 @@ fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             std::hint::black_box(chain::add(chain::BLOCK));
         }
     };
-    let together = Team::pinned(bench.cpu, &others, work, |_| read(time / 2))?;
+    let together = match Team::pinned(bench.cpu, &others, work, |_| read(time / 2)) {
+        Ok(together) => together,
+        Err(e) => {
+            let threads = others.len() + 1;
+            return bench.skip(cpus::few_threads(threads, e).of(["clock.all_core_ratio"]));
+        }
+    };
     let ratio = together.zip(alone).map(|(t, a)| t / a);
     bench.record("all_core_ratio", params([]), Unit::Ratio, ratio.into_iter().collect())
 }

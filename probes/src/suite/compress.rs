@@ -47,14 +47,14 @@ fn declare(d: &mut Declare) {
             };
             let of = |points: &Points| points.with("data", data.name()).with("size", size);
             let stem = format!("compress.snappy_{kind}{short}");
-            d.metric(
-                format!("{stem}_ns"),
+            d.cost(
+                &stem,
                 NoiseClass::T2,
                 of(&compress),
                 format!("compress {long} of {title}{in_vain}"),
             );
-            d.metric(
-                format!("{stem}_decompress_ns"),
+            d.cost(
+                &format!("{stem}_decompress"),
                 NoiseClass::T2,
                 of(&decompress),
                 format!("decompress {long} of {title}{copy}"),

@@ -225,7 +225,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     user::run(bench)?;
     let cpus = cpus::pinnable(bench);
     if cpus.is_empty() {
-        return bench.skip(cpus::unpinned().of([
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu).of([
             "context_switch.*_trip_ns",
             "context_switch.*direct_ns",
             "context_switch.wakeup*",

@@ -115,7 +115,7 @@ fn additions_declared(d: &mut Declare) {
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(cpus::unpinned());
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu));
     }
     let Some(partner) = cpus::nearest(bench, &cpus) else { return Ok(()) };
     additions::run(bench, partner)?;

@@ -24,7 +24,7 @@ use crate::suite::simd_compute::Counted;
 use crate::sys::memory::Pages;
 use crate::threads::{cpus, pinning};
 use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit};
-use card::record::Params;
+use card::record::{Params, Skip};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -66,8 +66,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 /// One visit to the CPU of this round, with these arms besides.
 pub(super) fn visit(bench: &mut Bench<'_>, more: Vec<Arm<'_>>) -> anyhow::Result<()> {
-    if !pinning::pin(bench.cpu) {
-        return bench.skip(cpus::unpinned());
+    if let Err(why) = pinning::try_pin(bench.cpu) {
+        let reason = format!("threads cannot be pinned here: {why}");
+        return bench.skip(Skip::new("a thread on each CPU", reason, cpus::PINNING));
     }
     let here = params([("cpu", (bench.cpu as u64).into())]);
     bench.record("multiply", here.clone(), Unit::Cycles, vec![bench.clock.multiply.cycles])?;

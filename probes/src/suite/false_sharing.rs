@@ -24,7 +24,7 @@ use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::line::add_atomically;
 use crate::probe::Probe;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::cpus;
 use crate::threads::pinning;
 use crate::threads::team::Team;
@@ -116,7 +116,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut partners = partners(bench);
     pinning::pin(bench.cpu);
     if partners.is_empty() {
-        return bench.skip(cpus::unpinned());
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu));
     }
     // Two cores at one cache are the case that everyone has; hyperthreads of one core the last.
     let (relation, partner) = partners.remove(0);
@@ -152,7 +152,7 @@ fn counted(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
         ..SamplingPlan::structural(bench.share(0.02))
     };
     for offset in [GRID, UNRELATED] {
-        let words = SharedWords::new(SMALL_PAGE, Pages::Small)?;
+        let words = SharedWords::new(offset + WORD, Pages::Small)?;
         let [own, other] = [0, offset / WORD].map(|at| &words.words()[at]);
         let follow = |team: &Team, _| {
             while !team.stopped() {

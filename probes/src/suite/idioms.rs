@@ -144,10 +144,10 @@ fn fits(machine: &Machine, run: Effort, bytes: u64, memory: u64) -> Result<(), S
     let limit = machine.buffer_limit();
     let (reason, remedy) = if memory > limit {
         let reason = format!(
-            "{} are needed, and half of the memory that may be used is {} (limit set by {})",
+            "{} are needed, and {} may be used ({})",
             human_bytes(memory),
             human_bytes(limit),
-            machine.memory_limit_source()
+            machine.buffer_limit_reason()
         );
         (reason, "raise the memory limit of the container or free memory")
     } else if bytes > largest {

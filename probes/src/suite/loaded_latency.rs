@@ -40,7 +40,7 @@ use card::record::{Param, Point, PointState, Skip};
 pub const PROBE: Probe = Probe {
     name: "loaded-latency",
     summary: "latency of main memory against the traffic of all other CPUs",
-    needs: &[Need::Cpus(2)],
+    needs: &[Need::Cpus(2), Need::Memory(8 << 20)],
     uses: &[],
     seconds: 1.2,
     in_kernel: false,
@@ -125,16 +125,16 @@ struct Counter(AtomicU64);
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let loaders = cpus::others(bench, bench.machine.allowed_cpus());
     let last = levels::last_cache(bench.machine);
-    let caches = bench.machine.l3_groups().len().max(1) as u64;
+    let all = levels::last_caches(bench.machine, bench.machine.allowed_cpus());
     let limit = bench.machine.buffer_limit();
-    let Some(sizes) = Sizes::fit(last, caches, loaders.len() as u64, limit) else {
+    let Some(sizes) = Sizes::fit(last, all, loaders.len() as u64, limit) else {
         return bench.skip(Skip::new(
             "memory for loaded-latency",
             format!(
-                "all buffers beyond a cache of {} do not fit {} (half of what {} leaves)",
+                "all buffers beyond a cache of {} do not fit {} ({})",
                 human_bytes(last),
                 human_bytes(limit),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit",
         ));
@@ -151,8 +151,11 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let curve = Team::pinned(bench.cpu, &loaders, follow, |team| {
         team.all_ready(Ok(()))?;
         Ok::<_, String>(measure(bench, &mut lines, &traffic))
-    })?;
-    let curve = curve.map_err(|reason| anyhow::anyhow!("{reason} ({} loaders)", loaders.len()))?;
+    });
+    let curve = match curve.map_err(|e| e.to_string()).flatten() {
+        Ok(curve) => curve,
+        Err(reason) => return bench.skip(cpus::few_threads(loaders.len() + 1, reason)),
+    };
     bench
         .check(lines.is_right() && lines.is_whole(), || "a ring in main memory is broken".into())?;
     let wrong = traffic.wrong.into_inner().ok().flatten();
@@ -170,11 +173,12 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// Of so many loaders with so many last-level caches, within a limit for all buffers.
+    /// Of so many loaders whose last-level caches, of that size at the chaser, hold `caches` bytes
+    /// together; within a limit for all buffers.
     fn fit(last: u64, caches: u64, loaders: u64, limit: u64) -> Option<Sizes> {
         let all = |times: u64| {
             let chase = (times * last).min(levels::LARGEST);
-            Sizes { chase, each: (times * last * caches / loaders).max(LEAST_EACH) }
+            Sizes { chase, each: (times * caches / loaders).max(LEAST_EACH) }
         };
         let fits = |sizes: &Sizes| sizes.chase + sizes.each * loaders <= limit;
         (levels::LEAST_BEYOND..=levels::BEYOND).rev().map(all).find(fits)
@@ -385,7 +389,8 @@ mod tests {
 
     #[test]
     fn buffers_lie_beyond_every_cache_or_are_none() {
-        let fit = |caches, loaders, limit| Sizes::fit(32 * MIB, caches, loaders, limit * MIB);
+        let fit =
+            |caches, loaders, limit| Sizes::fit(32 * MIB, 32 * MIB * caches, loaders, limit * MIB);
         let sizes = |chase, each| Some(Sizes { chase: chase * MIB, each: each * MIB });
         assert_eq!(fit(1, 1, 8192), sizes(128, 128));
         assert_eq!(fit(1, 1, 200), sizes(96, 96));

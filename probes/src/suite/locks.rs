@@ -39,29 +39,29 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("locks");
-    let mut alone = |id: &'static str, quantity, tier, summary: &'static str| {
+    let mut alone = |stem, quantity, tier, summary: &'static str| {
         let time = d.quantity(quantity, Unit::Ns, Estimator::LowerQuartile);
-        d.metric(id, tier, time, summary);
+        d.cost(stem, tier, time, summary);
     };
     alone(
-        "locks.mutex_uncontended_ns",
+        "locks.mutex_uncontended",
         "mutex_uncontended",
         NoiseClass::T1,
         "lock and unlock of an uncontended std::sync::Mutex",
     );
     alone(
-        "locks.rwlock_read_ns",
+        "locks.rwlock_read",
         "rwlock_read",
         NoiseClass::T2,
         "read lock and unlock of an uncontended std::sync::RwLock",
     );
     alone(
-        "locks.spin_uncontended_ns",
+        "locks.spin_uncontended",
         "spin_uncontended",
         NoiseClass::T2,
         "lock and unlock of an uncontended spin lock",
     );
-    alone("locks.atomic_ns", "atomic", NoiseClass::T2, "an atomic addition instead of a lock");
+    alone("locks.atomic", "atomic", NoiseClass::T2, "an atomic addition instead of a lock");
     for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
         let time = contended_by_all(d, lock, &format!("lock of {name}"), "at it");
         for work in contended::WORKS.into_iter().filter(|&work| work > 0) {
@@ -111,7 +111,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     let cpus = cpus::pinnable(bench);
     if cpus.len() < 2 {
-        return bench.skip(cpus::unpinned().of(BETWEEN_CPUS));
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu).of(BETWEEN_CPUS));
     }
     handoff::run(bench, &cpus)?;
     contended::run(bench, &cpus)
@@ -133,6 +133,7 @@ mod tests {
         let declared = PROBE.declaration();
         let ids = declared.metrics.iter().map(|metric| &*metric.id);
         let alone: Vec<&str> = ids.filter(|id| !between(id)).collect();
-        assert_eq!(alone.len(), 4, "{alone:?}");
+        // Each in ns and in cycles.
+        assert_eq!(alone.len(), 4 * 2, "{alone:?}");
     }
 }

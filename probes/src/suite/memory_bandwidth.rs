@@ -6,6 +6,9 @@
 //! memory that no cache has seen since the last lap. The widths of a kernel take turns. One working
 //! set in each level for all kernels, and a sweep for four of them. All CPUs together: each on its
 //! own memory for a fixed time, and what all got done is counted.
+//! What is stored is never a line of zeros, which some processors write past the caches several times
+//! as fast as anything else, but where the name says zero: the same stores of zeros, and an instruction
+//! that clears a line.
 //! Bytes are those that the code asks for: a copy counts what it loads and what it stores. A store
 //! that allocates its line makes the memory read it first; `dram_bus_gbs` counts that too, and
 //! assumes it: a processor that knows how to avoid it moves less.
@@ -36,6 +39,7 @@ use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
+use card::format::count;
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
 
@@ -94,6 +98,26 @@ fn declare(d: &mut Declare) {
             format!("{what}, main memory, a thread on each CPU, bytes requested"),
         );
     }
+    // What memory is filled with can decide how fast it is written: zeros are figures of their own.
+    for (kernel, what) in [
+        (Kernel::WriteNtZero, "writing zeros past the caches"),
+        (Kernel::ZeroLine, "clearing lines by an instruction (CLZERO, DC ZVA)"),
+    ] {
+        let stem = format!("memory.bandwidth.{}", kernel.name());
+        let time = time.with("kernel", kernel.name()).with("level", "dram");
+        d.metric(
+            format!("{stem}.dram_gbs"),
+            NoiseClass::T3,
+            time.with("threads", 1).lowest().rate(1.0),
+            format!("{what}, main memory, one thread, best width"),
+        );
+        d.metric(
+            format!("{stem}.dram_all_threads_gbs"),
+            NoiseClass::T4,
+            time.with("cpus", "all").lowest().rate(1.0),
+            format!("{what}, main memory, a thread on each CPU"),
+        );
+    }
     // Two lines move for each line stored, three for two and four for three.
     for (kernel, what, moved) in [
         (Kernel::Write, "writing", 2.0),
@@ -121,7 +145,7 @@ const SWEPT: [Kernel; 4] = [Kernel::Read, Kernel::Write, Kernel::Copy, Kernel::T
 
 /// In this order the sources of main memory need to be filled once only: first those who need all
 /// of them, then those who write over the upper half, then those who write over everything.
-const IN_MEMORY: [Kernel; 10] = [
+const IN_MEMORY: [Kernel; 12] = [
     Kernel::Read,
     Kernel::ReadSum,
     Kernel::Triad,
@@ -131,11 +155,13 @@ const IN_MEMORY: [Kernel; 10] = [
     Kernel::Memcpy,
     Kernel::Write,
     Kernel::WriteNt,
+    Kernel::WriteNtZero,
+    Kernel::ZeroLine,
     Kernel::Update,
 ];
 
 /// Kernels that all CPUs run together.
-const TOGETHER: [Kernel; 8] = [
+const TOGETHER: [Kernel; 10] = [
     Kernel::Read,
     Kernel::Triad,
     Kernel::Copy,
@@ -143,6 +169,8 @@ const TOGETHER: [Kernel; 8] = [
     Kernel::Memcpy,
     Kernel::Write,
     Kernel::WriteNt,
+    Kernel::WriteNtZero,
+    Kernel::ZeroLine,
     Kernel::Update,
 ];
 
@@ -203,6 +231,14 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             "none; memcpy and copy say what a copy costs",
         ))?;
     }
+    if !Kernel::ZeroLine.is_here() {
+        let skip = Skip::new(
+            "an instruction that clears a line",
+            "this CPU has none that is known: CLZERO is AMD's, DC ZVA of 64 bytes is Arm's",
+            "none; write_nt_zero says what storing zeros costs",
+        );
+        bench.skip(skip.of(["memory.bandwidth.zero_line.*"]))?;
+    }
     let widths = Width::detect();
     let dram = sets.iter().find(|set| set.0 == Level::Dram).map(|set| set.1);
     if let (Some(dram), Some(&widest)) = (dram, widths.last()) {
@@ -234,9 +270,10 @@ fn missing(
     level: Level,
     set: Option<u64>,
 ) -> anyhow::Result<()> {
-    let limit = bench.machine.memory_limit_source();
+    let limit = human_bytes(bench.machine.buffer_limit());
+    let why = bench.machine.buffer_limit_reason();
     let reason = match set {
-        Some(bytes) => format!("{} is more than half of what {limit} leaves", human_bytes(bytes)),
+        Some(bytes) => format!("{} is more than {limit} ({why})", human_bytes(bytes)),
         None => levels.why_not(level),
     };
     let remedy = if set.is_some() || level == Level::Dram {
@@ -267,7 +304,9 @@ fn settings(
     let at = |&(level, bytes): &(Level, u64)| {
         let beyond_l2 = level > Level::L2;
         let (level, swept) = (Some(level), false);
-        let here = IN_MEMORY.into_iter().filter(|kernel| kernel.is_here());
+        // Zeros past the caches are a matter of memory alone.
+        let counts = move |k: &Kernel| level == Some(Level::Dram) || !k.stores_zeros();
+        let here = IN_MEMORY.into_iter().filter(|kernel| kernel.is_here()).filter(counts);
         here.map(move |kernel| Setting { kernel, bytes, level, swept, beyond_l2 })
     };
     let (large, mut all): (Vec<Setting>, Vec<Setting>) =
@@ -391,7 +430,8 @@ fn labels(
 }
 
 /// One thread of all CPUs together.
-struct Streamer {
+struct Streamer<'a> {
+    kernels: &'a [Kernel],
     buffers: StreamBuffers,
     width: Width,
     bytes: usize,
@@ -399,9 +439,9 @@ struct Streamer {
     windows_each: usize,
 }
 
-impl Worker for Streamer {
+impl Worker for Streamer<'_> {
     fn setup(&mut self, window: usize) {
-        let kernel = TOGETHER[window / self.windows_each];
+        let kernel = self.kernels[window / self.windows_each];
         if self.kernel != Some(kernel) {
             self.buffers.lay(kernel, self.bytes);
             self.kernel = Some(kernel);
@@ -422,7 +462,7 @@ impl Worker for Streamer {
     }
 }
 
-impl Streamer {
+impl Streamer<'_> {
     fn slice(&self) -> u64 {
         SLICE / self.buffers.block() * self.buffers.block()
     }
@@ -440,7 +480,8 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         Err(skip) => return bench.skip(skip.of([ALL_THREADS])),
     };
     let windows_each = if bench.tier == Effort::Quick { 3 } else { 5 };
-    let windows = windows_each * TOGETHER.len();
+    let kernels: Vec<Kernel> = TOGETHER.into_iter().filter(|kernel| kernel.is_here()).collect();
+    let windows = windows_each * kernels.len();
     let length = bench.share(TOGETHER_SHARE) / u32::try_from(windows)?;
     let length = length.clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
     let seed = bench.rng.u64(..);
@@ -451,14 +492,19 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         if let (Some(note), Ok(mut known)) = (backing::note(buffers.buffer()), small_pages.lock()) {
             *known = Some(note);
         }
-        Ok(Streamer { buffers, width, bytes: each, kernel: None, windows_each })
+        let kernels = &*kernels;
+        Ok(Streamer { kernels, buffers, width, bytes: each, kernel: None, windows_each })
     };
     let seen = windows::measure((bench.cpu, &others), &bench.timer, (windows, length), make_worker);
     let seen = match seen {
         Ok(seen) => seen,
         Err(reason) => {
             let skip = Skip::new(
-                format!("{threads} threads with {} each", human_bytes(each as u64)),
+                format!(
+                    "{} with {} each",
+                    count(others.len() + 1, "thread"),
+                    human_bytes(each as u64)
+                ),
                 reason,
                 cpus::MORE_THREADS,
             );
@@ -466,7 +512,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
         }
     };
     let note = joined([small_pages.into_inner().unwrap_or(None), quota(bench, threads)]);
-    for (kernel, windows) in TOGETHER.iter().zip(seen.chunks(windows_each)) {
+    for (kernel, windows) in kernels.iter().zip(seen.chunks(windows_each)) {
         let wrong = Window::wrong(windows);
         bench.check(wrong.is_none(), || wrong.unwrap_or_default())?;
         let name = kernel.has_widths().then(|| width.name());
@@ -480,7 +526,7 @@ fn together(bench: &mut Bench<'_>, dram: u64, width: Width) -> anyhow::Result<()
 
 /// What a limit of CPU time takes from threads that all want a CPU.
 fn quota(bench: &Bench<'_>, threads: u64) -> Option<String> {
-    let quota = bench.machine.limits.cpu_quota.known()?.as_ref()?;
+    let quota = bench.machine.cpu_quota()?;
     let less = quota.cpus < threads as f64;
     less.then(|| format!("{threads} threads share {} CPUs of time ({})", quota.cpus, quota.source))
 }
@@ -505,10 +551,10 @@ fn each(bench: &Bench<'_>, dram: u64, threads: u64) -> Result<u64, Skip> {
         return Err(Skip::new(
             need(),
             format!(
-                "{threads} threads need {} each and may have {} (half of what {} leaves)",
+                "{threads} threads need {} each and may have {} ({})",
                 human_bytes(wanted / 2),
                 human_bytes(most),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit",
         ));

@@ -1,15 +1,17 @@
 //! Latency of one dependent load, by working set, and the time to read 1 MB in a straight line.
 //!
 //! Method: a ring of 64-byte nodes in random order; each load's address is the value of the load
-//! before it, so loads cannot overlap. Four rings: at random over 2 MiB pages (closest to the
-//! hardware), the same over 4 KiB pages (what most programs see; the difference is address
-//! translation), at random within 256 KiB groups (within a TLB's reach, yet not prefetchable), and
+//! before it, so loads cannot overlap. Four rings: at random over huge pages (closest to the
+//! hardware), the same over the kernel's small ones (what most programs see; the difference is
+//! address translation), at random within 256 KiB groups (within a TLB's reach, yet not prefetchable), and
 //! ascending (what prefetchers hide). Sizes come in random order. The page walk is measured where it
 //! happens: visiting two lines of each random page in main memory instead of one halves the number
 //! of walks and changes nothing else, so twice the difference is one walk. Small pages lie so far
 //! apart that each has a line of the page table to itself, as in a program that uses eight times the
 //! memory. 1 MB is 10⁶ bytes, each from another part of a buffer of four times the last-level cache.
-//! Blind spots: where the host backs a guest with 4 KiB pages, the 2 MiB curve holds page walks
+//! Variants and metrics of a page size carry the size that the kernel has: 4k and 2m, 16k and 32m,
+//! 64k and 512m.
+//! Blind spots: where the host backs a guest with small pages, the curve of huge ones holds page walks
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
@@ -22,7 +24,9 @@ use crate::probe::Probe;
 use crate::sys::memory::Pages;
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};
+use card::machine::human_bytes;
 
+mod gigantic;
 mod read;
 mod sweep;
 mod walks;
@@ -43,23 +47,32 @@ fn declare(d: &mut Declare) {
     let latency = d.quantity("latency", Unit::Ns, Estimator::LowerQuartile);
     let visit = d.quantity("visit", Unit::Ns, Estimator::LowerQuartile);
     let read = d.quantity("read_1m", Unit::Ns, Estimator::LowerQuartile);
-    let curve = latency.with("variant", "random_2m");
-    let curve_4k = latency.with("variant", "random_4k");
-    for (level, summary) in [
-        (Level::L1, "load-to-use latency, L1 hit"),
-        (Level::L2, "load-to-use latency, L2 hit"),
-        (Level::L3, "load-to-use latency, L3 hit"),
-        (Level::Dram, "load-to-use latency, main memory, 2 MiB pages, full random"),
+    let curve = latency.with("variant", random(Pages::Huge));
+    let curve_small = latency.with("variant", random(Pages::Small));
+    let [small, huge] = [Pages::Small, Pages::Huge].map(|pages| human_bytes(pages.bytes() as u64));
+    for (level, place) in [
+        (Level::L1, "L1 hit".to_owned()),
+        (Level::L2, "L2 hit".to_owned()),
+        (Level::L3, "L3 hit".to_owned()),
+        (Level::Dram, format!("main memory, {huge} pages, full random")),
     ] {
+        let summary = format!("load-to-use latency, {place}");
         let tier = if level <= Level::L2 { NoiseClass::T1 } else { NoiseClass::T3 };
         d.family(family(level));
         d.cost(&format!("memory.latency.{}", level.name()), tier, curve.plateau(level), summary);
     }
+    let in_small = format!("memory.latency.dram_{}", Pages::Small.name());
     d.cost(
-        "memory.latency.dram_4k",
+        &in_small,
         NoiseClass::T3,
-        curve_4k.plateau(Level::Dram),
-        "load-to-use latency, main memory, 4 KiB pages, full random",
+        curve_small.plateau(Level::Dram),
+        format!("load-to-use latency, main memory, {small} pages, full random"),
+    );
+    d.cost(
+        "memory.latency.dram_1g",
+        NoiseClass::T3,
+        latency.with("variant", random(Pages::Gigantic)),
+        "load-to-use latency, main memory, 1 GiB pages, full random, largest working set",
     );
     for (level, id, summary) in [
         (Level::L1, "cache.l1d_knee_bytes", "working set at which L1 hits end"),
@@ -72,26 +85,28 @@ fn declare(d: &mut Declare) {
         d.metric(id, tier, curve.capacity(level), summary);
     }
     d.family("tlb");
-    let one = |variant| visit.with("lines", 1).with("variant", variant);
-    let two = |variant| visit.with("lines", 2).with("variant", variant);
+    let one = |pages: Pages| visit.with("lines", 1).with("variant", pages.name());
+    let two = |pages: Pages| visit.with("lines", 2).with("variant", pages.name());
     // Small differences of large figures that hold the host's own page walks as well.
     d.metric(
         "tlb.small_pages_ns",
         NoiseClass::T4,
-        one("4k") - one("2m"),
-        "extra latency of a random access to main memory in 4 KiB pages against 2 MiB pages",
+        one(Pages::Small) - one(Pages::Huge),
+        format!(
+            "extra latency of a random access to main memory in {small} pages against {huge} pages"
+        ),
     );
     d.cost(
         "tlb.walk",
         NoiseClass::T4,
-        (one("4k") - two("4k")).times(2.0),
-        "extra latency of a random access to main memory in 4 KiB pages: the page walk",
+        (one(Pages::Small) - two(Pages::Small)).times(2.0),
+        format!("extra latency of a random access to main memory in {small} pages: the page walk"),
     );
     d.metric(
         "tlb.huge_walk_ns",
         NoiseClass::T4,
-        (one("2m") - two("2m")).times(2.0),
-        "the same in 2 MiB pages: nothing as long as the TLB reaches",
+        (one(Pages::Huge) - two(Pages::Huge)).times(2.0),
+        format!("the same in {huge} pages: nothing as long as the TLB reaches"),
     );
     d.family("dram-bandwidth");
     d.metric(
@@ -102,16 +117,21 @@ fn declare(d: &mut Declare) {
     );
     let l1 = ["memory.latency.l1_cycles", "memory.latency.l1_ns"];
     let dram = ["memory.latency.dram_cycles", "memory.latency.dram_ns"];
-    let dram_4k = ["memory.latency.dram_4k_cycles", "memory.latency.dram_4k_ns"];
+    let dram_small = ["cycles", "ns"].map(|unit| format!("{in_small}_{unit}"));
     d.proof(l1, curve.least("working_set"), Event::L1dMisses, at_most(0.01));
     d.proof(dram, curve.most("working_set"), Event::LlcMisses, at_least(0.95));
-    d.proof(dram_4k, curve_4k.most("working_set"), Event::LlcMisses, at_least(0.95));
+    d.proof(dram_small, curve_small.most("working_set"), Event::LlcMisses, at_least(0.95));
     // A load after the other, and a sixty-fourth of a loop.
     d.proof(l1, curve, Event::Instructions, between(1.0, 1.15));
     // Half of the walks is what twice the difference rests on.
     let walk = ["tlb.walk_cycles", "tlb.walk_ns"];
-    d.proof(walk, one("4k"), Event::DtlbWalks, between(0.9, 1.1));
-    d.proof(walk, two("4k"), Event::DtlbWalks, between(0.45, 0.6));
+    d.proof(walk, one(Pages::Small), Event::DtlbWalks, between(0.9, 1.1));
+    d.proof(walk, two(Pages::Small), Event::DtlbWalks, between(0.45, 0.6));
+}
+
+/// The ring at random over such pages.
+fn random(pages: Pages) -> String {
+    format!("random_{}", pages.name())
 }
 
 fn family(level: Level) -> &'static str {
@@ -139,6 +159,7 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let in_memory = beyond_caches(bench, largest);
     if in_memory {
         read::measure(bench, largest)?;
+        gigantic::measure(bench, largest)?;
     } else {
         read::skip(bench, largest)?;
     }
@@ -166,7 +187,7 @@ mod tests {
     #[test]
     fn what_skips_cost_is_declared() {
         let declared = PROBE.declaration().metrics;
-        for pattern in IN_MEMORY.into_iter().chain([READ_ID]) {
+        for pattern in IN_MEMORY.into_iter().chain([READ_ID, gigantic::METRICS]) {
             let skip = Skip::new("", "", "").of([pattern]);
             assert!(declared.iter().any(|metric| skip.names(&metric.id)), "{pattern}");
         }

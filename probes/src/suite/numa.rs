@@ -16,6 +16,7 @@ use anyhow::Context;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::levels::{self, Levels};
+use crate::harness::need::Need;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::stream;
@@ -30,7 +31,7 @@ use card::record::{Params, Skip};
 pub const PROBE: Probe = Probe {
     name: "numa",
     summary: "latency and bandwidth from the CPUs of each memory node to the memory of each",
-    needs: &[],
+    needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.6,
     in_kernel: false,
@@ -43,6 +44,7 @@ fn declare(d: &mut Declare) {
     let time = d.quantity("time_per_byte", Unit::Ns, Estimator::LowerQuartile);
     let [local_ns, local_gbs] = LOCAL;
     let [remote_ns, remote_gbs] = REMOTE;
+    let [alone_ns, alone_gbs] = MEMORY_ONLY;
     d.family("dram-latency");
     d.metric(
         local_ns,
@@ -55,7 +57,13 @@ fn declare(d: &mut Declare) {
         remote_ns,
         NoiseClass::T3,
         latency.with("place", "remote").highest(),
-        "load-to-use latency, memory of the worst other node",
+        "load-to-use latency, memory of the worst other node with CPUs",
+    );
+    d.metric(
+        alone_ns,
+        NoiseClass::T3,
+        latency.with("place", "memory_only").highest(),
+        "load-to-use latency, memory of the worst node without CPUs (CXL, HBM, a device)",
     );
     d.family("dram-bandwidth");
     d.metric(
@@ -69,13 +77,21 @@ fn declare(d: &mut Declare) {
         remote_gbs,
         NoiseClass::T3,
         time.with("place", "remote").highest().rate(1.0),
-        "one thread reading memory of the worst other node",
+        "one thread reading memory of the worst other node with CPUs",
+    );
+    d.metric(
+        alone_gbs,
+        NoiseClass::T3,
+        time.with("place", "memory_only").highest().rate(1.0),
+        "one thread reading memory of the worst node without CPUs (CXL, HBM, a device)",
     );
 }
 
-/// Metrics of latency and bandwidth within a node, and between nodes.
+/// Metrics of latency and bandwidth within a node, between nodes with CPUs, and to memory on its own,
+/// which is of another kind: its place says nothing of how far sockets are from each other.
 const LOCAL: [&str; 2] = ["numa.local_ns", "numa.local_gbs"];
 const REMOTE: [&str; 2] = ["numa.remote_ns", "numa.remote_gbs"];
+const MEMORY_ONLY: [&str; 2] = ["numa.memory_only_ns", "numa.memory_only_gbs"];
 
 /// Larger buffers take too long to lay a ring in, once for each node; twice the last cache it must
 /// be.
@@ -109,6 +125,18 @@ struct Reader {
 struct Store {
     node: usize,
     cpu: Option<usize>,
+    memory_only: bool,
+}
+
+impl Store {
+    /// Where that is for the CPUs of a node, as in parameters.
+    fn place(self, cpu_node: usize) -> &'static str {
+        match self {
+            Store { node, .. } if node == cpu_node => "local",
+            Store { memory_only: true, .. } => "memory_only",
+            Store { .. } => "remote",
+        }
+    }
 }
 
 /// What can be measured here, and what cannot.
@@ -159,7 +187,7 @@ impl Plan {
         if nodes.is_empty() {
             // A kernel without NUMA does not tell memory apart.
             plan.readers.push(Reader { node: 0, cpu });
-            plan.stores.push(Store { node: 0, cpu: Some(cpu) });
+            plan.stores.push(Store { node: 0, cpu: Some(cpu), memory_only: false });
         }
         for node in nodes {
             match usable_cpu(machine, node, cpu) {
@@ -171,34 +199,40 @@ impl Plan {
             let reader = plan.readers.iter().find(|r| r.node == node.id);
             match usable_memory(machine, node, bytes) {
                 Ok(()) => {
-                    plan.stores.push(Store { node: node.id, cpu: reader.map(|r| r.cpu) });
+                    plan.stores.push(Store {
+                        node: node.id,
+                        cpu: reader.map(|r| r.cpu),
+                        memory_only: node.is_memory_only(),
+                    });
                 }
                 Err(gap) => plan.gaps.push(gap),
             }
         }
-        plan.without(true, LOCAL);
+        plan.without("local", "CPUs and memory of the same node", LOCAL);
         if let [only] = nodes {
             let reason = format!("node {} is the only one: every access is local", only.id);
             plan.gaps.push(no_second_node(reason));
         } else if let Some(reason) = machine.topology.numa_nodes.reason() {
             plan.gaps.push(no_second_node(format!("the kernel names none: {reason}")));
         } else {
-            plan.without(false, REMOTE);
+            plan.without("remote", "CPUs and memory of different nodes", REMOTE);
+        }
+        let alone = "a memory node without CPUs";
+        if nodes.iter().any(NumaNode::is_memory_only) {
+            plan.without("memory_only", alone, MEMORY_ONLY);
+        } else {
+            plan.gaps.push(Skip::new(alone, "no node is known to be one", NOTHING).of(MEMORY_ONLY));
         }
         plan
     }
 
     /// Says that these metrics have no pair of nodes to rest on, if so.
-    fn without(&mut self, local: bool, metrics: [&str; 2]) {
-        let pairs = self.readers.iter().flat_map(|r| self.stores.iter().map(|s| (r.node, s.node)));
-        if !pairs.into_iter().any(|(cpus, memory)| (cpus == memory) == local) {
-            let which = if local { "the same node" } else { "different nodes" };
-            let skip = Skip::new(
-                format!("CPUs and memory of {which}"),
-                "the nodes that may be used have none, as said beside this",
-                NOTHING,
-            );
-            self.gaps.push(skip.of(metrics));
+    fn without(&mut self, place: &str, need: &str, metrics: [&str; 2]) {
+        let mut pairs =
+            self.readers.iter().flat_map(|r| self.stores.iter().map(|s| s.place(r.node)));
+        if !pairs.any(|of_pair| of_pair == place) {
+            let reason = "the nodes that may be used have none, as said beside this";
+            self.gaps.push(Skip::new(need, reason, NOTHING).of(metrics));
         }
     }
 }
@@ -212,15 +246,22 @@ fn no_second_node(reason: String) -> Skip {
 /// The chosen CPU or else the first of those that may be used.
 fn usable_cpu(machine: &Machine, node: &NumaNode, chosen: usize) -> Result<usize, Skip> {
     let allowed = |cpu: &usize| machine.allowed_cpus().contains(cpu);
-    let mut usable = node.cpus.iter().copied().filter(allowed);
+    let mut usable = node.cpus().iter().copied().filter(allowed);
     let cpu = usable.clone().find(|&cpu| cpu == chosen).or_else(|| usable.next());
     let need = || format!("a CPU on node {}", node.id);
-    cpu.ok_or_else(|| match node.cpus.len() {
-        0 => Skip::new(need(), "it is memory only", "none; other nodes' CPUs measure its memory"),
-        n => Skip::new(
+    cpu.ok_or_else(|| match node.cpus.as_result().map(Vec::as_slice) {
+        Ok([]) => {
+            Skip::new(need(), "it is memory only", "none; other nodes' CPUs measure its memory")
+        }
+        Ok(cpus) => Skip::new(
             need(),
-            format!("none of its {n} is in the affinity mask"),
+            format!("none of its {} is in the affinity mask", cpus.len()),
             "give the process CPUs of every node (taskset, cpuset)",
+        ),
+        Err(reason) => Skip::new(
+            need(),
+            format!("its CPUs are not known: {reason}"),
+            "make its cpulist readable; other nodes' CPUs measure its memory",
         ),
     })
 }
@@ -280,7 +321,7 @@ fn column(
         }
         // Pauses would let the page tables leave the caches: loads follow each other throughout.
         ring.walk(WARM_UP);
-        let setting = setting(reader.node, store.node);
+        let setting = setting(reader.node, store);
         let policy = policy(bench, points);
         let arm = Arm::new("latency", setting.clone(), |loads| ring.walk(loads));
         bench.sample(arm.in_blocks_of(chase::BLOCK).noted(note.clone()), &policy)?;
@@ -303,12 +344,11 @@ fn moved(bench: &mut Bench<'_>, cpu: usize) -> bool {
     moved
 }
 
-fn setting(cpu_node: usize, memory_node: usize) -> Params {
-    let place = if cpu_node == memory_node { "local" } else { "remote" };
+fn setting(cpu_node: usize, store: Store) -> Params {
     params([
         ("cpu_node", (cpu_node as u64).into()),
-        ("memory_node", (memory_node as u64).into()),
-        ("place", place.into()),
+        ("memory_node", (store.node as u64).into()),
+        ("place", store.place(cpu_node).into()),
     ])
 }
 
@@ -415,11 +455,27 @@ mod tests {
     fn node(id: usize, cpus: &[usize], memory: u64) -> NumaNode {
         NumaNode {
             id,
-            cpus: cpus.to_vec(),
+            cpus: Fact::Known(cpus.to_vec()),
             memory_bytes: Fact::Known(memory),
             available_bytes: Fact::Known(memory),
             distances: Fact::Known(Vec::new()),
         }
+    }
+
+    fn store(node: usize, cpu: Option<usize>) -> Store {
+        Store { node, cpu, memory_only: false }
+    }
+
+    #[test]
+    fn memory_alone_is_no_socket_and_each_kind_has_its_worst() {
+        let plan = plan(
+            vec![node(0, &[0, 1], 1 << 30), node(1, &[2, 3], 1 << 30), node(2, &[], 1 << 30)],
+            &[0, 1, 2, 3],
+        );
+        let places = |cpu_node| plan.stores.iter().map(move |s| s.place(cpu_node));
+        assert_eq!(places(0).collect::<Vec<_>>(), ["local", "remote", "memory_only"]);
+        assert_eq!(places(1).collect::<Vec<_>>(), ["remote", "local", "memory_only"]);
+        assert_eq!(plan.gaps.len(), 1, "{:?}", plan.gaps);
     }
 
     fn plan(nodes: Vec<NumaNode>, allowed: &[usize]) -> Plan {
@@ -442,15 +498,15 @@ mod tests {
     fn two_whole_nodes_have_no_gap() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[2, 3], 1 << 30)], &[0, 1, 2, 3]);
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }, Reader { node: 1, cpu: 2 }]);
-        let store = |node, cpu| Store { node, cpu: Some(cpu) };
-        assert_eq!(plan.stores, [store(0, 1), store(1, 2)]);
-        assert!(plan.gaps.is_empty(), "{:?}", plan.gaps);
+        assert_eq!(plan.stores, [store(0, Some(1)), store(1, Some(2))]);
+        assert_eq!(plan.gaps.len(), 1, "{:?}", plan.gaps);
+        assert!(costs(&plan, MEMORY_ONLY, "no node is known to be one"));
     }
 
     #[test]
     fn one_node_has_nothing_remote_and_says_so() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30)], &[0, 1]);
-        assert_eq!((plan.readers.len(), plan.stores.len(), plan.gaps.len()), (1, 1, 1));
+        assert_eq!((plan.readers.len(), plan.stores.len(), plan.gaps.len()), (1, 1, 2));
         assert!(costs(&plan, REMOTE, "node 0 is the only one"));
     }
 
@@ -460,7 +516,7 @@ mod tests {
         machine.limits.allowed_cpus = vec![5];
         let plan = Plan::of(&machine, 5, SIZE);
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 5 }]);
-        assert_eq!(plan.stores, [Store { node: 0, cpu: Some(5) }]);
+        assert_eq!(plan.stores, [store(0, Some(5))]);
         assert!(costs(&plan, REMOTE, "the kernel names none"));
     }
 
@@ -468,9 +524,21 @@ mod tests {
     fn a_node_without_cpus_is_read_by_others() {
         let plan = plan(vec![node(0, &[0, 1], 1 << 30), node(1, &[], 1 << 30)], &[0, 1]);
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }]);
-        assert_eq!(plan.stores[1], Store { node: 1, cpu: None });
+        assert_eq!(plan.stores[1], Store { memory_only: true, ..store(1, None) });
         assert!(says(&plan, "a CPU on node 1: it is memory only"));
-        assert_eq!(plan.gaps.len(), 1);
+        // Its memory is not that of another socket.
+        assert!(costs(&plan, REMOTE, "have none") && !costs(&plan, MEMORY_ONLY, ""));
+        assert_eq!(plan.gaps.len(), 2);
+    }
+
+    #[test]
+    fn a_node_whose_cpus_are_not_known_is_not_called_memory() {
+        let unknown =
+            NumaNode { cpus: Fact::unknown("its cpulist is no list"), ..node(1, &[], 1 << 30) };
+        let plan = plan(vec![node(0, &[0, 1], 1 << 30), unknown], &[0, 1]);
+        assert!(says(&plan, "a CPU on node 1: its CPUs are not known: its cpulist is no list"));
+        assert!(!says(&plan, "memory only"));
+        assert_eq!(plan.stores[1], Store { node: 1, cpu: None, memory_only: false });
     }
 
     #[test]
@@ -479,7 +547,7 @@ mod tests {
         assert_eq!(plan.readers.len(), 2);
         assert_eq!(plan.stores.len(), 1);
         assert!(says(&plan, "memory on node 1: it has none"));
-        assert_eq!(plan.gaps.len(), 1);
+        assert_eq!(plan.gaps.len(), 2);
     }
 
     #[test]
@@ -487,7 +555,7 @@ mod tests {
         let nodes = vec![node(0, &[0, 1], 0), node(1, &[2, 3], 1 << 30)];
         let plan = plan(nodes, &[0, 1]);
         assert_eq!(plan.readers, [Reader { node: 0, cpu: 1 }]);
-        assert_eq!(plan.stores, [Store { node: 1, cpu: None }]);
+        assert_eq!(plan.stores, [store(1, None)]);
         assert!(says(&plan, "a CPU on node 1: none of its 2 is in the affinity mask"));
         assert!(says(&plan, "the same node") && costs(&plan, LOCAL, "have none"));
         assert!(!costs(&plan, REMOTE, ""));
@@ -511,10 +579,9 @@ mod tests {
     fn memory_of_this_machine_is_placed_or_the_reason_is_told() {
         let machine = Machine::detect();
         let cpu = machine.allowed_cpus()[0];
-        let own = machine.numa_nodes().iter().find(|n| n.cpus.contains(&cpu));
-        let store = Store { node: own.map_or(0, |n| n.id), cpu: Some(cpu) };
+        let own = machine.numa_nodes().iter().find(|n| n.cpus().contains(&cpu));
         pinning::pin(cpu);
-        match place(store, 8 << 20).unwrap() {
+        match place(store(own.map_or(0, |n| n.id), Some(cpu)), 8 << 20).unwrap() {
             Ok((buffer, _)) => assert_eq!(buffer.len(), 8 << 20),
             Err(gap) => assert!(!gap.reason.is_empty()),
         }

@@ -21,7 +21,9 @@ use std::io;
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
 use crate::sys::errno;
+use crate::sys::memory::Pages;
 use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::machine::human_bytes;
 use card::record::Skip;
 
 mod calls;
@@ -63,38 +65,53 @@ const CALLS: [(&str, &str); 11] = [
     ),
 ];
 
-/// What the kernel and the host do for memory; others can only add to it.
-const FAULTS: [(&str, &str); 6] = [
-    ("mmap_touch", "mapping, touching and unmapping a page"),
-    ("page_fault_4k", "first touch of 4 KiB that were in use before (guest-warm)"),
-    ("page_fault_cold", "first touch of 4 KiB that the host had to find first (host-cold)"),
-    ("page_fault_2m", "first touch of a huge page of 2 MiB"),
-    (
-        "page_fault_file",
-        "first touch of pages of a file in memory: one fault, which maps its neighbours too",
-    ),
-    ("page_fault_cow", "first write to a shared page, which is copied"),
-];
+/// What the kernel and the host do for memory; others can only add to it. Names and words say the
+/// size that the kernel's pages have.
+fn faults() -> [(String, String); 6] {
+    let [small, huge] = [Pages::Small, Pages::Huge].map(|pages| human_bytes(pages.bytes() as u64));
+    [
+        ("mmap_touch".into(), "mapping, touching and unmapping a page".into()),
+        (
+            faults::of_pages(Pages::Small),
+            format!("first touch of {small} that were in use before (guest-warm)"),
+        ),
+        (
+            "page_fault_cold".into(),
+            format!("first touch of {small} that the host had to find first (host-cold)"),
+        ),
+        (faults::of_pages(Pages::Huge), format!("first touch of a huge page of {huge}")),
+        (
+            "page_fault_file".into(),
+            "first touch of pages of a file in memory: one fault, which maps its neighbours too"
+                .into(),
+        ),
+        ("page_fault_cow".into(), "first write to a shared page, which is copied".into()),
+    ]
+}
 
 /// What the scheduler decides.
 const TASKS: [(&str, &str); 4] = [
     ("thread_create", "starting a thread and waiting for its end"),
     ("fork", "forking this small process and waiting for the child's end"),
-    ("fork_64m", "the same with 64 MiB in use, in pages of 4 KiB"),
+    ("fork_64m", "the same with 64 MiB in use, in small pages"),
     ("spawn", "starting a program of two instructions (posix_spawn) and waiting for its end"),
 ];
 
 fn declare(d: &mut Declare) {
     d.family("os");
-    let mut rows = |rows: &[(&'static str, &'static str)], tier, estimator| {
-        for (name, summary) in rows.iter().copied() {
-            let row = d.quantity(name, Unit::Ns, estimator);
-            d.metric(metric(name), tier, row, summary);
-        }
+    let mut row = |name: &str, summary: String, tier, estimator| {
+        let row = d.quantity(name.to_owned(), Unit::Ns, estimator);
+        d.metric(metric(name), tier, row, summary);
     };
-    rows(&CALLS, NoiseClass::T2, Estimator::LowerQuartile);
-    rows(&FAULTS, NoiseClass::T4, Estimator::LowerQuartile);
-    rows(&TASKS, NoiseClass::T4, Estimator::Median);
+    for (name, summary) in CALLS {
+        row(name, summary.into(), NoiseClass::T2, Estimator::LowerQuartile);
+    }
+    for (name, summary) in faults() {
+        row(&name, summary, NoiseClass::T4, Estimator::LowerQuartile);
+    }
+    for (name, summary) in TASKS {
+        row(name, summary.into(), NoiseClass::T4, Estimator::Median);
+    }
     let late = d.quantity("timer_lateness", Unit::Ns, Estimator::Median);
     let at = |sleep: u32| late.with("sleep", sleep);
     let mut lateness = |id: &'static str, from, summary: &'static str| {

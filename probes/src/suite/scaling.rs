@@ -20,7 +20,7 @@ use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::{cpus, pinning};
 use card::declare::{Declare, NoiseClass, Unit};
-use card::machine::{CpuQuota, Machine};
+use card::machine::{CpuQuota, Machine, format_list};
 use card::record::{Point, PointState, Skip};
 
 mod watch;
@@ -33,7 +33,7 @@ use work::Kind;
 pub const PROBE: Probe = Probe {
     name: "scaling",
     summary: "throughput of 1 to 2 × CPUs threads: compute, memory, a lock, messages",
-    needs: &[],
+    needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.9,
     in_kernel: true,
@@ -131,7 +131,7 @@ struct Usable {
 
 fn usable(machine: &Machine) -> Usable {
     let cpus = machine.allowed_cpus().len().max(1);
-    let quota = quota(machine).filter(|quota| quota.cpus < cpus as f64);
+    let quota = machine.cpu_quota().filter(|quota| quota.cpus < cpus as f64);
     let note = |quota: &CpuQuota| {
         format!("a quota of {} CPUs ({}) on {cpus} CPUs", quota.cpus, quota.source)
     };
@@ -141,8 +141,18 @@ fn usable(machine: &Machine) -> Usable {
     }
 }
 
-fn quota(machine: &Machine) -> Option<&CpuQuota> {
-    machine.limits.cpu_quota.known()?.as_ref()
+/// Why threads that are placed by the scheduler may share a CPU while others are idle.
+fn isolated(machine: &Machine) -> Option<String> {
+    let isolated = machine.topology.isolated.known()?;
+    let (mine, others): (Vec<usize>, Vec<usize>) =
+        machine.allowed_cpus().iter().partition(|cpu| isolated.contains(cpu));
+    let all = if others.is_empty() { "" } else { "some of " };
+    (!mine.is_empty()).then(|| {
+        format!(
+            "{all}the CPUs are isolated ({}): the scheduler leaves threads there where they began",
+            format_list(&mine)
+        )
+    })
 }
 
 /// 1 to twice as many: those that metrics are made of first, then the others up to 8 and powers of
@@ -205,7 +215,8 @@ fn one_kind(bench: &mut Bench<'_>, kind: Kind, all: &Usable, time: Duration) -> 
         }
         let point = bench.point("time_per_op", labels, Unit::Ns, seen, PointState::Ok);
         // It need not be said of every point.
-        let note = all.note.clone().filter(|_| called == Some("full"));
+        let note = all.note.clone().or_else(|| isolated(bench.machine));
+        let note = note.filter(|_| called == Some("full"));
         bench.emit(Point { note, ..point })?;
     }
     Ok(())

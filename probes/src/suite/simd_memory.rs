@@ -48,21 +48,39 @@ pub const PROBE: Probe = Probe {
 fn declare(d: &mut Declare) {
     let element = d.quantity(QUANTITY, Unit::Ns, Estimator::LowerQuartile);
     let vectors = || Width::declared().iter().filter(|width| width.is_vector()).map(|w| w.name);
+    let class = |level: Level| match level {
+        Level::L1 => (NoiseClass::T1, "alu"),
+        Level::L2 => (NoiseClass::T1, "l1-l2"),
+        Level::L3 => (NoiseClass::T2, "l3"),
+        Level::Dram => (NoiseClass::T3, "dram-bandwidth"),
+    };
     let speed_up = |d: &mut Declare, id, kernel: Kernel, level: Level, width: &str| {
-        let (tier, family) = match level {
-            Level::L1 => (NoiseClass::T1, "alu"),
-            Level::L2 => (NoiseClass::T1, "l1-l2"),
-            Level::L3 => (NoiseClass::T2, "l3"),
-            Level::Dram => (NoiseClass::T3, "dram-bandwidth"),
-        };
+        let (tier, family) = class(level);
         let (kernel, level) = (kernel.name(), level.name());
         let at = element.with("kernel", kernel).with("level", level);
         d.family(family);
         d.metric(
             id,
             tier,
-            at.with("width", "scalar") / at.with("width", width),
+            at.with("width", SCALAR) / at.with("width", width),
             format!("{kernel} in {level}, {width}: speed ÷ honest scalar code's"),
+        );
+    };
+    // The clock of the core has no part in how fast main memory is.
+    let pace = |d: &mut Declare, kernel: Kernel, level: Level, width: &str| {
+        let (tier, family) = class(level);
+        let (unit, words) = match level {
+            Level::Dram => ("gbs", "GB/s"),
+            _ => ("bytes_per_cycle", "bytes a cycle"),
+        };
+        let (name, level) = (kernel.name(), level.name());
+        let at = element.with("kernel", name).with("level", level).with("width", width);
+        d.family(family);
+        d.metric(
+            format!("simd.{name}.{width}.{level}_{unit}"),
+            tier,
+            at.value().rate(kernel.bytes() as f64),
+            format!("{name} in {level}, {width}: {words} loaded and stored"),
         );
     };
     for width in vectors() {
@@ -78,11 +96,17 @@ fn declare(d: &mut Declare) {
                 speed_up(d, id, kernel, level, width);
             }
         }
+        for width in [SCALAR].into_iter().chain(naive).chain(vectors()) {
+            for level in LEVELS.into_iter().filter(|&level| is_told(width, level)) {
+                pace(d, kernel, level, width);
+            }
+        }
     }
 }
 
 const QUANTITY: &str = "element";
 const NAIVE: &str = "naive";
+const SCALAR: &str = "scalar";
 const LEVELS: [Level; 4] = [Level::L1, Level::L2, Level::L3, Level::Dram];
 
 /// How naive code does is the same story in all caches.
@@ -146,11 +170,10 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Result<()> {
     let name = level.name();
     let set = levels.working_sets().into_iter().find(|set| set.0 == level);
-    let limit = bench.machine.memory_limit_source();
+    let limit = human_bytes(bench.machine.buffer_limit());
+    let why = bench.machine.buffer_limit_reason();
     let reason = match set {
-        Some((_, bytes)) => {
-            format!("{} is more than half of what {limit} leaves", human_bytes(bytes))
-        }
+        Some((_, bytes)) => format!("{} is more than {limit} ({why})", human_bytes(bytes)),
         None => levels.why_not(level),
     };
     let remedy = if set.is_some() || level == Level::Dram {
@@ -159,7 +182,7 @@ fn missing(bench: &mut Bench<'_>, levels: &Levels, level: Level) -> anyhow::Resu
         "none, if there is no such cache; on a shared host, try when it is less busy"
     };
     let need = format!("a working set in {name}");
-    bench.skip(Skip::new(need, reason, remedy).of([format!("simd.*.{name}_ratio")]))
+    bench.skip(Skip::new(need, reason, remedy).of([format!("simd.*.{name}_*")]))
 }
 
 /// Samples one kernel in one level, all widths in turn.
@@ -241,5 +264,26 @@ mod tests {
                 assert_eq!(is_declared, variant.can(kernel), "{id}");
             }
         }
+    }
+
+    #[test]
+    fn every_ratio_has_its_numerator_and_denominator() {
+        let declared = PROBE.declaration();
+        let has = |id: String| declared.metrics.iter().any(|metric| metric.id == id);
+        let ratios = declared.metrics.iter().filter_map(|metric| {
+            let [_, kernel, width, level] = metric.id.split('.').collect::<Vec<_>>()[..] else {
+                return None;
+            };
+            Some((kernel, width, level.strip_suffix("_ratio")?))
+        });
+        let mut count = 0;
+        for (kernel, width, level) in ratios {
+            let unit = if level == "dram" { "gbs" } else { "bytes_per_cycle" };
+            for width in [width, SCALAR] {
+                assert!(has(format!("simd.{kernel}.{width}.{level}_{unit}")), "{kernel} {width}");
+            }
+            count += 1;
+        }
+        assert!(count > 20, "{count}");
     }
 }

@@ -81,7 +81,8 @@ const MULTIPLY: &str = "multiply";
 const ALIAS: i64 = 0;
 const BESIDE: i64 = 64;
 
-const PAGE: usize = 4096;
+/// Addresses that are so far apart look alike to cores that compare 12 bits first.
+const ALIASED: usize = 4096;
 
 /// Accesses begin here unless a case says otherwise: away from any border.
 const INSIDE: usize = 1024;
@@ -143,7 +144,8 @@ struct Running {
 
 impl Running {
     fn new(case: Case, rng: &mut fastrand::Rng) -> anyhow::Result<Running> {
-        let mut chain = StoreLoadChain::new(buffer(2 * PAGE)?, case.shape, case.store, case.load);
+        let buffer = buffer(2 * Pages::Small.bytes())?;
+        let mut chain = StoreLoadChain::new(buffer, case.shape, case.store, case.load);
         chain.start([(); 4].map(|()| rng.u64(..)), rng);
         let expected = chain.expected();
         Ok(Running { name: case.name, chain, expected })
@@ -184,6 +186,7 @@ fn latencies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 
 fn all_cases() -> Vec<Case> {
     let case = |name, shape, store, load| Case { name, shape, store, load };
+    let before_page = Pages::Small.bytes() - 4;
     let mut cases = vec![
         case("same", Shape::Eight, INSIDE, INSIDE),
         case("same_in_small_loop", Shape::EightInSmallLoop, INSIDE, INSIDE),
@@ -194,7 +197,7 @@ fn all_cases() -> Vec<Case> {
         case("load_4_earlier", Shape::Eight, INSIDE, INSIDE - 4),
         case("two_stores", Shape::TwoStores, INSIDE, INSIDE),
         case("line_crossing", Shape::Eight, INSIDE + 60, INSIDE + 60),
-        case("page_crossing", Shape::Eight, PAGE - 4, PAGE - 4),
+        case("page_crossing", Shape::Eight, before_page, before_page),
         case("vector_16", Shape::Vector16, INSIDE, INSIDE),
     ];
     let wide = Wide::detect().map(Shape::Vector32);
@@ -231,8 +234,8 @@ fn aliases(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn past_stores(bench: &mut Bench<'_>, deltas: &[i64], policy: &SamplingPlan) -> anyhow::Result<()> {
     let mut chases = Vec::new();
     for &delta in deltas {
-        let offset = (PAGE as i64 + delta) as usize;
-        chases.push((delta, Bystander::new(buffer(3 * PAGE)?, offset), true));
+        let offset = (ALIASED as i64 + delta) as usize;
+        chases.push((delta, Bystander::new(buffer(3 * ALIASED)?, offset), true));
     }
     let arms = chases.iter_mut().map(|(delta, chase, right)| {
         let setting = params([("delta", (*delta).into())]);
@@ -258,11 +261,11 @@ const COPY_DELTAS: [usize; 14] =
 fn copies(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut buffers = Vec::new();
     for delta in COPY_DELTAS {
-        let mut buffer = buffer(4 * PAGE)?;
+        let mut buffer = buffer(4 * ALIASED)?;
         bench.rng.fill(&mut buffer.bytes_mut()[..COPY]);
         buffers.push((delta, buffer));
     }
-    let target = |delta| 2 * PAGE + delta;
+    let target = |delta| 2 * ALIASED + delta;
     let arms = buffers.iter_mut().map(|(delta, buffer)| {
         let setting = params([("delta", (*delta as u64).into())]);
         let to = target(*delta);
@@ -299,7 +302,7 @@ fn cells(round: u32, parts: usize) -> Vec<(usize, usize)> {
 fn matrix(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut cells = cells(bench.round, parts(bench.tier));
     bench.rng.shuffle(&mut cells);
-    let mut chain = StoreLoadChain::new(buffer(PAGE)?, Shape::Eight, 0, 0);
+    let mut chain = StoreLoadChain::new(buffer(1)?, Shape::Eight, 0, 0);
     let all = cells.len();
     for (done, (store, load)) in cells.into_iter().enumerate() {
         if bench.left().is_zero() {
@@ -359,8 +362,8 @@ mod tests {
     #[test]
     fn copies_stay_within_their_buffers_and_apart() {
         for delta in COPY_DELTAS {
-            let mut buffer = buffer(4 * PAGE).unwrap();
-            forward::copy(&mut buffer, 0, 2 * PAGE + delta, COPY);
+            let mut buffer = buffer(4 * ALIASED).unwrap();
+            forward::copy(&mut buffer, 0, 2 * ALIASED + delta, COPY);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::memory::{Buffer, HUGE_PAGE, Pages};
+use super::memory::{Buffer, MOST_ADDED, Pages};
 
 /// From this size on small pages would cost misses of the instruction TLB that are not the question.
 const LARGE: usize = 64 << 10;
@@ -51,8 +51,12 @@ impl Code {
     /// # Errors
     /// If there is no memory, or where nothing that was written may be executed.
     pub fn new(bytes: &[u8]) -> io::Result<Code> {
-        let (pages, unit) =
-            if bytes.len() < LARGE { (Pages::Small, 1) } else { (Pages::Huge, HUGE_PAGE) };
+        let huge = Pages::Huge.bytes();
+        let (pages, unit) = if bytes.len() < LARGE || huge > MOST_ADDED {
+            (Pages::Small, 1)
+        } else {
+            (Pages::Huge, huge)
+        };
         // Whole pages, so that none is split by the change of rights.
         let mut buffer = Buffer::new(bytes.len().max(1).next_multiple_of(unit), pages)?;
         buffer.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
@@ -64,7 +68,7 @@ impl Code {
         if done == 0 { Ok(Code { buffer }) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// The first instruction; 4 KiB aligned, and 2 MiB if it is large.
+    /// The first instruction; 2 MiB aligned.
     pub fn entry(&self) -> *const u8 {
         self.buffer.base()
     }

@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use perf_event::Counter;
 
+use super::process::limit;
+
 /// Another handle of the open file that a counter is.
 ///
 /// # Errors
@@ -88,24 +90,55 @@ pub fn file_system(file: &File) -> io::Result<FileSystem> {
     })
 }
 
-/// The largest file that this process may write (`ulimit -f`): one byte more is a deadly signal.
+/// Waits until a pipe, a socket or a terminal that is non-blocking takes something again.
+///
+/// # Errors
+/// If a filter of system calls refuses.
+pub fn wait_until_writable(file: BorrowedFd<'_>) -> io::Result<()> {
+    let mut asked = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the pointer is to one whole pollfd.
+    if unsafe { libc::poll(&raw mut asked, 1, -1) } >= 0 {
+        return Ok(());
+    }
+    // After a signal it can be tried again at once.
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
+}
+
+/// The largest file that this process may write (`ulimit -f`): one byte more is an error.
 pub fn largest_file() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the pointer is to a whole rlimit; a call that fails leaves it as it is.
-    unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) };
-    limit.rlim_cur
+    limit(libc::RLIMIT_FSIZE)
+}
+
+/// What a file in memory holds: since Linux 6.3 the kernel wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A program that will be started.
+    Program,
+    /// Anything else.
+    Data,
 }
 
 /// A file in memory without a name: it ends with the process, whatever ends that.
 ///
 /// # Errors
-/// If this process may open no more files, or a filter of system calls refuses.
-pub fn memfd() -> io::Result<File> {
-    // SAFETY: the name is a valid C string; the call touches no other memory of ours.
-    let descriptor = unsafe { libc::memfd_create(c"probecard".as_ptr(), libc::MFD_CLOEXEC) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
+/// If this process may open no more files, a filter of system calls refuses, or a program is refused
+/// by `vm.memfd_noexec` ([`libc::EACCES`]).
+pub fn memfd(content: Content) -> io::Result<File> {
+    let kind = match content {
+        Content::Program => libc::MFD_EXEC,
+        Content::Data => libc::MFD_NOEXEC_SEAL,
+    };
+    let make = |flags: libc::c_uint| {
+        // SAFETY: the name is a valid C string; the call touches no other memory of ours.
+        let descriptor = unsafe { libc::memfd_create(c"probecard".as_ptr(), flags) };
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(descriptor) }
+    };
+    // An older kernel knows neither kind.
+    let descriptor = make(libc::MFD_CLOEXEC | kind).or_else(|e| match e.raw_os_error() {
+        Some(libc::EINVAL) => make(libc::MFD_CLOEXEC),
+        _ => Err(e),
+    })?;
     // SAFETY: the descriptor is open and nobody else has it.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
 }
@@ -143,12 +176,13 @@ mod tests {
 
     #[test]
     fn what_is_written_can_be_read() {
-        let mut file = memfd().unwrap();
+        let mut file = memfd(Content::Data).unwrap();
         file.write_all(b"words").unwrap();
         file.rewind().unwrap();
         let mut read = String::new();
         file.read_to_string(&mut read).unwrap();
         assert_eq!(read, "words");
-        assert_ne!(file.metadata().unwrap().len(), memfd().unwrap().metadata().unwrap().len());
+        let other = memfd(Content::Program).unwrap();
+        assert_ne!(file.metadata().unwrap().len(), other.metadata().unwrap().len());
     }
 }

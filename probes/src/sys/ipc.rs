@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 
-use super::memory::SMALL_PAGE;
+use super::memory::Pages;
 
 /// A page of words that a forked process has in common with its parent, all 0 in the beginning.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl SharedPage {
         let map = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                SMALL_PAGE,
+                Pages::Small.bytes(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
@@ -44,14 +44,14 @@ impl SharedPage {
     pub fn words(&self) -> &[AtomicU32] {
         // SAFETY: the page is mapped and zeroed, lives as long as self, and any bits are a valid
         // word.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr(), SMALL_PAGE / 4) }
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr(), Pages::Small.bytes() / 4) }
     }
 }
 
 impl Drop for SharedPage {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no reference into it can outlive self.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), SMALL_PAGE) };
+        unsafe { libc::munmap(self.0.as_ptr().cast(), Pages::Small.bytes()) };
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_page_is_shared_with_a_copy_of_the_process() {
         let page = SharedPage::new().unwrap();
-        assert_eq!(page.words().len(), SMALL_PAGE / 4);
+        assert_eq!(page.words().len(), Pages::Small.bytes() / 4);
         let word = &page.words()[7];
         let answer = || {
             word.store(3, Ordering::Release);

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
-use super::memory::SMALL_PAGE;
+use super::memory::Pages;
 
 /// A private mapping.
 #[derive(Debug)]
@@ -47,18 +47,22 @@ impl Mapping {
         Ok(Mapping { at, len, writable: true })
     }
 
-    /// Pages of 4 KiB.
+    /// The kernel's ordinary pages in it.
     pub fn pages(&self) -> usize {
-        self.len / SMALL_PAGE
+        self.len / Pages::Small.bytes()
+    }
+
+    /// The first byte of a page, which lies within the mapping.
+    fn page(&self, number: usize) -> *mut u8 {
+        self.at.as_ptr().cast::<u8>().wrapping_add(number * Pages::Small.bytes())
     }
 
     /// Reads a byte of each page.
     pub fn read_each_page(&self) {
         for page in 0..self.pages() {
-            // SAFETY: the page lies within the mapping.
-            let byte = unsafe { self.at.as_ptr().cast::<u8>().add(page * SMALL_PAGE) };
-            // SAFETY: the mapping is readable, and any bits are a valid byte.
-            std::hint::black_box(unsafe { byte.read_volatile() });
+            // SAFETY: the page lies within the mapping, which is readable, and any bits are a valid
+            // byte.
+            std::hint::black_box(unsafe { self.page(page).read_volatile() });
         }
     }
 
@@ -69,11 +73,9 @@ impl Mapping {
     pub fn write_each_page(&mut self) {
         assert!(self.writable, "a page of the mapping stayed read-only");
         for page in 0..self.pages() {
-            // SAFETY: the page lies within the mapping.
-            let byte = unsafe { self.at.as_ptr().cast::<u8>().add(page * SMALL_PAGE) };
-            // SAFETY: the mapping is writable, as was checked, and `&mut self` makes the access
-            // exclusive.
-            unsafe { byte.write_volatile(1) };
+            // SAFETY: the page lies within the mapping, which is writable, as was checked, and
+            // `&mut self` makes the access exclusive.
+            unsafe { self.page(page).write_volatile(1) };
         }
     }
 
@@ -104,10 +106,9 @@ impl Mapping {
 
     /// Sets the protection of the page in the middle.
     fn protect(&mut self, protection: libc::c_int) -> io::Result<()> {
-        // SAFETY: the middle of the mapping lies within it.
-        let page = unsafe { self.at.as_ptr().add(self.pages() / 2 * SMALL_PAGE) };
+        let page = self.page(self.pages() / 2).cast();
         // SAFETY: the page is our own, and `&mut self` says that nobody is writing to it.
-        done_or_error(unsafe { libc::mprotect(page, SMALL_PAGE, protection) })
+        done_or_error(unsafe { libc::mprotect(page, Pages::Small.bytes(), protection) })
     }
 }
 
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_first_touch_is_a_fault() {
-        let mut map = Mapping::anonymous(64 * SMALL_PAGE).unwrap();
+        let mut map = Mapping::anonymous(64 * Pages::Small.bytes()).unwrap();
         for _ in 0..2 {
             let before = usage().faults;
             map.write_each_page();
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_written_to_a_file_mapping_is_copied_first() {
         let program = File::open("/proc/self/exe").unwrap();
-        let mut map = Mapping::of_file(&program, 16 * SMALL_PAGE).unwrap();
+        let mut map = Mapping::of_file(&program, 16 * Pages::Small.bytes()).unwrap();
         map.read_each_page();
         let before = usage().faults;
         map.write_each_page();
@@ -158,12 +159,12 @@ mod tests {
     #[test]
     fn a_file_that_is_too_short_is_refused() {
         let null = File::open("/dev/null").unwrap();
-        assert!(Mapping::of_file(&null, SMALL_PAGE).is_err());
+        assert!(Mapping::of_file(&null, 1).is_err());
     }
 
     #[test]
     fn a_page_can_be_written_to_after_any_number_of_changes() {
-        let mut map = Mapping::anonymous(3 * SMALL_PAGE).unwrap();
+        let mut map = Mapping::anonymous(3 * Pages::Small.bytes()).unwrap();
         for times in [6, 1] {
             map.protect_each(times).unwrap();
             map.write_each_page();

@@ -11,5 +11,6 @@ pub mod memory;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod system;
 pub mod thread;
 pub mod time;

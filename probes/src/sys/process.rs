@@ -30,6 +30,33 @@ pub fn ignores(signal: libc::c_int) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
+/// How the C library numbers resources.
+#[cfg(target_env = "gnu")]
+pub(super) type Resource = libc::__rlimit_resource_t;
+/// The same.
+#[cfg(not(target_env = "gnu"))]
+pub(super) type Resource = libc::c_int;
+
+/// What this process may have of a resource now (`ulimit`); without a limit the largest number.
+pub(super) fn limit(of: Resource) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a whole rlimit; a call that fails leaves it as it is.
+    unsafe { libc::getrlimit(of, &raw mut limit) };
+    limit.rlim_cur
+}
+
+/// How large the first thread's stack may grow, bytes (`ulimit -s`).
+pub fn stack_limit() -> u64 {
+    limit(libc::RLIMIT_STACK)
+}
+
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) an error, for this process and those
+/// that it starts, where it would else be a deadly signal.
+pub fn outlive_file_size_limit() {
+    // SAFETY: to ignore a signal installs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Kills a process that leads a group of its own, and all of the group.
 pub fn kill_group(leader: u32) {
     // 0 and 1 would be this process's own group and every process there is.
@@ -186,7 +213,7 @@ impl TinyProgram {
     /// # Errors
     /// As for [`file::memfd`], or without /proc.
     pub fn new() -> io::Result<TinyProgram> {
-        let mut file = file::memfd()?;
+        let mut file = file::memfd(file::Content::Program)?;
         file.write_all(&tiny_elf())?;
         // A program that is open for writing cannot be started: the path is that of a second,
         // read-only description.

@@ -1,5 +1,6 @@
 //! What the kernel did to this thread, where it runs, and threads at their plainest.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,9 +44,26 @@ pub fn current_cpu() -> Option<usize> {
     usize::try_from(unsafe { libc::sched_getcpu() }).ok()
 }
 
+thread_local! {
+    /// The CPU that this thread has been pinned to.
+    static HOME: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Remembers that the calling thread has been pinned to this CPU, for [`strayed`].
+pub fn at_home(cpu: usize) {
+    HOME.set(Some(cpu));
+}
+
+/// The CPU that the calling thread has been pinned to and the one that it is on, where something has
+/// moved it: `taskset`, a cpuset, a CPU that was switched off. It asks the kernel for nothing.
+pub fn strayed() -> Option<(usize, usize)> {
+    HOME.get().zip(current_cpu()).filter(|(home, here)| home != here)
+}
+
 /// Lets the calling thread, and those it starts from now on, run on all of these CPUs; `false`
 /// where that is not permitted.
 pub fn set_affinity(cpus: &[usize]) -> bool {
+    HOME.set(None);
     let words = cpus.iter().max().map_or(1, |most| most / 64 + 1);
     let mut mask = vec![0_u64; words];
     for cpu in cpus {
@@ -54,6 +72,31 @@ pub fn set_affinity(cpus: &[usize]) -> bool {
     let (bytes, set) = (std::mem::size_of_val(&mask[..]), mask.as_ptr().cast());
     // SAFETY: the kernel reads so many bytes of the mask, which is as long.
     unsafe { libc::sched_setaffinity(0, bytes, set) == 0 }
+}
+
+/// Leaves a real-time class of the scheduler, in which a thread that spins keeps all others from its
+/// CPU, those that it waits for among them; the name of the class, if it was in one.
+///
+/// # Errors
+/// If the kernel does not let it go.
+pub fn leave_real_time() -> io::Result<Option<&'static str>> {
+    // Besides the class the number may say that children do not inherit it.
+    const WHOLE: i64 = !(libc::SCHED_RESET_ON_FORK as i64);
+    // By number: musl knows the names alone.
+    // SAFETY: the call takes a number and touches no memory of ours.
+    let class = match unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) } & WHOLE {
+        class if class == i64::from(libc::SCHED_FIFO) => "SCHED_FIFO",
+        class if class == i64::from(libc::SCHED_RR) => "SCHED_RR",
+        class if class == i64::from(libc::SCHED_DEADLINE) => "SCHED_DEADLINE",
+        _ => return Ok(None),
+    };
+    let priority: libc::c_int = 0;
+    let (call, other) = (libc::SYS_sched_setscheduler, libc::SCHED_OTHER);
+    // SAFETY: the kernel reads one sched_param, which is a priority and no more.
+    match unsafe { libc::syscall(call, 0, other, &raw const priority) } {
+        0 => Ok(Some(class)),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Ticks that the hypervisor took from a CPU since boot (`steal` in /proc/stat).

@@ -1,8 +1,9 @@
 //! Which CPUs a probe may use, and what stands on the card where they do not suffice.
 
-use super::pinning::pin;
+use super::pinning::{pin, try_pin};
 use crate::harness::bench::Bench;
-use card::machine::Relation;
+use card::format::count;
+use card::machine::{Machine, Relation};
 use card::record::Skip;
 
 /// Those that the calling thread can be pinned to; it is on the bench's own afterwards.
@@ -36,18 +37,25 @@ pub fn thread_counts(all: usize) -> Vec<usize> {
     counts
 }
 
-/// Why nothing can be measured between two CPUs where threads cannot be pinned.
-pub fn unpinned() -> Skip {
+/// Why nothing can be measured between two CPUs where threads cannot be pinned; the calling thread is
+/// on `home` afterwards, if it can be.
+pub fn unpinned(machine: &Machine, home: usize) -> Skip {
+    let why = machine.allowed_cpus().iter().find_map(|&cpu| try_pin(cpu).err());
+    pin(home);
+    let why = why.map_or_else(|| "one CPU alone can be pinned to".into(), |why| why.to_string());
     Skip::new(
         "threads on two CPUs of their own",
-        "pinning is not permitted here (sched_setaffinity)",
-        "allow it in the seccomp profile",
+        format!("threads cannot be pinned here: {why}"),
+        PINNING,
     )
 }
 
+/// What helps where threads cannot be pinned.
+pub const PINNING: &str = "allow sched_setaffinity in the seccomp profile, or leave the sandbox that only pretends to do it";
+
 /// So many threads cannot be had.
 pub fn few_threads(threads: usize, reason: impl ToString) -> Skip {
-    Skip::new(format!("{threads} threads"), reason.to_string(), MORE_THREADS)
+    Skip::new(count(threads, "thread"), reason.to_string(), MORE_THREADS)
 }
 
 /// What helps against that.

@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use super::team::Team;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords, WORDS_IN_LINE};
+use crate::sys::memory::{Pages, SharedWords, WORDS_IN_LINE};
 use crate::sys::thread::{current_cpu, usage};
 use card::estimate::median;
 
-/// Memory of each CPU, of which lines are chosen anew each time: 64 pages.
-const BYTES: usize = 64 * SMALL_PAGE;
+/// Memory of each CPU, of which lines are chosen anew each time.
+const BYTES: usize = 256 << 10;
 
 /// How much is done.
 #[derive(Clone, Copy, Debug, PartialEq)]

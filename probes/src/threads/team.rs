@@ -2,8 +2,8 @@
 //! the scheduler puts them.
 
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::pinning;
 
@@ -23,11 +23,12 @@ pub struct Team {
 
 impl Team {
     /// Runs `lead` on `cpu` and one `follow(cpu)` on each of the other CPUs; all start within
-    /// nanoseconds of each other, and the followers are told to stop once the leader is done.
+    /// nanoseconds of each other, and the followers are told to stop once the leader is done. Where
+    /// the leader cannot be pinned, all are wherever the scheduler puts them.
     ///
     /// # Errors
     ///
-    /// That a thread could not be started.
+    /// That a thread could not be started, or that a CPU cannot be had although the leader's can.
     pub fn pinned<T>(
         cpu: usize,
         others: &[usize],
@@ -35,20 +36,28 @@ impl Team {
         lead: impl FnOnce(&Team) -> T,
     ) -> io::Result<T> {
         let follow = &follow;
+        let can_pin = pinning::pin(cpu);
+        // Why one of them is not where it belongs; known to all once they have met.
+        let elsewhere: OnceLock<String> = OnceLock::new();
+        let elsewhere = &elsewhere;
         let followers = others.iter().map(|&other| {
             move |team: &Team| {
-                pinning::pin(other);
+                if let (true, Err(why)) = (can_pin, pinning::try_pin(other)) {
+                    let _ = elsewhere.set(format!("CPU {other} cannot be had: {why}"));
+                }
                 // If another one cannot be started, there is nothing to follow.
-                if team.wait() {
+                if team.wait() && elsewhere.get().is_none() {
                     follow(team, other);
                 }
             }
         });
         Team::unpinned(followers, |team| {
-            pinning::pin(cpu);
             team.wait();
-            lead(team)
-        })
+            match elsewhere.get() {
+                None => Ok(lead(team)),
+                Some(why) => Err(io::Error::other(why.as_str())),
+            }
+        })?
     }
 
     /// Runs a thread for each of the followers, where the scheduler likes, and `lead` in this one. None
@@ -148,6 +157,9 @@ impl Drop for StopOnDrop<'_> {
 mod tests {
     use super::*;
 
+    /// As where pinning is not permitted: the others' numbers are but names.
+    const ANYWHERE: usize = usize::MAX;
+
     #[test]
     fn followers_run_until_the_leader_is_done() {
         let rounds = AtomicUsize::new(0);
@@ -201,7 +213,7 @@ mod tests {
             told.fetch_add(usize::from(said.as_deref() == Some("no memory")), Ordering::Relaxed);
         };
         let lead = |team: &Team| team.all_ready(make(0));
-        assert_eq!(Team::pinned(0, &[1, 2], follow, lead).unwrap(), Err("no memory".into()));
+        assert_eq!(Team::pinned(ANYWHERE, &[1, 2], follow, lead).unwrap(), Err("no memory".into()));
         assert_eq!(told.into_inner(), 2);
         let follow = |team: &Team, cpu| {
             assert_eq!(team.all_ready(make(cpu)), Ok(cpu));
@@ -212,7 +224,7 @@ mod tests {
             team.wait();
             made
         };
-        assert_eq!(Team::pinned(0, &[1, 3], follow, lead).unwrap(), Ok(0));
+        assert_eq!(Team::pinned(ANYWHERE, &[1, 3], follow, lead).unwrap(), Ok(0));
     }
 
     #[test]
@@ -233,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn a_cpu_that_cannot_be_had_is_an_error_where_others_can() {
+        let cpu = card::machine::Machine::detect().allowed_cpus()[0];
+        let led = Team::pinned(cpu, &[cpu, 100_000], |_, _| panic!("nothing to follow"), |_| ());
+        let said = led.unwrap_err().to_string();
+        assert!(said.starts_with("CPU 100000 cannot be had: sched_setaffinity"), "{said}");
+    }
+
+    #[test]
     fn a_team_of_one_needs_no_one() {
         assert_eq!(Team::pinned(0, &[], |_, _| (), |_| 5).unwrap(), 5);
     }
@@ -241,7 +261,7 @@ mod tests {
     fn a_follower_that_panics_keeps_nobody_waiting() {
         let ran = std::panic::catch_unwind(|| {
             let follow = |_: &Team, cpu| assert_ne!(cpu, 1, "on purpose");
-            Team::pinned(0, &[0, 1], follow, |team| while team.wait() {})
+            Team::pinned(ANYWHERE, &[0, 1], follow, |team| while team.wait() {})
         });
         assert!(ran.is_err());
     }

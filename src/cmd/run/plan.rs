@@ -1,12 +1,15 @@
 //! Which probes, in which order, and how long each.
 
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use probecard_probes::catalog;
 use probecard_probes::harness::bench::Effort;
 use probecard_probes::probe::Probe;
 
+use card::file::Plan;
+use card::format::plain;
 use card::glob::matches;
 
 /// The probes asked for on the command line.
@@ -37,11 +40,15 @@ impl Choice<'_> {
     }
 }
 
+/// From here on, a name may be what was meant.
+const ALIKE: f64 = 0.75;
+
 fn unknown(glob: &str) -> String {
     let names = catalog::ALL.iter().map(|p| p.name);
-    let nearest = names
-        .max_by(|a, b| strsim::jaro_winkler(a, glob).total_cmp(&strsim::jaro_winkler(b, glob)));
-    let hint = nearest.map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
+    let likeness = |name: &str| strsim::jaro_winkler(name, glob);
+    let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let hint = nearest.filter(|name| likeness(name) > ALIKE);
+    let hint = hint.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
     format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
 }
 
@@ -65,17 +72,23 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
+    /// With a `reserve` of memory, those that take it follow each other: between them, it stays the
+    /// guest's.
     pub(super) fn new(
         probes: &[&'static Probe],
         rounds: u32,
         seed: u64,
         cpus: &[usize],
+        reserve: bool,
     ) -> Schedule {
         let mut rng = fastrand::Rng::with_seed(seed);
         let items: Vec<Item> = (0..rounds)
             .flat_map(|round| {
                 let mut order = probes.to_vec();
                 rng.shuffle(&mut order);
+                if reserve {
+                    order.sort_by_key(|probe| probe.takes_memory());
+                }
                 if round == 0 {
                     // What others use is measured before they use it.
                     order.sort_by_key(|probe| !probe.uses.is_empty());
@@ -122,10 +135,22 @@ impl Schedule {
     /// within what is left, and no more than `generosity` times what it deserves.
     pub(super) fn slice(&self, done: usize, left: Duration, generosity: f64) -> Duration {
         let rest = &self.items[done..];
+        Duration::from_secs_f64(rest[0].probe.seconds * self.affordable(done, left, generosity))
+    }
+
+    /// What the round with the most time of those that take memory will have.
+    pub(super) fn longest_in_memory(&self, left: Duration, generosity: f64) -> Option<Duration> {
+        let takers = self.items.iter().filter(|item| item.probe.takes_memory());
+        let most = takers.map(|item| item.probe.seconds).max_by(f64::total_cmp)?;
+        Some(Duration::from_secs_f64(most * self.affordable(0, left, generosity)))
+    }
+
+    /// What probes get of what they deserve.
+    fn affordable(&self, done: usize, left: Duration, generosity: f64) -> f64 {
+        let rest = &self.items[done..];
         let starting = START.saturating_mul(u32::try_from(rest.len()).unwrap_or(u32::MAX));
         let wanted: f64 = rest.iter().map(|i| i.probe.seconds).sum();
-        let affordable = left.saturating_sub(starting).as_secs_f64() / wanted;
-        Duration::from_secs_f64(rest[0].probe.seconds * affordable.min(generosity))
+        (left.saturating_sub(starting).as_secs_f64() / wanted).min(generosity)
     }
 }
 
@@ -144,8 +169,55 @@ const START: Duration = Duration::from_millis(60);
 /// What it may take longer on a CPU that was idle.
 const SETTLE: Duration = Duration::from_millis(60);
 
-/// What a tier gives a probe, as a multiple of what it deserves in the standard tier.
-pub(super) fn generosity(tier: Effort) -> f64 {
+/// What a child may take beyond three times its share before it is killed: rings for a large cache
+/// take seconds to lay.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Left of the budget for metrics, page and pictures.
+pub(super) const REPORT_TIME: Duration = Duration::from_millis(4500);
+
+/// With less than this no round is begun.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// When the measuring ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// What the rounds share.
+    pub(super) due: Instant,
+    /// What rounds may take beyond that: with it, the run is within a tenth of its budget.
+    spare: Duration,
+}
+
+impl Limits {
+    /// Of a run that began then and has that share of its rounds before it.
+    pub(super) fn new(began: Instant, budget: Duration, share: f64) -> Limits {
+        let due = began + budget.saturating_sub(REPORT_TIME).mul_f64(share);
+        Limits { due, spare: budget / 10 + REPORT_TIME / 2 }
+    }
+
+    /// How long a round with this slice is waited for, if there is time for one: one that hangs must
+    /// leave most of the time to the others.
+    pub(super) fn patience(&self, slice: Duration, now: Instant) -> Option<Duration> {
+        let left = self.due.saturating_duration_since(now);
+        let at_most = (self.due + self.spare).saturating_duration_since(now);
+        let grace = GRACE.min((left / 3).max(self.spare / 2));
+        (at_most >= LEAST).then(|| (slice * 3 + grace).min(at_most))
+    }
+}
+
+/// What these probes are given at most, as a multiple of what they deserve in the standard tier: a
+/// budget that was asked for is used up; a tier takes no more than it needs.
+pub(super) fn generosity(
+    tier: Effort,
+    allowed: Duration,
+    probes: &[&Probe],
+    cpus: &[usize],
+) -> f64 {
+    if allowed == budget(tier, probes, cpus) { needed(tier) } else { f64::INFINITY }
+}
+
+/// What a tier needs of what probes deserve in the standard tier.
+fn needed(tier: Effort) -> f64 {
     match tier {
         Effort::Quick => 0.4,
         Effort::Standard => 1.0,
@@ -171,7 +243,7 @@ pub(super) fn budget(tier: Effort, probes: &[&Probe], cpus: &[usize]) -> Duratio
     });
     let visiting = probes.iter().find(|probe| catalog::visits_each_cpu(probe));
     let visits = visiting.map_or(Duration::ZERO, |probe| {
-        let each = Duration::from_secs_f64(probe.seconds * generosity(tier)) + START + SETTLE;
+        let each = Duration::from_secs_f64(probe.seconds * needed(tier)) + START + SETTLE;
         each * rounds(tier) * u32::try_from(cpus.len()).unwrap_or(u32::MAX)
     });
     most.max(visits)
@@ -192,10 +264,32 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
         Ok(seconds) => SignedDuration::try_from_secs_f64(seconds).map_err(malformed)?,
         Err(_) => text.parse::<SignedDuration>().map_err(malformed)?,
     };
-    if !(SignedDuration::from_secs(10)..=SignedDuration::from_hours(24)).contains(&time) {
-        return Err("a run takes between 10 s and 24 h".into());
-    }
-    Ok(time.unsigned_abs())
+    let allowed = !time.is_negative() && BUDGETS.contains(&time.unsigned_abs());
+    if allowed { Ok(time.unsigned_abs()) } else { Err(A_RUN_TAKES.into()) }
+}
+
+/// What a run may take; see [`BUDGETS`].
+const A_RUN_TAKES: &str = "a run takes between 10 s and 24 h";
+/// Shorter ones measure nothing, and longer ones are a slip of the pen.
+const BUDGETS: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(24);
+
+/// The tier of a plan that a card's header holds, which anyone can have written.
+pub(super) fn check(plan: &Plan) -> anyhow::Result<Effort> {
+    let tier = parse_tier(&plan.tier).map_err(anyhow::Error::msg)?;
+    let planned = rounds(tier);
+    anyhow::ensure!(
+        plan.rounds == planned,
+        "its header says {} rounds, and a {} run has {planned}; begin a new run",
+        plan.rounds,
+        plan.tier
+    );
+    let budget = Duration::try_from_secs_f64(plan.budget_s);
+    anyhow::ensure!(
+        budget.is_ok_and(|budget| BUDGETS.contains(&budget)),
+        "its header says a budget of {} s, and {A_RUN_TAKES}; begin a new run",
+        plain(plan.budget_s)
+    );
+    Ok(tier)
 }
 
 /// A directory that is there, as an absolute path.
@@ -235,12 +329,27 @@ mod tests {
 
     #[test]
     fn what_others_use_is_measured_first() {
-        for seed in 0..20 {
-            let schedule = Schedule::new(catalog::ALL, 2, seed, &[]);
+        for (seed, reserve) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+            let schedule = Schedule::new(catalog::ALL, 2, seed, &[], reserve);
             let first: Vec<&Probe> =
                 schedule.items().filter(|i| i.round == 0).map(|i| i.probe).collect();
-            assert!(first.is_sorted_by_key(|p| !p.uses.is_empty()), "seed {seed}");
             assert_eq!(first.len(), catalog::ALL.len());
+            for (i, probe) in first.iter().enumerate() {
+                let declares = |p: &&Probe| {
+                    p.declaration().metrics.iter().any(|m| probe.uses.contains(&m.id.as_ref()))
+                };
+                assert!(!first[i..].iter().any(|p| declares(p)), "{} {seed} {reserve}", probe.name);
+            }
+        }
+    }
+
+    #[test]
+    fn with_a_reserve_those_that_take_memory_follow_each_other() {
+        let schedule = Schedule::new(catalog::ALL, 3, 7, &[], true);
+        let takes: Vec<bool> = schedule.items().map(|i| i.probe.takes_memory()).collect();
+        // In the first round, what others use comes before them.
+        for round in takes.chunks(catalog::ALL.len()).skip(1) {
+            assert!(round.is_sorted() && round.contains(&true) && round.contains(&false));
         }
     }
 
@@ -248,6 +357,10 @@ mod tests {
     fn a_typing_error_gets_the_nearest_name() {
         let error = choose(&["memory-latencie"], &[]).unwrap_err().to_string();
         assert!(error.contains("did you mean memory-latency?"), "{error}");
+        for far in ["", "xyz", "1"] {
+            let error = choose(&[far], &[]).unwrap_err().to_string();
+            assert!(!error.contains("did you mean") && error.contains("probecard list"), "{error}");
+        }
         assert!(choose(&["fault-*"], &[]).is_err(), "faults are run by full name only");
         assert!(choose(&[], &["*"]).unwrap_err().to_string().contains("no probe"));
     }
@@ -255,7 +368,7 @@ mod tests {
     #[test]
     fn every_probe_once_a_round_and_resuming_leaves_out_what_is_done() {
         let probes: Vec<&Probe> = catalog::ALL.to_vec();
-        let mut schedule = Schedule::new(&probes, 3, 42, &[]);
+        let mut schedule = Schedule::new(&probes, 3, 42, &[], false);
         assert_eq!(schedule.len(), 3 * probes.len());
         for (i, item) in schedule.items().enumerate() {
             assert_eq!(item.round as usize, i / probes.len());
@@ -269,7 +382,7 @@ mod tests {
     fn a_round_visits_each_cpu_once_in_a_new_order_and_ends_with_the_last() {
         let each: Vec<&Probe> = probes(&[catalog::EACH_CPU], &[]).unwrap();
         let cpus: Vec<usize> = (0..64).collect();
-        let schedule = Schedule::new(&each, 3, 7, &cpus);
+        let schedule = Schedule::new(&each, 3, 7, &cpus, false);
         let orders: Vec<Vec<usize>> = (0..3)
             .map(|round| {
                 let of_round: Vec<&Item> = schedule.items().filter(|i| i.round == round).collect();
@@ -289,11 +402,18 @@ mod tests {
         assert_eq!(time(&[0, 1]), 120.0);
         assert!((1024.0..=1.5 * 1024.0).contains(&time(&many)), "{}", time(&many));
         assert_eq!(budget(Effort::Standard, catalog::ALL, &many), Duration::from_mins(2));
+        // And the larger budget is the tier's own, also as a card holds it.
+        for tier in Effort::ALL {
+            let own = budget(tier, &each, &many).as_secs_f64();
+            let generosity = |allowed| generosity(tier, allowed, &each, &many);
+            assert_eq!(generosity(Duration::from_secs_f64(own)), needed(tier));
+            assert_eq!(generosity(Duration::from_mins(2)), f64::INFINITY);
+        }
     }
 
     #[test]
     fn slices_add_up_to_the_budget_and_no_tier_takes_more_than_it_needs() {
-        let schedule = Schedule::new(catalog::ALL, 5, 1, &[]);
+        let schedule = Schedule::new(catalog::ALL, 5, 1, &[], false);
         let mut left = Duration::from_secs(100);
         for done in 0..schedule.len() {
             let slice = schedule.slice(done, left, f64::INFINITY);
@@ -307,6 +427,29 @@ mod tests {
         let all: f64 = schedule.items().map(|i| i.probe.seconds).sum();
         assert_eq!(schedule.time_left(0, much, 1.0), Duration::from_secs_f64(all));
         assert_eq!(schedule.time_left(0, much, f64::INFINITY), much);
+    }
+
+    #[test]
+    fn rounds_that_hang_leave_time_to_others_and_end_with_the_budget() {
+        for seconds in [10, 30, 120, 900] {
+            let (began, budget) = (Instant::now(), Duration::from_secs(seconds));
+            let limits = Limits::new(began, budget, 1.0);
+            let first = limits.patience(Duration::from_millis(100), began).unwrap();
+            assert!(
+                first <= budget / 2 && first >= Duration::from_secs(2),
+                "{first:?} of {budget:?}"
+            );
+            // Each of them is waited for in vain.
+            let (mut now, mut rounds) = (began, 0);
+            while let Some(wait) = limits.patience(Duration::from_millis(100), now) {
+                (now, rounds) = (now + wait, rounds + 1);
+            }
+            assert!(rounds > 2 && now - began <= budget.mul_f64(1.1), "{rounds} {:?}", now - began);
+        }
+        // A resumed run with one round to go.
+        let began = Instant::now();
+        let limits = Limits::new(began, Duration::from_secs(30), 0.01);
+        assert!(limits.patience(Duration::ZERO, began).unwrap() > Duration::from_secs(2));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! How far a run is, on standard error: a bar on a terminal, else a line a round.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use card::clean;
+
 use crate::cmd::say;
+use card::record::Fail;
 
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -33,7 +35,7 @@ impl Progress {
         if self.last_round.is_some() {
             self.bar.inc(1);
         }
-        if !std::io::stderr().is_terminal() && self.last_round != Some(round) {
+        if self.bar.is_hidden() && self.last_round != Some(round) {
             say(&format!("round {}/{}, {} s left", round + 1, self.rounds, left.as_secs()));
         }
         self.last_round = Some(round);
@@ -41,12 +43,13 @@ impl Progress {
         self.bar.tick();
     }
 
-    /// Something the reader should know at once.
-    pub(super) fn say(&self, text: &str) {
-        if std::io::stderr().is_terminal() {
-            self.bar.println(text);
+    /// What went wrong, at once.
+    pub(super) fn fail(&self, fail: &Fail) {
+        let text = format!("{} round {}: {}", fail.probe, fail.round + 1, fail.how);
+        if self.bar.is_hidden() {
+            say(&text);
         } else {
-            say(text);
+            self.bar.println(clean::lines(&text));
         }
     }
 }

@@ -8,11 +8,11 @@ use super::plots::{self, Picture};
 use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
 use crate::report::view::{bandwidth, each_cpu, machine_view};
-use card::file::EndState;
+use card::file::{End, EndState};
 use card::findings::{self, Finding, Severity};
 use card::format;
 use card::machine;
-use card::metrics::{State, Value};
+use card::metrics::{Grade, State, Value};
 use card::record::{Fail, Skip};
 use card::reference::{self, List, Row};
 use card::summary::Summary;
@@ -140,6 +140,8 @@ struct MetricRow {
     interval: String,
     cycles: String,
     state: &'static str,
+    grade: &'static str,
+    states: String,
     reason: String,
     published: String,
     source: String,
@@ -187,7 +189,10 @@ impl<'a> Page<'a> {
 fn run(summary: &Summary) -> String {
     let plan = &summary.card.header.plan;
     let end = match &summary.card.end {
-        Some(end) if end.state == EndState::Complete => format!("complete in {:.0} s", end.wall_s),
+        Some(End { state: EndState::Complete, wall_s }) => {
+            format!("complete in {} s", format::quantity(wall_s.round(), Unit::Count))
+        }
+        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
         _ => "interrupted before the end; run --resume goes on".to_owned(),
     };
     format!(
@@ -360,6 +365,12 @@ fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
             .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
             .unwrap_or_default(),
         state: value.state.word(),
+        grade: match value.grade.filter(|_| value.state == State::Noisy) {
+            Some(Grade::Within25) => "within 25 %",
+            Some(Grade::Wider) => "wider than 25 %",
+            Some(Grade::Within5) | None => value.state.word(),
+        },
+        states: format::states(value),
         reason: value.reason.clone().unwrap_or_default(),
         published,
         source,

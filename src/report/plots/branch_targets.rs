@@ -99,7 +99,7 @@ impl BranchTargets {
             // The first one's name to the left of its line, the second one's to the right.
             let (align, away) = if i == 0 { (Align::Right, -5.0) } else { (Align::Left, 5.0) };
             let set = SMALL.ink(VERMILION).align(align);
-            c.tag((x + away, TOP + 10.0), &format!("{entries:.0}"), set);
+            c.tag((x + away, TOP + 10.0), &format::quantity(*entries, Unit::Count), set);
             c.tag((x + away, TOP + 25.0), name, set);
         }
         let mut ends = Vec::new();

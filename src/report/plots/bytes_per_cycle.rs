@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{LEFT, WIDTH, heading};
-use super::scale::round_ticks;
+use super::scale::{Axis, round_ticks};
 use super::theme::{Align, BLUE, BLUE_PALE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
 use super::{Picture, picture};
 use crate::report::view::bandwidth::{self, LEVELS};
@@ -24,6 +24,8 @@ const BAR: f64 = 8.0;
 const BARS: (f64, f64) = (116.0, 884.0);
 /// Room behind the longest bar of a level for its number.
 const NUMBER: f64 = 52.0;
+/// Bytes per cycle between which the longest bar of a level is taken to be; others are cut.
+const PLAUSIBLE: (f64, f64) = (1e-3, 1e6);
 /// The title of a level must fit above its bars.
 const NARROWEST: f64 = 40.0;
 
@@ -116,8 +118,10 @@ impl BytesPerCycle {
     }
 }
 
+/// The longest bar of a level, in what a core could move.
 fn longest(bars: &[Bar]) -> f64 {
-    bars.iter().flat_map(|b| [b.rate, b.limit]).flatten().fold(0.0, f64::max)
+    let all = bars.iter().flat_map(|b| [b.rate, b.limit]).flatten();
+    all.fold(PLAUSIBLE.0, f64::max).min(PLAUSIBLE.1)
 }
 
 impl Drawing for BytesPerCycle {
@@ -139,8 +143,9 @@ impl Drawing for BytesPerCycle {
         let (unit, places) = self.places();
         for ((name, bars), (left, width)) in self.levels.iter().zip(places) {
             c.text((left, TOP - 18.0), name, BODY.bold());
-            for tick in round_ticks(0.0, width / unit, (width / 45.0).max(1.0)) {
-                let x = left + tick * unit;
+            let axis = Axis::linear((0.0, width / unit), (left, left + width));
+            for tick in round_ticks(0.0, width / unit, width / 45.0) {
+                let x = axis.at(tick);
                 c.line(
                     (x, TOP - 2.0),
                     (x, self.bottom()),
@@ -151,7 +156,7 @@ impl Drawing for BytesPerCycle {
                 c.text((x, self.bottom() + 17.0), &label, TICK.align(Align::Center));
             }
             for (i, bar) in bars.iter().enumerate() {
-                draw(c, bar, left, TOP + ROW * (i as f64 + 0.5), unit);
+                draw(c, bar, left, TOP + ROW * (i as f64 + 0.5), &axis);
             }
         }
         let name = "bytes per core cycle";
@@ -159,8 +164,8 @@ impl Drawing for BytesPerCycle {
     }
 }
 
-fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, left: f64, middle: f64, unit: f64) {
-    let end = left + bar.rate.unwrap_or(0.0) * unit;
+fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, left: f64, middle: f64, axis: &Axis) {
+    let end = axis.at(bar.rate.unwrap_or(0.0));
     if bar.rate.is_some() {
         c.rect((left, middle - BAR), (end.max(left + 1.0), middle + BAR), BLUE);
         if bar.noisy && end - left > 4.0 {
@@ -170,7 +175,7 @@ fn draw<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, left: f64, middle: f6
     }
     let mut number = end + 6.0;
     if let Some(limit) = bar.limit {
-        let x = left + limit * unit;
+        let x = axis.at(limit);
         c.line((x, middle - BAR - 3.0), (x, middle + BAR + 3.0), 2.4, VERMILION);
         // The number must not lie on the tick.
         let text = bar.rate.map(format::number).unwrap_or_default();

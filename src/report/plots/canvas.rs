@@ -17,9 +17,13 @@ use plotters::style::{
 };
 
 use super::theme::{Align, FAMILY, Ink, PAPER, Type};
+use card::clean;
 
 /// Steps of the drawing per page unit.
 const FINE: f64 = 4.0;
+/// No sheet is larger, in page units, and nothing is drawn farther from its corner: how many rows a
+/// picture has is up to a card.
+const LARGEST: f64 = 2000.0;
 /// Pixels of the drawing per pixel of the PNG, each way.
 const SHRINK: usize = 2;
 /// Height of Roboto from ascender to descender in units of its size.
@@ -59,7 +63,7 @@ fn fonts() {
 /// Draws as SVG; `title` is what screen readers say.
 pub(super) fn svg(drawing: &impl Drawing, title: &str) -> String {
     fonts();
-    let (width, height) = drawing.size();
+    let (width, height) = size(drawing);
     let fine = fine_size(drawing);
     let mut text = String::new();
     {
@@ -71,7 +75,7 @@ pub(super) fn svg(drawing: &impl Drawing, title: &str) -> String {
     let fine = format!(r#"width="{}" height="{}""#, fine.0, fine.1);
     let page = format!(
         r#"width="{width}" height="{height}" role="img" aria-label="{}""#,
-        minijinja::HtmlEscape(&clean(title))
+        minijinja::HtmlEscape(&clean::line(title))
     );
     text.replacen(&fine, &page, 1)
 }
@@ -90,8 +94,14 @@ pub(super) fn png(drawing: &impl Drawing) -> Vec<u8> {
     encode(&small, width / SHRINK as u32, height / SHRINK as u32).expect(WHY)
 }
 
-fn fine_size(drawing: &impl Drawing) -> (u32, u32) {
+/// The size of the sheet in page units.
+fn size(drawing: &impl Drawing) -> (f64, f64) {
     let (width, height) = drawing.size();
+    (width.min(LARGEST), height.min(LARGEST))
+}
+
+fn fine_size(drawing: &impl Drawing) -> (u32, u32) {
+    let (width, height) = size(drawing);
     ((width * FINE) as u32, (height * FINE) as u32)
 }
 
@@ -128,11 +138,6 @@ fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingE
     Ok(bytes)
 }
 
-/// XML forbids most control characters even when they are escaped.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// The sheet. Coordinates are page units from the upper left corner.
 pub(super) struct Canvas<'a, DB: DrawingBackend> {
     area: &'a DrawingArea<DB, Shift>,
@@ -164,6 +169,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     /// A straight line in dashes of four units.
     pub(super) fn dashes(&self, from: (f64, f64), to: (f64, f64), width: f64, ink: Ink) {
+        let (from, to) = (near(from), near(to));
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy);
         let at = |d: f64| (from.0 + dx * d / length, from.1 + dy * d / length);
@@ -217,7 +223,7 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
             Align::Right => HPos::Right,
         };
         let style = style(set, asked).pos(Pos::new(h_pos, VPos::Top));
-        self.area.draw(&Text::new(clean(text), (x, top), style)).expect(WHY);
+        self.area.draw(&Text::new(clean::line(text), (x, top), style)).expect(WHY);
     }
 }
 
@@ -278,7 +284,14 @@ fn style(set: Type, size: f64) -> TextStyle<'static> {
     }
 }
 
-fn fine((x, y): (f64, f64)) -> (i32, i32) {
+/// The place itself, if it is on the sheet or not far from it.
+fn near((x, y): (f64, f64)) -> (f64, f64) {
+    (x.clamp(-LARGEST, LARGEST), y.clamp(-LARGEST, LARGEST))
+}
+
+/// In steps of the drawing; what is no number is at the sheet's corner.
+fn fine(at: (f64, f64)) -> (i32, i32) {
+    let (x, y) = near(at);
     ((x * FINE).round() as i32, (y * FINE).round() as i32)
 }
 
@@ -292,8 +305,30 @@ fn stroke(ink: Ink, width: f64) -> ShapeStyle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::theme::{BODY, SMALL};
+    use proptest::prelude::*;
+
+    use super::super::theme::{BODY, INK, SMALL};
     use super::*;
+
+    /// Something of every kind at these places.
+    struct Anywhere([(f64, f64); 3]);
+
+    impl Drawing for Anywhere {
+        fn size(&self) -> (f64, f64) {
+            (60.0, 40.0)
+        }
+
+        fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+            let places = self.0;
+            c.rect(places[0], places[1], INK);
+            c.path(&places, 2.0, INK);
+            c.dashes(places[1], places[2], 1.0, INK);
+            c.ring(places[0], 5.0, INK);
+            c.square(places[1], 5.0, INK);
+            c.diamond(places[2], 5.0, INK);
+            c.tag(places[0], "text", BODY);
+        }
+    }
 
     #[test]
     fn squares_of_pixels_are_averaged() {
@@ -309,5 +344,31 @@ mod tests {
         assert!(lines[1].ends_with('…'));
         assert!(lines.iter().all(|l| text_width(l, SMALL) <= 90.0));
         assert!(wrap("", 90.0, 2, SMALL).is_empty());
+    }
+
+    #[test]
+    fn no_sheet_is_larger_than_can_be_drawn() {
+        struct Tall;
+        impl Drawing for Tall {
+            fn size(&self) -> (f64, f64) {
+                (10.0, 1e9)
+            }
+
+            fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
+                c.paper();
+            }
+        }
+        assert!(svg(&Tall, "").contains(r#"height="2000""#) && png(&Tall).len() < 100_000);
+    }
+
+    proptest! {
+        #[test]
+        fn places_off_the_sheet_are_no_fault(
+            places in prop::array::uniform3((any::<f64>(), any::<f64>())),
+        ) {
+            let anywhere = Anywhere(places);
+            prop_assert!(!png(&anywhere).is_empty());
+            prop_assert!(!svg(&anywhere, "").contains("NaN"));
+        }
     }
 }

@@ -9,7 +9,7 @@ use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading, time_label};
-use super::scale::{Axis, decades, round_ticks};
+use super::scale::{Axis, decades, round_ticks, within};
 use super::theme::{Align, BLUE, BLUE_PALE, GREEN, INK, MUTED, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::format;
@@ -158,7 +158,7 @@ impl Clock {
         if most <= 0.0 {
             return;
         }
-        let unit = (BARS.1 - BARS.0) / most;
+        let length = Axis::linear((0.0, most), BARS);
         let mut y = TOP + 24.0;
         c.text((BARS.0, TOP - 6.0), "one CPU", SMALL.ink(BLUE).bold());
         c.text((BARS.0 + 62.0, TOP - 6.0), "all CPUs", SMALL.ink(GREEN).bold());
@@ -166,7 +166,7 @@ impl Clock {
             c.text((BARS.0 - 10.0, y + 22.0), load.name, SMALL.ink(INK).align(Align::Right));
             for (ghz, ink) in [(load.one_ghz, BLUE), (load.all_ghz, GREEN)] {
                 if let Some(ghz) = ghz {
-                    let end = BARS.0 + ghz * unit;
+                    let end = length.at(ghz);
                     c.rect((BARS.0, y), (end, y + 16.0), ink);
                     c.text((end + 6.0, y + 13.0), &format::quoted(ghz, Unit::Ghz), SMALL);
                 }
@@ -195,8 +195,7 @@ impl Clock {
         let x = frame.x.at(us);
         c.dashes((x, TOP), (x, BOTTOM), 1.2, VERMILION);
         let label = format!("settled after {}", time_label(us * 1e3));
-        let half = text_width(&label, SMALL) / 2.0;
-        let at = x.clamp(LEFT_EDGE + half, RIGHT_EDGE - half);
+        let at = within(x, text_width(&label, SMALL), (LEFT_EDGE, RIGHT_EDGE));
         c.text((at, TOP - 6.0), &label, SMALL.ink(VERMILION).align(Align::Center));
     }
 }

@@ -1,6 +1,9 @@
 //! Core to core: how long a line takes between any two CPUs, as a matrix and as a distribution.
 
+use std::collections::{HashMap, HashSet};
+
 use card::declare::Unit;
+use card::estimate::State;
 use card::machine::Relation;
 use plotters::backend::DrawingBackend;
 
@@ -40,6 +43,9 @@ pub(super) struct CoreToCore {
     /// Before which cells another L3 cache begins, in CPUs.
     borders: Vec<usize>,
     cpus: usize,
+    /// CPUs of any pair, and all that there are.
+    met: usize,
+    all: usize,
     /// One-way times in ascending order, by method.
     curves: Vec<(&'static str, Ink, Vec<f64>)>,
     labels: Vec<(f64, String, Vec<String>)>,
@@ -52,16 +58,18 @@ impl CoreToCore {
     pub(super) fn of(summary: &Summary) -> Option<CoreToCore> {
         let card = &summary.card;
         let pairs = core_matrix::pairs(card, "cas");
-        let order = core_matrix::order(card, &pairs);
-        let place = |cpu: usize| order.iter().position(|c| *c == cpu);
-        let mut cells = vec![vec![None; order.len()]; order.len()];
-        for pair in &pairs {
-            let (a, b) = (place(pair.cpus.0)?, place(pair.cpus.1)?);
-            let ns = Some(pair.ns()).filter(|ns| ns.is_finite());
-            (cells[a][b], cells[b][a]) = (ns, ns);
-        }
+        let met = core_matrix::order(card, &pairs);
+        (met.len() <= Heat::LARGEST).then_some(())?;
+        let cells = matrix(&met, &pairs);
+        let (order, cells, block) = match block(&cells) {
+            Some(block) => (met.clone(), cells, block),
+            None => {
+                let order = densest(met.clone(), &pairs);
+                let cells = matrix(&order, &pairs);
+                (order, cells, 1)
+            }
+        };
         let names: Vec<String> = order.iter().map(usize::to_string).collect();
-        let block = block(&cells);
         let groups = card.header.machine.l3_groups();
         let group = |cpu: &usize| groups.iter().position(|g| g.contains(cpu));
         let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
@@ -76,6 +84,8 @@ impl CoreToCore {
             heat: Heat::in_blocks(names.clone(), names, &cells, Unit::Ns, block)?,
             borders: borders.map(|(i, _)| i + 1).collect(),
             cpus: order.len(),
+            met: met.len(),
+            all: met.len().max(card.header.machine.allowed_cpus().len()),
             curves: [
                 curve("cas", "compare-and-swap", BLUE),
                 curve("store_load", "store and load", PURPLE),
@@ -96,11 +106,11 @@ impl CoreToCore {
         } else {
             String::new()
         };
-        let all = self.cpus * (self.cpus.saturating_sub(1)) / 2;
-        let sampled = if self.measured < all {
-            format!(" Of {all} pairs {} were measured.", self.measured)
+        let sampled = self.visited().map_or(String::new(), |text| format!(" {text}."));
+        let sampled = if self.cpus < self.met {
+            format!("{sampled} The matrix has the {} CPUs whose pairs are known.", self.cpus)
         } else {
-            String::new()
+            sampled
         };
         let caption = format!(
             "Two CPUs hand a word back and forth; half of a round trip is how long a line takes from \
@@ -111,10 +121,48 @@ impl CoreToCore {
         );
         picture("core_to_core", TITLE, caption, self)
     }
+
+    /// "36 of 2016 pairs visited", unless all were.
+    fn visited(&self) -> Option<String> {
+        let all = self.all * self.all.saturating_sub(1) / 2;
+        (self.measured < all).then(|| format!("{} of {all} pairs visited", self.measured))
+    }
 }
 
-/// So many CPUs to a cell that most cells are known.
-fn block(cells: &[Vec<Option<f64>>]) -> usize {
+/// Times of pairs, ns, by the places of their CPUs.
+fn matrix(order: &[usize], pairs: &[Pair]) -> Vec<Vec<Option<f64>>> {
+    let place: HashMap<usize, usize> = order.iter().enumerate().map(|(i, &cpu)| (cpu, i)).collect();
+    let mut cells = vec![vec![None; order.len()]; order.len()];
+    for pair in pairs {
+        let (Some(&a), Some(&b)) = (place.get(&pair.cpus.0), place.get(&pair.cpus.1)) else {
+            continue;
+        };
+        let ns = Some(pair.ns()).filter(|ns| ns.is_finite());
+        (cells[a][b], cells[b][a]) = (ns, ns);
+    }
+    cells
+}
+
+/// Of these CPUs those whose pairs are known: the one with the fewest goes until little is missing.
+fn densest(mut cpus: Vec<usize>, pairs: &[Pair]) -> Vec<usize> {
+    let mut known: HashMap<usize, HashSet<usize>> = HashMap::new();
+    for (a, b) in pairs.iter().map(|pair| pair.cpus) {
+        known.entry(a).or_default().insert(b);
+        known.entry(b).or_default().insert(a);
+    }
+    let all = |count: usize| FILLED * (count * count.saturating_sub(1)) as f64;
+    while (known.values().map(HashSet::len).sum::<usize>() as f64) < all(cpus.len()) {
+        let count = |cpu: &usize| known.get(cpu).map_or(0, HashSet::len);
+        let Some(fewest) = (0..cpus.len()).min_by_key(|&i| count(&cpus[i])) else { break };
+        let gone = cpus.remove(fewest);
+        known.remove(&gone);
+        known.values_mut().for_each(|others| _ = others.remove(&gone));
+    }
+    cpus
+}
+
+/// So many CPUs to a cell that most cells are known; `None` where few would be left of them.
+fn block(cells: &[Vec<Option<f64>>]) -> Option<usize> {
     let count = cells.len();
     let filled = |block: usize| {
         let rows = count.div_ceil(block);
@@ -129,17 +177,17 @@ fn block(cells: &[Vec<Option<f64>>]) -> usize {
         known.iter().filter(|known| **known).count() as f64 >= FILLED * all as f64
     };
     let blocks = (0..10).map(|e| 1 << e).filter(|block| count.div_ceil(*block) <= Heat::MOST);
-    let enough = |block: &usize| filled(*block) || count / block <= FEWEST;
-    blocks.into_iter().find(enough).unwrap_or(1)
+    let mut enough = blocks.filter(|&block| block == 1 || count / block >= FEWEST);
+    enough.find(|&block| filled(block))
 }
 
 /// The distances of a large machine, or the states of the only pair.
 fn described(pairs: &[Pair]) -> Vec<(f64, String, Vec<String>)> {
     if let [only] = pairs {
         let states = only.states();
-        let words = |s: &core_matrix::PairState| {
+        let words = |s: &State| {
             let share = format!("{:.0} % of {} visits", 100.0 * s.share, only.visits.len());
-            (s.ns, format::quantity(s.ns, Unit::Ns), vec![share])
+            (s.value, format::quantity(s.value, Unit::Ns), vec![share])
         };
         return states.iter().map(words).collect();
     }
@@ -184,7 +232,8 @@ impl Drawing for CoreToCore {
             1 => "CPU".to_owned(),
             n => format!("CPU, every {n}th named"),
         };
-        c.text((MATRIX, TOP - 12.0), &format!("{what}; ns one way"), SMALL);
+        let visited = self.visited().map_or(String::new(), |text| format!("; {text}"));
+        c.text((MATRIX, TOP - 12.0), &format!("{what}; ns one way{visited}"), SMALL);
         self.heat.draw(c, (MATRIX, TOP), (side, side));
         for border in &self.borders {
             let at = side * *border as f64 / self.cpus as f64;
@@ -260,6 +309,38 @@ mod tests {
             let drawn = svg(&made, TITLE);
             assert!(!drawn.contains("NaN") && drawn.len() < 400_000, "{cpus}: {}", drawn.len());
         }
+    }
+
+    #[test]
+    fn where_few_pairs_were_visited_what_is_known_is_drawn() {
+        let mut summary = fixture::cores(64);
+        summary.card.header.machine.limits.allowed_cpus = (0..64).collect();
+        // All of the first three CPUs, and the way from CPU 7 to three others.
+        let visited = |p: &card::record::Point| {
+            let number =
+                |name: &str| p.params.get(name).map(ToString::to_string).unwrap_or_default();
+            p.quantity != "one_way" || ["0", "1", "2", "7"].contains(&number("from").as_str())
+        };
+        summary.card.points.retain(visited);
+        for point in summary.card.points.iter_mut().filter(|p| p.probe == "core-to-core") {
+            let (from, to) = (point.params.get("from"), point.params.get("to"));
+            let (Some(from), Some(to)) = (from, to) else { continue };
+            let wanted: &[&str] =
+                if from.to_string() == "7" { &["9", "11", "13"] } else { &["0", "1", "2"] };
+            let names = to.to_string();
+            let mut kept: Vec<(&str, f64)> =
+                names.split(',').zip(point.samples.iter().copied()).collect();
+            kept.retain(|(cpu, _)| wanted.contains(cpu));
+            let to: Vec<&str> = kept.iter().map(|k| k.0).collect();
+            point.samples = kept.iter().map(|k| k.1).collect();
+            let to = to.join(",");
+            point.params.insert("to".into(), to.as_str().into());
+        }
+        let made = CoreToCore::of(&Summary::of(summary.card)).unwrap();
+        assert_eq!((made.cpus, made.met, made.measured), (3, 7, 6));
+        assert!(svg(&made, TITLE).contains("6 of 2016 pairs visited"));
+        let caption = made.picture().caption;
+        assert!(caption.contains("the 3 CPUs whose pairs are known"), "{caption}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Drawing for FalseSharing {
         let most = self.curves.iter().flat_map(|c| &c.points).map(|p| p.1).fold(1.0, f64::max);
         let y: Vec<Tick> = round_ticks(0.0, most * 1.15, 6.0)
             .into_iter()
-            .map(|times| (times, format!("{times}×")))
+            .map(|times| (times, format!("{}×", format::plain(times))))
             .collect();
         frame.grid(c, &x, &y);
         frame.names(c, "bytes between the two words, logarithmic", "");
@@ -149,7 +149,7 @@ impl Drawing for FalseSharing {
         if let Some(step) = self.step {
             let at = frame.x.at(step);
             c.dashes((at, TOP), (at, BOTTOM), 1.4, VERMILION);
-            let text = format!("no cost from {step:.0} bytes on");
+            let text = format!("no cost from {} bytes on", format::plain(step));
             c.tag((at + 8.0, TOP + 16.0), &text, SMALL.ink(VERMILION));
         }
         for curve in &self.curves {
@@ -170,7 +170,7 @@ impl FalseSharing {
         }
         let mut y = TOP + 12.0;
         if let Some(padding) = self.padding.or(self.step) {
-            c.text((COLUMN, y), &format!("Pad to {padding:.0} bytes"), BODY.bold());
+            c.text((COLUMN, y), &format!("Pad to {} bytes", format::plain(padding)), BODY.bold());
             if self.step.is_some_and(|step| padding > step) {
                 y += 18.0;
                 c.text((COLUMN, y), "as lines come with their neighbours", SMALL);

@@ -1,14 +1,17 @@
 //! A matrix as coloured cells, from two rows to hundreds: numbers in the cells where they fit,
 //! medians of blocks where the cells would be too small to see.
 
-use card::declare::Unit;
+use std::collections::{BTreeMap, BTreeSet};
+
+use card::declare::{Better, Unit};
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, text_width};
 use super::scale::{one_two_five, round_ticks};
 use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
-use card::estimate::{median, quantile};
+use card::estimate::{middle, quantile};
 use card::format;
+use card::series::Setting;
 
 /// Cells from this size on are separated by thin lines.
 const SEPARATE: f64 = 9.0;
@@ -31,6 +34,9 @@ pub(super) struct Heat {
 impl Heat {
     /// More cells than this in a row cannot be told apart, and would make the page heavy.
     pub(super) const MOST: usize = 128;
+
+    /// No matrix of a machine has more rows: its cells would take the memory of the reader.
+    pub(super) const LARGEST: usize = 4096;
 
     /// `None` without a single value.
     pub(super) fn new(
@@ -62,6 +68,25 @@ impl Heat {
             unit,
             block,
         })
+    }
+
+    /// Settings by two of their parameters, of which the first counts the rows. `None` without a
+    /// single value, or of a larger matrix than a machine has.
+    pub(super) fn over(
+        settings: &[Setting],
+        (row, column): (&str, &str),
+        value: impl Fn(&Setting) -> Option<f64>,
+        unit: Unit,
+    ) -> Option<Heat> {
+        let (rows, columns) = (values_of(settings, row), values_of(settings, column));
+        (rows.len().max(columns.len()) <= Heat::LARGEST).then_some(())?;
+        let at = |s: &Setting| Some((s.int(row)?, s.int(column)?));
+        let by_place: BTreeMap<(i64, i64), &Setting> =
+            settings.iter().rev().filter_map(|s| Some((at(s)?, s))).collect();
+        let cell = |row: i64, column: i64| by_place.get(&(row, column)).and_then(|s| value(s));
+        let cells = rows.iter().map(|r| columns.iter().map(|c| cell(*r, *c)).collect()).collect();
+        let names = |values: Vec<i64>| values.iter().map(i64::to_string).collect();
+        Heat::new(names(rows), names(columns), cells, unit)
     }
 
     /// How many rows and columns make one cell.
@@ -189,6 +214,12 @@ impl Heat {
     }
 }
 
+/// The values of a parameter, in ascending order.
+pub(super) fn values_of(settings: &[Setting], name: &str) -> Vec<i64> {
+    let all: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
+    all.into_iter().collect()
+}
+
 /// Every n-th of `count`, with n the smallest of the usual steps that is at least `least`.
 fn every(count: usize, least: f64) -> impl Iterator<Item = usize> {
     let steps = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -205,7 +236,7 @@ fn blocks(cells: &[Vec<Option<f64>>], block: usize) -> Vec<Vec<Option<f64>>> {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let cell = |from: usize| {
             let values = rows.iter().flat_map(|r| r.iter().skip(from).take(block)).flatten();
-            median(&values.copied().collect::<Vec<f64>>())
+            middle(&values.copied().collect::<Vec<f64>>(), Better::Lower)
         };
         (0..columns).step_by(block).map(cell).collect()
     };

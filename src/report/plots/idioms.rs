@@ -1,7 +1,7 @@
 //! What advice is worth: for each pair a dot as advised and one otherwise, on one axis of time, with
 //! the ratio and the reason in the hardware.
 
-use card::declare::Unit;
+use card::declare::{Better, Unit};
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width};
@@ -181,7 +181,8 @@ impl Idioms {
             let find = |how: &str| settings.iter().find(|s: &&Setting| s.is("how", how));
             let both = (find(pair.ways[0])?, find(pair.ways[1])?);
             noted.extend([both.0.clone(), both.1.clone()]);
-            let ratio = both.0.with(both.1, |warned, advised| warned / advised)?.value;
+            let ratio =
+                both.0.with(both.1, Better::Lower, |warned, advised| warned / advised)?.value;
             Some(Row { pair, ns: [both.0.value, both.1.value], ratio })
         };
         let rows: Vec<Row> = PAIRS.iter().filter_map(&mut row).collect();
@@ -193,7 +194,8 @@ impl Idioms {
         let caption = format!(
             "Each line is one piece of advice: the orange dot is the program without it, the blue one \
              the same program with it, further right is slower, and the number at the right says how \
-             many times as long it takes without. Times are per call, block, lookup, element, piece, \
+             many times as long it takes without, as the rounds say it: each of the three numbers is \
+             that of its own middle round, so that the ratio need not be that of the two times. Times are per call, block, lookup, element, piece, \
              byte or write.{}",
             self.note
         );
@@ -267,8 +269,8 @@ const NEGLIGIBLE: f64 = 1.1;
 
 /// 1.04, 17, 590: a ratio of two medians is not known better.
 fn two_digits(ratio: f64) -> f64 {
-    let digits = if ratio < 1.5 { 3 } else { 2 };
-    let step = 10_f64.powi(ratio.log10().floor() as i32 + 1 - digits);
+    let digits = if ratio < 1.5 { 3.0 } else { 2.0 };
+    let step = 10_f64.powf(ratio.log10().floor() + 1.0 - digits);
     (ratio / step).round() * step
 }
 

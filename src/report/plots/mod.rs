@@ -141,6 +141,8 @@ fn picture(
 mod tests {
     use std::collections::BTreeSet;
 
+    use proptest::prelude::*;
+
     use super::*;
     use card::fixture;
 
@@ -200,13 +202,54 @@ mod tests {
                     seen[at].1 += usize::from(p.probe == probe);
                     p.probe == probe && seen[at].1 <= most
                 });
-                for picture in all(&Summary::of(few)) {
-                    let nonsense = ["NaN", "inf", "2147483647", "-2147483648"];
-                    for word in nonsense {
-                        assert!(!picture.svg.contains(word), "{probe}, {}: {word}", picture.name);
-                    }
-                }
+                makes_sense(&Summary::of(few), &NONSENSE);
             }
+        }
+    }
+
+    /// What is no number, and places that are none.
+    const NONSENSE: [&str; 4] = ["NaN", "inf", "2147483647", "-2147483648"];
+
+    fn makes_sense(summary: &Summary, nonsense: &[&str]) {
+        let pictures = all(summary);
+        let ladders = ladders(summary).into_iter().map(|ladder| ("ladder", ladder.1));
+        for (name, svg) in pictures.into_iter().map(|p| (p.name, p.svg)).chain(ladders) {
+            for word in nonsense {
+                assert!(!svg.contains(word), "{name}: {word}");
+            }
+            assert!(svg.len() < 1 << 20, "{name} has {} bytes", svg.len());
+        }
+    }
+
+    /// A number as it may stand in a card: absurd or not.
+    fn number() -> impl Strategy<Value = f64> {
+        let extremes = vec![0.0, 5e-324, 1e100, f64::MAX, f64::MIN, -1.0];
+        prop_oneof![
+            proptest::sample::select(extremes).boxed(),
+            any::<f64>().prop_filter("JSON has no other", |v| v.is_finite()).boxed(),
+            (0.1..1000.0).boxed(),
+        ]
+    }
+
+    proptest! {
+        // All pictures are drawn in each case.
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        /// One number alone makes all samples alike.
+        #[test]
+        fn whatever_numbers_a_card_holds_its_pictures_are_drawn(
+            numbers in prop::collection::vec(number(), 1..12),
+        ) {
+            let mut card = fixture::recorded().card;
+            card.points.retain(|p| p.round < 2);
+            let mut numbers = numbers.iter().cycle();
+            for point in &mut card.points {
+                point.samples.truncate(5);
+                let ghz = point.core_ghz.iter_mut();
+                point.samples.iter_mut().chain(ghz).zip(&mut numbers).for_each(|(v, n)| *v = *n);
+            }
+            // Labels are lines of their own; reasons of metrics, which stand there too, are not drawn here.
+            makes_sense(&Summary::of(card), &["\nNaN", "\ninf", "\n-inf", NONSENSE[2], NONSENSE[3]]);
         }
     }
 }

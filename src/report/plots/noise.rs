@@ -6,7 +6,7 @@ use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{Frame, Tick, WIDTH, heading, time_label};
-use super::scale::{Axis, decades, round_ticks};
+use super::scale::{Axis, decades, round_ticks, within};
 use super::theme::{Align, BLUE, BODY, INK, PAPER, SMALL, VERMILION};
 use super::{Picture, picture};
 use card::format;
@@ -116,6 +116,7 @@ fn bin(ns: f64) -> usize {
 /// Two digits are enough on a bar.
 fn rate(per_second: f64) -> String {
     match per_second {
+        r if r >= 1e6 => format::number(r),
         r if r >= 9.95 => format!("{r:.0}"),
         r if r >= 0.995 => format!("{r:.1}"),
         r if r >= 0.005 => format::plain((r * 100.0).round() / 100.0),
@@ -198,9 +199,8 @@ impl Noise {
         let x = frame.x.at(p99);
         c.dashes((x, TOP), (x, BOTTOM), 1.2, VERMILION);
         let label = format!("99 % below {}", format::quantity(p99, Unit::Ns));
-        let half = text_width(&label, SMALL) / 2.0;
         // The name of the vertical axis is at the left end of that line.
-        let at = x.clamp(LEFT_EDGE + half + 80.0, RIGHT_EDGE - half);
+        let at = within(x, text_width(&label, SMALL), (LEFT_EDGE + 80.0, RIGHT_EDGE));
         c.text((at, TOP - 6.0), &label, SMALL.ink(VERMILION).align(Align::Center));
     }
 }

@@ -1,7 +1,5 @@
 //! Memory nodes: latency and bandwidth from each node's CPUs to each node's memory.
 
-use std::collections::BTreeSet;
-
 use card::declare::Unit;
 use plotters::backend::DrawingBackend;
 
@@ -10,11 +8,13 @@ use super::frame::{WIDTH, heading};
 use super::heat::Heat;
 use super::theme::{BODY, SMALL};
 use super::{Picture, notes, picture};
-use card::series::{self, Setting};
+use card::series;
 use card::summary::Summary;
 
 const TITLE: &str = "Memory nodes: how far is whose memory?";
 const PROBE: &str = "numa";
+/// Whose CPUs ask, and whose memory answers.
+const NODES: (&str, &str) = ("cpu_node", "memory_node");
 const TOP: f64 = 132.0;
 /// A cell, and a matrix of many.
 const CELL: f64 = 110.0;
@@ -37,9 +37,9 @@ impl Numa {
         let bandwidth = series::settings(&summary.card, PROBE, "time_per_byte");
         (latency.len() > 1).then_some(())?;
         Some(Numa {
-            bandwidth: matrix(&bandwidth, |s| 1.0 / s.value, Unit::Gbs),
+            bandwidth: Heat::over(&bandwidth, NODES, |s| Some(1.0 / s.value), Unit::Gbs),
             note: notes(&latency),
-            latency: matrix(&latency, |s| s.value, Unit::Ns)?,
+            latency: Heat::over(&latency, NODES, |s| Some(s.value), Unit::Ns)?,
             machine: summary.card.header.machine.title(),
         })
     }
@@ -59,23 +59,6 @@ impl Numa {
         );
         picture("numa", TITLE, caption, self)
     }
-}
-
-fn matrix(settings: &[Setting], value: fn(&Setting) -> f64, unit: Unit) -> Option<Heat> {
-    let nodes = |name: &str| -> Vec<i64> {
-        let all: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
-        all.into_iter().collect()
-    };
-    let (cpus, memories) = (nodes("cpu_node"), nodes("memory_node"));
-    let cell = |cpu: i64, memory: i64| {
-        let is =
-            |s: &&Setting| s.int("cpu_node") == Some(cpu) && s.int("memory_node") == Some(memory);
-        settings.iter().find(is).map(value)
-    };
-    let row = |cpu: &i64| memories.iter().map(|memory| cell(*cpu, *memory)).collect();
-    let cells = cpus.iter().map(row).collect();
-    let names = |nodes: &[i64]| nodes.iter().map(i64::to_string).collect();
-    Heat::new(names(&cpus), names(&memories), cells, unit)
 }
 
 impl Numa {

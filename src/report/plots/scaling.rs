@@ -90,7 +90,7 @@ impl Scaling {
             (
                 Axis::log((0.9, most as f64 * 1.1), x_place),
                 Axis::log((lowest, highest), y_place),
-                (0..).map(|power| 1 << power).take_while(|n| *n <= most).collect(),
+                (0..i64::BITS - 1).map(|power| 1 << power).take_while(|n| *n <= most).collect(),
                 one_two_five(lowest, highest),
             )
         };

@@ -28,13 +28,21 @@ const TOP: f64 = 138.0;
 const BOTTOM: f64 = 462.0;
 const TITLE: &str = "The latency staircase: how far away is the data?";
 
-/// The variants in the order in which they are drawn, the most telling one last and on top.
-const VARIANTS: [(&str, &str, Ink); 4] = [
+/// The variants in the order in which they are drawn, the most telling one last and on top. A kernel
+/// has one of the three sizes of small pages, and one of huge ones.
+const VARIANTS: [(&str, &str, Ink); 8] = [
     ("sequential", "sequential", GREEN),
     ("page_local", "random within 256 KiB", PURPLE),
     ("random_4k", "random, 4 KiB pages", VERMILION),
+    ("random_16k", "random, 16 KiB pages", VERMILION),
+    ("random_64k", "random, 64 KiB pages", VERMILION),
     ("random_2m", "random, 2 MiB pages", BLUE),
+    ("random_32m", "random, 32 MiB pages", BLUE),
+    ("random_512m", "random, 512 MiB pages", BLUE),
 ];
+
+/// Those in huge pages.
+const HUGE: [&str; 3] = ["random_2m", "random_32m", "random_512m"];
 
 /// One variant's curve.
 struct Series {
@@ -69,10 +77,11 @@ impl Staircase {
         if series.is_empty() {
             return None;
         }
-        let plateaus = metrics::plateaus(card, PROBE, &select("random_2m"));
+        let of = |variant| metrics::plateaus(card, PROBE, &select(variant));
+        let plateaus = HUGE.into_iter().flat_map(of);
         Some(Staircase {
             series,
-            steps: plateaus.into_iter().map(|p| step(summary, p)).collect(),
+            steps: plateaus.map(|p| step(summary, p)).collect(),
             claims: machine_view::claims(&card.header.machine),
             machine: card.header.machine.title(),
         })
@@ -270,6 +279,7 @@ mod tests {
     use super::*;
     use crate::report::plots::canvas::svg;
     use card::fixture;
+    use card::record::Param;
 
     #[test]
     fn levels_claims_and_units_are_drawn() {
@@ -278,6 +288,22 @@ mod tests {
         for text in ["L1 to ", "Memory", "claimed", "KiB", "MiB", "100 ns", "cycles"] {
             assert!(svg.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn pages_of_other_kernels_are_drawn_as_large_as_they_are() {
+        let mut summary = fixture::recorded();
+        let as_4k = Staircase::of(&summary).unwrap();
+        for (old, new) in [("random_4k", "random_16k"), ("random_2m", "random_32m")] {
+            let variants =
+                summary.card.points.iter_mut().filter_map(|p| p.params.get_mut("variant"));
+            variants.filter(|v| **v == Param::from(old)).for_each(|v| *v = Param::from(new));
+        }
+        let stairs = Staircase::of(&summary).unwrap();
+        assert_eq!(stairs.steps.len(), as_4k.steps.len());
+        let svg = svg(&stairs, TITLE);
+        assert!(svg.contains("random, 16 KiB pages") && svg.contains("random, 32 MiB pages"));
+        assert!(!svg.contains(", 4 KiB pages") && !svg.contains(", 2 MiB pages"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Storage: how long a disk lets one wait, and how often.
 
-use card::declare::Unit;
+use card::declare::{Better, Unit};
 use card::record::{Param, Point};
 use card::series;
 use plotters::backend::DrawingBackend;
@@ -10,7 +10,7 @@ use super::frame::{Frame, LEFT, Tick, WIDTH, heading, time_label};
 use super::scale::{Axis, one_two_five};
 use super::theme::{Align, BLUE, BODY, GREEN, INK, Ink, MUTED, PURPLE, SMALL};
 use super::{Picture, picture};
-use card::estimate::{median, quantile};
+use card::estimate::{middle, quantile};
 use card::file::Card;
 use card::format;
 use card::summary::Summary;
@@ -116,7 +116,7 @@ fn curve(
     let at = |share: f64| {
         let each: Vec<f64> =
             rounds.iter().filter_map(|round| quantile(&round.samples, share)).collect();
-        median(&each).filter(|ns| ns.is_finite() && *ns > 0.0)
+        middle(&each, Better::Lower).filter(|ns| ns.is_finite() && *ns > 0.0)
     };
     let settings = series::settings(card, PROBE, quantity);
     let middle = settings.iter().find(|s| s.params.get("call") == called.as_ref())?.value;

@@ -1,14 +1,13 @@
 //! Store forwarding: what a load costs that reads what was just stored, by where in the line both
 //! begin, and in the cases that matter.
 
-use std::collections::BTreeSet;
-
 use card::declare::Unit;
 use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, wrap};
 use super::frame::{LEFT, WIDTH, heading};
-use super::heat::Heat;
+use super::heat::{Heat, values_of};
+use super::scale::Axis;
 use super::theme::{Align, BLUE, BODY, INK, SMALL, VERMILION};
 use super::{Picture, notes, picture};
 use card::format;
@@ -50,16 +49,9 @@ impl StoreForwarding {
         let cycles = forward.iter().chain(&case).all(|s| s.cycles.is_some());
         let unit = if cycles { Unit::Cycles } else { Unit::Ns };
         let y = |s: &Setting| if cycles { s.cycles } else { Some(s.value) };
-        let (stores, loads) = (offsets(&forward, "store_offset"), offsets(&forward, "load_offset"));
-        let cell = |store: i64, load: i64| {
-            let is = |s: &&Setting| {
-                s.int("store_offset") == Some(store) && s.int("load_offset") == Some(load)
-            };
-            forward.iter().find(is).and_then(y)
-        };
-        let cells = stores.iter().map(|s| loads.iter().map(|l| cell(*s, *l)).collect()).collect();
-        let names = |offsets: &[i64]| offsets.iter().map(i64::to_string).collect();
-        let matrix = Heat::new(names(&stores), names(&loads), cells, unit);
+        let matrix = Heat::over(&forward, ("store_offset", "load_offset"), y, unit);
+        let borders = |name| line_borders(&values_of(&forward, name));
+        let borders = (borders("store_offset"), borders("load_offset"));
         let mut cases: Vec<(String, f64)> = case
             .iter()
             .filter_map(|s| Some((words(&s.params.get("case")?.to_string())?, y(s)?)))
@@ -67,7 +59,7 @@ impl StoreForwarding {
         cases.sort_by(|a, b| a.1.total_cmp(&b.1));
         (matrix.is_some() || !cases.is_empty()).then(|| StoreForwarding {
             matrix,
-            borders: (line_borders(&stores), line_borders(&loads)),
+            borders,
             cases,
             unit,
             alias: alias(summary, unit),
@@ -126,11 +118,6 @@ fn words(case: &str) -> Option<String> {
     Some(words.to_owned())
 }
 
-fn offsets(settings: &[Setting], name: &str) -> Vec<i64> {
-    let offsets: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
-    offsets.into_iter().collect()
-}
-
 /// Before which of the offsets a line border lies.
 fn line_borders(offsets: &[i64]) -> Vec<usize> {
     let line = |offset: i64| offset.div_euclid(LINE_BYTES);
@@ -182,12 +169,13 @@ impl StoreForwarding {
     fn draw_cases<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
         c.text((BARS, TOP - 34.0), "What the load reads", BODY.bold());
         let most = self.cases.iter().map(|case| case.1).fold(0.0, f64::max);
+        let length = Axis::linear((0.0, most), (BARS, LONGEST));
         for (i, (name, value)) in self.cases.iter().enumerate() {
             let top = TOP + ROW * i as f64;
             for line in wrap(name, WIDTH - LEFT - BARS, 1, SMALL) {
                 c.text((BARS, top + 12.0), &line, SMALL.ink(INK));
             }
-            let end = BARS + (LONGEST - BARS) * value / most;
+            let end = length.at(*value);
             c.rect((BARS, top + 18.0), (end, top + 30.0), BLUE);
             let text =
                 if i == 0 { format::quantity(*value, self.unit) } else { format::number(*value) };

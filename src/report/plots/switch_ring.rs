@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use card::declare::Better;
 use card::machine::human_bytes;
 use plotters::backend::DrawingBackend;
 
@@ -54,9 +55,10 @@ impl SwitchRing {
                 continue;
             };
             let walk = walks.iter().find(|walk| walk.int("footprint") == Some(bytes));
-            let beyond = walk.and_then(|walk| ring.with(walk, |ring, walk| ring - walk));
+            let beyond =
+                walk.and_then(|walk| ring.with(walk, Better::Lower, |ring, walk| ring - walk));
             if let Some(beyond) = beyond.filter(|beyond| beyond.value > 0.0) {
-                let all = (tasks * bytes) as f64;
+                let all = tasks as f64 * bytes as f64;
                 curves.entry(tasks).or_default().push((all.max(NOTHING), beyond.value));
             }
         }

@@ -23,11 +23,18 @@ const BOTTOM: f64 = 420.0;
 const LEFT_EDGE: f64 = 92.0;
 const RIGHT_EDGE: f64 = 720.0;
 
-/// In the order in which they are drawn.
-const VARIANTS: [(&str, &str, Ink); 3] = [
+/// In the order in which they are drawn. A kernel has one of the three sizes of small pages, and one
+/// of huge ones.
+const VARIANTS: [(&str, &str, Ink); 9] = [
     ("4k_control", "same lines, packed", GREEN),
+    ("16k_control", "same lines, packed", GREEN),
+    ("64k_control", "same lines, packed", GREEN),
     ("2m", "in 2 MiB pages", BLUE),
+    ("32m", "in 32 MiB pages", BLUE),
+    ("512m", "in 512 MiB pages", BLUE),
     ("4k", "in 4 KiB pages", VERMILION),
+    ("16k", "in 16 KiB pages", VERMILION),
+    ("64k", "in 64 KiB pages", VERMILION),
 ];
 
 struct Curve {
@@ -78,8 +85,8 @@ impl Tlb {
             "A chain of loads touches one line in each of ever more pages. A step up is the end of a \
              level of the TLB, which knows where pages lie: beyond the second one, page tables are \
              walked. The control touches as many lines packed together, so that what is shaded \
-             between it and the 4 KiB pages is address translation and not the caches. The same \
-             places in 2 MiB pages should need next to no translation; where that curve rises at \
+             between it and the small pages is address translation and not the caches. The same \
+             places in huge pages should need next to no translation; where that curve rises at \
              the same steps, the host backs the pages with smaller ones.{}",
             self.note
         );

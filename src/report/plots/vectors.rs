@@ -5,7 +5,7 @@ use plotters::backend::DrawingBackend;
 
 use super::canvas::{Canvas, Drawing, text_width};
 use super::frame::{LEFT, WIDTH, heading};
-use super::scale::round_ticks;
+use super::scale::{Axis, round_ticks};
 use super::theme::{
     Align, BLUE, BLUE_PALE, BODY, FAINT, GREEN, GRID, Ink, MUTED, PAPER, PURPLE, SMALL, TICK,
     VERMILION,
@@ -126,19 +126,14 @@ impl Drawing for Vectors {
         let (places, bottom) = self.places();
         let latencies = self.groups.iter().flat_map(|g| &g.bars).filter_map(|b| b.latency);
         let slowest = latencies.filter(|l| *l <= LONGEST).fold(1.0, f64::max);
-        let units = [
-            (LATENCY, (LATENCY.1 - LATENCY.0) / slowest, slowest, "latency, cycles"),
-            (
-                RATE,
-                (RATE.1 - RATE.0) / self.longest(|b| b.rate),
-                self.longest(|b| b.rate),
-                "operations per cycle",
-            ),
-        ];
-        for ((left, right), unit, most, name) in units {
+        let [latencies, rates] = [(LATENCY, slowest), (RATE, self.longest(|b| b.rate))]
+            .map(|(place, most)| (place, most, Axis::linear((0.0, most), place)));
+        for (((left, right), most, axis), name) in
+            [(latencies, "latency, cycles"), (rates, "operations per cycle")]
+        {
             c.text((left, TOP - 14.0), name, BODY.bold());
             for tick in round_ticks(0.0, most, (right - left) / 60.0) {
-                let x = left + tick * unit;
+                let x = axis.at(tick);
                 let ink = if tick == 0.0 { FAINT } else { GRID };
                 c.line((x, TOP - 4.0), (x, bottom), 1.0, ink);
                 c.text((x, bottom + 17.0), &format::plain(tick), TICK.align(Align::Center));
@@ -149,11 +144,11 @@ impl Drawing for Vectors {
             c.text((LEFT, middle + 4.0), group.name, SMALL.ink(super::theme::INK));
             for (i, bar) in group.bars.iter().enumerate() {
                 let y = top + BAR * i as f64;
-                latency(c, bar, y, units[0].1);
-                rate(c, bar, y, units[1].1);
+                latency(c, bar, y, &latencies.2);
+                rate(c, bar, y, &rates.2);
             }
             if let Some(limit) = group.limit {
-                let x = RATE.0 + limit * units[1].1;
+                let x = rates.2.at(limit);
                 let end = top + group.bars.len() as f64 * BAR;
                 c.line((x, top - 2.0), (x, end), 2.4, VERMILION);
             }
@@ -176,9 +171,9 @@ fn legend<DB: DrawingBackend>(c: &Canvas<'_, DB>, widths: &[usize], limit: bool)
     }
 }
 
-fn latency<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, unit: f64) {
+fn latency<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, axis: &Axis) {
     let Some(cycles) = bar.latency else { return };
-    let end = (LATENCY.0 + cycles * unit).min(LATENCY.1);
+    let end = axis.at(cycles);
     c.rect((LATENCY.0, y), (end, y + BAR - 3.0), INKS[bar.width]);
     if cycles > LONGEST {
         // A gap says that the bar goes on.
@@ -187,9 +182,9 @@ fn latency<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, unit: f64)
     c.tag((end + 5.0, y + BAR - 3.0), &format::number(cycles), SMALL.size(11.0));
 }
 
-fn rate<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, unit: f64) {
+fn rate<DB: DrawingBackend>(c: &Canvas<'_, DB>, bar: &Bar, y: f64, axis: &Axis) {
     let Some(rate) = bar.rate else { return };
-    let end = RATE.0 + (rate * unit).max(1.0);
+    let end = axis.at(rate).max(RATE.0 + 1.0);
     let ink = INKS[bar.width];
     c.rect((RATE.0, y), (end, y + BAR - 3.0), ink);
     if !bar.steady && end - RATE.0 > 6.0 {
@@ -223,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn bars_stay_on_the_sheet() {
+    fn no_bar_is_cut_off() {
         let vectors = Vectors::of(&fixture::recorded()).unwrap();
-        let unit = (RATE.1 - RATE.0) / vectors.longest(|b| b.rate);
+        let longest = vectors.longest(|b| b.rate);
         let bars = vectors.groups.iter().flat_map(|g| &g.bars);
-        assert!(bars.filter_map(|b| b.rate).all(|r| RATE.0 + r * unit <= RATE.1 + 1e-9));
+        assert!(bars.filter_map(|b| b.rate).all(|r| r <= longest));
         assert!(!svg(&vectors, TITLE).contains("NaN"));
     }
 

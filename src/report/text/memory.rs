@@ -103,7 +103,7 @@ fn line(sheet: &mut Sheet, columns: Columns, row: &Row<'_>) {
 
 fn rate(value: Option<&Value>, width: usize, good: Style) -> Cell {
     let Some(value) = value else { return Cell::right("", width, Style::Plain) };
-    let (mark, style) = mark(value.state);
+    let (mark, style) = mark(value);
     let style = if value.state == State::Ok { good } else { style };
     Cell::right(&format!("{mark}{}", bandwidth::number(value)), width, style)
 }

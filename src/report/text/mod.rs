@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 
 use super::view::unit_twins::{Line, families};
 use super::view::{bandwidth, machine_view, vectors as tables};
-use card::file::EndState;
+use card::declare::Unit;
+use card::file::{End, EndState};
 use card::findings::Severity;
 use card::format;
-use card::metrics::{State, Value};
+use card::metrics::{Grade, State, Value};
 use card::reference;
 use card::summary::Summary;
 use card::view::each_cpu::place;
@@ -50,7 +51,10 @@ fn title(sheet: &mut Sheet, summary: &Summary) {
         Cell::right(&date, sheet.width() - room - 1, Style::Dim),
     ]);
     let state = match &summary.card.end {
-        Some(end) if end.state == EndState::Complete => format!("{:.0} s", end.wall_s),
+        Some(End { state: EndState::Complete, wall_s }) => {
+            format!("{} s", format::quantity(wall_s.round(), Unit::Count))
+        }
+        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
         _ => "interrupted: run --resume goes on".to_owned(),
     };
     let plan = &header.plan;
@@ -87,6 +91,7 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         let in_table = |value: &Value| {
             bandwidth::in_table(&value.id)
                 || (tables::in_table(&value.id) && value.state != State::Unavailable)
+                || tables::behind_ratio(&value.id)
         };
         let own_line = family.lines.iter().filter(|p| !in_table(p.main));
         let (missing, there): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
@@ -103,22 +108,31 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         unavailable(sheet, &missing);
     }
     let used = |state| summary.metrics.0.iter().any(|v| v.state == state);
-    if used(State::Noisy) || used(State::Inconsistent) {
+    let states = summary.metrics.0.iter().any(|v| !v.states.is_empty());
+    if used(State::Noisy) || used(State::Inconsistent) || states {
         sheet.blank();
         sheet.wrapped(
             "",
-            "~ noisy: the rounds disagree · ≠ inconsistent: two methods disagree · – not measured",
+            "~ noisy: the rounds differ by up to 25 % · ≈ by more · 2 two states, of which the larger is \
+             shown · ≠ inconsistent: two methods disagree · – not measured",
             Style::Dim,
         );
     }
 }
 
-/// Mark, name, value, interval, cycles and, where there is room, what is published.
+/// Mark, name, value, interval, cycles and, where there is room, what is published or the states.
 fn metric(sheet: &mut Sheet, line: &Line<'_>, arch: Option<&str>, cycles: bool) {
     let value = line.main;
-    let (mark, style) = mark(value.state);
-    let wide = sheet.width() >= 100;
-    let published = if wide { 28 } else { 0 };
+    let (mark, style) = mark(value);
+    let states = match value.states.len() {
+        0 => String::new(),
+        count => count.to_string(),
+    };
+    let published = match sheet.width() {
+        ..100 => 0,
+        100..120 => 28,
+        120.. => 34,
+    };
     let twin = if sheet.width() >= 80 && cycles { 15 } else { 0 };
     let name = sheet.width() - (2 + 12 + 14 + 4 + twin + published);
     let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
@@ -127,7 +141,7 @@ fn metric(sheet: &mut Sheet, line: &Line<'_>, arch: Option<&str>, cycles: bool) 
         .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
         .unwrap_or_default();
     let mut cells = vec![
-        Cell::left(mark, 2, style),
+        Cell::left(&format!("{mark:1}{states}"), 2, style),
         Cell::tail(line.name, name, Style::Plain),
         Cell::right(&number, 12, if value.state == State::Ok { Style::Bold } else { style }),
         Cell::left(&format::interval(value), 14, Style::Dim),
@@ -135,8 +149,10 @@ fn metric(sheet: &mut Sheet, line: &Line<'_>, arch: Option<&str>, cycles: bool) 
     if twin > 0 {
         cells.push(Cell::left(&cycles, twin, Style::Plain));
     }
-    if wide {
-        let text = arch.and_then(|key| printed(key, line)).unwrap_or_default();
+    if published > 0 {
+        let fits = |text: &String| sheet::columns(text) < published;
+        let states = Some(format::states(value)).filter(fits);
+        let text = arch.and_then(|key| printed(key, line)).or(states).unwrap_or_default();
         cells.push(Cell::left(&text, published - 1, Style::Dim));
     }
     sheet.row(&cells);
@@ -155,9 +171,10 @@ fn printed(arch: &str, line: &Line<'_>) -> Option<String> {
     line.cycles.and_then(of).or_else(|| of(line.main))
 }
 
-fn mark(state: State) -> (&'static str, Style) {
-    match state {
+fn mark(value: &Value) -> (&'static str, Style) {
+    match value.state {
         State::Ok => ("", Style::Plain),
+        State::Noisy if value.grade == Some(Grade::Wider) => ("≈", Style::Yellow),
         State::Noisy => ("~", Style::Yellow),
         State::Inconsistent => ("≠", Style::Red),
         State::Unavailable => ("–", Style::Dim),
@@ -200,7 +217,8 @@ fn rest(sheet: &mut Sheet, summary: &Summary) {
         sheet.heading("Went wrong");
         for fail in &card.fails {
             let last = fail.stderr.lines().last().unwrap_or_default();
-            let text = format!("{}, round {}: {} {last}", fail.probe, fail.round + 1, fail.how);
+            let text =
+                format!("{}, round {}: {} {last}", fail.probe, u64::from(fail.round) + 1, fail.how);
             sheet.wrapped("✗ ", &text, Style::Red);
         }
     }
@@ -221,7 +239,8 @@ fn order_style(order: Ordering) -> Style {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use card::fixture;
+    use card::series::Met;
+    use card::{clean, fixture};
 
     #[test]
     fn no_line_is_wider_than_asked_for() {
@@ -253,7 +272,7 @@ mod tests {
     #[test]
     fn a_card_cannot_send_escapes_to_the_terminal() {
         let text = card(&fixture::hostile(), 80, false);
-        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        assert_eq!(text, clean::lines(&text));
     }
 
     #[test]
@@ -272,6 +291,28 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn grades_and_states_have_their_marks_and_room() {
+        let mut summary = fixture::summary();
+        let met = |value, share, rounds| Met { value, share, rounds };
+        let line = |summary: &Summary, width| {
+            let text = card(summary, width, false);
+            text.lines().find(|l| l.contains("branch.mispredict_ns")).unwrap().to_owned()
+        };
+        let set = |summary: &mut Summary, set: &dyn Fn(&mut Value)| {
+            set(summary.metrics.0.iter_mut().find(|v| v.id == "branch.mispredict_ns").unwrap());
+        };
+        set(&mut summary, &|v| v.grade = Some(Grade::Within25));
+        assert!(line(&summary, 80).starts_with("~  branch"), "{}", line(&summary, 80));
+        set(&mut summary, &|v| {
+            v.grade = Some(Grade::Wider);
+            v.states = vec![met(4.71, 0.6, 3), met(9.02, 0.4, 3)];
+        });
+        assert!(line(&summary, 80).starts_with("≈2 branch"), "{}", line(&summary, 80));
+        assert!(line(&summary, 120).ends_with("2 states: 4.71 60 %, 9.02 40 %"));
+        assert!(card(&summary, 80, false).contains("≈ by more"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Lines of cells and wrapped paragraphs for a terminal of a given width.
 
+use card::clean;
 use console::{Alignment, pad_str, truncate_str};
 
 /// Columns that a text takes.
@@ -42,7 +43,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn left(text: &str, width: usize, style: Style) -> Cell {
-        Cell { text: head(&clean(text), width), width, style, align: Alignment::Left }
+        Cell { text: head(&clean::line(text), width), width, style, align: Alignment::Left }
     }
 
     pub(super) fn right(text: &str, width: usize, style: Style) -> Cell {
@@ -51,7 +52,7 @@ impl Cell {
 
     /// For ids, whose ends tell them apart.
     pub(super) fn tail(text: &str, width: usize, style: Style) -> Cell {
-        Cell { text: tail(&clean(text), width), ..Cell::left(text, width, style) }
+        Cell { text: tail(&clean::line(text), width), ..Cell::left(text, width, style) }
     }
 }
 
@@ -81,7 +82,7 @@ impl Sheet {
 
     /// A section's name on a rule across the sheet.
     pub(super) fn heading(&mut self, name: &str) {
-        let name = head(&clean(name), self.width - 4);
+        let name = head(&clean::line(name), self.width - 4);
         let rule = "─".repeat(self.width - columns(&name) - 1);
         self.blank();
         self.put(&name, Style::Bold);
@@ -105,7 +106,7 @@ impl Sheet {
     pub(super) fn wrapped(&mut self, mark: &str, text: &str, style: Style) {
         let indent = columns(mark);
         let room = self.width - indent;
-        for (i, line) in lines(&clean(text), room).iter().enumerate() {
+        for (i, line) in lines(&clean::line(text), room).iter().enumerate() {
             if i == 0 {
                 self.put(mark, style);
             } else {
@@ -124,11 +125,6 @@ impl Sheet {
     fn styled(&self, text: &str, style: Style) -> String {
         if self.color { style.apply(text) } else { text.to_owned() }
     }
-}
-
-/// A card may come from anywhere: nothing in it may steer the terminal.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn head(text: &str, width: usize) -> String {

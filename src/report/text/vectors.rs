@@ -4,7 +4,7 @@ use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
 use crate::report::view::bandwidth::LEVELS;
 use crate::report::view::vectors::{
-    Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, speed_up, widths,
+    Cost, INSTRUCTIONS, Instruction, KERNELS, WAYS, WIDTHS, scalar_pace, speed_up, widths,
 };
 use card::format;
 use card::metrics::State;
@@ -36,7 +36,8 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
         }
     }
     if !gains.is_empty() {
-        let what = "Speed against honest scalar code, by where the arrays are:";
+        let what = "Speed against honest scalar code, by where the arrays are; of that code itself \
+                    bytes a cycle, in memory GB/s:";
         sheet.wrapped("", what, Style::Dim);
         let mut head = vec![Cell::left("", KERNEL + WAY, Style::Dim)];
         head.extend(LEVELS.iter().map(|(_, name)| Cell::right(name, LEVEL, Style::Dim)));
@@ -99,12 +100,15 @@ fn costs(summary: &Summary, widths: &[usize], shown: Shown) -> Vec<Vec<Cell>> {
     INSTRUCTIONS.iter().filter_map(line).collect()
 }
 
-/// A line for each kernel and width.
+/// A line for each kernel and width, below that of scalar code.
 fn gains(summary: &Summary) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
     for (kernel, name) in KERNELS {
-        for (way, width) in WAYS {
-            let values = LEVELS.map(|(level, _)| speed_up(&summary.metrics, kernel, way, level));
+        let gains = WAYS.map(|(way, width)| {
+            (width, "×", LEVELS.map(|(level, _)| speed_up(&summary.metrics, kernel, way, level)))
+        });
+        let pace = LEVELS.map(|(level, _)| scalar_pace(&summary.metrics, kernel, level));
+        for (width, unit, values) in [("scalar", "", pace)].into_iter().chain(gains) {
             if values.iter().all(Option::is_none) {
                 continue;
             }
@@ -114,11 +118,11 @@ fn gains(summary: &Summary) -> Vec<Vec<Cell>> {
             ];
             for value in values {
                 let text = value.and_then(|v| v.value).map(format::number);
-                let (mark, style) = match value.map(|v| v.state) {
-                    Some(State::Ok) | None => ("", Style::Bold),
-                    Some(state) => mark(state),
+                let (mark, style) = match value {
+                    Some(value) if value.state != State::Ok => mark(value),
+                    _ => ("", Style::Bold),
                 };
-                let text = text.map(|t| format!("{mark}{t}×")).unwrap_or_default();
+                let text = text.map(|t| format!("{mark}{t}{unit}")).unwrap_or_default();
                 cells.push(Cell::right(&text, LEVEL - 1, style));
             }
             rows.push(cells);

@@ -97,6 +97,8 @@ pub(in crate::report) fn words(kernel: &str) -> &'static str {
         "read" => "loads",
         "write" => "stores",
         "write_nt" => "stores past the caches",
+        "write_nt_zero" => "the same, of zeros",
+        "zero_line" => "clearing lines by CLZERO or DC ZVA",
         "copy" => "loads and stores; both count",
         "copy_nt" => "loads, and stores past the caches; both count",
         "triad" => "a = b + s·c; all three count",

@@ -1,6 +1,6 @@
 //! The latency list beside this machine: what the picture, the terminal card and the page share.
 
-use card::findings::own_peer;
+use card::findings::{own_peer, unknown_disk};
 use card::format;
 use card::metrics::{State, Value};
 use card::reference::{self, Group, LATEST, Quote, Row};
@@ -104,10 +104,14 @@ fn rung(summary: &Summary, row: &'static Row) -> Rung {
     let metric = row.metric.as_deref().filter(|_| !other);
     let metric = metric.and_then(|id| summary.metrics.get(id));
     let own = row.group == Some(Group::Network) && own_peer(&summary.card);
+    let here =
+        measured(metric).map_err(|why| why.unwrap_or_else(|| format!("needs {}", row.needs)));
+    // What no one knows to be an SSD or a rotating disk is neither.
+    let unknown = || unknown_disk(&summary.card).filter(|_| row.group == Some(Group::Storage));
     Rung {
         row,
         but: own.then_some("the peer is this machine"),
-        here: measured(metric).map_err(|why| why.unwrap_or_else(|| format!("needs {}", row.needs))),
+        here: here.and_then(|measured| unknown().map_or(Ok(measured), Err)),
     }
 }
 
@@ -153,7 +157,11 @@ pub(in crate::report) struct Comparison {
 
 /// Two digits: a ratio to a rounded figure deserves no more.
 fn short(factor: f64) -> String {
-    if factor < 10.0 { format!("{factor:.1}") } else { format!("{factor:.0}") }
+    match factor {
+        f if f < 10.0 => format!("{f:.1}"),
+        f if f < 1e6 => format!("{f:.0}"),
+        f => format::number(f),
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +234,24 @@ mod tests {
         let seek = summary.metrics.0.iter_mut().find(|v| v.id == "storage.seek_ns").unwrap();
         seek.value = Some(8e6);
         assert_eq!(ssd(&summary).err().unwrap(), "needs --scratch DIR on an SSD");
+    }
+
+    #[test]
+    fn an_unknown_disk_is_no_ssd() {
+        let mut summary = fixture::recorded();
+        let file = |p: &&mut card::record::Point| p.probe == "storage" && p.quantity == "file";
+        for point in summary.card.points.iter_mut().filter(file) {
+            for (name, to) in [("claim", "unknown"), ("disk", "unknown"), ("file_system", "nfs4")] {
+                point.params.insert(name.into(), to.into());
+            }
+        }
+        let rungs = rungs(&summary);
+        for row in ["Read 4 KB from SSD", "Read 1 MB from SSD"] {
+            let rung = rungs.iter().find(|r| r.label() == row).unwrap();
+            let why = rung.here.as_ref().err().unwrap();
+            assert!(why.ends_with("the file is on nfs4, which names no disk"), "{why}");
+        }
+        assert!(!progress(&rungs, 2012).unwrap().contains("storage"));
     }
 
     #[test]

@@ -4,6 +4,9 @@ use card::machine::{Machine, human_bytes};
 
 use card::findings;
 
+/// How a run ended, where only a later version has a word for it.
+pub(in crate::report) const UNKNOWN_END: &str = "ended in a way that this version does not know";
+
 /// A cache size that the machine claims.
 pub(in crate::report) struct Claim {
     /// `L1d`, `L2`, `L3`.

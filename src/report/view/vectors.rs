@@ -137,6 +137,21 @@ pub(in crate::report) fn speed_up<'a>(
     metrics.get(&format!("simd.{kernel}.{way}.{level}_ratio")).filter(|v| v.value.is_some())
 }
 
+/// How fast that scalar code is: bytes a cycle, in main memory GB/s.
+pub(in crate::report) fn scalar_pace<'a>(
+    metrics: &'a Metrics,
+    kernel: &str,
+    level: &str,
+) -> Option<&'a Value> {
+    let unit = if level == "dram" { "gbs" } else { "bytes_per_cycle" };
+    metrics.get(&format!("simd.{kernel}.scalar.{level}_{unit}")).filter(|v| v.value.is_some())
+}
+
+/// Whether a metric is one of the two that a ratio is made of, which speaks for it.
+pub(in crate::report) fn behind_ratio(id: &str) -> bool {
+    in_table(id) && (id.ends_with("_bytes_per_cycle") || id.ends_with("_gbs"))
+}
+
 /// Whether a metric has its place in a table, and so needs no line of its own.
 pub(in crate::report) fn in_table(id: &str) -> bool {
     let Some(rest) = id.strip_prefix("simd.") else { return false };
@@ -177,5 +192,9 @@ mod tests {
         {
             assert!(!in_table(id), "{id}");
         }
+        assert!(
+            behind_ratio("simd.sum.avx.l1_bytes_per_cycle") && in_table("simd.dot.avx.dram_gbs")
+        );
+        assert!(!behind_ratio("simd.sum.avx.l1_ratio") && !behind_ratio("simd.peak.f32_gflops"));
     }
 }

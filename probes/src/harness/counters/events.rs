@@ -13,11 +13,13 @@ use card::counters::{Encoding, Event, Wanted};
 use card::machine::Machine;
 use serde::Deserialize;
 
+/// Kinds of event that the kernel has names for.
+const HARDWARE: u32 = 0;
+const SOFTWARE: u32 = 1;
+const CACHE: u32 = 3;
+
 /// By the kernel's own name, where it means the same on every CPU.
 fn generic(event: Event) -> Option<Encoding> {
-    const HARDWARE: u32 = 0;
-    const SOFTWARE: u32 = 1;
-    const CACHE: u32 = 3;
     const L1D_READ_MISS: u64 = 1 << 16;
     let (kind, config) = match event {
         Event::CoreCycles => (HARDWARE, 0),
@@ -35,6 +37,18 @@ fn generic(event: Event) -> Option<Encoding> {
 
 /// Of the kernel's devices the one that takes the core's own numbers, as in `perf stat -e r01b7`.
 const RAW: u32 = 4;
+
+/// The same event of one kind of core: the kernel's own names mean the first kind, unless the number
+/// of another kind's counters stands above them, and a core's own numbers are asked of its counters.
+fn of_kind(encoding: Encoding, pmu: u32) -> Encoding {
+    match encoding {
+        Encoding { kind: HARDWARE | CACHE, config } => {
+            Encoding { config: u64::from(pmu) << 32 | config, ..encoding }
+        }
+        Encoding { kind: RAW, .. } => Encoding { kind: pmu, ..encoding },
+        of_kernel => of_kernel,
+    }
+}
 
 /// A file that says how one or several designs call their events.
 #[derive(Clone, Debug, Deserialize)]
@@ -109,8 +123,9 @@ fn built_in() -> impl Iterator<Item = (&'static str, EventFile)> {
     BUILT_IN.iter().filter_map(|(name, text)| Some((*name, toml::from_str(text).ok()?)))
 }
 
-/// What to ask for, in the order of [`Event::ALL`]: as the file says, else by the kernel's name.
-pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
+/// What to ask for, in the order of [`Event::ALL`]: as the file says, else by the kernel's name; of
+/// the counters with that number, where each kind of core has its own.
+pub fn wanted(file: Option<&EventFile>, pmu: Option<u32>) -> Vec<Wanted> {
     let ask = |event: Event| {
         let special = file.and_then(|file| file.events.get(&event));
         match special {
@@ -125,7 +140,9 @@ pub fn wanted(file: Option<&EventFile>) -> Vec<Wanted> {
             }
         }
     };
-    Event::ALL.into_iter().filter_map(ask).collect()
+    let own = |encoding| pmu.map_or(encoding, |pmu| of_kind(encoding, pmu));
+    let asked = Event::ALL.into_iter().filter_map(ask);
+    asked.map(|wanted| Wanted { encoding: own(wanted.encoding), ..wanted }).collect()
 }
 
 /// Core cycles by the register that hypervisors sometimes offer without a PMU, from this folder of
@@ -171,13 +188,26 @@ mod tests {
                     llc_misses = { raw = 0x4843, name = \"fills from memory\" }\n\
                     l1d_misses = { raw = 0x1ff43, name = \"fills\" }\n";
         let file: EventFile = toml::from_str(text).unwrap();
-        let wanted = wanted(Some(&file));
+        let wanted = wanted(Some(&file), None);
         let of = |event| wanted.iter().find(|w| w.event == event);
         assert_eq!(of(Event::LlcMisses).unwrap().encoding, Encoding { kind: 4, config: 0x4843 });
         assert_eq!(of(Event::L1dMisses).unwrap().name, "fills");
         assert_eq!(of(Event::Instructions).unwrap().encoding, Encoding { kind: 0, config: 1 });
         assert!(of(Event::RemoteFills).is_none());
         assert!(toml::from_str::<EventFile>("source = \"x\"\n[events]\nmisses = 3\n").is_err());
+    }
+
+    #[test]
+    fn every_kind_of_core_is_asked_by_its_own_counters() {
+        let text = "source = \"x\"\n[events]\nllc_misses = { raw = 0x4843, name = \"fills\" }\n";
+        let file: EventFile = toml::from_str(text).unwrap();
+        let wanted = wanted(Some(&file), Some(10));
+        let of = |event| wanted.iter().find(|w| w.event == event).map(|w| w.encoding);
+        let encoding = |kind, config| Some(Encoding { kind, config });
+        assert_eq!(of(Event::Instructions), encoding(0, 10 << 32 | 1));
+        assert_eq!(of(Event::L1dMisses), encoding(3, 10 << 32 | 1 << 16));
+        assert_eq!(of(Event::LlcMisses), encoding(10, 0x4843));
+        assert_eq!(of(Event::Faults), encoding(1, 2), "the kernel counts it, not a core");
     }
 
     #[test]

@@ -291,7 +291,7 @@ fn nanos(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::memory::{Buffer, Pages, SMALL_PAGE};
+    use crate::sys::memory::{Buffer, Pages};
 
     fn at(enabled: u64, running: u64, values: &[u64]) -> Snapshot {
         Snapshot { enabled, running, values: values.to_vec() }
@@ -327,7 +327,7 @@ mod tests {
     /// The kernel's own events are there without a PMU, and show that groups are read rightly.
     #[test]
     fn page_faults_are_counted_one_by_one_and_by_name() {
-        let of = |event| wanted(None).into_iter().find(|w| w.event == event);
+        let of = |event| wanted(None, None).into_iter().find(|w| w.event == event);
         let events = [Event::ContextSwitches, Event::Faults, Event::Migrations];
         let counting =
             Counting { events: events.into_iter().filter_map(of).collect(), direct: false };
@@ -336,10 +336,11 @@ mod tests {
             return eprintln!("perf_event_open is not permitted here: nothing counted");
         }
         for pages in [1_u64, 10, 100] {
-            let bytes = usize::try_from(pages).unwrap() * SMALL_PAGE;
+            let page = Pages::Small.bytes();
+            let bytes = usize::try_from(pages).unwrap() * page;
             let buffer = Buffer::untouched(bytes, Pages::Small).unwrap();
             session.begin();
-            (0..bytes).step_by(SMALL_PAGE).for_each(|at| crate::kernel::line::touch(&buffer, at));
+            (0..bytes).step_by(page).for_each(|at| crate::kernel::line::touch(&buffer, at));
             let counts = session.end();
             let faults = counts[&Event::Faults];
             assert!((pages..pages + 3).contains(&faults), "{faults} faults of {pages} pages");

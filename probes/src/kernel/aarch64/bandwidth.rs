@@ -13,12 +13,12 @@ impl Width {
             Kernel::Read => (read_scalar, read_neon, READ_SVE),
             Kernel::ReadSum => (sum_scalar, sum_neon, SUM_SVE),
             Kernel::Write => (write_scalar, write_neon, WRITE_SVE),
-            Kernel::WriteNt => (write_nt_scalar, write_nt_neon, WRITE_NT_SVE),
+            Kernel::WriteNt | Kernel::WriteNtZero => (write_nt_scalar, write_nt_neon, WRITE_NT_SVE),
             Kernel::Copy => (copy_scalar, copy_neon, COPY_SVE),
             Kernel::CopyNt => (copy_nt_scalar, copy_nt_neon, COPY_NT_SVE),
             Kernel::Triad => (triad_scalar, triad_neon, TRIAD_SVE),
             Kernel::Update => (update_scalar, update_neon, UPDATE_SVE),
-            Kernel::Movsb | Kernel::Memcpy => return None,
+            Kernel::ZeroLine | Kernel::Movsb | Kernel::Memcpy => return None,
         };
         Some(match self {
             Width::Scalar => scalar,
@@ -182,6 +182,34 @@ scalable!(one UPDATE_SVE
     ["ldr z31, [{lanes}]"]
     ["ldr z\\i, [{at}, #(\\h + \\i), mul vl]" "add z\\i\\\\()().d, z\\i\\\\()().d, z31.d" "str z\\i, [{at}, #(\\h + \\i), mul vl]"]
     []);
+
+frame!(clear_lines walk _lanes "0" "0, 1, 2, 3, 4, 5, 6, 7"
+    []
+    []
+    ["add {t}, {at}, #(64*\\i)" "dc zva, {t}"]
+    ["dmb ishst"]
+    [t = out(reg) _,]);
+
+/// The instruction that clears a line: DC ZVA, where it clears 64 bytes, as on almost all cores.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct ZeroLine(());
+
+impl ZeroLine {
+    pub(in crate::kernel) fn detect() -> Option<ZeroLine> {
+        let id: u64;
+        // SAFETY: the register tells the size, and may be read by every program.
+        unsafe {
+            core::arch::asm!("mrs {}, dczid_el0", out(reg) id,
+                options(nomem, nostack, preserves_flags));
+        }
+        // Bit 4 forbids it; below it is the logarithm of the words of four bytes.
+        (id & 0x1f == 4).then_some(ZeroLine(()))
+    }
+
+    pub(in crate::kernel) fn stream(self) -> Stream {
+        clear_lines
+    }
+}
 
 /// The instruction that copies by itself. There is none: those of FEAT_MOPS have no kernel here
 /// yet.

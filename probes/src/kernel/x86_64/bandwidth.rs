@@ -1,6 +1,8 @@
 //! Streams through memory at each width: loads, stores and their mixtures.
 use core::arch::asm;
 
+use raw_cpuid::CpuId;
+
 use super::width::Width;
 use crate::kernel::bandwidth::{Kernel, Lanes};
 use crate::kernel::generic::bandwidth::{Stream, Walk, framed, one, three, two};
@@ -12,12 +14,14 @@ impl Width {
             Kernel::Read => [read_scalar, read_sse, read_avx, read_avx512],
             Kernel::ReadSum => [sum_scalar, sum_sse, sum_avx, sum_avx512],
             Kernel::Write => [write_scalar, write_sse, write_avx, write_avx512],
-            Kernel::WriteNt => [write_nt_scalar, write_nt_sse, write_nt_avx, write_nt_avx512],
+            Kernel::WriteNt | Kernel::WriteNtZero => {
+                [write_nt_scalar, write_nt_sse, write_nt_avx, write_nt_avx512]
+            }
             Kernel::Copy => [copy_scalar, copy_sse, copy_avx, copy_avx512],
             Kernel::CopyNt => [copy_nt_scalar, copy_nt_sse, copy_nt_avx, copy_nt_avx512],
             Kernel::Triad => [triad_scalar, triad_sse, triad_avx, triad_avx512],
             Kernel::Update => [update_scalar, update_sse, update_avx, update_avx512],
-            Kernel::Movsb | Kernel::Memcpy => return None,
+            Kernel::ZeroLine | Kernel::Movsb | Kernel::Memcpy => return None,
         };
         Some(match self {
             Width::Scalar(_) => scalar,
@@ -198,6 +202,29 @@ one!(update_avx512 "0"
     ["vmovdqa64 zmm15, [{lanes}]"]
     ["vpaddq zmm\\i, zmm15, [{at} + \\h + 64*\\i]" "vmovdqa64 [{at} + \\h + 64*\\i], zmm\\i"]
     ["vzeroupper"]);
+
+frame!(clear_lines walk _lanes "0" "0, 1, 2, 3, 4, 5, 6, 7"
+    []
+    []
+    ["lea rax, [{at} + 64*\\i]" "clzero"]
+    ["sfence"]
+    [out("rax") _,]);
+
+/// The instruction that clears a line: AMD's CLZERO, whose lines have 64 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kernel) struct ZeroLine(());
+
+impl ZeroLine {
+    /// Asks the CPU, which a hypervisor may answer for: not where time counts.
+    pub(in crate::kernel) fn detect() -> Option<ZeroLine> {
+        let info = CpuId::new().get_processor_capacity_feature_info()?;
+        info.has_cl_zero().then_some(ZeroLine(()))
+    }
+
+    pub(in crate::kernel) fn stream(self) -> Stream {
+        clear_lines
+    }
+}
 
 /// The instruction that copies by itself.
 #[derive(Clone, Copy, Debug)]

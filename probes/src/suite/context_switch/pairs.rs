@@ -120,7 +120,8 @@ fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Skip {
             )
         })
     };
-    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(cpus::unpinned)
+    let unpinned = || cpus::unpinned(machine, cpu);
+    Need::Cpus(2).unmet(machine).or_else(siblings).unwrap_or_else(unpinned)
 }
 
 /// All partners. They sleep while others are asked.
@@ -377,7 +378,7 @@ mod tests {
         assert!(unmet.reason.ends_with("siblings of CPU 1"), "{unmet:?}");
         assert!(unmet.remedy.contains("another core"), "{unmet:?}");
         // One of the two cannot be pinned to.
-        assert!(no_other(&machine, 1, &[1]).reason.contains("not permitted"));
+        assert!(no_other(&machine, 1, &[1]).reason.contains("cannot be pinned"));
         machine.limits.allowed_cpus = vec![1];
         assert_eq!(no_other(&machine, 1, &[1]).need, "2 CPUs");
     }

@@ -112,7 +112,7 @@ pub(super) fn run(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
     if lines.bytes as u64 > bench.machine.buffer_limit() {
         return bench.skip(Skip::new(
             format!("{} for pairs of lines", human_bytes(lines.bytes as u64)),
-            format!("the limit set by {} is lower", bench.machine.memory_limit_source()),
+            format!("buffers may not be so large ({})", bench.machine.buffer_limit_reason()),
             "raise the memory limit",
         ));
     }

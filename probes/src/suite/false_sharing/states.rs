@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::harness::bench::Bench;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
-use card::estimate::{is_one_state, median, states};
-use card::view::core_matrix::SIBLINGS_NS;
+use card::estimate::median;
+use card::view::core_matrix::{SIBLINGS_NS, is_one_place};
 
 /// Windows of a setting that count.
 const WINDOWS: usize = 5;
@@ -105,7 +105,7 @@ pub(super) fn gather<W: Worker>(
     value: impl Fn(usize, &Window) -> Option<f64>,
 ) -> anyhow::Result<Option<Gathered>> {
     let until = bench.meter.elapsed() + bench.share(share);
-    let word = SharedWords::new(SMALL_PAGE, Pages::Small)?;
+    let word = SharedWords::new(1, Pages::Small)?;
     let mut all: Vec<Seen> = Vec::new();
     for pass in 0..MOST_PASSES {
         plan.pass.store(pass, Ordering::Relaxed);
@@ -129,7 +129,7 @@ pub(super) fn gather<W: Worker>(
         let states = states.into_inner().unwrap_or_default();
         let arms = &plan.arms[plan.begin()..plan.begin() + plan.count];
         all.extend(arms.iter().zip(&windows).zip(states.windows(2)).map(|((&arm, window), s)| {
-            let state = is_one_state(s[0], s[1]).then(|| s[0].midpoint(s[1]));
+            let state = is_one_place(s[0], s[1]).then(|| s[0].midpoint(s[1]));
             Seen { arm, state, value: value(arm, window) }
         }));
         if best(&all, plan.count).is_some_and(|(_, least)| least >= WINDOWS)
@@ -143,8 +143,10 @@ pub(super) fn gather<W: Worker>(
 
 /// The ranges of one-way times that were met, nearest first.
 fn ranges(all: &[Seen]) -> Vec<(f64, f64)> {
-    let states = states(all.iter().filter_map(|seen| seen.state).collect());
-    states.iter().filter_map(|state| Some((*state.first()?, *state.last()?))).collect()
+    let mut times: Vec<f64> = all.iter().filter_map(|seen| seen.state).collect();
+    times.sort_by(f64::total_cmp);
+    let states = times.chunk_by(|&a, &b| is_one_place(a, b));
+    states.filter_map(|state| Some((*state.first()?, *state.last()?))).collect()
 }
 
 fn is_in(seen: &Seen, range: (f64, f64)) -> bool {

@@ -7,11 +7,12 @@ use super::{GRID, SLICE, UNRELATED, WINDOW, WORD, timed};
 use crate::harness::bench::{Bench, params};
 use crate::kernel::coherence::{load, store};
 use crate::kernel::line::add_atomically;
-use crate::sys::memory::{Pages, SMALL_PAGE, SharedWords};
+use crate::sys::memory::{Pages, SharedWords};
 use crate::threads::windows::{self, Window, Worker};
-use card::estimate::{is_one_state, median};
+use card::estimate::median;
 use card::machine::Relation;
 use card::record::Point;
+use card::view::core_matrix::is_one_place;
 
 /// What the two do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +103,7 @@ pub(super) fn curve(
         let setting = Setting { kernel: Kernel::Atomic, offset };
         let Some((more, met)) = sweep(bench, partner, &[setting], 0.02)? else { break };
         // Of another state it is no part of this curve; without a sample it would be asked for again.
-        if !is_one_state(met, state) || more.iter().all(|row| row.samples.is_empty()) {
+        if !is_one_place(met, state) || more.iter().all(|row| row.samples.is_empty()) {
             break;
         }
         rows.extend(more);
@@ -129,7 +130,7 @@ fn between(rows: &[Row]) -> Option<usize> {
 struct Side<'a> {
     words: &'a [AtomicU32],
     private: SharedWords,
-    /// What is done in each window, and on which page.
+    /// What is done in each window, and in which span.
     plan: &'a [(Setting, usize)],
     leads: bool,
     role: Role,
@@ -148,9 +149,9 @@ enum Role {
 
 impl Worker for Side<'_> {
     fn setup(&mut self, window: usize) {
-        let (setting, page) = self.plan[window];
+        let (setting, span) = self.plan[window];
         let offset = if self.leads { 0 } else { setting.offset };
-        self.at = (page * SMALL_PAGE + offset) / WORD;
+        self.at = (span * SPAN + offset) / WORD;
         self.role = match (setting.kernel, self.leads) {
             (Kernel::Atomic, _) => Role::Add,
             (Kernel::WriteRead, true) => Role::Load,
@@ -184,8 +185,11 @@ impl Worker for Side<'_> {
     }
 }
 
-/// Pages of the words; every window takes one of them at random.
-const PAGES: usize = 16;
+/// Bytes that hold the words of a window, and more than any line.
+const SPAN: usize = 4 << 10;
+
+/// There are so many of them; every window takes one at random.
+const SPANS: usize = 16;
 
 /// Measures all settings, within a share of the round's time. `None` if the reason was recorded why it
 /// cannot be done.
@@ -196,14 +200,14 @@ pub(super) fn sweep(
     share: f64,
 ) -> anyhow::Result<Option<(Vec<Row>, f64)>> {
     let plan = Plan::new(settings.len(), &mut bench.rng);
-    let shared = SharedWords::new(PAGES * SMALL_PAGE, Pages::Small)?;
+    let shared = SharedWords::new(SPANS * SPAN, Pages::Small)?;
     let leader = bench.cpu;
     let planned: Vec<(Setting, usize)> =
-        plan.arms.iter().map(|&arm| (settings[arm], bench.rng.usize(..PAGES))).collect();
+        plan.arms.iter().map(|&arm| (settings[arm], bench.rng.usize(..SPANS))).collect();
     let make_worker = |cpu: usize| {
         Ok(Side {
             words: shared.words(),
-            private: SharedWords::new(SMALL_PAGE, Pages::Small).map_err(|e| e.to_string())?,
+            private: SharedWords::new(1, Pages::Small).map_err(|e| e.to_string())?,
             plan: &planned[plan.begin()..],
             leads: cpu == leader,
             role: Role::Add,
@@ -276,7 +280,7 @@ mod tests {
             assert!(fine().any(|o| o == offset) && COARSE.contains(&offset));
             assert!(COARSEST.contains(&offset));
         }
-        assert!(fine().zip(fine().skip(1)).all(|(a, b)| a < b && b <= SMALL_PAGE));
+        assert!(fine().zip(fine().skip(1)).all(|(a, b)| a < b && b <= SPAN));
     }
 
     #[test]

@@ -14,38 +14,38 @@ pub(super) fn declare(d: &mut Declare) {
     let call = times(d, "call");
     let ways = [
         (
-            "idioms.call_inlined_ns",
+            "idioms.call_inlined",
             "inlined",
             "one turn of a loop around a small function that is inlined",
         ),
         (
-            "idioms.call_direct_ns",
+            "idioms.call_direct",
             "direct",
             "the same with a call: two taken branches more, both predicted",
         ),
         (
-            "idioms.call_indirect_ns",
+            "idioms.call_indirect",
             "indirect",
             "through a function pointer that always holds the same target: predicted like any branch",
         ),
         (
-            "idioms.call_dyn_ns",
+            "idioms.call_dyn",
             "dyn",
             "through a dyn object, always of the same type: two loads before a predicted call",
         ),
         (
-            "idioms.call_indirect_unpredicted_ns",
+            "idioms.call_indirect_unpredicted",
             "indirect_random",
             "through one of 16 function pointers at random: 15 of 16 calls are mispredicted",
         ),
         (
-            "idioms.call_dyn_unpredicted_ns",
+            "idioms.call_dyn_unpredicted",
             "dyn_random",
             "through one of 16 dyn objects at random: 15 of 16 calls are mispredicted",
         ),
     ];
-    for (id, how, summary) in ways {
-        d.metric(id, NoiseClass::T2, call.with(HOW, how), summary);
+    for (stem, how, summary) in ways {
+        d.cost(stem, NoiseClass::T2, call.with(HOW, how), summary);
     }
 }
 

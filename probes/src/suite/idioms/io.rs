@@ -40,7 +40,8 @@ const WRITES: &str = "idioms.write_unbuffered_ratio";
 const LOCK: &str = "idioms.lock_around_io_ratio";
 
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let files = match (file::memfd(), file::memfd(), file::memfd(), file::memfd()) {
+    let made = || file::memfd(file::Content::Data);
+    let files = match (made(), made(), made(), made()) {
         (Ok(a), Ok(b), Ok(c), Ok(d)) => [a, b, c, d],
         (Err(e), ..) | (_, Err(e), ..) | (_, _, Err(e), _) | (.., Err(e)) => {
             return bench.skip(
@@ -170,7 +171,7 @@ fn lock_held(bench: &mut Bench<'_>, files: [File; 2]) -> anyhow::Result<()> {
     }
     let cpus = cpus::pinnable(bench);
     let Some(&other) = cpus::others(bench, &cpus).first() else {
-        return bench.skip(cpus::unpinned().of([LOCK]));
+        return bench.skip(cpus::unpinned(bench.machine, bench.cpu).of([LOCK]));
     };
     let count = Mutex::new(0);
     let make_worker = |cpu| {

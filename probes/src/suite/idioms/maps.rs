@@ -15,14 +15,14 @@ pub(super) fn declare(d: &mut Declare) {
     let lookup = times(d, "map");
     let [int, int_dram] = u64::NAMES.map(|how| lookup.with(HOW, how));
     let [text, text_dram] = <Box<[u8]>>::NAMES.map(|how| lookup.with(HOW, how));
-    d.metric(
-        "idioms.map_int_key_ns",
+    d.cost(
+        "idioms.map_int_key",
         NoiseClass::T2,
         int,
         "one lookup in a hash map with integer keys, in cache, each needed for the next: hashing is most of it",
     );
-    d.metric(
-        "idioms.map_string_key_ns",
+    d.cost(
+        "idioms.map_string_key",
         NoiseClass::T2,
         text,
         "the same with keys of 20 bytes: more to hash, all to compare",

@@ -10,8 +10,8 @@ use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
     let read = times(d, "once");
-    d.metric(
-        "idioms.once_ns",
+    d.cost(
+        "idioms.once",
         NoiseClass::T2,
         read.with(HOW, "once"),
         "reading a value that is made on first use: one load and a predicted branch more than a plain read",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{IN_MEMORY, STRETCH, beyond_caches};
+use super::{IN_MEMORY, STRETCH, beyond_caches, random};
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::levels;
@@ -21,7 +21,7 @@ const SMALLEST: u64 = 4 << 10;
 const THIRDS: usize = 3;
 
 /// Time for a handful of samples, four times that if they are disturbed.
-const LEAST_SAMPLING: Duration = Duration::from_millis(4);
+pub(super) const LEAST_SAMPLING: Duration = Duration::from_millis(4);
 
 /// Rings up to this size are touched at random before they are walked, and checked node by node.
 const SMALL: u64 = 4 << 20;
@@ -30,26 +30,30 @@ const SMALL: u64 = 4 << 20;
 const LONGEST_WARM_UP: Duration = Duration::from_millis(50);
 
 struct Variant {
-    name: &'static str,
     pages: Pages,
     order: Order,
     /// Measure only every n-th size of the sweep.
     coarse: usize,
 }
 
-/// The four rings. Groups of 256 KiB are 64 small pages, the reach of the smallest first-level
+/// The four rings. Groups of 256 KiB are 64 pages of 4 KiB, the reach of the smallest first-level
 /// data TLB in use.
 const VARIANTS: [Variant; 4] = [
-    Variant { name: "random_2m", pages: Pages::Huge, order: Order::Random, coarse: 1 },
-    Variant { name: "random_4k", pages: Pages::Small, order: Order::Random, coarse: 1 },
-    Variant {
-        name: "page_local",
-        pages: Pages::Small,
-        order: Order::Grouped(256 << 10),
-        coarse: 2,
-    },
-    Variant { name: "sequential", pages: Pages::Huge, order: Order::Sequential, coarse: 4 },
+    Variant { pages: Pages::Huge, order: Order::Random, coarse: 1 },
+    Variant { pages: Pages::Small, order: Order::Random, coarse: 1 },
+    Variant { pages: Pages::Small, order: Order::Grouped(256 << 10), coarse: 2 },
+    Variant { pages: Pages::Huge, order: Order::Sequential, coarse: 4 },
 ];
+
+impl Variant {
+    fn name(&self) -> String {
+        match self.order {
+            Order::Random => random(self.pages),
+            Order::Grouped(_) => "page_local".into(),
+            Order::Sequential => "sequential".into(),
+        }
+    }
+}
 
 /// A variant by its index, and a working set.
 type Setting = (usize, u64);
@@ -92,7 +96,8 @@ impl Sweep {
                 break;
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere.len())?;
-            point(bench, &mut ring, &VARIANTS[v], size, share, &backing)?;
+            let Variant { order, .. } = VARIANTS[v];
+            sample(bench, &mut ring, &VARIANTS[v].name(), order, (size, share), &backing)?;
         }
         self.unmeasured = elsewhere;
         Ok(())
@@ -134,9 +139,9 @@ fn sizes(bench: &mut Bench<'_>) -> anyhow::Result<Vec<u64>> {
         let skip = Skip::new(
             format!("{} for the largest working set", human_bytes(wanted)),
             format!(
-                "the sweep ends at {} (half of what {} leaves)",
+                "the sweep ends at {} ({})",
                 human_bytes(largest),
-                bench.machine.memory_limit_source()
+                bench.machine.buffer_limit_reason()
             ),
             "raise the memory limit to see main memory beyond the last-level cache",
         );
@@ -164,23 +169,24 @@ fn whole(bytes: u64) -> u64 {
     bytes / unit * unit
 }
 
-fn point(
+/// Samples a ring over so many bytes within a share of the time.
+pub(super) fn sample(
     bench: &mut Bench<'_>,
     ring: &mut Ring,
-    variant: &Variant,
-    size: u64,
-    share: Duration,
+    variant: &str,
+    order: Order,
+    (size, share): (u64, Duration),
     backing: &Backing,
 ) -> anyhow::Result<()> {
     let began = bench.meter.elapsed();
-    ring.lay(usize::try_from(size)?, LINE, variant.order, &mut bench.rng);
+    ring.lay(usize::try_from(size)?, LINE, order, &mut bench.rng);
     warm(bench, ring, size, share)?;
     // Laying a large ring can take more than the point's share; it is measured all the same.
     let left = share.saturating_sub(bench.meter.elapsed() - began).max(LEAST_SAMPLING);
     let (want, most) = if bench.tier == Effort::Quick { (3, 5) } else { (5, 6) };
     let policy =
         SamplingPlan { min_samples: want, max_samples: most, ..SamplingPlan::structural(left) };
-    let setting = params([("variant", variant.name.into()), ("working_set", size.into())]);
+    let setting = params([("variant", variant.into()), ("working_set", size.into())]);
     let arm = Arm::new("latency", setting, |loads| ring.walk(loads))
         .in_blocks_of(chase::BLOCK)
         .backed(backing.clone());

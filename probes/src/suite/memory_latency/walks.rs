@@ -10,7 +10,7 @@ use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Rings};
-use crate::sys::memory::{Buffer, LINE, LINES_IN_PAGE, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, LINE, Pages};
 use card::machine::human_bytes;
 
 /// Entries of the page table in a line: eight bytes each.
@@ -23,10 +23,8 @@ const SHARE: f64 = 1.0 / 16.0;
 /// one two lines of each, which halves the page walks and changes nothing else.
 pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyhow::Result<()> {
     let bytes = usize::try_from(largest)?;
-    let (variant, apart) = match pages {
-        Pages::Small => ("4k", PAGES_OF_A_LINE),
-        Pages::Huge => ("2m", 1),
-    };
+    let (variant, page) = (pages.name(), Pages::Small.bytes());
+    let apart = if pages == Pages::Small { PAGES_OF_A_LINE } else { 1 };
     let (buffer, apart, crowded) = match Buffer::untouched(bytes * apart, pages) {
         Ok(buffer) => (buffer, apart, None),
         Err(e) => {
@@ -40,12 +38,13 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyh
             )
         }
     };
-    let [single, double] = visits(bytes / SMALL_PAGE, apart, &mut bench.rng);
+    let [single, double] = visits(bytes / page, apart * page, page / LINE, &mut bench.rng);
     let rings = Rings::link(buffer, &[&single, &double]);
     let note = crowded.or(backing::note(rings.buffer()));
     let rings = RefCell::new(rings);
     let arm = |i: usize| {
-        let setting = params([("variant", variant.into()), ("lines", (i as u64 + 1).into())]);
+        let setting =
+            params([("variant", variant.as_str().into()), ("lines", (i as u64 + 1).into())]);
         let rings = &rings;
         let go_on = move |loads| rings.borrow_mut().walk(i, loads);
         // The other ring has driven the lines of this one out of the caches, and the page tables
@@ -63,16 +62,15 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyh
     bench.interleave(vec![arm(0), arm(1)], &policy)
 }
 
-/// The lines of so many pages, so far apart, for two rings: each has half of each page, the second
-/// one visits two lines of a page at a time.
-fn visits(pages: usize, apart: usize, rng: &mut fastrand::Rng) -> [Vec<usize>; 2] {
-    let mut slots: Vec<usize> = (0..LINES_IN_PAGE).map(|i| i * LINE).collect();
+/// Places of the lines of so many pages, which begin so many bytes apart and have so many lines each,
+/// for two rings: each has half of each page, the second one visits two lines of a page at a time.
+fn visits(pages: usize, apart: usize, lines: usize, rng: &mut fastrand::Rng) -> [Vec<usize>; 2] {
+    let mut slots: Vec<usize> = (0..lines).map(|i| i * LINE).collect();
     let mut rings = [Vec::new(), Vec::new()];
     for page in 0..pages {
         rng.shuffle(&mut slots);
-        let at = page * apart * SMALL_PAGE;
-        for (lines, slots) in rings.iter_mut().zip(slots.chunks(LINES_IN_PAGE / 2)) {
-            lines.extend(slots.iter().map(|slot| at + slot));
+        for (ring, slots) in rings.iter_mut().zip(slots.chunks(lines / 2)) {
+            ring.extend(slots.iter().map(|slot| page * apart + slot));
         }
     }
     let [single, double] = rings;
@@ -93,18 +91,27 @@ mod tests {
     #[test]
     fn two_rings_share_the_pages_and_no_line() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let [single, double] = visits(64, 8, &mut rng);
-        let page = |line: usize| line / SMALL_PAGE;
+        for lines in [64, 256, 1024] {
+            share_pages(lines, &mut rng);
+        }
+    }
+
+    /// With pages of so many lines, eight of them apart.
+    fn share_pages(lines_in_page: usize, rng: &mut fastrand::Rng) {
+        let bytes = lines_in_page * LINE;
+        let [single, double] = visits(64, 8 * bytes, lines_in_page, rng);
+        let page = |line: usize| line / bytes;
         assert!(double.chunks(2).all(|pair| page(pair[0]) == page(pair[1])));
         let stays = |lines: &[usize]| lines.windows(2).filter(|w| page(w[0]) == page(w[1])).count();
-        assert!(stays(&single) < 100, "{} of 2047 stay in their page", stays(&single));
+        let all = single.len();
+        assert!(stays(&single) < all / 20, "{} of {all} stay in their page", stays(&single));
         for lines in [&single, &double] {
             let mut sorted = lines.clone();
             sorted.sort_unstable();
-            let pages = sorted.chunks(LINES_IN_PAGE / 2).enumerate();
+            let pages = sorted.chunks(lines_in_page / 2).enumerate();
             assert!(pages.into_iter().all(|(i, of)| of.iter().all(|&line| page(line) == i * 8)));
         }
         let all: std::collections::HashSet<usize> = single.into_iter().chain(double).collect();
-        assert_eq!(all.len(), 64 * LINES_IN_PAGE);
+        assert_eq!(all.len(), 64 * lines_in_page);
     }
 }

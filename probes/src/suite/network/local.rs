@@ -115,7 +115,7 @@ fn accept(listener: &TcpListener, from: SocketAddr) -> io::Result<TcpStream> {
 pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let cpus = cpus::pinnable(bench);
     if !cpus.contains(&bench.cpu) {
-        return bench.skip(unpinned());
+        return bench.skip(unpinned(bench));
     }
     let other = cpus::others(bench, &cpus).first().copied();
     let answers = !bench.gave_up(LOOPBACK) && is_answered(bench)?;
@@ -318,8 +318,8 @@ fn no_threads(error: &io::Error) -> Skip {
     cpus::few_threads(2, error).of(LOCAL)
 }
 
-fn unpinned() -> Skip {
-    cpus::unpinned().of(LOCAL)
+fn unpinned(bench: &Bench<'_>) -> Skip {
+    cpus::unpinned(bench.machine, bench.cpu).of(LOCAL)
 }
 
 fn one_cpu() -> Skip {

@@ -6,9 +6,9 @@ use std::io::{self, BufWriter, Seek, Write};
 use super::refused;
 use crate::harness::bench::{Arm, Bench, Kernel, params};
 use crate::harness::sampling::SamplingPlan;
-use crate::sys::file::{largest_file, memfd};
+use crate::sys::file::{Content, largest_file, memfd};
 use crate::sys::map::Mapping;
-use crate::sys::memory::SMALL_PAGE;
+use crate::sys::memory::Pages;
 use crate::sys::signal::Counted;
 use crate::sys::{call, process};
 
@@ -49,7 +49,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         plain(("clock_gettime_syscall", clock), |n| Ok(call::clock_by_call_each(n))),
         signal(),
         plain(("mmap", "mmap"), |n| {
-            (0..n).try_for_each(|_| Mapping::anonymous(SMALL_PAGE).map(drop)).map(|()| n)
+            (0..n).try_for_each(|_| Mapping::anonymous(Pages::Small.bytes()).map(drop)).map(|()| n)
         }),
         mprotect(),
         write_null(),
@@ -131,7 +131,7 @@ fn signal<'a>() -> Row<'a> {
 fn mprotect<'a>() -> Row<'a> {
     // Its neighbours keep their protection: the first of two calls cuts the mapping into three, the
     // second joins them again. What is measured is the mean of the two.
-    let made = Mapping::anonymous(3 * SMALL_PAGE).map(|mut map| {
+    let made = Mapping::anonymous(3 * Pages::Small.bytes()).map(|mut map| {
         map.write_each_page();
         map
     });
@@ -181,7 +181,7 @@ fn in_memory() -> io::Result<File> {
     if largest_file() < FILE {
         return Err(io::Error::from_raw_os_error(libc::EFBIG));
     }
-    let mut file = memfd()?;
+    let mut file = memfd(Content::Data)?;
     file.write_all(&[b' '; FILE as usize])?;
     Ok(file)
 }

@@ -8,7 +8,7 @@ use super::row::{Expect, Step, sample, sample_verified};
 use super::{metric, refused};
 use crate::harness::bench::{Bench, params};
 use crate::sys::map::Mapping;
-use crate::sys::memory::{Buffer, HUGE_PAGE, Pages, SMALL_PAGE};
+use crate::sys::memory::{Buffer, MOST_ADDED, Pages};
 use crate::sys::thread::usage;
 use card::declare::Unit;
 use card::estimate::median;
@@ -17,8 +17,13 @@ use card::machine::human_bytes;
 /// Touched in one sample of small pages.
 const CHUNK: usize = 2 << 20;
 
-/// Huge pages in one sample.
-const HUGE_PAGES: usize = 4;
+/// Touched in one sample of huge pages, unless one of them is larger.
+const HUGE_CHUNK: usize = 8 << 20;
+
+/// The quantity of a first touch of such a page.
+pub(super) fn of_pages(pages: Pages) -> String {
+    format!("page_fault_{}", pages.name())
+}
 
 pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     small(bench)?;
@@ -28,12 +33,12 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 }
 
 fn small(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let quantity = "page_fault_4k";
+    let quantity = &*of_pages(Pages::Small);
     let mut buffer = match Buffer::untouched(CHUNK, Pages::Small) {
         Ok(buffer) => buffer,
         Err(e) => return bench.skip(refused([quantity], "2 MiB of memory", &e)),
     };
-    let act = |timed| touch_again(&mut buffer, SMALL_PAGE, timed);
+    let act = |timed| touch_again(&mut buffer, Pages::Small.bytes(), timed);
     if let Err(e) = sample(bench, quantity, Expect::Fault, None, act)? {
         bench.skip(refused([quantity], "giving memory back by madvise", &e))?;
     }
@@ -58,33 +63,45 @@ fn touch(memory: &mut [u8], page: usize) {
 }
 
 fn huge(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let quantity = "page_fault_2m";
-    let len = HUGE_PAGES * HUGE_PAGE;
-    if bench.machine.buffer_limit() < 4 * len as u64 {
+    let (quantity, page) = (&*of_pages(Pages::Huge), Pages::Huge.bytes());
+    let small = human_bytes(Pages::Small.bytes() as u64);
+    let unmet =
+        |reason: &str, remedy: &str| Skip::new("huge pages", reason, remedy).of([metric(quantity)]);
+    if page > MOST_ADDED {
+        let size = human_bytes(page as u64);
+        let reason =
+            format!("they are of {size} here: touching them takes too long to be repeated");
+        return bench.skip(unmet(&reason, "a kernel whose small pages are of 4 or 16 KiB"));
+    }
+    let len = page.max(HUGE_CHUNK);
+    let enough = 4 * len as u64;
+    if bench.machine.buffer_limit() < enough {
         let error = io::Error::from_raw_os_error(libc::ENOMEM);
-        return bench.skip(refused([quantity], "32 MiB of memory", &error));
+        let what = format!("{} of memory", human_bytes(enough));
+        return bench.skip(refused([quantity], &what, &error));
     }
     let mut buffer = match Buffer::untouched(len, Pages::Huge) {
         Ok(buffer) => buffer,
-        Err(e) => return bench.skip(refused([quantity], "8 MiB of memory", &e)),
+        Err(e) => {
+            let what = format!("{} of memory", human_bytes(len as u64));
+            return bench.skip(refused([quantity], &what, &e));
+        }
     };
-    touch(buffer.bytes_mut(), HUGE_PAGE);
-    let unmet =
-        |reason: &str, remedy: &str| Skip::new("huge pages", reason, remedy).of([metric(quantity)]);
+    touch(buffer.bytes_mut(), page);
     if !is_huge(&buffer) {
         let remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise";
-        return bench.skip(unmet("the kernel gave pages of 4 KiB", remedy));
+        return bench.skip(unmet(&format!("the kernel gave pages of {small}"), remedy));
     }
     // Pages that were huge once may be small the next time: where memory is in pieces, or short.
     let step = |step| match step {
         Step::Verify => Ok(is_huge(&buffer)),
-        _ => touch_again(&mut buffer, HUGE_PAGE, step == Step::Act).map(|()| true),
+        _ => touch_again(&mut buffer, page, step == Step::Act).map(|()| true),
     };
     match sample_verified(bench, quantity, Expect::Fault, None, step)? {
         Ok(()) => Ok(()),
         // Not refused: none of the samples was of huge pages.
         Err(e) if e.raw_os_error().is_none() => bench.skip(unmet(
-            &format!("{e}: pages of 4 KiB, after huge ones at first"),
+            &format!("{e}: pages of {small}, after huge ones at first"),
             "free memory, and join its pieces (/proc/sys/vm/compact_memory)",
         )),
         Err(e) => bench.skip(refused([quantity], "giving memory back by madvise", &e)),
@@ -101,7 +118,8 @@ fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let both = ["page_fault_file", "page_fault_cow"];
     let map = File::open("/proc/self/exe").and_then(|program| {
         let len = program.metadata()?.len() as usize;
-        Mapping::of_file(&program, len.min(CHUNK) / SMALL_PAGE * SMALL_PAGE)
+        let page = Pages::Small.bytes();
+        Mapping::of_file(&program, len.min(CHUNK) / page * page)
     });
     let mut map = match map {
         Ok(map) => map,
@@ -141,8 +159,9 @@ fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 /// A page that is mapped, touched and given back with its address space.
 fn come_and_go(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let act = |timed: bool| {
-        for _ in 0..if timed { CHUNK / SMALL_PAGE } else { 1 } {
-            Mapping::anonymous(SMALL_PAGE)?.write_each_page();
+        let page = Pages::Small.bytes();
+        for _ in 0..if timed { CHUNK / page } else { 1 } {
+            Mapping::anonymous(page)?.write_each_page();
         }
         Ok(())
     };
@@ -227,7 +246,7 @@ fn chunks(bench: &Bench<'_>, fresh: &mut [u8]) -> (Vec<f64>, usize) {
         }
         let before = usage();
         let start = bench.timer.stamp();
-        touch(chunk, SMALL_PAGE);
+        touch(chunk, Pages::Small.bytes());
         let ns = bench.timer.ns_between(start, bench.timer.stamp());
         let after = usage();
         touched += CHUNK;
@@ -256,7 +275,7 @@ mod tests {
 
     #[test]
     fn small_pages_are_not_taken_for_huge_ones() {
-        let small = Buffer::new(HUGE_PAGE, Pages::Small).unwrap();
+        let small = Buffer::new(HUGE_CHUNK, Pages::Small).unwrap();
         assert!(!is_huge(&small));
     }
 }

@@ -9,6 +9,7 @@ use crate::sys::memory::{Buffer, Pages};
 use crate::sys::process::{TinyProgram, fork_each};
 use crate::sys::thread::start_each;
 use card::machine::human_bytes;
+use card::record::Skip;
 
 /// In use while the larger process forks.
 const FOOTPRINT: usize = 64 << 20;
@@ -20,9 +21,25 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Ok(tiny) => {
             row(bench, "spawn", "posix_spawn", |n| tiny.spawn_each(n))?;
         }
-        Err(e) => bench.skip(refused(["spawn"], "a program in memory (memfd_create)", &e))?,
+        Err(e) => {
+            let unmet = refused(["spawn"], "a program in memory (memfd_create)", &e);
+            bench.skip(if e.raw_os_error() == Some(libc::EACCES) {
+                forbidden(unmet)
+            } else {
+                unmet
+            })?;
+        }
     }
     large(bench)
+}
+
+/// The kernel has one reason for that alone.
+fn forbidden(unmet: Skip) -> Skip {
+    Skip {
+        reason: format!("vm.memfd_noexec forbids programs in memory: {}", unmet.reason),
+        remedy: "set vm.memfd_noexec to 0 or 1 (sysctl, in this PID namespace)".into(),
+        ..unmet
+    }
 }
 
 /// What is copied of a process grows with what it uses: the entries of its page tables.

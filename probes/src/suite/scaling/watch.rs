@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::threads::team::Team;
+use card::format::count;
 
 /// When the watcher looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +86,8 @@ pub(super) fn watch<W: FnOnce(Post<'_>) + Send>(
         }
         times
     });
-    let times = times.map_err(|e| format!("{threads} threads cannot be started: {e}"))?;
+    let times =
+        times.map_err(|e| format!("{} cannot be started: {e}", count(threads, "thread")))?;
     Ok(Seen { times, total: total() })
 }
 

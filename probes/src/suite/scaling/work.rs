@@ -97,15 +97,9 @@ impl Kind {
     }
 }
 
-/// What all last caches together hold: threads on all CPUs share one buffer, and each cache keeps
-/// what its own threads have read.
-fn last_caches(machine: &Machine) -> u64 {
-    let ours = |group: &&Vec<usize>| group.iter().any(|cpu| machine.allowed_cpus().contains(cpu));
-    levels::last_cache(machine) * machine.l3_groups().iter().filter(ours).count().max(1) as u64
-}
-
+/// Threads on all CPUs share one buffer, and each cache keeps what its own threads have read.
 fn buffer(machine: &Machine) -> Result<Buffer, Skip> {
-    let cache = last_caches(machine);
+    let cache = levels::last_caches(machine, machine.allowed_cpus());
     let bytes = (levels::BEYOND * cache).min(LARGEST).min(machine.buffer_limit());
     let need = format!("a buffer of twice all last caches, {}", human_bytes(cache));
     let ids = ["scaling.memory_*"];
@@ -307,6 +301,7 @@ mod tests {
     #[test]
     fn memory_is_beyond_the_caches_of_all_threads_together() {
         let mut machine = Machine::default();
+        let last_caches = |machine: &Machine| levels::last_caches(machine, machine.allowed_cpus());
         assert_eq!(last_caches(&machine), levels::last_cache(&machine));
         let l3 = r#"[{ "level": 3, "kind": "unified", "bytes": 1048576 }]"#;
         machine.caches = Fact::Known(serde_json::from_str(l3).unwrap());
