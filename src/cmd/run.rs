@@ -402,7 +402,11 @@ impl Run {
             let left = self.limits.due.saturating_duration_since(began);
             let slice = self.schedule.slice(done, left, self.generosity);
             let Some(patience) = self.limits.patience(slice, began) else {
-                append(writer, Line::Fail(self.no_time(item)))?;
+                // Once, where a round visits each CPU.
+                let skip = self.no_time(item);
+                if !writer.card().skips.contains(&skip) {
+                    append(writer, Line::Skip(skip))?;
+                }
                 continue;
             };
             // Probes that know enough end early; those to come will do so as much as those before.
@@ -487,16 +491,17 @@ impl Run {
     }
 
     /// Why a round was not even begun.
-    fn no_time(&self, item: &Item) -> Fail {
-        let budget = self.header.plan.budget_s;
-        Fail {
-            probe: item.probe.name.to_owned(),
-            round: item.round,
-            cpu: item.cpu,
-            cause: FailKind::NotStarted,
-            how: format!("was not begun: the {budget} s of the run were used up (--budget)"),
-            stderr: String::new(),
-        }
+    fn no_time(&self, item: &Item) -> Skip {
+        let Plan { budget_s, rounds, .. } = self.header.plan;
+        let skip = Skip::new(
+            "time for every round",
+            format!(
+                "the {budget_s} s of the run were used up before round {} of {rounds}",
+                item.round + 1
+            ),
+            "a longer --budget",
+        );
+        Skip { probe: item.probe.name.to_owned(), ..skip }
     }
 }
 

@@ -23,6 +23,9 @@ const THIRDS: usize = 3;
 /// Time for a handful of samples, four times that if they are disturbed.
 pub(super) const LEAST_SAMPLING: Duration = Duration::from_millis(4);
 
+/// Parts of the slice after which no ring is laid, due or not.
+const LATEST: f64 = 2.0;
+
 /// Rings up to this size are touched at random before they are walked, and checked node by node.
 const SMALL: u64 = 4 << 20;
 
@@ -89,15 +92,23 @@ impl Sweep {
         let (here, elsewhere): (Vec<Setting>, Vec<Setting>) =
             self.unmeasured.iter().partition(|&&(v, _)| VARIANTS[v].pages == pages);
         let (due, here) = in_turn(here, bench.round, &mut bench.rng);
+        // Laying a ring costs time that no share can shorten: so much for a byte, as far as is known.
+        let mut pace: f64 = 0.0;
         for (done, &(v, size)) in here.iter().enumerate() {
-            // Laying a ring costs time that no share can shorten.
-            if done >= due && bench.meter.elapsed() > bench.share(until) {
-                self.left_out += here.len() - done;
-                break;
+            let began = bench.meter.elapsed();
+            let laid = began + Duration::from_secs_f64(pace * size as f64);
+            let (late, latest) = if done < due { (laid, LATEST) } else { (began, until) };
+            if late > bench.share(latest) || laid > bench.share(LATEST) {
+                self.left_out += 1;
+                continue;
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere.len())?;
             let Variant { order, .. } = VARIANTS[v];
             sample(bench, &mut ring, &VARIANTS[v].name(), order, (size, share), &backing)?;
+            if size > SMALL {
+                let beside = (bench.meter.elapsed() - began).saturating_sub(share);
+                pace = pace.max(beside.as_secs_f64() / size as f64);
+            }
         }
         self.unmeasured = elsewhere;
         Ok(())
