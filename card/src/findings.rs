@@ -7,7 +7,7 @@ use crate::record::{Backing, Fail, FailKind, Param, Point, Strayed};
 use serde::{Deserialize, Serialize};
 
 use crate::file::Card;
-use crate::machine::{Machine, Microarchitecture, human_bytes};
+use crate::machine::{Machine, Microarchitecture, format_list, human_bytes};
 use crate::metrics::{Metrics, State};
 
 mod branch;
@@ -15,6 +15,7 @@ mod caches;
 mod coherence;
 mod core_window;
 mod counter_findings;
+mod each_cpu;
 mod idioms;
 mod locks;
 mod memory;
@@ -72,6 +73,7 @@ impl Finding {
 pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = failures(card);
     found.extend(placement(card));
+    found.extend(each_cpu::find(card));
     found.extend(clock(card, metrics));
     found.extend(counter_findings::find(card));
     found.extend(line_size(card, metrics));
@@ -114,28 +116,52 @@ fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
     value.value.filter(|v| v.is_finite() && *v > 0.0)
 }
 
+/// How bad, in how many rounds, how, and the probe where it visits each CPU.
+type Case<'a> = (Reverse<Severity>, usize, &'a str, Option<&'a str>);
+
 /// Wrong answers, and probes that did not come to their end.
 fn failures(card: &Card) -> Vec<Finding> {
-    let mut by_probe: BTreeMap<&str, Vec<&Fail>> = BTreeMap::new();
+    let mut by_probe: BTreeMap<(&str, Option<usize>), Vec<&Fail>> = BTreeMap::new();
     for fail in &card.fails {
-        by_probe.entry(&fail.probe).or_default().push(fail);
+        by_probe.entry((&fail.probe, fail.cpu)).or_default().push(fail);
     }
-    // What befell several probes alike is said once.
-    let mut alike: BTreeMap<(Reverse<Severity>, usize, &str), Vec<&str>> = BTreeMap::new();
-    for (probe, fails) in by_probe {
+    // What befell several probes alike, or several CPUs, is said once.
+    let mut alike: BTreeMap<Case<'_>, Vec<(&str, Option<usize>)>> = BTreeMap::new();
+    for ((probe, cpu), fails) in by_probe {
         let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
         let severity = if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
         let how = &corruption.unwrap_or(&fails[0]).how;
-        alike.entry((Reverse(severity), fails.len(), how)).or_default().push(probe);
+        let visitor = cpu.map(|_| probe);
+        alike.entry((Reverse(severity), fails.len(), how, visitor)).or_default().push((probe, cpu));
     }
     let rounds = card.header.plan.rounds;
     let finding =
-        |((severity, count, how), probes): ((Reverse<Severity>, usize, &str), Vec<&str>)| {
-            let text = format!("{} failed in {count} of {rounds} rounds: {how}", probes.join(", "));
-            Finding::new(severity.0, text, &[])
+        |((severity, count, how, visitor), all): (Case<'_>, Vec<(&str, Option<usize>)>)| {
+            let who = match visitor {
+                Some(probe) => {
+                    let cpus: Vec<usize> = all.iter().filter_map(|&(_, cpu)| cpu).collect();
+                    format!("{probe} failed on {}", cpu_names(&card.header.machine, &cpus))
+                }
+                None => {
+                    let probes: Vec<&str> = all.iter().map(|&(probe, _)| probe).collect();
+                    format!("{} failed", probes.join(", "))
+                }
+            };
+            Finding::new(severity.0, format!("{who} in {count} of {rounds} rounds: {how}"), &[])
         };
     alike.into_iter().map(finding).collect()
 }
+
+/// Each by its name, or a range where they are many.
+fn cpu_names(machine: &Machine, cpus: &[usize]) -> String {
+    if cpus.len() > MOST_NAMES {
+        return format!("{} CPUs ({})", cpus.len(), format_list(cpus));
+    }
+    cpus.iter().map(|&cpu| machine.cpu_name(cpu)).collect::<Vec<String>>().join(", ")
+}
+
+/// CPUs that are named one by one.
+const MOST_NAMES: usize = 4;
 
 /// Where it ran, and where not.
 fn placement(card: &Card) -> Vec<Finding> {
@@ -162,14 +188,27 @@ fn placement(card: &Card) -> Vec<Finding> {
 fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = Vec::new();
     let steady = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
-    if let Some(ratio) = steady(MUL_ADD)
-        && (ratio - 3.0).abs() > 0.02
+    let multiply = metrics.get(MULTIPLY);
+    // Three on cards of before that was measured.
+    let taken = multiply.and_then(|m| m.value).unwrap_or(3.0);
+    if let Some(reason) = multiply.filter(|m| m.state == State::Inconsistent).map(|m| &m.reason) {
+        let reason = reason.as_deref().unwrap_or_default();
+        found.push(Finding::warning(
+            format!(
+                "the clock of the core is not known, and no number in cycles is to be trusted: \
+                 {reason}. A hyperthread sibling that never rests, a virtual CPU that moves between \
+                 kinds of cores, or an emulated core does that"
+            ),
+            &["clock.core_ghz", MULTIPLY],
+        ));
+    } else if let Some(ratio) = steady(MUL_ADD)
+        && (ratio - taken).abs() > 0.02
     {
         found.push(Finding::warning(
             format!(
-                "a multiplication takes {ratio:.3} additions, not 3: either a hyperthread sibling \
-                 never rests, or the two-chain clock does not fit this CPU and cycle counts are \
-                 not to be trusted"
+                "a multiplication takes {ratio:.3} additions, not {taken}: either a hyperthread \
+                 sibling never rests, or the two-chain clock does not fit this CPU and cycle counts \
+                 are not to be trusted"
             ),
             &[MUL_ADD],
         ));
@@ -292,6 +331,8 @@ fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     found
 }
 
+const MULTIPLY: &str = "clock.multiply_cycles";
+
 /// What this run did to itself by asking for more than its share.
 fn own_quota(card: &Card) -> Option<Finding> {
     let all = card.throttled(|_| true);
@@ -375,9 +416,35 @@ pub(crate) mod tests {
         assert!(text.contains("2.630 additions"), "{text}");
         let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
         assert!(text.contains("no whole number"), "{text}");
+        // Where it takes another number of cycles, that many additions are right.
+        let of = |cycles, ratio| {
+            let multiply = value(MULTIPLY, Unit::Cycles, cycles);
+            said(vec![multiply, value(MUL_ADD, Unit::Ratio, ratio)]).join("\n")
+        };
+        assert!(!of(5.0, 4.999).contains("additions"));
+        assert!(of(5.0, 4.83).contains("4.830 additions, not 5"));
         // A noisy value proves nothing.
         let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 2.63) };
         assert_eq!(said(vec![noisy]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_multiplication_is_held_against_what_is_published() {
+        let text = said(vec![value(MULTIPLY, Unit::Cycles, 5.0)]).join("\n");
+        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 3"), "{text}");
+        assert_eq!(said(vec![value(MULTIPLY, Unit::Cycles, 3.0)]), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_clock_that_is_not_known_is_a_warning_with_its_reason() {
+        let doubtful = Value {
+            state: State::Inconsistent,
+            reason: Some("3.00 to 5.00 additions".into()),
+            ..value(MULTIPLY, Unit::Cycles, 5.0)
+        };
+        let text = said(vec![doubtful, value(MUL_ADD, Unit::Ratio, 3.9)]).join("\n");
+        assert!(text.contains("not known") && text.contains("3.00 to 5.00"), "{text}");
+        assert!(!text.contains("published") && !text.contains("not 5"), "{text}");
     }
 
     #[test]
@@ -443,9 +510,9 @@ pub(crate) mod tests {
     fn what_befell_several_probes_is_said_once_and_who_was_moved_is_told() {
         let mut card = blank("test");
         for (probe, round) in [("clock", 1), ("clock", 2), ("noise", 1), ("noise", 2), ("tlb", 2)] {
-            let (how, stderr) = ("not pinned to CPU 1".to_owned(), String::new());
+            let (how, stderr, cpu) = ("not pinned to CPU 1".to_owned(), String::new(), None);
             let probe = probe.to_owned();
-            card.fails.push(Fail { probe, round, cause: FailKind::Failed, how, stderr });
+            card.fails.push(Fail { probe, round, cpu, cause: FailKind::Failed, how, stderr });
         }
         let mut moved = point("noise", "gap_ratio", 0, Unit::Ratio, vec![]);
         moved.disturbances.strayed = Some(Strayed { home: 1, cpu: 0, samples: 4 });
@@ -477,6 +544,7 @@ pub(crate) mod tests {
         let fail = |probe: &str, cause, how: &str| Fail {
             probe: probe.into(),
             round: 0,
+            cpu: None,
             cause,
             how: how.into(),
             stderr: String::new(),

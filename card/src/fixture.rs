@@ -62,6 +62,7 @@ fn make_summary() -> Summary {
     let skip = Skip::new("a folder on a disk", "the root file system is in memory", "mount a disk");
     card.skips.push(Skip { probe: "storage".into(), ..skip });
     card.fails.push(Fail {
+        cpu: None,
         probe: "branch".into(),
         round: 2,
         cause: FailKind::Killed,
@@ -265,6 +266,7 @@ pub fn point(probe: &str, quantity: &str, round: u32, unit: Unit, samples: Vec<f
         samples,
         ops: 1000,
         core_ghz: Vec::new(),
+        clock_doubt: None,
         counts: BTreeMap::new(),
         disturbances: Disturbances::default(),
         state: PointState::Ok,

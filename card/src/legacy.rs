@@ -106,7 +106,7 @@ mod tests {
     fn causes_and_pinning_are_taken_out_of_words() {
         let cause = |how: &str, cause| {
             let (probe, stderr) = (String::new(), String::new());
-            let mut old = Fail { probe, round: 0, cause, how: how.into(), stderr };
+            let mut old = Fail { probe, round: 0, cpu: None, cause, how: how.into(), stderr };
             fail(&mut old);
             old.cause
         };

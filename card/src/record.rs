@@ -75,6 +75,9 @@ pub struct Point {
     /// where it has no meaning.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "numbers")]
     pub core_ghz: Vec<f64>,
+    /// Why the core's clock is not known, and with it nothing that is in its cycles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_doubt: Option<String>,
     /// How often events happened during one sample of `ops` operations, the middle one, in user
     /// space; absent where they were not counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "counts")]
@@ -318,6 +321,9 @@ pub struct Fail {
     pub probe: String,
     /// Which round.
     pub round: u32,
+    /// On which CPU, where a round visits each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
     /// In what way.
     #[serde(default)]
     pub cause: FailKind,

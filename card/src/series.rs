@@ -143,7 +143,7 @@ pub struct Met {
 }
 
 /// A number and the spread between rounds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The middle round, or the state with the largest share.
     pub value: f64,
@@ -152,6 +152,7 @@ pub struct Spread {
     /// Upper end.
     pub high: f64,
     /// The states in ascending order, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<Met>,
 }
 

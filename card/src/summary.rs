@@ -5,6 +5,7 @@ use serde_json::{Map, json};
 use crate::file::{self, Card};
 use crate::findings::{self, Finding};
 use crate::metrics::{self, Metrics};
+use crate::view::each_cpu;
 
 /// A card with all that is computed from it.
 #[derive(Clone, Debug)]
@@ -30,14 +31,19 @@ impl Summary {
 pub fn json(summary: &Summary) -> serde_json::Value {
     let metrics: Map<String, serde_json::Value> =
         summary.metrics.0.iter().map(|v| (v.id.clone(), metric_json(v))).collect();
-    json!({
+    let mut all = json!({
         "format": file::FORMAT,
         "machine": summary.card.header.machine,
         "metrics": metrics,
         "findings": summary.findings,
         "skips": summary.card.skips,
         "failures": summary.card.fails,
-    })
+    });
+    let each_cpu = each_cpu::ranked(&summary.card);
+    if !each_cpu.is_empty() {
+        all["each_cpu"] = json!(each_cpu);
+    }
+    all
 }
 
 fn metric_json(value: &metrics::Value) -> serde_json::Value {

@@ -3,9 +3,10 @@
 use crate::probe::Probe;
 use crate::suite;
 
-/// Every probe.
+/// Every probe of a run that asks for none by its name.
 pub const ALL: &[&Probe] = &[
     &suite::clock::PROBE,
+    &suite::sustained_clock::PROBE,
     &suite::noise::PROBE,
     &suite::cache_line::PROBE,
     &suite::memory_latency::PROBE,
@@ -32,6 +33,17 @@ pub const ALL: &[&Probe] = &[
     &suite::storage::PROBE,
 ];
 
+/// Probes that run only when asked for.
+pub const ASKED: &[&Probe] = &[&suite::each_cpu::PROBE];
+
+/// The probe that --each-cpu asks for.
+pub const EACH_CPU: &str = suite::each_cpu::PROBE.name;
+
+/// Whether a round of the probe is a visit to each CPU, in a process pinned to it.
+pub fn visits_each_cpu(probe: &Probe) -> bool {
+    [EACH_CPU, suite::faults::WRONG_CPU.name].contains(&probe.name)
+}
+
 /// Probes that go wrong on purpose, so that the ways a round can fail are tested with the real
 /// program. They run only when named.
 pub const FAULTS: &[&Probe] = &[
@@ -39,11 +51,12 @@ pub const FAULTS: &[&Probe] = &[
     &suite::faults::CRASHES,
     &suite::faults::ERRS,
     &suite::faults::WRONG_ANSWER,
+    &suite::faults::WRONG_CPU,
 ];
 
 /// A probe by its id.
 pub fn find(name: &str) -> Option<&'static Probe> {
-    ALL.iter().chain(FAULTS).copied().find(|p| p.name == name)
+    ALL.iter().chain(ASKED).chain(FAULTS).copied().find(|p| p.name == name)
 }
 
 #[cfg(test)]
@@ -55,7 +68,7 @@ mod tests {
     #[test]
     fn names_and_metric_ids_are_unique_and_well_formed() {
         let mut seen = HashSet::new();
-        for probe in ALL {
+        for probe in ALL.iter().chain(ASKED) {
             assert!(seen.insert(probe.name.to_owned()), "{} twice", probe.name);
             let declared = probe.declaration();
             assert!(!declared.metrics.is_empty() && probe.seconds > 0.0);

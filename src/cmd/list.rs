@@ -17,12 +17,16 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.json {
-        let all: Vec<Declaration> = catalog::ALL.iter().map(|p| p.declaration()).collect();
-        super::print_json(&format!("{}\n", json(&all)?))?;
+        super::print_json(&format!("{}\n", json(&declarations())?))?;
     } else {
         super::print(&format!("{}\n", table(&probecard_probes::run::machine())))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What every probe declares.
+fn declarations() -> Vec<Declaration> {
+    catalog::ALL.iter().chain(catalog::ASKED).map(|p| p.declaration()).collect()
 }
 
 /// A probe, a metric or a proof on each line: as good to compare as to parse.
@@ -55,11 +59,13 @@ fn table(machine: &Machine) -> String {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(u16::try_from(super::width()).unwrap_or(80))
         .set_header(["probe", "metrics", "here", "what it measures"]);
-    for probe in catalog::ALL {
+    for probe in catalog::ALL.iter().chain(catalog::ASKED) {
         table.add_row([
             probe.name.to_owned(),
             probe.declaration().metrics.len().to_string(),
-            obstacle(probe, machine).unwrap_or_else(|| "yes".into()),
+            obstacle(probe, machine).unwrap_or_else(|| {
+                if catalog::EACH_CPU == probe.name { "by --each-cpu".into() } else { "yes".into() }
+            }),
             probe.summary.to_owned(),
         ]);
     }
@@ -84,8 +90,7 @@ mod tests {
         if std::env::consts::ARCH != "x86_64" {
             return;
         }
-        let all: Vec<Declaration> = catalog::ALL.iter().map(|p| p.declaration()).collect();
-        let now = json(&all).unwrap() + "\n";
+        let now = json(&declarations()).unwrap() + "\n";
         let kept = include_str!("../../card/src/fixture/declarations.json");
         for (now, kept) in now.lines().zip(kept.lines()) {
             assert_eq!(now, kept);

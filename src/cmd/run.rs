@@ -57,6 +57,10 @@ pub(super) struct Args {
     /// Measure on this CPU instead of the quietest of the most capable kind of core.
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
+    /// Look at every CPU in turn, for one that is slower than its like or computes wrong answers,
+    /// instead of measuring the machine; probes named by --only are measured as well.
+    #[arg(long, conflicts_with = "cpu")]
+    each_cpu: bool,
     /// Directory for the file that storage is measured with, which vanishes; by default that of the
     /// card.
     #[arg(long, value_name = "DIR", value_parser = plan::parse_scratch)]
@@ -74,7 +78,7 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
     /// Go on with an interrupted run; its card is continued.
-    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "scratch", "peer", "events", "out", "force"])]
+    #[arg(long, value_name = "CARD", conflicts_with_all = ["tier", "budget", "only", "skip", "cpu", "each_cpu", "scratch", "peer", "events", "out", "force"])]
     resume: Option<PathBuf>,
     /// Print one JSON object for programs at the end instead of the text.
     #[arg(long)]
@@ -132,6 +136,8 @@ struct Run {
     machine: Machine,
     tier: Effort,
     schedule: Schedule,
+    /// What probes are given at most of what they deserve.
+    generosity: f64,
     /// What the rounds that take memory are lent.
     reserve: Option<Reserve>,
     limits: Limits,
@@ -145,7 +151,9 @@ fn fresh(
     began: Instant,
     left_class: Option<&str>,
 ) -> anyhow::Result<(Run, Writer)> {
-    let probes = Choice { only: &args.only, skip: &args.skip }.probes()?;
+    let mut only = args.only.clone();
+    only.extend(args.each_cpu.then(|| catalog::EACH_CPU.to_owned()));
+    let probes = Choice { only: &only, skip: &args.skip }.probes()?;
     let choice = match args.cpu {
         None => placement::choose(&machine, timer),
         Some(cpu) => chosen(cpu, &machine)?,
@@ -154,14 +162,16 @@ fn fresh(
     pinning::pin(choice.cpu);
     machine.turn_to(choice.cpu);
     let tier = args.tier;
-    let budget = args.budget.unwrap_or(plan::budget(tier));
     let runnable = runnable(&probes, &machine);
     anyhow::ensure!(
         !runnable.is_empty(),
         "none of the chosen probes can run here; `probecard list` says why"
     );
+    let cpus = machine.allowed_cpus();
+    let budget = args.budget.unwrap_or_else(|| plan::budget(tier, &runnable, cpus));
+    let generosity = plan::generosity(tier, budget, &runnable, cpus);
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
-    let reserve = reserve(&mut machine, &runnable, tier, budget);
+    let reserve = reserve(&mut machine, &runnable, tier, budget, generosity);
     let counters = counter_support::take(&machine, events.as_ref());
     let now = jiff::Timestamp::now();
     let host = file_name(machine.host.name.known().map_or("", String::as_str));
@@ -195,10 +205,14 @@ fn fresh(
     for skip in unmet(&probes, &header.machine) {
         append(&mut writer, Line::Skip(skip))?;
     }
-    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, reserve.is_some());
+    let cpus = header.machine.allowed_cpus();
+    let schedule = Schedule::new(&runnable, header.plan.rounds, seed, cpus, reserve.is_some());
     let machine = header.machine.clone();
     let limits = Limits::new(began, budget, 1.0);
-    Ok((Run { header, machine, tier, schedule, reserve, limits, wall_before: 0.0 }, writer))
+    Ok((
+        Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before: 0.0 },
+        writer,
+    ))
 }
 
 /// Bounds the memory of rounds by their time, and keeps some for them where the host is slow to find it.
@@ -207,10 +221,12 @@ fn reserve(
     probes: &[&'static Probe],
     tier: Effort,
     budget: Duration,
+    generosity: f64,
 ) -> Option<Reserve> {
-    let schedule = Schedule::new(probes, plan::rounds(tier), 0, false);
+    let cpus = machine.allowed_cpus();
+    let schedule = Schedule::new(probes, plan::rounds(tier), 0, cpus, false);
     let left = budget.saturating_sub(plan::REPORT_TIME);
-    let slice = schedule.longest_in_memory(left, plan::generosity(tier, budget))?;
+    let slice = schedule.longest_in_memory(left, generosity)?;
     if let Some(bound) = bound_by_time(machine, slice) {
         machine.limits.memory.insert(0, bound);
     }
@@ -254,8 +270,10 @@ fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<
     let probes = runnable(&planned, &machine);
     let plan = &card.header.plan;
     let budget = Duration::from_secs_f64(plan.budget_s);
-    let reserve = reserve(&mut machine, &probes, tier, budget);
-    let mut schedule = Schedule::new(&probes, plan.rounds, card.header.seed, reserve.is_some());
+    let generosity = plan::generosity(tier, budget, &probes, machine.allowed_cpus());
+    let reserve = reserve(&mut machine, &probes, tier, budget, generosity);
+    let (seed, cpus) = (card.header.seed, machine.allowed_cpus());
+    let mut schedule = Schedule::new(&probes, plan.rounds, seed, cpus, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
     let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
     let header = card.header.clone();
@@ -265,7 +283,7 @@ fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<
     }
     let budget = Duration::from_secs_f64(header.plan.budget_s);
     let limits = Limits::new(began, budget, schedule.share_left());
-    Ok((Run { header, machine, tier, schedule, reserve, limits, wall_before }, writer))
+    Ok((Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before }, writer))
 }
 
 /// The probes that a card names, each once.
@@ -345,10 +363,6 @@ fn same_machine(then: &Machine, now: &Machine) -> anyhow::Result<()> {
 }
 
 impl Run {
-    fn generosity(&self) -> f64 {
-        plan::generosity(self.tier, Duration::from_secs_f64(self.header.plan.budget_s))
-    }
-
     /// Where probes may put files: what was asked for, or beside the card.
     fn scratch(&self, card: &Path) -> anyhow::Result<PathBuf> {
         let beside = card.parent().unwrap_or(Path::new(""));
@@ -374,31 +388,41 @@ impl Run {
     ) -> anyhow::Result<EndState> {
         let mut progress = Progress::new(self.schedule.len(), self.header.plan.rounds);
         let scratch = self.scratch(writer.path())?;
-        let mut hangs: HashMap<&str, usize> = HashMap::new();
+        // By the CPU too, where a round visits each: one that hangs says nothing of the others.
+        let mut hangs: HashMap<(&str, Option<usize>), usize> = HashMap::new();
         let mut rest = FIRST_REST;
+        let mut visits: Option<Visits> = None;
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
-            let hung = hangs.entry(item.probe.name).or_default();
+            let hung = hangs.entry((item.probe.name, item.cpu)).or_default();
             if *hung == MOST_HANGS {
                 continue;
             }
             let began = Instant::now();
             let left = self.limits.due.saturating_duration_since(began);
-            let slice = self.schedule.slice(done, left, self.generosity());
+            let slice = self.schedule.slice(done, left, self.generosity);
             let Some(patience) = self.limits.patience(slice, began) else {
-                append(writer, Line::Skip(self.no_time(item)))?;
+                // Once, where a round visits each CPU.
+                let skip = self.no_time(item);
+                if !writer.card().skips.contains(&skip) {
+                    append(writer, Line::Skip(skip))?;
+                }
                 continue;
             };
             // Probes that know enough end early; those to come will do so as much as those before.
             let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
-            let left_at_most = self.schedule.time_left(done, left, self.generosity());
+            let left_at_most = self.schedule.time_left(done, left, self.generosity);
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
+            let cpu = item.cpu.unwrap_or(self.header.plan.cpu);
+            if item.cpu.is_some() {
+                stay_away_from(cpu, &self.machine);
+            }
             let assignment = Assignment {
                 parent: std::process::id(),
                 probe: item.probe.name.to_owned(),
                 round: item.round,
                 seed: item.seed,
-                cpu: self.header.plan.cpu,
+                cpu,
                 pinned: self.header.plan.pinned,
                 tier: self.tier,
                 slice_s: slice.as_secs_f64(),
@@ -420,8 +444,11 @@ impl Run {
                 if item.probe.takes_memory() { reserve.lend() } else { reserve.take_back() }
             }
             let began = Instant::now();
-            let throttled = Throttled::so_far();
+            // Of all visits, where a round visits each CPU.
+            let same = |v: &Visits| (v.probe, v.round) == (item.probe.name, item.round);
+            let visited = visits.take().filter(same).unwrap_or_else(|| Visits::of(item));
             let mut keep = |record: Record| {
+                let record = named(record, item.cpu);
                 if let Record::Fail(fail) = &record {
                     progress.fail(fail);
                 }
@@ -439,6 +466,7 @@ impl Run {
                             fail.how += ", as before; it was not asked again";
                         }
                     }
+                    fail.cpu = item.cpu;
                     progress.fail(&fail);
                     append(writer, Line::Fail(fail))?;
                 }
@@ -450,12 +478,13 @@ impl Run {
                 thread::sleep(rest.min(left / self.schedule.len() as u32));
                 rest = (rest * 2).min(LONGEST_REST);
             }
-            let (probe, round) = (item.probe.name.to_owned(), item.round);
             given += slice;
             used += began.elapsed();
-            let wall_s = began.elapsed().as_secs_f64();
-            let throttled = Throttled::so_far().since(&throttled);
-            append(writer, Line::Round(RoundDone { probe, round, wall_s, throttled }))?;
+            if item.is_last {
+                append(writer, Line::Round(visited.done()))?;
+            } else {
+                visits = Some(visited);
+            }
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
@@ -473,6 +502,38 @@ impl Run {
             "a longer --budget",
         );
         Skip { probe: item.probe.name.to_owned(), ..skip }
+    }
+}
+
+/// A round that was begun, with all its visits.
+struct Visits {
+    probe: &'static str,
+    round: u32,
+    began: Instant,
+    throttled: Throttled,
+}
+
+impl Visits {
+    fn of(item: &Item) -> Visits {
+        let (probe, round) = (item.probe.name, item.round);
+        Visits { probe, round, began: Instant::now(), throttled: Throttled::so_far() }
+    }
+
+    fn done(&self) -> RoundDone {
+        RoundDone {
+            probe: self.probe.to_owned(),
+            round: self.round,
+            wall_s: self.began.elapsed().as_secs_f64(),
+            throttled: Throttled::so_far().since(&self.throttled),
+        }
+    }
+}
+
+/// A failure says which of the CPUs it was that a round of its probe visits.
+fn named(record: Record, cpu: Option<usize>) -> Record {
+    match record {
+        Record::Fail(fail) => Record::Fail(Fail { cpu, ..fail }),
+        other => other,
     }
 }
 

@@ -6,6 +6,7 @@ mod common;
 mod cli;
 mod counters;
 mod doctor;
+mod each_cpu;
 mod forbidden;
 mod idioms_and_scaling;
 mod inputs;

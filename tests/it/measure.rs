@@ -62,8 +62,10 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
     ascend(metrics, &["cache.l1d_knee_bytes", "cache.l2_knee_bytes", "cache.l3_knee_bytes"]);
     ascend(metrics, &["clock.empty_kernel_ns", "memory.read_1m_sequential_ns"]);
     let believed = |id: &str| metrics.get(id).filter(|v| v.state == State::Ok)?.value;
-    if let Some(ratio) = believed("clock.mul_add_ratio") {
-        assert!((ratio - 3.0).abs() < 0.1, "a multiplication takes {ratio} additions");
+    if let (Some(ratio), Some(cycles)) =
+        (believed("clock.mul_add_ratio"), believed("clock.multiply_cycles"))
+    {
+        assert!((ratio - cycles).abs() < 0.1, "{cycles} cycles in the time of {ratio} additions");
     }
     if let (Some(line), Some(claim)) =
         (believed("cache.line_bytes"), card.header.machine.claimed_line_bytes())

@@ -41,8 +41,8 @@ fn clock(ratio: ClockRatio) -> Option<Finding> {
             format!(
                 "the cycle counter says {median:.3} times the cycles of the two-chain clock (over \
                  {points} points, {low:.3} to {high:.3} in eight of ten): either the chains do not \
-                 take one and three cycles on this CPU, or the counter counts another clock, and \
-                 no number in cycles is to be trusted"
+                 take the cycles that they are taken for on this CPU, or the counter counts \
+                 another clock, and no number in cycles is to be trusted"
             ),
             &["clock.core_ghz"],
         )

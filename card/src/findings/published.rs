@@ -5,7 +5,7 @@ use crate::declare::Unit;
 use super::{Finding, believed, design};
 use crate::file::Card;
 use crate::format;
-use crate::metrics::{Metrics, Value};
+use crate::metrics::{Metrics, State, Value};
 use crate::reference;
 
 /// How far outside a published range a value may lie unmentioned: the ranges themselves come from
@@ -21,7 +21,7 @@ pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
         let cycles = value.unit == Unit::Cycles;
         let low = measured < range.low * (1.0 - PUBLISHED_TOLERANCE);
         let high = measured > range.high * (1.0 + PUBLISHED_TOLERANCE);
-        (cycles && (low || high)).then(|| {
+        (cycles && value.state != State::Inconsistent && (low || high)).then(|| {
             let published = if range.low == range.high {
                 format!("{}", range.low)
             } else {

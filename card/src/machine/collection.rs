@@ -84,6 +84,9 @@ impl Collection {
         for (path, mut entry) in std::mem::take(&mut self.0) {
             if let Entry::File(bytes) = &mut entry {
                 serials += hide_serial_numbers(bytes);
+                if path.ends_with("/topology/ppin") {
+                    identifiers.hide_inventory_number(bytes);
+                }
                 identifiers.hide(bytes);
             }
             let mut path = path.into_bytes();
@@ -195,14 +198,28 @@ impl Identifiers {
                 at += 1;
                 continue;
             };
-            let found = &mut text[at..at + length];
-            let next = self.numbers.len() + 1;
-            let mut number = *self.numbers.entry(found.to_ascii_lowercase()).or_insert(next);
-            for digit in found.iter_mut().rev().filter(|b| b.is_ascii_hexdigit()) {
-                *digit = b"0123456789abcdef"[number % 16];
-                number /= 16;
-            }
+            self.count(&mut text[at..at + length]);
             at += length;
+        }
+    }
+
+    /// That of a processor is shorter than others: "0x2b8c9d0e1f000001".
+    fn hide_inventory_number(&mut self, text: &mut [u8]) {
+        let prefix = if text.starts_with(b"0x") { 2 } else { 0 };
+        let number = &mut text[prefix..];
+        let digits = number.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        if digits > 0 {
+            self.count(&mut number[..digits]);
+        }
+    }
+
+    /// Puts the counting number of an identifier in its place.
+    fn count(&mut self, found: &mut [u8]) {
+        let next = self.numbers.len() + 1;
+        let mut number = *self.numbers.entry(found.to_ascii_lowercase()).or_insert(next);
+        for digit in found.iter_mut().rev().filter(|b| b.is_ascii_hexdigit()) {
+            *digit = b"0123456789abcdef"[number % 16];
+            number /= 16;
         }
     }
 }
@@ -288,6 +305,19 @@ mod tests {
         assert_eq!(all.anonymise(false), ["1 × serial number"]);
         let expected = "Hardware\t: BCM2835\nSerial\t\t: 0\nModel\t: Pi 5";
         assert_eq!(all, collection(&[("/proc/cpuinfo", expected)]));
+    }
+
+    #[test]
+    fn inventory_numbers_of_processors_go_and_still_tell_them_apart() {
+        let path = |cpu: usize| format!("/sys/devices/system/cpu/cpu{cpu}/topology/ppin");
+        let files = |numbers: [&str; 3]| {
+            let files = [path(0), path(1), path(2)];
+            let files: Vec<(&str, &str)> = files.iter().map(String::as_str).zip(numbers).collect();
+            collection(&files)
+        };
+        let mut all = files(["0x2b8c9d0e1f00\n", "0x2b8c9d0e1f01\n", "0x2b8c9d0e1f00\n"]);
+        all.anonymise(false);
+        assert_eq!(all, files(["0x000000000001\n", "0x000000000002\n", "0x000000000001\n"]));
     }
 
     #[test]

@@ -224,6 +224,14 @@ impl Machine {
         self.topology.cores.known()?.iter().map(Vec::len).max()
     }
 
+    /// "CPU 6", with the inventory number of its processor where that is known.
+    pub fn cpu_name(&self, cpu: usize) -> String {
+        let numbers = self.topology.inventory.known().into_iter().flatten();
+        let number = numbers.filter(|(_, cpus)| cpus.contains(&cpu)).map(|(number, _)| number);
+        let number = number.map(|number| format!(" (PPIN {number})")).next().unwrap_or_default();
+        format!("CPU {cpu}{number}")
+    }
+
     /// All hardware threads of the core of `cpu`, **itself included**; empty where it is not known.
     pub fn siblings_of(&self, cpu: usize) -> &[usize] {
         let cores = self.topology.cores.known().map_or(&[][..], Vec::as_slice);

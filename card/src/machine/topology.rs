@@ -50,6 +50,8 @@ pub struct Topology {
     pub smt_control: Fact<String>,
     /// CPUs that the scheduler leaves alone (`isolcpus`).
     pub isolated: Fact<Vec<usize>>,
+    /// CPUs by the protected inventory number (PPIN) of their processor.
+    pub inventory: Fact<BTreeMap<String, Vec<usize>>>,
 }
 
 impl NumaNode {
@@ -93,6 +95,7 @@ impl Topology {
             numa_nodes: numa_nodes(files, those_on).into(),
             smt_control: files.text(&format!("{CPUS}/smt/control")).into(),
             isolated: files.list(&format!("{CPUS}/isolated")).into(),
+            inventory: on.clone().and_then(|on| inventory(files, on)).into(),
         }
     }
 }
@@ -109,6 +112,19 @@ fn package(files: &Files, cpu: usize) -> Found<String> {
         id @ 0.. => Ok(id.to_string()),
         id => Err(format!("{path} is {id}: not known")),
     }
+}
+
+/// CPUs by the number of their processor, as far as they tell; a reason where none does.
+fn inventory(files: &Files, on: &[usize]) -> Found<BTreeMap<String, Vec<usize>>> {
+    let mut by_number: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut reason = None;
+    for &cpu in on {
+        match files.text(&format!("{CPUS}/cpu{cpu}/topology/ppin")) {
+            Ok(number) => by_number.entry(number).or_default().push(cpu),
+            Err(why) => reason = reason.or(Some(why)),
+        }
+    }
+    reason.filter(|_| by_number.is_empty()).map_or(Ok(by_number), Err)
 }
 
 /// The groups that the CPUs name for themselves, as far as they do; a reason where none does. A CPU
@@ -221,6 +237,17 @@ mod tests {
         assert_eq!(machine.l3_groups(), [vec![0, 1, 4, 5], vec![2, 3, 6, 7]]);
         assert_eq!(machine.topology.packages.known().map(Vec::len), Some(2));
         assert_eq!(machine.topology.possible, Fact::Known(16));
+    }
+
+    #[test]
+    fn a_cpu_is_named_with_the_number_of_its_processor_where_that_may_be_read() {
+        let number = |package: usize| format!("0x2b8c9d0e1f{package:06x}\n");
+        let tree = (0..8).fold(eight(), |tree, n| {
+            tree.file(&format!("{CPUS}/cpu{n}/topology/ppin"), number(n % 4 / 2))
+        });
+        let machine = tree.machine();
+        assert_eq!(machine.cpu_name(6), "CPU 6 (PPIN 0x2b8c9d0e1f000001)");
+        assert_eq!(eight().machine().cpu_name(6), "CPU 6");
     }
 
     #[test]

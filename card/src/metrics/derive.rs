@@ -60,20 +60,28 @@ impl<'a> Rounds<'a> {
 
     pub(super) fn evaluate(&self, metric: &Metric) -> Outcome {
         let mut outcome = Outcome { rounds: self.by_number.len(), ..Outcome::default() };
+        let mut doubts = Vec::new();
         for points in self.by_number.values() {
             let mut context = Context::new(self, points, metric.unit);
             let value = context.derive(&metric.from);
             outcome.notes.append(&mut context.notes);
             outcome.split |= context.split;
+            doubts.extend(context.doubt.clone());
             outcome.implausible |= context.implausible;
             match value {
                 Ok(value) if value.is_finite() => {
-                    let (noisy, samples) = (context.noisy, context.gathered(&metric.from));
+                    let noisy = context.noisy || context.doubt.is_some();
+                    let samples = context.gathered(&metric.from);
                     outcome.values.push(RoundValue { value, noisy, samples });
                 }
                 Ok(value) => outcome.errors.push(format!("the derivation gave {value}")),
                 Err(reason) => outcome.errors.push(reason),
             }
+        }
+        // A round in doubt counts only where there is nothing better, as a noisy one does.
+        if !doubts.is_empty() && doubts.len() == outcome.rounds {
+            outcome.split = true;
+            outcome.errors.splice(..0, doubts);
         }
         if let Derive::SlowShare(select) = &metric.from
             && !outcome.values.is_empty()
@@ -98,9 +106,13 @@ struct Context<'a> {
     cycles: bool,
     /// A time without a known clock has no place in the result: its unit says cycles.
     clocked: bool,
+    /// The value rests on the core's clock.
+    by_clock: bool,
     noisy: bool,
     notes: BTreeSet<String>,
     split: bool,
+    /// Why the core's clock is not known.
+    doubt: Option<String>,
     bytes: bool,
     implausible: bool,
 }
@@ -117,9 +129,22 @@ impl<'a> Context<'a> {
         // alone.
         let cycles = !matches!(unit, Unit::Ns | Unit::Gbs | Unit::Gops | Unit::Gflops);
         let clocked = matches!(unit, Unit::Cycles | Unit::PerCycle | Unit::BytesPerCycle);
-        let (notes, bytes) = (BTreeSet::new(), unit == Unit::Bytes);
+        let by_clock = clocked || unit == Unit::Ghz;
+        let (notes, bytes, doubt) = (BTreeSet::new(), unit == Unit::Bytes, None);
         let [noisy, split, implausible] = [false; 3];
-        Context { all, points, cycles, clocked, noisy, notes, split, bytes, implausible }
+        Context {
+            all,
+            points,
+            cycles,
+            clocked,
+            by_clock,
+            noisy,
+            notes,
+            split,
+            doubt,
+            bytes,
+            implausible,
+        }
     }
 
     fn derive(&mut self, from: &Derive) -> Result<f64, String> {
@@ -207,6 +232,13 @@ impl<'a> Context<'a> {
         Ok((self.derive(first)?, self.derive(second)?))
     }
 
+    /// A value of a clock that is not known is one of several that are possible.
+    fn heed_doubts(&mut self, chosen: &[&Point]) {
+        if self.by_clock {
+            self.doubt = chosen.iter().find_map(|p| p.clock_doubt.clone()).or(self.doubt.take());
+        }
+    }
+
     /// What stands for a point, by the estimator of its quantity; a time in cycles if wanted and
     /// possible.
     fn estimate(&self, point: &Point, cycles: bool) -> Option<f64> {
@@ -218,12 +250,13 @@ impl<'a> Context<'a> {
 
     /// The selected points, of which there is at least one with a sample; without times whose clock
     /// is not known where cycles are asked for.
-    fn chosen(&self, select: &Select) -> Result<Vec<&'a Point>, String> {
+    fn chosen(&mut self, select: &Select) -> Result<Vec<&'a Point>, String> {
         let mut chosen: Vec<&Point> =
             self.points.iter().copied().filter(|p| select.holds(p)).collect();
         if chosen.is_empty() {
             return Err(format!("no {} was recorded", described(select)));
         }
+        self.heed_doubts(&chosen);
         if !chosen.iter().all(|p| self.all.quantities.knows(p)) {
             return Err(format!(
                 "{} was recorded in a unit, or with an estimator, that this version does not know",

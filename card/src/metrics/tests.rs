@@ -129,6 +129,7 @@ fn what_was_skipped_or_failed_gives_the_reason() {
     let mut failed = card(Unit::Ns, quartile(), vec![]);
     let how = "killed by SIGSEGV".to_owned();
     failed.fails.push(Fail {
+        cpu: None,
         probe: "p".into(),
         round: 0,
         cause: FailKind::Killed,
@@ -275,6 +276,29 @@ fn three_methods_that_agree_are_sure_however_noisy_their_points() {
     };
     assert_eq!(vote(&names), State::Ok);
     assert_eq!(vote(&names[..2]), State::Noisy);
+}
+
+#[test]
+fn what_is_in_cycles_of_a_clock_that_is_not_known_is_inconsistent() {
+    let in_round = |r, unit, doubted| Point {
+        core_ghz: vec![if doubted { 1.9 } else { 3.7 }],
+        clock_doubt: doubted.then(|| "2.40 additions".into()),
+        ..point("p", "q", r, unit, vec![if doubted { 5.0 } else { 10.0 }; 3])
+    };
+    let value = |points, of_metric| of(&card(of_metric, quartile(), points));
+    let rounds = |unit, first| (0..3).map(|r| in_round(r, unit, r >= first)).collect();
+    for (unit, of_metric) in [(Unit::Ns, Unit::Cycles), (Unit::Ghz, Unit::Ghz)] {
+        let all = value(rounds(unit, 0), of_metric);
+        assert_eq!(all.state, State::Inconsistent, "{of_metric:?}");
+        assert!(all.value.is_some() && all.reason.unwrap() == "2.40 additions");
+        // Beside rounds that know it, the others do not count.
+        let one = value(rounds(unit, 2), of_metric);
+        let right = if of_metric == Unit::Ghz { 10.0 } else { 37.0 };
+        assert_eq!((one.state, one.value), (State::Ok, Some(right)), "{of_metric:?}");
+    }
+    // The time itself is as good as ever.
+    let alike = (0..3).map(|r| Point { samples: vec![7.0; 3], ..in_round(r, Unit::Ns, true) });
+    assert_eq!(value(alike.collect(), Unit::Ns).state, State::Ok);
 }
 
 #[test]

@@ -2,4 +2,5 @@
 //! records, as [`crate::metrics`] does not.
 
 pub mod core_matrix;
+pub mod each_cpu;
 pub mod scaling;

@@ -9,7 +9,7 @@ use card::estimate::median;
 use card::machine::Machine;
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter};
-use probecard_probes::harness::clock::{self, ClockReading, Timer};
+use probecard_probes::harness::clock::{ClockReading, CoreClock};
 use probecard_probes::harness::counters::Session;
 use probecard_probes::run::{counter_support, placement};
 use probecard_probes::threads::pinning;
@@ -17,7 +17,7 @@ use probecard_probes::threads::pinning;
 /// Cycles by the core's own counter where it can be trusted, else time × the core clock around it.
 #[derive(Clone)]
 pub(crate) struct Cycles {
-    timer: Timer,
+    clock: CoreClock,
     counter: Rc<RefCell<Session>>,
     /// Whether something else was at work on the core before or after the last measurement.
     disturbed: Rc<Cell<bool>>,
@@ -57,7 +57,7 @@ impl Cycles {
         events.retain(|wanted| wanted.event == Event::CoreCycles);
         let counter = Session::open(&Counting { events, direct });
         Cycles {
-            timer,
+            clock: CoreClock::learn(timer),
             counter: Rc::new(RefCell::new(counter)),
             disturbed: Rc::default(),
             patience: Rc::new(Cell::new(Instant::now())),
@@ -88,8 +88,8 @@ impl Cycles {
         self.end(begun)
     }
 
-    fn clock(&self) -> ClockReading {
-        let readings = [(); READINGS].map(|()| clock::reading(&self.timer));
+    fn reading(&self) -> ClockReading {
+        let readings = [(); READINGS].map(|()| self.clock.read());
         let middle = |of: fn(&ClockReading) -> f64| {
             median(&readings.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)
         };
@@ -105,20 +105,20 @@ impl Measurement for Cycles {
     type Value = f64;
 
     fn start(&self) -> Begun {
-        let clock = self.clock();
+        let clock = self.reading();
         self.counter.borrow_mut().begin();
-        Begun { clock, stamp: self.timer.stamp() }
+        Begun { clock, stamp: self.clock.timer.stamp() }
     }
 
     fn end(&self, begun: Begun) -> f64 {
-        let stamp = self.timer.stamp();
+        let stamp = self.clock.timer.stamp();
         let counts = self.counter.borrow_mut().end();
-        let clock = self.clock();
+        let clock = self.reading();
         self.disturbed.set(begun.clock.is_busy() || clock.is_busy());
         match counts.get(&Event::CoreCycles) {
             Some(&cycles) => cycles as f64,
             None => {
-                self.timer.ns_between(begun.stamp, stamp)
+                self.clock.timer.ns_between(begun.stamp, stamp)
                     * begun.clock.core_ghz.midpoint(clock.core_ghz)
             }
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::clock::Timer;
+use super::clock::{CoreClock, Timer};
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, SamplingPlan};
 use super::turns::{Amount, Sampled, Taken};
@@ -207,6 +207,8 @@ pub struct Bench<'a> {
     pub cpu: usize,
     /// Stamps for probes that time more than batches.
     pub timer: Timer,
+    /// The clock of the core that this round is pinned to.
+    pub clock: CoreClock,
     /// Time that this round should take.
     pub slice: Duration,
     /// Seeded anew for each round.
@@ -331,6 +333,9 @@ impl Bench<'_> {
         }
         point.samples.iter_mut().for_each(|v| *v = concise(*v));
         point.core_ghz = condensed(&point.core_ghz);
+        if point.core_ghz.is_empty() && !matches!(point.unit, Unit::Ghz | Unit::Cycles) {
+            point.clock_doubt = None;
+        }
         (self.sink)(Record::Point(point))
     }
 
@@ -352,6 +357,7 @@ impl Bench<'_> {
             samples,
             ops: 1,
             core_ghz: Vec::new(),
+            clock_doubt: self.clock.multiply.doubt.map(|doubt| doubt.to_string()),
             counts: Counts::new(),
             disturbances: Default::default(),
             state,
@@ -390,6 +396,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::multiply::Multiply;
     use super::super::sampling::tests::reading;
     use super::*;
     use crate::sys::thread::Usage;
@@ -452,6 +459,10 @@ pub(crate) mod tests {
             peer: None,
             cpu: 0,
             timer: Timer::CLOCK,
+            clock: CoreClock {
+                timer: Timer::CLOCK,
+                multiply: Multiply { cycles: 3.0, doubt: None },
+            },
             slice: Duration::from_secs(1),
             rng: fastrand::Rng::with_seed(1),
             meter,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::clock::{self, ClockReading, Timer};
+use super::clock::{ClockReading, CoreClock};
 use super::counters::Session;
 use crate::sys::thread::{self, Usage};
 use card::counters::{Counts, Event};
@@ -45,7 +45,7 @@ pub trait Meter {
 /// The real thing.
 #[derive(Debug)]
 pub struct Hardware {
-    timer: Timer,
+    clock: CoreClock,
     began: Instant,
     cpu: usize,
     steal_is_reported: bool,
@@ -58,11 +58,11 @@ pub struct Hardware {
 const FRESH: Duration = Duration::from_micros(500);
 
 impl Hardware {
-    /// A meter on the CPU that this thread is pinned to.
-    pub fn new(timer: Timer, cpu: usize) -> Hardware {
+    /// A meter on the CPU that this thread is pinned to, and whose clock this is.
+    pub fn new(clock: CoreClock, cpu: usize) -> Hardware {
         let steal_is_reported = thread::steal_ticks(cpu).is_some_and(|ticks| ticks > 0);
         Hardware {
-            timer,
+            clock,
             began: Instant::now(),
             cpu,
             steal_is_reported,
@@ -82,23 +82,10 @@ impl Hardware {
         Hardware { by_usage: true, ..self }
     }
 
-    /// Runs the core until its clock stands still: five readings in a row within 0.5 %, or the
-    /// time is up.
-    pub fn settle(&mut self, at_most: Duration) {
-        let until = Instant::now() + at_most;
-        let mut steady = 0;
-        let mut last = clock::reading(&self.timer).core_ghz;
-        while steady < 5 && Instant::now() < until {
-            let ghz = clock::reading(&self.timer).core_ghz;
-            steady = if (ghz / last - 1.0).abs() < 0.005 { steady + 1 } else { 0 };
-            last = ghz;
-        }
-    }
-
     fn before(&self) -> ClockReading {
         match self.last {
             Some((at, bracket)) if at.elapsed() < FRESH => bracket,
-            _ => clock::reading(&self.timer),
+            _ => self.clock.read(),
         }
     }
 }
@@ -109,9 +96,9 @@ impl Meter for Hardware {
         let cpu = thread::current_cpu();
         let usage = thread::usage();
         self.counters.begin();
-        let start = self.timer.stamp();
+        let start = self.clock.timer.stamp();
         work(ops);
-        let end = self.timer.stamp();
+        let end = self.clock.timer.stamp();
         let mut counts = self.counters.end();
         let now = thread::usage();
         let usage = Usage {
@@ -125,10 +112,10 @@ impl Meter for Hardware {
         }
         let strayed = thread::strayed();
         let migrated = thread::current_cpu() != cpu || strayed.is_some();
-        let after = clock::reading(&self.timer);
+        let after = self.clock.read();
         self.last = Some((Instant::now(), after));
         Reading {
-            ns: self.timer.ns_between(start, end),
+            ns: self.clock.timer.ns_between(start, end),
             before,
             after,
             usage,

@@ -80,13 +80,16 @@ fn pinning(machine: &Machine, looks: &[Look]) -> Check {
 /// `own` is what this process did to itself meanwhile.
 fn noise(looks: &[Look], own: Option<&str>) -> impl Iterator<Item = Check> {
     looks.iter().map(move |look| {
+        let busy = match look.doubt {
+            Some(doubt) => format!("no core clock: {doubt}"),
+            None => format!("hyperthread sibling busy {:.0} % of it", look.busy * 100.0),
+        };
         let found = format!(
-            "CPU {}: {:.2} % of its time lost in gaps above 1 µs, hyperthread sibling busy {:.0} % of it",
+            "CPU {}: {:.2} % of its time lost in gaps above 1 µs, {busy}",
             look.cpu,
             look.lost * 100.0,
-            look.busy * 100.0
         );
-        let good = look.lost < 0.01 && look.busy < 0.2;
+        let good = look.lost < 0.01 && look.busy < 0.2 && look.doubt.is_none();
         match own {
             Some(own) if !good => {
                 check("noise", good, format!("{found}; {own}"), "give the group more CPU time")
@@ -219,7 +222,7 @@ mod tests {
         assert_eq!(timer, Timer::CLOCK);
         let check = timer_check(&machine, &timer);
         assert!(!check.good && check.found.ends_with("(only hpet acpi_pm)"), "{check:?}");
-        let look = Look { cpu: 1, lost: 0.5, busy: 0.0 };
+        let look = Look { cpu: 1, lost: 0.5, busy: 0.0, doubt: None };
         let said = |own| noise(&[look], own).map(|check| check.found).next().unwrap();
         assert!(said(Some("its own quota")).ends_with("; its own quota"));
         assert!(said(None).ends_with("% of it"));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog;
 use crate::harness::bench::{Bench, Effort, WrongAnswer};
-use crate::harness::clock::Timer;
+use crate::harness::clock::{self, CoreClock, Timer};
 use crate::harness::counters::Session;
 use crate::harness::meter::Hardware;
 use crate::harness::sampling::ClockHistory;
@@ -84,6 +84,7 @@ pub fn run(mut input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
     sink(Record::Fail(Fail {
         probe: probe.name.to_owned(),
         round: assignment.round,
+        cpu: None,
         cause: if wrong { FailKind::Corruption } else { FailKind::Failed },
         how: format!("{error:#}"),
         stderr: String::new(),
@@ -103,12 +104,13 @@ fn measure(
         ),
         _ => {}
     }
-    let meter = Hardware::new(assignment.timer, assignment.cpu);
+    clock::settle(&assignment.timer, SETTLE);
+    let clock = CoreClock::learn(assignment.timer);
+    let meter = Hardware::new(clock, assignment.cpu);
     let mut meter = match probe.in_kernel {
         true => meter.counting_by_usage(),
         false => meter.counting(Session::open(&assignment.counting)),
     };
-    meter.settle(SETTLE);
     let mut bench = Bench {
         probe: probe.name,
         round: assignment.round,
@@ -120,6 +122,7 @@ fn measure(
         peer: assignment.peer.as_ref(),
         cpu: assignment.cpu,
         timer: assignment.timer,
+        clock,
         slice: Duration::from_secs_f64(assignment.slice_s),
         rng: fastrand::Rng::with_seed(assignment.seed),
         meter: &mut meter,

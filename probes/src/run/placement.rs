@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use card::machine::Machine;
 
-use crate::harness::clock::{self, Timer};
+use crate::harness::clock::{CoreClock, Timer};
+use crate::harness::multiply::Doubt;
 use crate::kernel::timer::gaps;
 use crate::threads::pinning::{pin, try_pin};
 
@@ -31,6 +32,8 @@ pub struct Look {
     pub lost: f64,
     /// Share of time in which a hyperthread sibling was at work.
     pub busy: f64,
+    /// Why nothing can be said of a sibling there.
+    pub doubt: Option<Doubt>,
 }
 
 /// The counter where it keeps a constant rate and the kernel has not found it unfit, calibrated in a
@@ -110,11 +113,13 @@ fn look(cpu: usize, timer: &Timer) -> Look {
     let window = timer.units(Duration::from_millis(20).as_nanos() as f64);
     let gaps = gaps(|| timer.quick_stamp(), window, timer.units(1000.0), 0);
     let readings = 200;
-    let busy = (0..readings).filter(|_| clock::reading(timer).is_busy()).count();
+    let clock = CoreClock::learn(*timer);
+    let busy = (0..readings).filter(|_| clock.read().is_busy()).count();
     Look {
         cpu,
         lost: gaps.lost as f64 / gaps.observed.max(1) as f64,
         busy: busy as f64 / f64::from(readings),
+        doubt: clock.multiply.doubt,
     }
 }
 
@@ -130,10 +135,13 @@ mod tests {
         machine
     }
 
+    fn look(cpu: usize, lost: f64, busy: f64) -> Look {
+        Look { cpu, lost, busy, doubt: None }
+    }
+
     #[test]
     fn the_quieter_cpu_wins() {
-        let looks =
-            [Look { cpu: 2, lost: 0.01, busy: 0.2 }, Look { cpu: 5, lost: 0.02, busy: 0.0 }];
+        let looks = [look(2, 0.01, 0.2), look(5, 0.02, 0.0)];
         let (cpu, reason) = decide(&machine(&[2, 5]), &looks);
         assert_eq!(cpu, 5);
         assert!(reason.contains("2.00 %"), "{reason}");
@@ -149,14 +157,14 @@ mod tests {
         };
         machine.cpu.kinds = Fact::Known(vec![kind("Cortex-X925", &[5]), kind("Cortex-A725", &[2])]);
         assert_eq!(machine.most_capable(), [5]);
-        let (_, reason) = decide(&machine, &[Look { cpu: 5, lost: 0.0, busy: 0.0 }]);
+        let (_, reason) = decide(&machine, &[look(5, 0.0, 0.0)]);
         let said = "the quietest of 1 looked at of the most capable kind (Cortex-X925, one of 2 kinds \
                     of core): ";
         assert!(reason.starts_with(said), "{reason}");
         // What may be used decides before what is capable.
         machine.limits.allowed_cpus = vec![2];
         assert_eq!(machine.most_capable(), [2]);
-        let (_, reason) = decide(&machine, &[Look { cpu: 2, lost: 0.0, busy: 0.0 }]);
+        let (_, reason) = decide(&machine, &[look(2, 0.0, 0.0)]);
         let said = "the only CPU of the affinity mask, a Cortex-A725, one of 2 kinds of core";
         assert_eq!(reason, said);
     }
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn one_allowed_cpu_is_no_choice() {
-        let (_, reason) = decide(&machine(&[7]), &[Look { cpu: 7, lost: 0.5, busy: 0.0 }]);
+        let (_, reason) = decide(&machine(&[7]), &[look(7, 0.5, 0.0)]);
         assert_eq!(reason, "the only CPU of the affinity mask");
     }
 }

@@ -59,7 +59,7 @@ pub fn run(
 ) -> anyhow::Result<Outcome> {
     let fail = |cause, how: String, stderr: String| {
         let (probe, round) = (round.probe.to_owned(), round.round);
-        Ok(Outcome::Failed(Fail { probe, round, cause, how, stderr }))
+        Ok(Outcome::Failed(Fail { probe, round, cpu: None, cause, how, stderr }))
     };
     // A process group of its own: Ctrl-C reaches the parent alone, which then ends the child.
     command.process_group(0);

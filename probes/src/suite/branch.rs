@@ -19,7 +19,7 @@ use std::io;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::code;
 use crate::harness::sampling::SamplingPlan;
-use crate::kernel::{branch, chain};
+use crate::kernel::branch;
 use crate::probe::Probe;
 use card::counters::Event;
 use card::declare::{
@@ -159,7 +159,7 @@ const ALTERNATING_BITS: [u64; 2] = [0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA
 
 /// What the bits of a run look like.
 #[derive(Clone, Copy, Debug)]
-enum Pattern {
+pub(super) enum Pattern {
     Random,
     Alternating,
     /// Alternating, the other way round after so many words.
@@ -181,20 +181,20 @@ impl Pattern {
 
 /// The outcomes of one sample, made anew before each, so that nothing can be learned from the
 /// samples before it.
-struct Outcomes {
+pub(super) struct Outcomes {
     pattern: Pattern,
-    words: Vec<u64>,
+    pub(super) words: Vec<u64>,
     /// Clear bits in them.
     clear: u64,
     rng: fastrand::Rng,
 }
 
 impl Outcomes {
-    fn new(pattern: Pattern, rng: fastrand::Rng) -> RefCell<Outcomes> {
+    pub(super) fn new(pattern: Pattern, rng: fastrand::Rng) -> RefCell<Outcomes> {
         RefCell::new(Outcomes { pattern, words: Vec::new(), clear: 0, rng })
     }
 
-    fn refill(&mut self, branches: u64) {
+    pub(super) fn refill(&mut self, branches: u64) {
         let words = branches.div_ceil(branch::BLOCK);
         let (pattern, rng) = (self.pattern, &mut self.rng);
         self.words.clear();
@@ -287,7 +287,7 @@ fn compare(
         .iter()
         .map(|(delay, outcomes)| {
             let pattern = outcomes.borrow().pattern.name();
-            let cycles = (f64::from(*delay) * chain::mul_cycles()) as u64;
+            let cycles = (f64::from(*delay) * bench.clock.multiply.cycles) as u64;
             let setting = params([("pattern", pattern.into()), (DELAY, cycles.into())]);
             let work = |_| {
                 let chain = branch::serial(&outcomes.borrow().words, *delay);

@@ -1,20 +1,20 @@
 //! The core's clock, the timer, and what moves them.
 //!
 //! Method: the two-chain clock (harness/clock): dependent additions and multiplications, whose
-//! difference is two cycles whatever a hyperthread sibling does. Its parts are recorded apart,
-//! with an L1 pointer chase as third witness, sorted by whether the sibling was busy. The clock is
-//! also followed after an idle pause, under vector load, and with all CPUs at work.
-//! Blind spots: a core on which a multiplication does not take the cycles it is taken for (three on
-//! x86; on Arm the whole number of additions that it takes when undisturbed) would be misread; the
-//! L1 chase, a whole number of cycles, shows it.
-//! Expect: multiplication ÷ addition 3.00 (Arm: 2, 3, 4 or 5), L1 chase 4.00 or 5.00 cycles, on
-//! server parts a settled clock within milliseconds, no drop under 256 bits, little or none under
-//! 512.
+//! difference is a whole number of cycles, found out first, whatever a hyperthread sibling does. Its
+//! parts are recorded apart, with an L1 pointer chase as third witness, sorted by whether the sibling
+//! was busy. The clock is also followed after an idle pause, under vector load, and with all CPUs at
+//! work.
+//! Blind spots: a core on which a dependent addition does not take one cycle would be misread; the L1
+//! chase, a whole number of cycles, may show it.
+//! Expect: multiplication ÷ addition 3.00 (x86 E-cores 4 or 5, Jaguar 6, Arm 2 to 5), L1 chase 3.00,
+//! 4.00 or 5.00 cycles, on server parts a settled clock within milliseconds, no drop under 256 bits,
+//! little or none under 512.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::bench::{Arm, Bench, params};
-use crate::harness::clock::{self, Source, Timer};
+use crate::harness::clock::{self, ChainTimes, CoreClock, Source, Timer};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chain;
 use crate::kernel::chase::{Order, Ring};
@@ -27,6 +27,7 @@ use crate::threads::team::Team;
 use card::counters::Event;
 use card::declare::{Better, Declare, Estimator, NoiseClass, Unit, between};
 use card::estimate::median;
+use card::record::{Point, PointState};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -50,6 +51,7 @@ fn declare(d: &mut Declare) {
     let granularity = d.quantity("timer_granularity", Unit::Ns, Estimator::Median);
     let timer_cost = d.quantity("timer_cost", Unit::Ns, Estimator::LowerQuartile);
     let empty_kernel = d.quantity("empty_kernel", Unit::Ns, Estimator::LowerQuartile);
+    let multiply = d.quantity("multiply", Unit::Cycles, Estimator::Median);
     let mul_add = d.quantity("mul_add", Unit::Ratio, Estimator::UpperQuartile);
     // The median for the clock's own chains, as for the clock; for the chase the quartile, as for any
     // latency.
@@ -129,11 +131,18 @@ fn declare(d: &mut Declare) {
     )
     .better(Better::Same);
     d.metric(
+        "clock.multiply_cycles",
+        NoiseClass::T1,
+        multiply,
+        "one dependent 64-bit multiplication: what the two-chain clock takes it for",
+    )
+    .better(Better::Same);
+    d.metric(
         "clock.mul_add_ratio",
         NoiseClass::T1,
         mul_add,
-        "dependent multiplication ÷ dependent addition, upper quartile of all readings: 3 on x86, \
-         another whole number on Arm, less only if a sibling never rests",
+        "dependent multiplication ÷ dependent addition, upper quartile of all readings: the cycles \
+         of a multiplication, unless a sibling never rests",
     )
     .better(Better::Same);
     d.metric(
@@ -154,7 +163,8 @@ fn declare(d: &mut Declare) {
         "clock.counted_mul_cycles",
         NoiseClass::T1,
         counted_mul.count(Event::CoreCycles),
-        "one dependent multiplication by the counter of core cycles; must be 3 on x86",
+        "one dependent multiplication by the counter of core cycles; must be the whole number \
+         that it is taken for",
     )
     .better(Better::Same);
 
@@ -210,31 +220,30 @@ fn block_means(values: &[f64], block: usize) -> Vec<f64> {
 /// The parts of the two-chain clock and the L1 chase, ns per operation, sorted by the sibling's
 /// state around each of them.
 fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let timer = bench.timer;
+    let (timer, core) = (bench.timer, bench.clock);
+    bench.record("multiply", params([]), Unit::Cycles, vec![core.multiply.cycles])?;
     // One line a set: a larger ring can keep missing in a cache that it fits.
     const RING: usize = 4 << 10;
     let mut ring = Ring::with_capacity(RING, Pages::Small)?;
     ring.lay(RING, 64, Order::Random, &mut bench.rng);
     ring.walk(10_000);
     let until = Instant::now() + bench.share(0.3);
-    let (mut ghz, mut ratios) = (Vec::new(), Vec::new());
+    let (mut all, mut ratios) = (Vec::new(), Vec::new());
     let mut rows: [[Vec<(f64, f64)>; 3]; 2] = Default::default();
-    while Instant::now() < until && ghz.len() < 2000 {
-        let before = clock::reading(&timer);
-        let (add, mul) = clock::chain_times(&timer);
+    while Instant::now() < until && all.len() < 2000 {
+        let before = core.read();
+        let times = ChainTimes::take(&timer);
         let start = timer.stamp();
         ring.walk(8192);
         let load = timer.ns_between(start, timer.stamp()) / 8192.0;
-        let after = clock::reading(&timer);
-        let own = clock::ClockReading::of(add, mul);
+        let after = core.read();
+        let own = core.reading(&times);
         // Of every reading: to choose quiet ones first would be to assume what this is to show.
-        ratios.push(mul / add);
-        // Hit by something else than the sibling.
-        let interrupted = !(-INTERRUPTED..INTERRUPTED).contains(&own.sibling_delay_cycles);
-        if interrupted || !clock::agree(before.core_ghz, after.core_ghz, 0.01) {
+        ratios.push(times.mul / times.add());
+        if own.is_interrupted() || !clock::agree(before.core_ghz, after.core_ghz, 0.01) {
             continue;
         }
-        ghz.push(own.core_ghz);
+        all.push(own);
         let busy = [before.is_busy(), own.is_busy(), after.is_busy()];
         // All quiet or all busy; what lies between belongs to neither.
         let state = match busy {
@@ -243,11 +252,11 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             _ => continue,
         };
         let around = before.core_ghz.midpoint(after.core_ghz);
-        for (row, ns) in rows[state].iter_mut().zip([add, mul, load]) {
+        for (row, ns) in rows[state].iter_mut().zip([times.add(), times.mul, load]) {
             row.push((ns, around));
         }
     }
-    bench.record("core_ghz", params([]), Unit::Ghz, thin(&ghz, 64))?;
+    bench.record("core_ghz", params([]), Unit::Ghz, thin(&clock::settled_ghz(&all), 64))?;
     bench.record("mul_add", params([]), Unit::Ratio, thin(&ratios, 200))?;
     for (state, rows) in ["quiet", "busy"].into_iter().zip(rows) {
         for (op, row) in ["add", "mul", "l1_load"].into_iter().zip(rows) {
@@ -256,7 +265,7 @@ fn chains(bench: &mut Bench<'_>) -> anyhow::Result<()> {
             let (samples, core_ghz): (Vec<f64>, Vec<f64>) = row.into_iter().unzip();
             if !samples.is_empty() {
                 let point = bench.point("chain", setting, Unit::Ns, samples, Default::default());
-                bench.emit(card::record::Point { core_ghz, ..point })?;
+                bench.emit(Point { core_ghz, ..point })?;
             }
         }
     }
@@ -291,17 +300,15 @@ fn thin<T: Copy>(values: &[T], most: usize) -> Vec<T> {
     values.iter().copied().step_by(values.len().div_ceil(most).max(1)).collect()
 }
 
-/// A sibling delays an operation by a few hundredths of a cycle, at most by half of one; beyond
-/// that an interrupt fell into one of the chains.
-const INTERRUPTED: f64 = 0.5;
-
 /// Sleeps, then follows the clock from the first microsecond of work. The pause also calibrates
 /// the time counter anew.
 fn after_idle(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let idle = bench.share(0.2).max(Duration::from_millis(100));
     if bench.timer.source == Source::Counter {
         let counted = 1.0 / Timer::calibrate(idle).ns_per_unit;
-        bench.record("tsc_ghz", params([]), Unit::Ghz, vec![counted])?;
+        let point = bench.point("tsc_ghz", params([]), Unit::Ghz, vec![counted], PointState::Ok);
+        // It is not the core's clock.
+        bench.emit(Point { clock_doubt: None, ..point })?;
     } else {
         std::thread::sleep(idle);
     }
@@ -314,7 +321,7 @@ fn after_idle(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         if began > window {
             break;
         }
-        let ghz = undisturbed(&timer);
+        let ghz = bench.clock.undisturbed_ghz();
         let middle = began.midpoint(timer.ns_between(start, timer.stamp()));
         readings.extend(ghz.map(|ghz| (middle / 1000.0, ghz)));
     }
@@ -361,13 +368,13 @@ fn settle_us(readings: &[(f64, f64)]) -> Option<f64> {
 /// a tenth of a second, and its clock lasts half a millisecond beyond the work, long enough to be
 /// read.
 fn under_vector_load(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let timer = bench.timer;
+    let clock = bench.clock;
     let scalar = || {
         std::hint::black_box(chain::add(20_000));
     };
     for width in Width::detect() {
-        let before = clock_under(&timer, scalar);
-        let vector = clock_under(&timer, || width.multiply_add(20_000));
+        let before = clock_under(&clock, scalar);
+        let vector = clock_under(&clock, || width.multiply_add(20_000));
         let ratio = vector.zip(before).map(|(v, s)| v / s);
         let setting = params([("width", width.name().into())]);
         bench.record("width_ratio", setting, Unit::Ratio, ratio.into_iter().collect())?;
@@ -379,7 +386,7 @@ fn under_vector_load(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 const UNDER_LOAD: Duration = Duration::from_millis(100);
 
 /// The median clock in the second half of a stretch of work.
-fn clock_under(timer: &Timer, work: impl Fn()) -> Option<f64> {
+fn clock_under(clock: &CoreClock, work: impl Fn()) -> Option<f64> {
     let began = Instant::now();
     let mut ghz = Vec::new();
     while began.elapsed() < UNDER_LOAD {
@@ -388,21 +395,15 @@ fn clock_under(timer: &Timer, work: impl Fn()) -> Option<f64> {
             work();
         }
         if began.elapsed() > UNDER_LOAD / 2 {
-            ghz.extend(undisturbed(timer));
+            ghz.extend(clock.undisturbed_ghz());
         }
     }
     median(&ghz)
 }
 
-/// A reading of the clock, unless an interrupt fell into it.
-fn undisturbed(timer: &Timer) -> Option<f64> {
-    let reading = clock::reading(timer);
-    (reading.sibling_delay_cycles.abs() < INTERRUPTED).then_some(reading.core_ghz)
-}
-
 /// This CPU's clock with all others at work, against alone.
 fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
-    let timer = bench.timer;
+    let clock = bench.clock;
     let others = cpus::others(bench, bench.machine.allowed_cpus());
     if others.is_empty() {
         return Ok(());
@@ -412,7 +413,7 @@ fn all_cores(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         let until = Instant::now() + time;
         let mut ghz = Vec::new();
         while Instant::now() < until {
-            ghz.extend(undisturbed(&timer));
+            ghz.extend(clock.undisturbed_ghz());
         }
         median(&ghz)
     };

@@ -1,13 +1,14 @@
 //! Probes that go wrong on purpose, to prove that a run survives them. Never part of a run unless
 //! named.
 //!
-//! Method: hang, crash, run what is no instruction, report a wrong answer.
+//! Method: hang, crash, run what is no instruction, report a wrong answer, on one CPU or on all.
 //! Blind spots: none; they measure nothing.
 //! Expect: a `fail` row each, and all other probes measured.
 
 use std::time::Duration;
 
-use crate::harness::bench::{Bench, params};
+use super::each_cpu::{self, Wrong};
+use crate::harness::bench::{Arm, Bench, params};
 use crate::probe::Probe;
 use card::declare::{Declare, Estimator, Unit};
 
@@ -46,3 +47,13 @@ pub const WRONG_ANSWER: Probe =
     fault("fault-wrong-answer", "reports a wrong answer of a kernel", |bench| {
         bench.check(1 + 1 == 3, || "1 + 1 is not 3".into())
     });
+
+/// Visits every CPU, and finds a wrong answer on the last.
+pub const WRONG_CPU: Probe = Probe {
+    declare: each_cpu::declare,
+    ..fault("fault-wrong-cpu", "a kernel is wrong on the last CPU", |bench| {
+        let wrong = bench.machine.allowed_cpus().last() == Some(&bench.cpu);
+        let arm = wrong.then(|| Arm::of("before", params([]), Wrong));
+        each_cpu::visit(bench, arm.into_iter().collect())
+    })
+};

@@ -15,7 +15,6 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Arm, Bench, Effort, params};
-use crate::harness::clock;
 use crate::harness::levels::{self, LEAST_BEYOND};
 use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
@@ -102,7 +101,7 @@ fn plan(bench: &mut Bench<'_>, share: f64) -> Plan {
     let until = bench.meter.elapsed() + policy.budget * 2;
     let mut quiet = 0;
     while quiet < QUIET_LOOKS && bench.meter.elapsed() < until {
-        if clock::reading(&bench.timer).is_busy() {
+        if bench.clock.read().is_busy() {
             quiet = 0;
             bench.meter.pause(Duration::from_micros(500));
         } else {

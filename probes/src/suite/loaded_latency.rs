@@ -75,7 +75,7 @@ fn declare(d: &mut Declare) {
     );
 }
 
-/// Pauses in multiplications of three cycles, after every four lines: from flat out to a percent of
+/// Pauses in multiplications, of three cycles mostly, after every four lines: from flat out to a percent of
 /// what one loader can do, close to each other where one loader (12 to 24) or a hundred of them (64
 /// to 192) come near the most that they get.
 const DELAYS: [u64; 13] = [0, 6, 12, 16, 24, 32, 48, 64, 96, 128, 192, 384, 1024];

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use crate::harness::bench::{Bench, params};
-use crate::harness::clock::{self, ClockReading};
+use crate::harness::clock::{self, ClockReading, CoreClock};
 use crate::kernel::timer::gaps;
 use crate::probe::Probe;
 use crate::sys::thread;
@@ -96,7 +96,8 @@ fn watch(bench: &mut Bench<'_>, cpu: usize, time: Duration) -> anyhow::Result<()
     let steal = thread::steal_ticks(cpu);
     let began = bench.timer.stamp();
     look_for_gaps(bench, cpu, time / 2)?;
-    let busy = sibling_share(bench, time / 2);
+    // Every CPU may be another kind of core.
+    let busy = sibling_share(&CoreClock::learn(bench.timer), time / 2);
     bench.record("sibling_busy", setting.clone(), Unit::Ratio, busy)?;
     // Zero for ever is what a hypervisor reports that does not report.
     if let (Some(before), Some(after)) = (steal, thread::steal_ticks(cpu))
@@ -136,13 +137,12 @@ fn look_for_gaps(bench: &mut Bench<'_>, cpu: usize, time: Duration) -> anyhow::R
 /// Share of the readings of the clock that show a busy sibling, in groups of about 20 ms. An
 /// interrupt within a reading looks alike but moves its clock too: such readings, which disagree
 /// with the one before, count neither way.
-fn sibling_share(bench: &Bench<'_>, time: Duration) -> Vec<f64> {
+fn sibling_share(clock: &CoreClock, time: Duration) -> Vec<f64> {
     let group = 400;
     let groups = (time.as_micros() / 20_000).max(1);
     (0..groups)
         .map(|_| {
-            let readings: Vec<ClockReading> =
-                (0..group).map(|_| clock::reading(&bench.timer)).collect();
+            let readings: Vec<ClockReading> = (0..group).map(|_| clock.read()).collect();
             let steady: Vec<&ClockReading> = readings
                 .windows(2)
                 .filter(|w| clock::agree(w[0].core_ghz, w[1].core_ghz, 0.01))

@@ -363,9 +363,9 @@ fn arm((op, of): (Op, Type), width: Width, count: u64) -> Option<Arm<'static>> {
 }
 
 /// Chains that are counted in what they do, so much a block.
-struct Counted {
-    chains: Chains,
-    block: u64,
+pub(super) struct Counted {
+    pub(super) chains: Chains,
+    pub(super) block: u64,
 }
 
 impl Kernel for Counted {

@@ -21,13 +21,12 @@ pub(super) struct Choice<'a> {
 impl Choice<'_> {
     /// In the order of the catalog. A pattern that matches nothing is an error.
     pub(super) fn probes(&self) -> anyhow::Result<Vec<&'static Probe>> {
-        // Probes that fail on purpose run only when they are named whole.
+        // Probes that fail on purpose, and those for special occasions, run only when they are named
+        // whole.
         let named = |p: &Probe| self.only.iter().any(|g| g == p.name);
-        let known: Vec<&Probe> = catalog::ALL
-            .iter()
-            .chain(catalog::FAULTS.iter().filter(|p| named(p)))
-            .copied()
-            .collect();
+        let special = catalog::ASKED.iter().chain(catalog::FAULTS);
+        let known: Vec<&Probe> =
+            catalog::ALL.iter().chain(special.filter(|p| named(p))).copied().collect();
         for glob in self.only.iter().chain(self.skip) {
             anyhow::ensure!(known.iter().any(|p| matches(glob, p.name)), unknown(glob));
         }
@@ -53,15 +52,20 @@ fn unknown(glob: &str) -> String {
     format!("no probe matches '{glob}'{hint}; `probecard list` names them all")
 }
 
-/// One round of one probe.
+/// One round of one probe, or its visit to one CPU.
 pub(super) struct Item {
     pub(super) probe: &'static Probe,
     pub(super) round: u32,
+    /// The CPU, where a round visits each.
+    pub(super) cpu: Option<usize>,
+    /// Whether that ends the round.
+    pub(super) is_last: bool,
     pub(super) seed: u64,
 }
 
 /// All rounds of all probes: every probe once, in random order, then every probe again, so that
-/// each probe's rounds are spread over the whole run.
+/// each probe's rounds are spread over the whole run. Where a round visits each CPU, it does so in a
+/// new random order.
 pub(super) struct Schedule {
     items: Vec<Item>,
     planned: usize,
@@ -74,6 +78,7 @@ impl Schedule {
         probes: &[&'static Probe],
         rounds: u32,
         seed: u64,
+        cpus: &[usize],
         reserve: bool,
     ) -> Schedule {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -88,10 +93,20 @@ impl Schedule {
                     // What others use is measured before they use it.
                     order.sort_by_key(|probe| !probe.uses.is_empty());
                 }
-                order
-                    .into_iter()
-                    .map(|probe| Item { probe, round, seed: rng.u64(..) })
-                    .collect::<Vec<Item>>()
+                let mut items = Vec::new();
+                for probe in order {
+                    let mut visits = vec![None];
+                    if catalog::visits_each_cpu(probe) {
+                        visits = cpus.iter().copied().map(Some).collect();
+                        rng.shuffle(&mut visits);
+                    }
+                    let all = visits.len();
+                    items.extend(visits.into_iter().enumerate().map(|(done, cpu)| {
+                        let (seed, is_last) = (rng.u64(..), done + 1 == all);
+                        Item { probe, round, cpu, is_last, seed }
+                    }));
+                }
+                items
             })
             .collect();
         let planned = items.len();
@@ -153,6 +168,9 @@ impl Schedule {
 /// What a child process takes to start, pin and settle.
 const START: Duration = Duration::from_millis(60);
 
+/// What it may take longer on a CPU that was idle.
+const SETTLE: Duration = Duration::from_millis(60);
+
 /// What a child may take beyond three times its share before it is killed: rings for a large cache
 /// take seconds to lay.
 const GRACE: Duration = Duration::from_secs(20);
@@ -189,11 +207,20 @@ impl Limits {
     }
 }
 
-/// What a probe is given at most, as a multiple of what it deserves in the standard tier: a budget that
-/// was asked for is used up; a tier takes no more than it needs.
-pub(super) fn generosity(tier: Effort, allowed: Duration) -> f64 {
+/// What these probes are given at most, as a multiple of what they deserve in the standard tier: a
+/// budget that was asked for is used up; a tier takes no more than it needs.
+pub(super) fn generosity(
+    tier: Effort,
+    allowed: Duration,
+    probes: &[&Probe],
+    cpus: &[usize],
+) -> f64 {
+    if allowed == budget(tier, probes, cpus) { needed(tier) } else { f64::INFINITY }
+}
+
+/// What a tier needs of what probes deserve in the standard tier.
+fn needed(tier: Effort) -> f64 {
     match tier {
-        _ if allowed != budget(tier) => f64::INFINITY,
         Effort::Quick => 0.4,
         Effort::Standard => 1.0,
         Effort::Thorough => 3.6,
@@ -209,13 +236,19 @@ pub(super) fn rounds(tier: Effort) -> u32 {
     }
 }
 
-/// What a tier takes at most.
-pub(super) fn budget(tier: Effort) -> Duration {
-    Duration::from_secs(match tier {
+/// What a tier takes at most; visits to many CPUs may need more.
+pub(super) fn budget(tier: Effort, probes: &[&Probe], cpus: &[usize]) -> Duration {
+    let most = Duration::from_secs(match tier {
         Effort::Quick => 30,
         Effort::Standard => 120,
         Effort::Thorough => 900,
-    })
+    });
+    let visiting = probes.iter().find(|probe| catalog::visits_each_cpu(probe));
+    let visits = visiting.map_or(Duration::ZERO, |probe| {
+        let each = Duration::from_secs_f64(probe.seconds * needed(tier)) + START + SETTLE;
+        each * rounds(tier) * u32::try_from(cpus.len()).unwrap_or(u32::MAX)
+    });
+    most.max(visits)
 }
 
 /// The name of a tier.
@@ -277,11 +310,14 @@ mod tests {
 
     use super::*;
 
-    fn choose(only: &[&str], skip: &[&str]) -> anyhow::Result<Vec<&'static str>> {
+    fn probes(only: &[&str], skip: &[&str]) -> anyhow::Result<Vec<&'static Probe>> {
         let owned = |s: &[&str]| s.iter().map(|&s| s.to_owned()).collect::<Vec<String>>();
         let (only, skip) = (owned(only), owned(skip));
-        let probes = Choice { only: &only, skip: &skip }.probes()?;
-        Ok(probes.iter().map(|p| p.name).collect())
+        Choice { only: &only, skip: &skip }.probes()
+    }
+
+    fn choose(only: &[&str], skip: &[&str]) -> anyhow::Result<Vec<&'static str>> {
+        Ok(probes(only, skip)?.iter().map(|p| p.name).collect())
     }
 
     #[test]
@@ -290,12 +326,13 @@ mod tests {
         assert_eq!(choose(&["ca*"], &["cache-s*"]).unwrap(), ["cache-line"]);
         assert_eq!(choose(&["no?se"], &[]).unwrap(), ["noise"]);
         assert_eq!(choose(&["fault-hang", "noise"], &[]).unwrap(), ["noise", "fault-hang"]);
+        assert_eq!(choose(&["each-cpu", "noise"], &[]).unwrap(), ["noise", "each-cpu"]);
     }
 
     #[test]
     fn what_others_use_is_measured_first() {
         for (seed, reserve) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
-            let schedule = Schedule::new(catalog::ALL, 2, seed, reserve);
+            let schedule = Schedule::new(catalog::ALL, 2, seed, &[], reserve);
             let first: Vec<&Probe> =
                 schedule.items().filter(|i| i.round == 0).map(|i| i.probe).collect();
             assert_eq!(first.len(), catalog::ALL.len());
@@ -310,7 +347,7 @@ mod tests {
 
     #[test]
     fn with_a_reserve_those_that_take_memory_follow_each_other() {
-        let schedule = Schedule::new(catalog::ALL, 3, 7, true);
+        let schedule = Schedule::new(catalog::ALL, 3, 7, &[], true);
         let takes: Vec<bool> = schedule.items().map(|i| i.probe.takes_memory()).collect();
         // In the first round, what others use comes before them.
         for round in takes.chunks(catalog::ALL.len()).skip(1) {
@@ -333,7 +370,7 @@ mod tests {
     #[test]
     fn every_probe_once_a_round_and_resuming_leaves_out_what_is_done() {
         let probes: Vec<&Probe> = catalog::ALL.to_vec();
-        let mut schedule = Schedule::new(&probes, 3, 42, false);
+        let mut schedule = Schedule::new(&probes, 3, 42, &[], false);
         assert_eq!(schedule.len(), 3 * probes.len());
         for (i, item) in schedule.items().enumerate() {
             assert_eq!(item.round as usize, i / probes.len());
@@ -344,8 +381,41 @@ mod tests {
     }
 
     #[test]
+    fn a_round_visits_each_cpu_once_in_a_new_order_and_ends_with_the_last() {
+        let each: Vec<&Probe> = probes(&[catalog::EACH_CPU], &[]).unwrap();
+        let cpus: Vec<usize> = (0..64).collect();
+        let schedule = Schedule::new(&each, 3, 7, &cpus, false);
+        let orders: Vec<Vec<usize>> = (0..3)
+            .map(|round| {
+                let of_round: Vec<&Item> = schedule.items().filter(|i| i.round == round).collect();
+                let ends = of_round.iter().filter(|i| i.is_last).count();
+                assert!(ends == 1 && of_round.last().unwrap().is_last);
+                of_round.iter().map(|i| i.cpu.unwrap()).collect()
+            })
+            .collect();
+        assert!(orders[0] != orders[1] && orders[1] != orders[2]);
+        for mut order in orders {
+            order.sort_unstable();
+            assert_eq!(order, cpus);
+        }
+        // A large machine gets the time that it needs, and a small one no more than ever.
+        let many: Vec<usize> = (0..1024).collect();
+        let time = |cpus: &[usize]| budget(Effort::Standard, &each, cpus).as_secs_f64();
+        assert_eq!(time(&[0, 1]), 120.0);
+        assert!((1024.0..=1.5 * 1024.0).contains(&time(&many)), "{}", time(&many));
+        assert_eq!(budget(Effort::Standard, catalog::ALL, &many), Duration::from_mins(2));
+        // And the larger budget is the tier's own, also as a card holds it.
+        for tier in Effort::ALL {
+            let own = budget(tier, &each, &many).as_secs_f64();
+            let generosity = |allowed| generosity(tier, allowed, &each, &many);
+            assert_eq!(generosity(Duration::from_secs_f64(own)), needed(tier));
+            assert_eq!(generosity(Duration::from_mins(2)), f64::INFINITY);
+        }
+    }
+
+    #[test]
     fn slices_add_up_to_the_budget_and_no_tier_takes_more_than_it_needs() {
-        let schedule = Schedule::new(catalog::ALL, 5, 1, false);
+        let schedule = Schedule::new(catalog::ALL, 5, 1, &[], false);
         let mut left = Duration::from_secs(100);
         for done in 0..schedule.len() {
             let slice = schedule.slice(done, left, f64::INFINITY);

@@ -7,7 +7,7 @@ use super::counter_table::Counters;
 use super::plots::{self, Picture};
 use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
-use crate::report::view::{bandwidth, machine_view};
+use crate::report::view::{bandwidth, each_cpu, machine_view};
 use card::file::{End, EndState};
 use card::findings::{self, Finding, Severity};
 use card::format;
@@ -29,6 +29,7 @@ pub(super) struct Page<'a> {
     pictures: Vec<PictureView>,
     /// The ladder beside each version of the list.
     ladders: Vec<LadderView>,
+    each_cpu: Option<each_cpu::Table>,
     /// What several metrics of the memory system say together.
     memory: Vec<String>,
     bandwidth: Option<BandwidthView>,
@@ -169,6 +170,7 @@ impl<'a> Page<'a> {
             findings: summary.findings.iter().map(finding).collect(),
             pictures: pictures.iter().map(picture).collect(),
             ladders: ladders(summary),
+            each_cpu: each_cpu::table(card),
             memory: findings::sentences(card, &summary.metrics),
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),

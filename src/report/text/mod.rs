@@ -11,8 +11,10 @@ use card::format;
 use card::metrics::{Grade, State, Value};
 use card::reference;
 use card::summary::Summary;
+use card::view::each_cpu::place;
 
 mod counter_table;
+mod each_cpu;
 mod memory;
 mod rungs;
 mod sheet;
@@ -29,6 +31,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     let mut sheet = Sheet::new(width.max(NARROWEST), color);
     title(&mut sheet, summary);
     findings(&mut sheet, summary);
+    each_cpu::draw(&mut sheet, &summary.card);
     rungs::draw(&mut sheet, summary);
     memory::draw(&mut sheet, summary);
     vectors::draw(&mut sheet, summary);
@@ -56,13 +59,13 @@ fn title(sheet: &mut Sheet, summary: &Summary) {
     };
     let plan = &header.plan;
     let tool = format!(
-        "{} {} ({}) · tier {} · {} rounds on CPU {} · {state}",
+        "{} {} ({}) · tier {} · {} rounds on {} · {state}",
         header.tool.name,
         header.tool.version,
         header.tool.revision,
         plan.tier,
         plan.rounds,
-        plan.cpu
+        place(&summary.card)
     );
     sheet.wrapped("", &tool, Style::Dim);
 }

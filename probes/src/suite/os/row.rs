@@ -181,7 +181,7 @@ pub(super) fn fitting(
 mod tests {
     use super::*;
     use crate::harness::bench::tests::bare;
-    use crate::harness::clock::Timer;
+    use crate::harness::clock::{CoreClock, Timer};
     use crate::harness::meter::Hardware;
     use card::machine::Machine;
     use card::record::Record;
@@ -189,7 +189,7 @@ mod tests {
     /// What a row gives of which every second sample, or none, verifies.
     fn row(verifies: fn(usize) -> bool) -> (io::Result<()>, Vec<Point>) {
         let (machine, known) = (Machine::default(), Default::default());
-        let mut meter = Hardware::new(Timer::CLOCK, 0);
+        let mut meter = Hardware::new(CoreClock::learn(Timer::CLOCK), 0);
         let mut points = Vec::new();
         let mut sink = |record| {
             if let Record::Point(point) = record {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{few_threads, others, widths};
 use crate::harness::bench::{Bench, params};
-use crate::harness::clock::{self, Timer};
+use crate::harness::clock::CoreClock;
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::kernel::{chain, vector};
 use crate::threads::team::Team;
@@ -36,7 +36,7 @@ const WORK: u64 = 200;
 
 /// This CPU's clock with all of them at multiply-adds of a width, against alone at scalar work.
 pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result<()> {
-    let (timer, others) = (bench.timer, others(bench));
+    let (clock, others) = (bench.clock, others(bench));
     if others.is_empty() {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
     let moves = |width: &&Width| moving.iter().any(|wide| wide.name() == width.name());
     let wide: Vec<Width> = widths.iter().filter(moves).copied().collect();
     let time = bench.share(SHARE) / (wide.len() as u32 + 1);
-    let alone = clock_under(&timer, time, || {
+    let alone = clock_under(&clock, time, || {
         std::hint::black_box(chain::add(20_000));
     });
     for width in wide {
@@ -56,7 +56,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
             }
         };
         let Some(mut chains) = work() else { continue };
-        let lead = |_: &Team| clock_under(&timer, time, || chains.run(WORK));
+        let lead = |_: &Team| clock_under(&clock, time, || chains.run(WORK));
         let together = match Team::pinned(bench.cpu, &others, follow, lead) {
             Ok(together) => together,
             Err(error) => return few_threads(bench, "simd.clock.*", error.to_string()),
@@ -71,7 +71,7 @@ pub(super) fn measure(bench: &mut Bench<'_>, widths: &[Width]) -> anyhow::Result
 
 /// The median clock in the second half of a stretch of work. It is read right after the work: the
 /// clock of a licence lasts half a millisecond beyond it.
-fn clock_under(timer: &Timer, time: Duration, mut work: impl FnMut()) -> Option<f64> {
+fn clock_under(clock: &CoreClock, time: Duration, mut work: impl FnMut()) -> Option<f64> {
     let began = Instant::now();
     let mut ghz = Vec::new();
     while began.elapsed() < time {
@@ -80,9 +80,7 @@ fn clock_under(timer: &Timer, time: Duration, mut work: impl FnMut()) -> Option<
             work();
         }
         if began.elapsed() > time / 2 {
-            let reading = clock::reading(timer);
-            // Beyond half a cycle an interrupt fell into one of the chains.
-            ghz.extend((reading.sibling_delay_cycles.abs() < 0.5).then_some(reading.core_ghz));
+            ghz.extend(clock.undisturbed_ghz());
         }
     }
     median(&ghz)
