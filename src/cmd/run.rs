@@ -16,7 +16,7 @@ use card::counters::Counting;
 use card::declare::Declaration;
 use card::machine::{Machine, Throttled, format_list};
 use card::peer::Peer;
-use card::record::{FailKind, Record, Skip};
+use card::record::{Fail, FailKind, Record, Skip};
 use probecard_probes::catalog;
 use probecard_probes::harness::bench::Effort;
 use probecard_probes::harness::clock::Timer;
