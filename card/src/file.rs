@@ -139,6 +139,7 @@ pub enum EndState {
 }
 
 /// Any line of a card.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are points")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Line {

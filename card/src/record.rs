@@ -357,6 +357,7 @@ pub enum FailKind {
 }
 
 /// One line of a child's output, and a line of the card.
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are points")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Record {

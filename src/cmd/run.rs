@@ -234,7 +234,10 @@ fn reserve(
     let millis = reserve.mib().as_secs_f64() * 1e3;
     say(&format!("the host takes {millis:.0} ms to find 1 MiB of memory: finding it once for all"));
     reserve.fill(machine, budget);
-    machine.limits.memory.insert(0, reserve.bound());
+    let bound = reserve.bound();
+    if bound.available_bytes / 2 < machine.buffer_limit() {
+        machine.limits.memory.insert(0, bound);
+    }
     Some(reserve)
 }
 

@@ -56,7 +56,8 @@ pub fn states(values: &[f64]) -> Vec<State> {
     }
     let strays = sorted.len() - groups.iter().map(Range::len).sum::<usize>();
     if strays as f64 >= MOST_STRAY_VALUES * sorted.len() as f64 {
-        groups = vec![0..sorted.len()];
+        groups.clear();
+        groups.push(0..sorted.len());
     }
     let state = |group: &Range<usize>| {
         let inside = &sorted[group.clone()];

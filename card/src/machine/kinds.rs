@@ -72,9 +72,12 @@ struct Core {
     capacity: Found<u64>,
 }
 
+/// What tells one kind from another: a rank, a name, and caches by level, kind and size.
+type Build<'a> = (usize, &'a str, Option<Vec<(u8, CacheKind, u64)>>);
+
 impl Core {
     /// What a kind has in common, besides its clock.
-    fn build(&self) -> (usize, &str, Option<Vec<(u8, CacheKind, u64)>>) {
+    fn build(&self) -> Build<'_> {
         let sizes = self.caches.as_ref().ok().map(|claims| {
             claims.iter().map(|claim| (claim.level, claim.kind, claim.bytes)).collect()
         });

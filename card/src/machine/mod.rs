@@ -145,7 +145,16 @@ impl Machine {
         let kinds = std::mem::take(&mut self.cpu.kinds);
         self.cpu = Cpu { kinds, ..Cpu::detect(files, cpuid, info, cpu) };
         self.caches = caches::detect(files, cpuid, cpu).into();
+        // What is of no CPU stays: where /proc is hidden, a system call told it.
+        let Kernel { release, version, .. } = std::mem::take(&mut self.kernel);
         self.kernel = Kernel::detect(files, cpu);
+        for (then, now) in
+            [(release, &mut self.kernel.release), (version, &mut self.kernel.version)]
+        {
+            if then.known().is_some() {
+                *now = then;
+            }
+        }
     }
 
     /// CPUs that this process may use, sorted.

@@ -150,7 +150,7 @@ impl Machine {
         let left_out = |groups: &[Vec<usize>], why: fn(String) -> String| {
             let listed = |cpu: &usize| groups.iter().any(|group| group.contains(cpu));
             let others: Vec<usize> = online.iter().copied().filter(|cpu| !listed(cpu)).collect();
-            (!others.is_empty()).then(|| why(cpus(&others))).unwrap_or_default()
+            if others.is_empty() { String::new() } else { why(cpus(&others)) }
         };
         let unknown = |cpus| format!(" ({cpus} unknown)");
         let mut parts: Vec<String> = self.cpu_count().into_iter().collect();

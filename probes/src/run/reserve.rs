@@ -18,7 +18,7 @@ const SLOW: Duration = Duration::from_millis(2);
 
 /// What a round that works beyond the caches takes for each MiB of them: writing to all pages, laying
 /// rings of lines at random, a lap (a Sapphire Rapids guest).
-const ROUND: Duration = Duration::from_millis(6);
+const ROUND: Duration = Duration::from_micros(4500);
 
 /// After so much, that is known.
 const TRIAL: usize = 128 << 20;
@@ -138,10 +138,10 @@ mod tests {
         machine.caches = card::machine::Fact::Known(serde_json::from_str(claims).unwrap());
         let plenty = MemoryBound { available_bytes: 64 << 30, ..MemoryBound::default() };
         machine.limits.memory = vec![plenty];
-        let bound = bound_by_time(&machine, Duration::from_millis(2400)).unwrap();
+        let bound = bound_by_time(&machine, Duration::from_millis(1800)).unwrap();
         assert_eq!(bound.available_bytes, 2 * (400 << 20));
-        assert!(bound.source.contains("(2.4 s;"), "{}", bound.source);
-        assert_eq!(bound_by_time(&machine, Duration::from_secs(13)), None);
+        assert!(bound.source.contains("(1.8 s;"), "{}", bound.source);
+        assert_eq!(bound_by_time(&machine, Duration::from_secs(10)), None);
         machine.caches = card::machine::Fact::unknown("none");
         assert_eq!(bound_by_time(&machine, Duration::from_millis(1800)), None, "4 x 64 MiB");
     }

@@ -340,7 +340,7 @@ mod tests {
                 let declares = |p: &&Probe| {
                     p.declaration().metrics.iter().any(|m| probe.uses.contains(&m.id.as_ref()))
                 };
-                assert!(!first[i..].iter().any(|p| declares(p)), "{} {seed} {reserve}", probe.name);
+                assert!(!first[i..].iter().any(declares), "{} {seed} {reserve}", probe.name);
             }
         }
     }
