@@ -115,6 +115,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let wall_s = run.wall_before + began.elapsed().as_secs_f64();
         append(&mut writer, Line::End(End { state, wall_s }))
     });
+    // Drawing may need what it holds.
+    drop(run);
     finish(writer, args.json, ended)
 }
 

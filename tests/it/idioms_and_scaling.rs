@@ -40,9 +40,7 @@ fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
     for id in ["scaling.compute_ratio", "scaling.message_ratio", "idioms.lock_around_io_ratio"] {
         run.lacks(id, "2 CPUs");
     }
-    let others = |skip: &&Skip| {
-        !skip.reason.contains("too long to fill") && !skip.reason.contains("is not filled")
-    };
+    let others = |skip: &&Skip| !skip.need.contains("the last cache");
     assert!(card.skips.iter().filter(others).all(|skip| skip.remedy.contains("taskset")));
     let most = card.points.iter().filter_map(|p| number(p, "threads")).max();
     assert_eq!(most, Some(2), "twice as many threads as CPUs");
@@ -53,7 +51,7 @@ fn on_one_cpu_nothing_scales_and_all_else_is_measured() {
     // Where caches are large, there is no time for data beyond them.
     match metrics.number("idioms.column_order_ratio") {
         Some(ratio) => assert!(ratio > 1.0, "{ratio}"),
-        None => run.lacks("idioms.column_order_ratio", "too long to fill"),
+        None => run.lacks("idioms.column_order_ratio", "are needed"),
     }
     assert!(metrics.number("compress.snappy_1k_ratio").is_some_and(|ratio| ratio > 1.0));
 }
@@ -72,7 +70,10 @@ fn within_200_mb_what_is_beyond_the_caches_says_what_it_needs() {
     // A noisy machine has a number and a doubt; a limit is none.
     for id in ["idioms.map_int_key_ns", "idioms.alloc_64b_ns", "compress.snappy_64k_ns"] {
         let value = metrics.get(id).unwrap();
-        let disturbed = value.reason.as_ref().is_some_and(|r| r.contains("sibling was busy"));
+        let disturbed = value
+            .reason
+            .as_ref()
+            .is_some_and(|r| r.contains("sibling was busy") || r.contains("core clock moved"));
         assert!(value.value.is_some() || disturbed, "{value:?}");
     }
     let scaled =
