@@ -163,6 +163,8 @@ impl Cpu {
     fn with_cpuid(self, cpuid: &CpuidFacts, info: &CpuInfo, cpu: usize, economical: bool) -> Self {
         let design = design::x86(&cpuid.vendor, cpuid.family, cpuid.model, cpuid.stepping);
         let design = if economical { design::economical(cpuid.model) } else { design };
+        let features = self.features.known().map_or(&[][..], Vec::as_slice);
+        let design = design.and_then(|design| design::with_features(design, features));
         let no_clflush = "CPUID claims no CLFLUSH".to_owned();
         Cpu {
             vendor: Fact::Known(cpuid.vendor.clone()),

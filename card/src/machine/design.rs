@@ -176,6 +176,21 @@ pub(super) fn x86(
         })
 }
 
+/// Designs with matrix tiles.
+const TILES: [&str; 3] = ["sapphire-rapids", "emerald-rapids", "granite-rapids"];
+
+/// A design that these features can be of: a hypervisor may hide the model behind another number.
+pub(super) fn with_features(
+    design: Microarchitecture,
+    features: &[String],
+) -> Found<Microarchitecture> {
+    let tiles = features.iter().any(|feature| feature == "amx_tile");
+    if tiles && !TILES.contains(&design.key.as_str()) {
+        return Err(format!("its number is that of {}, which has no amx_tile", design.name));
+    }
+    Ok(design)
+}
+
 /// The cores that save energy in Intel's processors with cores of two kinds, by model.
 const ECONOMICAL: &[(u32, &str, &str)] = &[
     (0x97, "gracemont", "Gracemont (Alder Lake)"),
@@ -313,6 +328,19 @@ mod tests {
 
     fn key(vendor: &str, family: u32, model: u32, stepping: u32) -> String {
         x86(vendor, family, model, stepping).map(|design| design.key).expect("in the table")
+    }
+
+    #[test]
+    fn a_number_that_the_features_cannot_be_of_is_no_design() {
+        let found = |model| {
+            let design = x86("GenuineIntel", 6, model, 1).unwrap();
+            with_features(design, &["avx2".into(), "amx_tile".into()])
+        };
+        assert_eq!(found(0x8f).unwrap().key, "sapphire-rapids");
+        let why = found(0xa7).unwrap_err();
+        assert!(why.contains("Rocket Lake, which has no amx_tile"), "{why}");
+        let rocket_lake = x86("GenuineIntel", 6, 0xa7, 1).unwrap();
+        assert_eq!(with_features(rocket_lake.clone(), &["avx2".into()]), Ok(rocket_lake));
     }
 
     #[test]
