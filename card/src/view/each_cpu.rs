@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::declare::{Better, Unit};
 use crate::estimate::median;
 use crate::file::Card;
+use crate::machine::Machine;
 use crate::record::{FailKind, Param, PointState};
 use crate::series::{Met, Quantities, RoundValue, Spread, over_rounds};
 
@@ -74,7 +75,7 @@ impl Trait {
 pub struct Cpu {
     /// Its number.
     pub cpu: usize,
-    /// Cycles of its multiplication: what kind of core it is.
+    /// Cycles of its multiplication.
     pub multiply_cycles: Option<f64>,
     /// What was measured of it, the middle visit with the spread between visits.
     pub traits: BTreeMap<Trait, Spread>,
@@ -102,13 +103,22 @@ pub struct Slow {
     pub kind: usize,
 }
 
+/// What CPUs must share to be held against one another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Its place among the machine's kinds of core.
+    Known(usize),
+    /// Cycles of a multiplication.
+    ByMultiply(Option<u64>),
+}
+
 /// A CPU that is further behind the others of its kind in all its visits is slow.
 const BEHIND: f64 = 0.03;
 
 /// The CPUs that were visited: those that failed, then the slowest first.
 pub fn ranked(card: &Card) -> Vec<Cpu> {
     let mut cpus = measured(card);
-    judge(&mut cpus);
+    judge(&mut cpus, &card.header.machine);
     let key = |cpu: &Cpu| (cpu.failed.is_none(), cpu.pace.unwrap_or(0.0));
     cpus.sort_by(|a, b| {
         let (a, b) = (key(a), key(b));
@@ -171,10 +181,14 @@ fn measured(card: &Card) -> Vec<Cpu> {
     seen.into_iter().map(cpu).collect()
 }
 
-/// Holds each CPU against the median of its kind.
-fn judge(cpus: &mut [Cpu]) {
-    let kind = |cpu: &Cpu| cpu.multiply_cycles.map(f64::to_bits);
-    let mut values: BTreeMap<(Option<u64>, Trait), Vec<f64>> = BTreeMap::new();
+/// Holds each CPU against the median of its kind: as the machine tells its kinds apart, and by what a
+/// multiplication takes where it does not.
+fn judge(cpus: &mut [Cpu], machine: &Machine) {
+    let kind = |cpu: &Cpu| match machine.kinds().iter().position(|k| k.cpus.contains(&cpu.cpu)) {
+        Some(kind) => Kind::Known(kind),
+        None => Kind::ByMultiply(cpu.multiply_cycles.map(f64::to_bits)),
+    };
+    let mut values: BTreeMap<(Kind, Trait), Vec<f64>> = BTreeMap::new();
     for cpu in cpus.iter() {
         for (&at, spread) in &cpu.traits {
             values.entry((kind(cpu), at)).or_default().push(spread.value);
@@ -210,6 +224,7 @@ const PROBE: &str = "each-cpu";
 pub(crate) mod tests {
     use super::*;
     use crate::fixture::{blank, point, with};
+    use crate::machine::{CoreKind, Fact};
     use crate::record::{Fail, Point};
 
     /// Three visits to each of these CPUs: clock, cycles of a multiplication, cycles of a load.
@@ -233,6 +248,18 @@ pub(crate) mod tests {
 
     fn order(card: &Card) -> Vec<usize> {
         ranked(card).iter().map(|cpu| cpu.cpu).collect()
+    }
+
+    #[test]
+    fn cpus_of_another_kind_are_not_slow_for_it() {
+        let all: Vec<(i64, f64, f64, f64)> =
+            (0..4).map(|cpu| (cpu, if cpu < 2 { 3.9 } else { 2.8 }, 2.0, 4.0)).collect();
+        let mut card = card(&all);
+        let slow = |card: &Card| ranked(card).iter().filter(|cpu| !cpu.slow.is_empty()).count();
+        assert_eq!(slow(&card), 2, "as far as anyone knows");
+        let kind = |cpus: &[usize]| CoreKind { cpus: cpus.to_vec(), ..CoreKind::default() };
+        card.header.machine.cpu.kinds = Fact::Known(vec![kind(&[0, 1]), kind(&[2, 3])]);
+        assert_eq!(slow(&card), 0);
     }
 
     #[test]

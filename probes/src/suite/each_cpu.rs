@@ -5,8 +5,8 @@
 //! half are mispredicted, and as many multiply-adds as the widest vectors give, all in the core's own
 //! cycles; the answers of all kernels are checked.
 //! Blind spots: a visit is a fifth of a second, so that what is slow or wrong now and then, or only
-//! when hot, passes; caches beyond L1 and memory are not looked at. Kinds of cores are told apart by
-//! what a multiplication takes.
+//! when hot, passes; caches beyond L1 and memory are not looked at. Where the kernel does not tell the
+//! kinds of core apart, only what a multiplication takes does.
 //! Expect: all CPUs of a server within 1 %, favoured cores of a desktop 2 to 10 % ahead, and no wrong
 //! answer ever.
 
