@@ -162,9 +162,12 @@ impl Spread {
     pub fn of(used: &[&RoundValue], better: Better) -> Option<Spread> {
         let mut sorted: Vec<f64> = used.iter().map(|r| r.value).collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let states = met(used);
+        let all: Vec<f64> = used.iter().flat_map(|round| round.each()).copied().collect();
+        let states = met(used, &all);
         let value = match most(&states, better) {
             Some(state) => state.value,
+            // What gathers is one collection, in pictures as well, whichever rounds it is from.
+            None if all.len() > used.len() => typical(&all, better)?,
             None => middle(&sorted, better)?,
         };
         let cut = sorted.len() / 6;
@@ -175,13 +178,12 @@ impl Spread {
 
 /// The states that rounds met; none where there is but one. What one round alone met was a
 /// disturbance, or just that round.
-fn met(used: &[&RoundValue]) -> Vec<Met> {
-    let all: Vec<f64> = used.iter().flat_map(|round| round.each()).copied().collect();
+fn met(used: &[&RoundValue], all: &[f64]) -> Vec<Met> {
     let rounds = |state: &State| {
         let meets = |round: &&&RoundValue| round.each().iter().any(|v| state.holds(*v));
         used.iter().filter(meets).count()
     };
-    let mut met: Vec<Met> = states(&all)
+    let mut met: Vec<Met> = states(all)
         .iter()
         .map(|state| (state, rounds(state)))
         .filter(|(_, rounds)| *rounds >= used.len().min(2))
