@@ -34,6 +34,7 @@ pub mod jumps;
 pub mod line;
 pub mod load;
 pub mod parallel;
+mod scattering;
 pub mod simd;
 pub mod stream;
 pub mod switch;
