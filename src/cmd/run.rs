@@ -229,16 +229,14 @@ fn reserve(
     let schedule = Schedule::new(probes, plan::rounds(tier), 0, cpus, false);
     let left = budget.saturating_sub(plan::REPORT_TIME);
     let slice = schedule.longest_in_memory(left, generosity)?;
-    if let Some(bound) = bound_by_time(machine, slice) {
-        machine.limits.memory.insert(0, bound);
-    }
+    machine.limits.buffers = bound_by_time(machine, slice);
     let mut reserve = Reserve::needed(machine)?;
     let millis = reserve.mib().as_secs_f64() * 1e3;
     say(&format!("the host takes {millis:.0} ms to find 1 MiB of memory: finding it once for all"));
     reserve.fill(machine, budget);
     let bound = reserve.bound();
-    if bound.available_bytes / 2 < machine.buffer_limit() {
-        machine.limits.memory.insert(0, bound);
+    if bound.bytes < machine.buffer_limit() {
+        machine.limits.buffers = Some(bound);
     }
     Some(reserve)
 }
@@ -286,7 +284,6 @@ fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<
     for skip in skips {
         append(&mut writer, Line::Skip(skip))?;
     }
-    let budget = Duration::from_secs_f64(header.plan.budget_s);
     let limits = Limits::new(began, budget, schedule.share_left());
     Ok((Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before }, writer))
 }

@@ -89,8 +89,11 @@ fn without_huge_pages_every_figure_that_wants_them_is_labelled() {
         .filter(|p| p.note.as_ref().is_some_and(|n| n.contains("small pages")))
         .map(|p| p.probe.as_str())
         .collect();
-    for probe in ["memory-latency", "tlb", "memory-bandwidth", "loaded-latency"] {
-        assert!(labelled.contains(probe), "{probe}: {labelled:?}");
+    assert!(labelled.contains("memory-latency"), "{labelled:?}");
+    // Beside a very large cache, there is no time for them in a quick run.
+    let measured = |probe: &str| card.points.iter().any(|p| p.probe == probe);
+    for probe in ["tlb", "memory-bandwidth", "loaded-latency"] {
+        assert!(labelled.contains(probe) || !measured(probe), "{probe}: {labelled:?}");
     }
     for point in card.points.iter().filter(|p| p.probe == "memory-latency") {
         let variant = point.params.get("variant").map(ToString::to_string);

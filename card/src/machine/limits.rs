@@ -24,6 +24,16 @@ pub struct MemoryBound {
     pub available_bytes: u64,
 }
 
+/// What bounds buffers besides: the time that there is for them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BufferBound {
+    /// What all buffers together may take.
+    pub bytes: u64,
+    /// What sets it: "the time of a round, 1.6 s: …".
+    pub source: String,
+}
+
 /// Limits of this process when it started.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,6 +50,9 @@ pub struct Limits {
     pub memory_nodes: Fact<Vec<usize>>,
     /// Everything that bounds memory, the tightest first.
     pub memory: Vec<MemoryBound>,
+    /// Set by the run, where it is less than memory allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buffers: Option<BufferBound>,
     /// RLIMIT_MEMLOCK; `null` is no limit.
     pub locked_memory_bytes: Fact<Option<u64>>,
     /// Filter of system calls: "off", "strict", "filter".
@@ -70,6 +83,7 @@ impl Limits {
             cpu_quota: groups.cpu_quota().into(),
             memory_nodes,
             memory: bounds,
+            buffers: None,
             locked_memory_bytes: rlimit(&rlimits, "Max locked memory").into(),
             seccomp: seccomp(&status).into(),
         }

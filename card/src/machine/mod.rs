@@ -48,7 +48,7 @@ pub use files::{Files, format_list, parse_list};
 pub use host::Host;
 pub use kernel::Kernel;
 pub use kinds::CoreKind;
-pub use limits::{Limits, MemoryBound};
+pub use limits::{BufferBound, Limits, MemoryBound};
 pub use memory::{HugePool, Memory};
 pub use relation::Relation;
 pub use rows::Row;
@@ -162,23 +162,34 @@ impl Machine {
         &self.limits.allowed_cpus
     }
 
-    /// Most bytes that all buffers together may take: half of what the tightest bound leaves.
+    /// Most bytes that all buffers together may take: half of what the tightest bound of memory leaves,
+    /// or what there is time for.
     pub fn buffer_limit(&self) -> u64 {
+        self.tighter_than_memory().map_or_else(|| self.half_of_memory(), |bound| bound.bytes)
+    }
+
+    fn half_of_memory(&self) -> u64 {
         self.limits.memory.first().map_or(CAUTIOUS_BYTES, |bound| bound.available_bytes) / 2
+    }
+
+    fn tighter_than_memory(&self) -> Option<&BufferBound> {
+        self.limits.buffers.as_ref().filter(|bound| bound.bytes < self.half_of_memory())
     }
 
     /// What sets that limit: "MemAvailable", "cgroup memory.max /foo", "RLIMIT_AS".
     pub fn memory_limit_source(&self) -> &str {
-        let tightest = self.limits.memory.first();
-        tightest.map_or("nothing tells how much memory there is", |b| &b.source)
+        match (self.tighter_than_memory(), self.limits.memory.first()) {
+            (Some(bound), _) => &bound.source,
+            (None, Some(bound)) => &bound.source,
+            (None, None) => "nothing tells how much memory there is",
+        }
     }
 
     /// Why it is no more: "half of what MemAvailable leaves".
     pub fn buffer_limit_reason(&self) -> String {
-        match self.limits.memory.first() {
-            Some(bound) => format!("half of what {} leaves", bound.source),
-            None => self.memory_limit_source().to_owned(),
-        }
+        let source = self.memory_limit_source();
+        let by_half = self.tighter_than_memory().is_none() && !self.limits.memory.is_empty();
+        if by_half { format!("half of what {source} leaves") } else { source.to_owned() }
     }
 
     /// What is claimed of the cache that loads (`data`) or fetches go through at that level.

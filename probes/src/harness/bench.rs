@@ -211,6 +211,8 @@ pub struct Bench<'a> {
     pub clock: CoreClock,
     /// Time that this round should take.
     pub slice: Duration,
+    /// What it may take more, for memory that was slow to be found.
+    pub waited: Duration,
     /// Seeded anew for each round.
     pub rng: fastrand::Rng,
     /// The hardware, or a test's script of it.
@@ -240,7 +242,18 @@ impl Bench<'_> {
 
     /// What is left of this round's time.
     pub fn left(&self) -> Duration {
-        self.slice.saturating_sub(self.meter.elapsed())
+        (self.slice + self.waited).saturating_sub(self.meter.elapsed())
+    }
+
+    /// Maps memory. Half of the slice remains for what is measured in it, however long the host takes to
+    /// find it.
+    ///
+    /// # Errors
+    /// As mapping it.
+    pub fn map<T>(&mut self, map: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let mapped = map();
+        self.waited = self.waited.max(self.meter.elapsed().saturating_sub(self.slice / 2));
+        mapped
     }
 
     /// Samples one kernel and records its point.
@@ -464,6 +477,7 @@ pub(crate) mod tests {
                 multiply: Multiply { cycles: 3.0, doubt: None },
             },
             slice: Duration::from_secs(1),
+            waited: Duration::ZERO,
             rng: fastrand::Rng::with_seed(1),
             meter,
             sink,

@@ -383,9 +383,9 @@ impl StreamBuffers {
             second: apart(1),
             third: apart(2),
         };
-        // SAFETY: the width or the instruction was detected (its token); `lay` put every array of the kernel into the
-        // buffer, which is ours alone, at multiples of 64 and with a length of whole blocks; `at`
-        // is a multiple of the block below that length.
+        // SAFETY: the width or the instruction was detected (its token); `lay` put every array of the
+        // kernel into the buffer, which is ours alone, at multiples of 64 and with a length of whole
+        // blocks; `at` is a multiple of the block below that length.
         let stopped = unsafe { stream(&walk, &mut self.lanes) };
         self.layout.at = stopped.addr() - base.addr();
     }

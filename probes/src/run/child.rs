@@ -124,6 +124,7 @@ fn measure(
         timer: assignment.timer,
         clock,
         slice: Duration::from_secs_f64(assignment.slice_s),
+        waited: Duration::ZERO,
         rng: fastrand::Rng::with_seed(assignment.seed),
         meter: &mut meter,
         sink,

@@ -3,24 +3,34 @@
 //! A hypervisor that takes back what its guest has freed (balloon, free page reporting) may need
 //! long to find it again: 10 ms for 1 MiB on a Firecracker guest, against 0.1 ms where the
 //! guest keeps its memory. Each round is a process of its own, and those that work beyond the caches
-//! would all wait for the same gigabytes: rounds of memory-latency took 27 s instead of 6 there, and
-//! a run of 120 s took 213. So the run finds them once, holds them while others measure, and frees
+//! would all wait for the same gigabytes: a round of memory-latency took 27 s there, and a run of 120 s
+//! 213. So the run finds them once, holds them while others measure, and frees
 //! them just before such a round, which then gets pages that are still the guest's.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::harness::levels;
-use crate::sys::memory::{Buffer, Pages};
-use card::machine::{Machine, MemoryBound};
+use crate::kernel::chase::{Order, Ring};
+use crate::sys::memory::{Buffer, LINE, Pages};
+use card::machine::{BufferBound, Machine};
 
-/// Memory is slow to be found if 1 MiB takes longer, on average.
-const SLOW: Duration = Duration::from_millis(2);
+/// Memory is slow to be found if 1 MiB takes longer, on average: clearing it takes a fifth of that.
+const SLOW: Duration = Duration::from_micros(500);
 
-/// What a round that works beyond the caches takes for each MiB of them: writing to all pages, laying
-/// rings of lines at random, a lap (a Sapphire Rapids guest).
-const ROUND: Duration = Duration::from_micros(4500);
+/// What is asked for beside smaller last caches is laid in no time.
+const NO_MATTER: u64 = 256 << 20;
 
-/// After so much, that is known.
+/// A ring that is laid to see what laying takes, and is neither in a second-level cache nor within
+/// the reach of a TLB.
+const TRIAL_RING: usize = 32 << 20;
+
+/// How often a round of memory-latency maps its largest buffer anew, and how often it writes to all
+/// lines of it: for a third of its sizes in two kinds of pages, and for page walks.
+const MAPPED: f64 = 3.0;
+const LAID: f64 = 5.0;
+
+/// Memory to try the mapping of.
 const TRIAL: usize = 128 << 20;
 
 /// Between two looks at the time: a second where memory is slowest.
@@ -32,14 +42,43 @@ const PARTS: [u32; 2] = [6, 3];
 
 /// What bounds the buffers of a round that has so much time, if it is less than the caches ask for:
 /// beside a last cache of 480 MiB, a quick run has no time to go beyond it.
-pub fn bound_by_time(machine: &Machine, slice: Duration) -> Option<MemoryBound> {
-    let bytes = (slice.div_duration_f64(ROUND) * f64::from(1 << 20)) as u64;
-    let wanted = (levels::BEYOND * levels::last_cache(machine)).min(levels::LARGEST);
+pub fn bound_by_time(machine: &Machine, slice: Duration) -> Option<BufferBound> {
+    let wanted = levels::BEYOND * levels::last_cache(machine);
+    let wanted = wanted.min(levels::LARGEST).min(machine.buffer_limit());
+    if wanted <= NO_MATTER {
+        return None;
+    }
+    let least = levels::LEAST_BEYOND * levels::last_cache(machine);
+    let bytes = affordable(slice, mapping(), laying().ok()?);
+    // More than the least beyond the caches is for those who have time for all.
+    let bytes = if bytes < wanted { bytes.min(least) } else { bytes };
     let seconds = slice.as_secs_f64();
-    let source = format!("the time of a round ({seconds:.1} s; a longer --budget gives more)");
-    // Buffers take half of what is available.
-    let bound = MemoryBound { source, limit_bytes: bytes, available_bytes: 2 * bytes };
-    (bytes < wanted.min(machine.buffer_limit())).then_some(bound)
+    let source = format!("the time of a round, {seconds:.1} s: a longer --budget gives more");
+    (bytes < wanted).then_some(BufferBound { bytes, source })
+}
+
+/// What mapping 1 MiB takes that the host has.
+fn mapping() -> Duration {
+    let took = || {
+        let began = Instant::now();
+        let _mapped = Buffer::new(TRIAL, Pages::Huge);
+        began.elapsed() / (TRIAL >> 20) as u32
+    };
+    took().min(took())
+}
+
+/// What writing to the lines of 1 MiB takes, each with the place of another one.
+fn laying() -> io::Result<Duration> {
+    let mut ring = Ring::with_capacity(TRIAL_RING, Pages::Small)?;
+    let began = Instant::now();
+    ring.lay(TRIAL_RING, LINE, Order::Random, &mut fastrand::Rng::with_seed(1));
+    Ok(began.elapsed() / (TRIAL_RING >> 20) as u32)
+}
+
+/// Bytes of buffers that a round has the time for, if 1 MiB takes so long.
+fn affordable(slice: Duration, mapping: Duration, laying: Duration) -> u64 {
+    let mib = mapping.mul_f64(MAPPED) + laying.mul_f64(LAID);
+    (slice.div_duration_f64(mib) * f64::from(1 << 20)) as u64
 }
 
 /// Memory that is kept from going back to the host.
@@ -53,13 +92,18 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Looks whether memory is slow to be found: `None` where it is not, and where there is none.
+    /// Looks whether memory is slow to be found: `None` where it is not, and where there is none. What
+    /// the guest has had in use lately says nothing of the rest, so all is asked for that lies beyond
+    /// the caches at least.
     pub fn needed(machine: &Machine) -> Option<Reserve> {
-        let most = (levels::BEYOND * levels::last_cache(machine)).min(levels::LARGEST);
-        let len = usize::try_from(most.min(machine.buffer_limit())).ok()?;
-        let held = Some(Buffer::untouched(len, Pages::Huge).ok()?);
+        let last = levels::last_cache(machine);
+        let most = (levels::BEYOND * last).min(levels::LARGEST).min(machine.buffer_limit());
+        let least = usize::try_from(most.min(levels::LEAST_BEYOND * last)).ok()?;
+        let held = Some(Buffer::untouched(usize::try_from(most).ok()?, Pages::Huge).ok()?);
         let mut reserve = Reserve { held, found: 0, took: Duration::ZERO };
-        reserve.find_up_to(TRIAL);
+        while reserve.found < least && reserve.took < SLOW * (least >> 20) as u32 {
+            reserve.find_up_to(least.min(reserve.found + STEP));
+        }
         (reserve.mib() > SLOW).then_some(reserve)
     }
 
@@ -89,15 +133,13 @@ impl Reserve {
     }
 
     /// What bounds all buffers: more would have to be found anew in each round.
-    pub fn bound(&self) -> MemoryBound {
+    pub fn bound(&self) -> BufferBound {
         let millis = self.mib().as_secs_f64() * 1e3;
         let source = format!(
-            "the time that the host takes to find memory ({millis:.0} ms for 1 MiB; a longer --budget \
-             gives more)"
+            "the time that the host takes to find memory, {millis:.0} ms for 1 MiB: a longer --budget \
+             gives more"
         );
-        let bytes = self.found as u64;
-        // Buffers take half of what is available.
-        MemoryBound { source, limit_bytes: bytes, available_bytes: 2 * bytes }
+        BufferBound { bytes: self.found as u64, source }
     }
 
     /// Frees it for a round that is about to begin.
@@ -122,6 +164,7 @@ fn patience(found: u64, least: u64, budget: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use card::machine::{Fact, MemoryBound};
 
     const GIB: u64 = 1 << 30;
 
@@ -132,18 +175,24 @@ mod tests {
     }
 
     #[test]
-    fn a_round_has_time_for_so_much_memory() {
+    fn a_round_has_the_time_for_so_much() {
+        let [mapping, laying] = [200, 280].map(Duration::from_micros);
+        assert_eq!(affordable(Duration::from_millis(2048), mapping, laying), GIB);
+        assert_eq!(affordable(Duration::from_millis(1024), mapping, laying), GIB / 2);
+    }
+
+    #[test]
+    fn only_large_caches_are_a_matter_of_time() {
         let mut machine = Machine::default();
-        let claims = r#"[{ "level": 3, "kind": "unified", "bytes": 503316480 }]"#;
-        machine.caches = card::machine::Fact::Known(serde_json::from_str(claims).unwrap());
         let plenty = MemoryBound { available_bytes: 64 << 30, ..MemoryBound::default() };
         machine.limits.memory = vec![plenty];
-        let bound = bound_by_time(&machine, Duration::from_millis(1800)).unwrap();
-        assert_eq!(bound.available_bytes, 2 * (400 << 20));
-        assert!(bound.source.contains("(1.8 s;"), "{}", bound.source);
-        assert_eq!(bound_by_time(&machine, Duration::from_secs(10)), None);
-        machine.caches = card::machine::Fact::unknown("none");
-        assert_eq!(bound_by_time(&machine, Duration::from_millis(1800)), None, "4 x 64 MiB");
+        let slice = Duration::from_millis(1);
+        assert_eq!(bound_by_time(&machine, slice), None, "4 x 64 MiB");
+        let claims = r#"[{ "level": 3, "kind": "unified", "bytes": 503316480 }]"#;
+        machine.caches = Fact::Known(serde_json::from_str(claims).unwrap());
+        let bound = bound_by_time(&machine, slice).unwrap();
+        assert!(bound.bytes < 960 << 20 && bound.source.contains("0.0 s"), "{bound:?}");
+        assert_eq!(bound_by_time(&machine, Duration::from_secs(86_400)), None);
     }
 
     #[test]
@@ -162,8 +211,6 @@ mod tests {
         let reserve = Reserve { held: None, found: 1 << 30, took: Duration::from_millis(10_240) };
         let bound = reserve.bound();
         assert!(bound.source.contains("10 ms for 1 MiB"), "{}", bound.source);
-        let mut machine = Machine::default();
-        machine.limits.memory = vec![bound];
-        assert_eq!(machine.buffer_limit(), 1 << 30);
+        assert_eq!(bound.bytes, 1 << 30);
     }
 }

@@ -245,7 +245,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         together(bench, dram, widest)?;
     }
     let top = dram.unwrap_or(memory);
-    let mut buffers = StreamBuffers::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
+    let (len, seed) = (usize::try_from(top)?, bench.rng.u64(..));
+    let mut buffers = bench
+        .map(|| StreamBuffers::new(len, Pages::Huge, seed))
         .with_context(|| format!("cannot map {}", human_bytes(top)))?;
     let note = joined([backing::note(buffers.buffer()), levels.note.clone()]);
     let settings = settings(bench, &levels, &sets, top);

@@ -15,13 +15,14 @@
 //! too; a shared or partitioned L3 shows what is left of it, not its size.
 //! Expect: steps at the cache sizes; L1 4 or 5 cycles, L2 12 to 16, DRAM 80 to 140 ns.
 
+use anyhow::Context;
 use sweep::Sweep;
 
 use crate::harness::bench::Bench;
 use crate::harness::levels;
 use crate::harness::need::Need;
 use crate::probe::Probe;
-use crate::sys::memory::Pages;
+use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
 use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};
 use card::machine::human_bytes;
@@ -145,31 +146,42 @@ fn family(level: Level) -> &'static str {
 const READ_ID: &str = "memory.read_1m_sequential_ns";
 
 /// What only a sweep that goes beyond the caches can tell.
-const IN_MEMORY: [&str; 3] = ["memory.latency.dram*", "cache.l3_knee_bytes", "tlb.*"];
+const IN_MEMORY: [&str; 3] = ["memory.latency.dram*", "cache.l3_knee_bytes", walks::METRICS];
 
 /// Loads between two looks at the time: a few milliseconds from main memory.
 const STRETCH: u64 = 16_384;
 
 /// Part of the slice after which working sets in small pages are left out, and then in huge ones.
-const UNTIL: [(Pages, f64); 2] = [(Pages::Small, 0.5), (Pages::Huge, 1.2)];
+const UNTIL_SMALL: f64 = 0.5;
+const UNTIL: f64 = 1.2;
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let mut sweep = Sweep::of(bench)?;
     let largest = sweep.largest;
     let in_memory = beyond_caches(bench, largest);
+    let map = |bytes: u64, pages| {
+        Buffer::new(usize::try_from(bytes)?, pages)
+            .with_context(|| format!("cannot map {}", human_bytes(bytes)))
+    };
+    // Small pages first: taken from memory that huge ones have just given back, they would lie side
+    // by side as they rarely do.
+    let walks = in_memory && walks::in_time(bench, largest)?;
+    if walks {
+        walks::in_small(bench, largest)?;
+    }
+    sweep.measure(bench, map(largest, Pages::Small)?, UNTIL_SMALL)?;
+    let mut huge = map(largest.max(read::LEAST), Pages::Huge)?;
     if in_memory {
-        read::measure(bench, largest)?;
-        gigantic::measure(bench, largest)?;
+        read::measure(bench, &mut huge)?;
     } else {
         read::skip(bench, largest)?;
     }
-    // Small pages first: taken from memory that huge ones have just given back, they would lie side
-    // by side as they rarely do.
-    for (pages, until) in UNTIL {
-        if in_memory {
-            walks::measure(bench, largest, pages)?;
-        }
-        sweep.measure(bench, pages, until)?;
+    if walks {
+        huge = walks::in_huge(bench, huge, largest)?;
+    }
+    sweep.measure(bench, huge, UNTIL)?;
+    if in_memory {
+        gigantic::measure(bench, largest)?;
     }
     sweep.finish(bench)
 }

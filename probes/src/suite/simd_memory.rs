@@ -144,7 +144,9 @@ fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         bench.skip(lacking(absent).of(metrics))?;
     }
     let top = sets.iter().map(|set| set.1).max().unwrap_or(memory);
-    let mut arrays = Arrays::new(usize::try_from(top)?, Pages::Huge, bench.rng.u64(..))
+    let (len, seed) = (usize::try_from(top)?, bench.rng.u64(..));
+    let mut arrays = bench
+        .map(|| Arrays::new(len, Pages::Huge, seed))
         .with_context(|| format!("cannot map {}", human_bytes(top)))?;
     let notes = [backing::note(arrays.buffer()), levels.note.clone()];
     let note = notes.into_iter().flatten().reduce(|a, b| a + "; " + &b);

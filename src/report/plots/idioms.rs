@@ -195,8 +195,8 @@ impl Idioms {
             "Each line is one piece of advice: the orange dot is the program without it, the blue one \
              the same program with it, further right is slower, and the number at the right says how \
              many times as long it takes without, as the rounds say it: each of the three numbers is \
-             that of its own middle round, so that the ratio need not be that of the two times. Times are per call, block, lookup, element, piece, \
-             byte or write.{}",
+             that of its own middle round, so that the ratio need not be that of the two times. Times \
+             are per call, block, lookup, element, piece, byte or write.{}",
             self.note
         );
         picture("idioms", TITLE, caption, self)

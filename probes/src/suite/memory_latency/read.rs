@@ -3,19 +3,23 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use anyhow::Context;
-
 use super::READ_ID;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::stream;
-use crate::sys::memory::{Buffer, Pages};
+use crate::sys::memory::Buffer;
 use card::machine::human_bytes;
 use card::record::Skip;
 
 /// Dean's "1 MB".
 const MEGABYTE: usize = 1_000_000;
+
+/// What one takes of a buffer, and what is between two of them.
+const STEP: usize = MEGABYTE.next_multiple_of(stream::BLOCK);
+
+/// The smallest buffer: one is not read twice in a row.
+pub(super) const LEAST: u64 = 2 * STEP as u64;
 
 /// Of the round.
 const SHARE: f64 = 1.0 / 16.0;
@@ -30,27 +34,24 @@ pub(super) fn skip(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
     bench.skip(skip.of([READ_ID]))
 }
 
-pub(super) fn measure(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
-    // A whole number of megabytes, each rounded up to whole kernel blocks.
-    let step = MEGABYTE.next_multiple_of(stream::BLOCK);
-    let len = usize::try_from(largest)?.max(2 * step);
-    let mut buffer = Buffer::new(len, Pages::Huge).context("cannot map the read buffer")?;
+/// In this memory, which it writes to.
+pub(super) fn measure(bench: &mut Bench<'_>, buffer: &mut Buffer) -> anyhow::Result<()> {
     for (i, word) in buffer.words_mut().iter_mut().enumerate() {
         *word = i as u64;
     }
-    let slices = buffer.len() / step;
-    let note = backing::note(&buffer);
-    let (next, sum) = (Cell::new(0), Cell::new(expected_sum(0, step)));
+    let slices = buffer.len() / STEP;
+    let note = backing::note(buffer);
+    let (next, sum) = (Cell::new(0), Cell::new(expected_sum(0, STEP)));
     let wrong = Cell::new(None);
-    let offset = |n: usize| n % slices * step;
+    let offset = |n: usize| n % slices * STEP;
     let read = |_| {
-        sum.set(stream::sum(&buffer, offset(next.get()), MEGABYTE));
+        sum.set(stream::sum(buffer, offset(next.get()), MEGABYTE));
         next.set(next.get() + 1);
     };
     // The sum of the read before is checked outside the timed region.
     let check = |_| {
         let last = offset(next.get().saturating_sub(1));
-        if sum.get() != expected_sum(last, step) {
+        if sum.get() != expected_sum(last, STEP) {
             wrong.set(Some(last));
         }
     };
@@ -74,6 +75,7 @@ fn expected_sum(offset: usize, len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::memory::Pages;
 
     #[test]
     fn the_expected_sum_is_the_sum() {
@@ -81,10 +83,9 @@ mod tests {
         for (i, word) in buffer.words_mut().iter_mut().enumerate() {
             *word = i as u64;
         }
-        let step = MEGABYTE.next_multiple_of(stream::BLOCK);
         for slice in 0..4 {
-            let offset = slice * step;
-            assert_eq!(stream::sum(&buffer, offset, MEGABYTE), expected_sum(offset, step));
+            let offset = slice * STEP;
+            assert_eq!(stream::sum(&buffer, offset, MEGABYTE), expected_sum(offset, STEP));
         }
     }
 }

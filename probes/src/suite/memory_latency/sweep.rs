@@ -10,7 +10,7 @@ use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::levels;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Order, Ring};
-use crate::sys::memory::{LINE, Pages};
+use crate::sys::memory::{Buffer, LINE, Pages};
 use card::machine::human_bytes;
 use card::record::{Backing, Skip};
 
@@ -22,9 +22,6 @@ const THIRDS: usize = 3;
 
 /// Time for a handful of samples, four times that if they are disturbed.
 pub(super) const LEAST_SAMPLING: Duration = Duration::from_millis(4);
-
-/// Parts of the slice after which no ring is laid, due or not.
-const LATEST: f64 = 2.0;
 
 /// Rings up to this size are touched at random before they are walked, and checked node by node.
 const SMALL: u64 = 4 << 20;
@@ -79,36 +76,28 @@ impl Sweep {
         Ok(Sweep { largest, all: unmeasured.len(), unmeasured, left_out: 0 })
     }
 
-    /// The variants in these pages, until that part of the slice is over.
+    /// The variants in the pages of this memory: what is due, and the rest until that part of the slice
+    /// is over.
     pub(super) fn measure(
         &mut self,
         bench: &mut Bench<'_>,
-        pages: Pages,
+        buffer: Buffer,
         until: f64,
     ) -> anyhow::Result<()> {
-        let mut ring = Ring::with_capacity(usize::try_from(self.largest)?, pages)
-            .with_context(|| format!("cannot map {}", human_bytes(self.largest)))?;
+        let pages = buffer.pages();
+        let mut ring = Ring::over(buffer);
         let backing = backing::of(ring.buffer());
         let (here, elsewhere): (Vec<Setting>, Vec<Setting>) =
             self.unmeasured.iter().partition(|&&(v, _)| VARIANTS[v].pages == pages);
         let (due, here) = in_turn(here, bench.round, &mut bench.rng);
-        // Laying a ring costs time that no share can shorten: so much for a byte, as far as is known.
-        let mut pace: f64 = 0.0;
         for (done, &(v, size)) in here.iter().enumerate() {
-            let began = bench.meter.elapsed();
-            let laid = began + Duration::from_secs_f64(pace * size as f64);
-            let (late, latest) = if done < due { (laid, LATEST) } else { (began, until) };
-            if late > bench.share(latest) || laid > bench.share(LATEST) {
-                self.left_out += 1;
-                continue;
+            if done >= due && bench.meter.elapsed() > bench.share(until) {
+                self.left_out += here.len() - done;
+                break;
             }
             let share = bench.left() / u32::try_from(here.len() - done + elsewhere.len())?;
             let Variant { order, .. } = VARIANTS[v];
             sample(bench, &mut ring, &VARIANTS[v].name(), order, (size, share), &backing)?;
-            if size > SMALL {
-                let beside = (bench.meter.elapsed() - began).saturating_sub(share);
-                pace = pace.max(beside.as_secs_f64() / size as f64);
-            }
         }
         self.unmeasured = elsewhere;
         Ok(())

@@ -8,10 +8,12 @@ use anyhow::Context;
 use super::STRETCH;
 use crate::harness::backing;
 use crate::harness::bench::{Arm, Bench, Effort, params};
+use crate::harness::levels;
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::chase::{self, Rings};
 use crate::sys::memory::{Buffer, LINE, Pages};
 use card::machine::human_bytes;
+use card::record::Skip;
 
 /// Entries of the page table in a line: eight bytes each.
 const PAGES_OF_A_LINE: usize = LINE / 8;
@@ -19,25 +21,76 @@ const PAGES_OF_A_LINE: usize = LINE / 8;
 /// Of the round, for each page size.
 const SHARE: f64 = 1.0 / 16.0;
 
-/// Two rings through the same pages of main memory: one visits a line of a random page, the other
-/// one two lines of each, which halves the page walks and changes nothing else.
-pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyhow::Result<()> {
-    let bytes = usize::try_from(largest)?;
-    let (variant, page) = (pages.name(), Pages::Small.bytes());
-    let apart = if pages == Pages::Small { PAGES_OF_A_LINE } else { 1 };
-    let (buffer, apart, crowded) = match Buffer::untouched(bytes * apart, pages) {
-        Ok(buffer) => (buffer, apart, None),
+/// Of the largest working set: pages are dear to link, and so many are beyond all caches but the largest.
+const ENOUGH: u64 = 256 << 20;
+
+/// What a MiB of it takes to be linked, in both kinds of pages, on a server of the day.
+const LINKING: Duration = Duration::from_micros(3500);
+
+/// What it tells.
+pub(super) const METRICS: &str = "tlb.*";
+
+/// Whether half of the slice is enough to link so many pages; says so where it is not.
+pub(super) fn in_time(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<bool> {
+    let bytes = enough(bench, largest)?;
+    let time = LINKING * (bytes >> 20) as u32;
+    if time <= bench.share(0.5) {
+        return Ok(true);
+    }
+    let (bytes, seconds) = (human_bytes(bytes as u64), time.as_secs_f64());
+    let skip = Skip::new(
+        "time for page walks in main memory",
+        format!("linking {bytes} of pages takes {seconds:.1} s beside so large a cache"),
+        "give the run more time (--tier standard or --budget)",
+    );
+    bench.skip(skip.of([METRICS]))?;
+    Ok(false)
+}
+
+/// In small pages, in memory of its own.
+pub(super) fn in_small(bench: &mut Bench<'_>, largest: u64) -> anyhow::Result<()> {
+    let bytes = enough(bench, largest)?;
+    let map = |bytes: usize| Buffer::untouched(bytes, Pages::Small);
+    let (buffer, apart, crowded) = match map(bytes * PAGES_OF_A_LINE) {
+        Ok(buffer) => (buffer, PAGES_OF_A_LINE, None),
         Err(e) => {
-            let wanted = human_bytes((bytes * apart) as u64);
+            let wanted = human_bytes((bytes * PAGES_OF_A_LINE) as u64);
             let note = format!("pages side by side: {wanted} of address space: {e}");
-            let buffer = Buffer::untouched(bytes, pages);
-            (
-                buffer.with_context(|| format!("cannot map {}", human_bytes(bytes as u64)))?,
-                1,
-                Some(note),
-            )
+            let buffer = map(bytes);
+            let buffer =
+                buffer.with_context(|| format!("cannot map {}", human_bytes(bytes as u64)))?;
+            (buffer, 1, Some(note))
         }
     };
+    measure(bench, buffer, bytes, apart, crowded)?;
+    Ok(())
+}
+
+/// In this memory of huge pages, which it leaves.
+pub(super) fn in_huge(
+    bench: &mut Bench<'_>,
+    buffer: Buffer,
+    largest: u64,
+) -> anyhow::Result<Buffer> {
+    let bytes = enough(bench, largest)?;
+    measure(bench, buffer, bytes, 1, None)
+}
+
+fn enough(bench: &Bench<'_>, largest: u64) -> anyhow::Result<usize> {
+    let least = levels::LEAST_BEYOND * levels::last_cache(bench.machine);
+    Ok(usize::try_from(largest.min(least.max(ENOUGH)))?)
+}
+
+/// Two rings through the same pages of main memory, which lie so far apart: one visits a line of a
+/// random page, the other one two lines of each, which halves the page walks and changes nothing else.
+fn measure(
+    bench: &mut Bench<'_>,
+    buffer: Buffer,
+    bytes: usize,
+    apart: usize,
+    crowded: Option<String>,
+) -> anyhow::Result<Buffer> {
+    let (variant, page) = (buffer.pages().name(), Pages::Small.bytes());
     let [single, double] = visits(bytes / page, apart * page, page / LINE, &mut bench.rng);
     let rings = Rings::link(buffer, &[&single, &double]);
     let note = crowded.or(backing::note(rings.buffer()));
@@ -59,7 +112,8 @@ pub(super) fn measure(bench: &mut Bench<'_>, largest: u64, pages: Pages) -> anyh
         sample: Duration::from_millis(2),
         ..SamplingPlan::structural(bench.share(SHARE))
     };
-    bench.interleave(vec![arm(0), arm(1)], &policy)
+    bench.interleave(vec![arm(0), arm(1)], &policy)?;
+    Ok(rings.into_inner().into_buffer())
 }
 
 /// Places of the lines of so many pages, which begin so many bytes apart and have so many lines each,
