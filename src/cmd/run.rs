@@ -234,10 +234,8 @@ fn reserve(
     let millis = reserve.mib().as_secs_f64() * 1e3;
     say(&format!("the host takes {millis:.0} ms to find 1 MiB of memory: finding it once for all"));
     reserve.fill(machine, budget);
-    let bound = reserve.bound();
-    if bound.bytes < machine.buffer_limit() {
-        machine.limits.buffers = Some(bound);
-    }
+    let bound = reserve.bound().filter(|bound| bound.bytes < machine.buffer_limit());
+    machine.limits.buffers = bound.or(machine.limits.buffers.take());
     Some(reserve)
 }
 

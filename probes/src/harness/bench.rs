@@ -565,6 +565,19 @@ pub(crate) mod tests {
         }
     }
 
+    #[test]
+    fn memory_that_was_slow_to_be_found_leaves_half_of_the_time() {
+        let (machine, known) = (Machine::default(), BTreeMap::new());
+        let mut meter = Scripted::new(|_, ops| reading(ops as f64, 3.7, 0.0));
+        let mut sink = |_| Ok(());
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
+        for (found_in, left) in [(300, 700), (2000, 500)] {
+            bench.meter.pause(Duration::from_millis(found_in));
+            bench.map(|| Ok(())).unwrap();
+            assert_eq!(bench.left(), Duration::from_millis(left));
+        }
+    }
+
     fn arm(quantity: &'static str) -> Arm<'static> {
         Arm::new(quantity, Params::new(), |_| ())
     }

@@ -30,6 +30,9 @@ const TRIAL_RING: usize = 32 << 20;
 const MAPPED: f64 = 3.0;
 const LAID: f64 = 5.0;
 
+/// What is found sooner, whatever a MiB takes, every round may find for itself.
+const WORTHWHILE: Duration = Duration::from_secs(1);
+
 /// Memory to try the mapping of.
 const TRIAL: usize = 128 << 20;
 
@@ -104,7 +107,8 @@ impl Reserve {
         while reserve.found < least && reserve.took < SLOW * (least >> 20) as u32 {
             reserve.find_up_to(least.min(reserve.found + STEP));
         }
-        (reserve.mib() > SLOW).then_some(reserve)
+        let all = reserve.mib() * (most >> 20) as u32;
+        (reserve.mib() > SLOW && all > WORTHWHILE).then_some(reserve)
     }
 
     /// What 1 MiB takes to be found.
@@ -132,14 +136,17 @@ impl Reserve {
         self.took += began.elapsed();
     }
 
-    /// What bounds all buffers: more would have to be found anew in each round.
-    pub fn bound(&self) -> BufferBound {
+    /// What bounds all buffers where not all was found: more would have to be found anew in each round.
+    pub fn bound(&self) -> Option<BufferBound> {
+        if self.held.as_ref().is_some_and(|held| self.found == held.len()) {
+            return None;
+        }
         let millis = self.mib().as_secs_f64() * 1e3;
         let source = format!(
             "the time that the host takes to find memory, {millis:.0} ms for 1 MiB: a longer --budget \
              gives more"
         );
-        BufferBound { bytes: self.found as u64, source }
+        Some(BufferBound { bytes: self.found as u64, source })
     }
 
     /// Frees it for a round that is about to begin.
@@ -208,8 +215,11 @@ mod tests {
 
     #[test]
     fn the_bound_says_what_a_mib_takes() {
+        let held = Some(Buffer::untouched(4 << 20, Pages::Huge).unwrap());
+        let all = Reserve { held, found: 4 << 20, took: Duration::from_secs(1) };
+        assert_eq!(all.bound(), None);
         let reserve = Reserve { held: None, found: 1 << 30, took: Duration::from_millis(10_240) };
-        let bound = reserve.bound();
+        let bound = reserve.bound().unwrap();
         assert!(bound.source.contains("10 ms for 1 MiB"), "{}", bound.source);
         assert_eq!(bound.bytes, 1 << 30);
     }

@@ -32,7 +32,7 @@ pub const PROBE: Probe = Probe {
     summary: "every CPU by itself: clock, L1, mispredicted branches and vectors, answers checked",
     needs: &[],
     uses: &[],
-    // Of one CPU; with its start a visit takes less than 0.3 s, and five of them 1.5 s.
+    // Of one CPU; with its start a visit takes less than 0.35 s, and five of them 1.7 s.
     seconds: 0.18,
     in_kernel: false,
     declare,

@@ -402,7 +402,7 @@ mod tests {
         let many: Vec<usize> = (0..1024).collect();
         let time = |cpus: &[usize]| budget(Effort::Standard, &each, cpus).as_secs_f64();
         assert_eq!(time(&[0, 1]), 120.0);
-        assert!((1024.0..=1.5 * 1024.0).contains(&time(&many)), "{}", time(&many));
+        assert!((1024.0..=1.75 * 1024.0).contains(&time(&many)), "{}", time(&many));
         assert_eq!(budget(Effort::Standard, catalog::ALL, &many), Duration::from_mins(2));
         // And the larger budget is the tier's own, also as a card holds it.
         for tier in Effort::ALL {

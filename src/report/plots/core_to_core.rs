@@ -311,6 +311,16 @@ mod tests {
         }
     }
 
+    /// Of two CPUs, there is but one number: that of the metric.
+    #[test]
+    fn the_matrix_says_what_the_metric_says() {
+        let summary = fixture::recorded();
+        let metric = summary.metrics.get("core_to_core.median_ns").unwrap().value.unwrap();
+        let drawn = svg(&CoreToCore::of(&summary).unwrap(), TITLE);
+        let said = card::format::number(metric);
+        assert_eq!(drawn.lines().filter(|line| *line == said).count(), 2, "{said}: {drawn}");
+    }
+
     #[test]
     fn where_few_pairs_were_visited_what_is_known_is_drawn() {
         let mut summary = fixture::cores(64);

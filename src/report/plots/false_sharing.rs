@@ -208,7 +208,7 @@ mod tests {
     fn curves_step_and_answer_are_drawn() {
         let drawn = svg(&FalseSharing::of(&fixture::cores(2)).unwrap(), TITLE);
         for text in
-            ["atomic additions", "plain stores", "from 64 bytes on", "Pad to 64 bytes", "5×"]
+            ["atomic additions", "plain stores", "from 64 bytes on", "Pad to 64 bytes", "4×"]
         {
             assert!(drawn.contains(text), "{text}");
         }

@@ -141,6 +141,34 @@ fn in_random_order(lines: &[usize], together: usize, rng: &mut fastrand::Rng) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::bench::tests::bare;
+    use crate::harness::clock::{CoreClock, Timer};
+    use crate::harness::meter::Hardware;
+    use card::machine::{Fact, Machine};
+    use card::record::Record;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn page_walks_wait_for_a_round_that_has_the_time() {
+        let claims = r#"[{ "level": 3, "kind": "unified", "bytes": 272629760 }]"#;
+        let caches = Fact::Known(serde_json::from_str(claims).unwrap());
+        let (machine, known) = (Machine { caches, ..Machine::default() }, BTreeMap::new());
+        let mut meter = Hardware::new(CoreClock::learn(Timer::CLOCK), 0);
+        let mut left_out = Vec::new();
+        let mut sink = |record| {
+            if let Record::Skip(skip) = record {
+                left_out.push(skip);
+            }
+            Ok(())
+        };
+        let mut bench = bare(&machine, &known, &mut meter, &mut sink);
+        assert!(!in_time(&mut bench, 520 << 20).unwrap());
+        bench.slice = Duration::from_secs(4);
+        assert!(in_time(&mut bench, 1040 << 20).unwrap());
+        let reasons: Vec<&str> = left_out.iter().map(|skip| skip.reason.as_str()).collect();
+        assert_eq!(reasons, ["linking 520 MiB of pages takes 1.8 s beside so large a cache"]);
+        assert!(left_out[0].names("tlb.walk_ns"));
+    }
 
     #[test]
     fn two_rings_share_the_pages_and_no_line() {
