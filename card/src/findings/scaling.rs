@@ -96,7 +96,7 @@ fn share(ratio: f64) -> String {
 const LOSS: f64 = 0.93;
 
 fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
-    let (full, double) = (curve.at(cpus)?, curve.at(2 * cpus)?);
+    let (full, double) = (curve.at(cpus)?, curve.at(cpus.checked_mul(2)?)?);
     let ratio = full.time.with(&double.time, Better::Higher, |full, double| full / double)?.value;
     // As sure as the rounds are: the worst of one and the best of the other must differ.
     let best = double.rounds.iter().copied().fold(0.0, f64::max);
@@ -161,6 +161,13 @@ mod tests {
         assert!(text.contains("more than 3 threads do not help (2.50×"), "{text}");
         assert!(worth(&curve("memory", &[1.0, 1.9, 2.8]), 3).is_none());
         assert!(worth(&flat, 1).is_none());
+    }
+
+    #[test]
+    fn a_card_that_says_absurd_things_is_read() {
+        let mut curve = curve("memory", &[1.0, 1.9]);
+        curve.points[0].threads = i64::MAX;
+        assert!(oversubscribed(&curve, i64::MAX).is_none());
     }
 
     #[test]
