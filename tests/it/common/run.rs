@@ -88,6 +88,16 @@ impl Run {
         }
     }
 
+    /// The number of a metric, unless others left no quiet moment to sample it in.
+    pub(crate) fn measured(&self, id: &str) -> Option<f64> {
+        let value = self.metrics.get(id).unwrap();
+        let disturbed = ["no sample of ", "sibling was busy", "core clock moved"];
+        let reason = value.reason.as_deref().unwrap_or_default();
+        let disturbed = disturbed.iter().any(|words| reason.contains(words));
+        assert!(value.value.is_some() || disturbed, "{value:?}");
+        value.value
+    }
+
     /// The metric has no number, for a reason that says this.
     pub(crate) fn lacks(&self, id: &str, why: &str) {
         let value = self.metrics.get(id).unwrap();
