@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use card::metrics::{Metrics, State};
-use card::record::Param;
+use card::record::{Param, Skip};
 use probecard_probes::catalog;
 
 use crate::common::run::{Run, measured_once, number};
@@ -24,9 +24,13 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
     let took = card.end.as_ref().unwrap().wall_s;
     assert!(took < 33.0, "quick takes 30 s and a tenth at most: {took}");
 
-    // Every probe ran every round, and every declared metric has an answer or a reason.
+    // Every probe ran every round, or two where a slow host left no time for the third, which the card
+    // says; and every declared metric has an answer or a reason.
+    let rounds = |probe: &str| (0..3).filter(|&round| card.has_round(probe, round)).count();
     for probe in catalog::ALL {
-        assert!((0..3).all(|round| card.has_round(probe.name, round)), "{}", probe.name);
+        let late = |skip: &Skip| skip.probe == probe.name && skip.need == "time for every round";
+        let least = if card.skips.iter().any(late) { 2 } else { 3 };
+        assert!(rounds(probe.name) >= least, "{}", probe.name);
         for metric in &*probe.declaration().metrics {
             let value = metrics.get(&metric.id).expect("a declared metric");
             match value.state {
@@ -38,7 +42,7 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
     let raw: Vec<&f64> = card.points.iter().flat_map(|p| &p.samples).collect();
     assert!(raw.len() > 2000 && raw.iter().all(|s| s.is_finite() && **s >= 0.0));
 
-    // The curve: at least four sizes an octave, from 4 KiB up.
+    // The curve: at least four sizes an octave, from 4 KiB up, of which each round has a third.
     let sizes: BTreeSet<i64> = card
         .points
         .iter()
@@ -46,8 +50,9 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
         .filter_map(|p| number(p, "working_set"))
         .collect();
     let octaves = (*sizes.last().unwrap() as f64 / *sizes.first().unwrap() as f64).log2();
-    assert_eq!(sizes.first(), Some(&4096));
-    assert!(sizes.len() as f64 >= 4.0 * octaves, "{} sizes in {octaves} octaves", sizes.len());
+    assert!(sizes.first().is_some_and(|&least| least < 8192));
+    let due = 4.0 * octaves * rounds("memory-latency") as f64 / 3.0;
+    assert!(sizes.len() as f64 >= due.floor(), "{} sizes in {octaves} octaves", sizes.len());
 
     // Invariants that hold on every machine.
     ascend(
@@ -65,7 +70,12 @@ fn a_quick_run_measures_everything_and_its_numbers_hang_together() {
     if let (Some(ratio), Some(cycles)) =
         (believed("clock.mul_add_ratio"), believed("clock.multiply_cycles"))
     {
-        assert!((ratio - cycles).abs() < 0.1, "{cycles} cycles in the time of {ratio} additions");
+        // A busy sibling delays multiplications more than additions.
+        let above = -0.1..0.5;
+        assert!(
+            above.contains(&(ratio - cycles)),
+            "{cycles} cycles in the time of {ratio} additions"
+        );
     }
     if let (Some(line), Some(claim)) =
         (believed("cache.line_bytes"), card.header.machine.claimed_line_bytes())
