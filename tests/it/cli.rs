@@ -72,14 +72,14 @@ fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     probecard()
-        .args(["--tier", "quick", "--only", "locks", "--only", "clock", "--out"])
+        .args(["--tier", "quick", "--only", "locks", "--only", "context-switch", "--out"])
         .arg(&out)
         .assert()
         .success()
         .stdout(contains("Mutex lock/unlock"))
         .stderr(contains("round 3/3"));
     let card = card_in(&out).unwrap();
-    for file in ["report.html", "ladder.svg", "ladder.png", "clock.png"] {
+    for file in ["report.html", "ladder.svg", "ladder.png", "switches.png"] {
         assert!(out.join(file).metadata().unwrap().len() > 1000, "{file}");
     }
     // The compressed card says the same.

@@ -20,7 +20,8 @@ fn without(calls: &[i64], probes: &[&str], args: &[&str]) -> Run {
 
 #[test]
 fn without_permission_to_pin_it_measures_unpinned_and_says_so() {
-    let run = without(&[libc::SYS_sched_setaffinity], &["locks"], &[]);
+    // Beside a busy hyperthread sibling, no lock is measured; system calls and faults are.
+    let run = without(&[libc::SYS_sched_setaffinity], &["locks", "os"], &[]);
     assert!(!run.card.header.plan.pinned);
     assert!(run.text().contains("not permitted"), "{}", run.text());
     assert!(run.card.points.iter().any(|p| !p.samples.is_empty()));
