@@ -29,7 +29,7 @@ fi
 program=${CARGO_TARGET_DIR:-target}/release/probecard
 row "program" "$(stat -c %s "$program" | awk '{ printf "%.1f", $1 / 1e6 }')" MB 12
 row "--help" "$(seconds "$program" --help)" s 0.03
-for tier in "quick 30" "standard 120"; do
+for tier in "quick 30" "standard 110"; do
     read -r name limit <<<"$tier"
     row "run --tier $name" "$(seconds "$program" run --tier "$name" --out "$work/$name")" s "$limit"
     for kind in "jsonl 2000" "jsonl.zst 250"; do

@@ -42,7 +42,7 @@ use progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How thorough: quick takes up to 30 s, standard 120 s, thorough 15 min.
+    /// How thorough: quick takes up to 30 s, standard 110 s, thorough 15 min.
     #[arg(long, default_value = "standard", value_parser = plan::parse_tier)]
     tier: Effort,
     /// Time for the whole run instead of the tier's, such as 90s or 5m.

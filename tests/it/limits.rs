@@ -11,9 +11,12 @@ use crate::common::group::Group;
 use crate::common::run::{Run, number, quick, quick_under};
 use crate::common::turn::{alone, beside_others};
 
-/// A short run of everything under a wrapper such as taskset or prlimit.
+/// A run of everything under a wrapper such as taskset or prlimit, so short that most probes have but
+/// a round or two.
 fn everything_under(wrapper: &[&str]) -> Run {
-    let run = Run::of(quick_under(wrapper, &[]));
+    let mut command = quick_under(wrapper, &[]);
+    command.args(["--budget", "14s"]);
+    let run = Run::of(command);
     run.answers_everything();
     run
 }

@@ -114,6 +114,7 @@ fn without_timers_memory_advice_and_signals_the_rest_is_measured() {
             "os.timer_lateness_10ms_ns",
             "os.timer_lateness_tight_ns",
             "os.page_fault_4k_ns",
+            "os.page_fault_4k_uncached_ns",
             "os.page_fault_cold_ns",
             "os.page_fault_2m_ns",
             "os.page_fault_file_ns",

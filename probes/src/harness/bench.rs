@@ -23,7 +23,7 @@ use card::record::{Backing, Params, Point, PointState, Record, Skip, Strayed};
 pub enum Effort {
     /// At most 30 s: fewer points, the same metrics.
     Quick,
-    /// At most 120 s.
+    /// At most 110 s.
     Standard,
     /// At most 15 minutes.
     Thorough,

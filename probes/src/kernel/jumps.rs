@@ -7,7 +7,8 @@ use super::arch::jumps as kernel;
 use super::generic::routines;
 use super::whole_blocks;
 
-/// A ring of jumps that are always taken, in random order.
+/// A ring of jumps that are always taken. Those of a stretch of a few lines come in random order, and
+/// stretches one after the other: which jump is next only a predictor can know, and its line is near.
 #[derive(Debug)]
 pub struct TakenBranchRing {
     code: routines::Chain,
@@ -25,17 +26,17 @@ impl TakenBranchRing {
     /// If there is no memory, or where nothing that was written may be executed.
     ///
     /// # Panics
-    /// If two jumps do not fit side by side.
+    /// If two jumps do not fit side by side, or only one into a stretch.
     pub fn new(
         jumps: usize,
         spacing: usize,
         rng: &mut fastrand::Rng,
     ) -> io::Result<TakenBranchRing> {
-        assert!(
-            spacing >= TakenBranchRing::LEAST_SPACING,
-            "{spacing} bytes are too few for a jump"
-        );
-        let code = routines::Chain::new(&shuffled(jumps, rng), spacing)?;
+        let allowed = TakenBranchRing::LEAST_SPACING..=STRETCH / 2;
+        assert!(allowed.contains(&spacing), "jumps {spacing} bytes apart");
+        let mut order: Vec<usize> = (0..jumps).collect();
+        order.chunks_mut(STRETCH / spacing).for_each(|stretch| rng.shuffle(stretch));
+        let code = routines::Chain::new(&order, spacing)?;
         Ok(TakenBranchRing { code, jumps: jumps as u64, right: true })
     }
 
@@ -50,6 +51,9 @@ impl TakenBranchRing {
         self.right
     }
 }
+
+/// Bytes of a stretch of [`TakenBranchRing`]: eight lines.
+const STRETCH: usize = 512;
 
 /// Branches whose outcomes are random and come again after so many: what a predictor can learn by
 /// heart.

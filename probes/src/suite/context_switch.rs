@@ -173,7 +173,7 @@ fn user_switches(d: &mut Declare, per_switch: &Derive) {
         ),
     ];
     for (name, how, summary) in ways {
-        d.metric(format!("context_switch.{name}_ns"), NoiseClass::T2, by(how), summary);
+        d.cost(&format!("context_switch.{name}"), NoiseClass::T2, by(how), summary);
     }
     d.metric(
         "context_switch.thread_to_user_ratio",

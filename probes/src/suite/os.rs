@@ -6,10 +6,11 @@
 //! library's function and by the instruction alone, a number that does not exist (entry and exit
 //! alone), the clock without and with a call, a signal to oneself, mapping and protecting a page
 //! (which splits its mapping and joins it again), writing a byte to a file in memory. Page faults:
-//! the first touch of pages that this process had before and gave back, small and huge; of pages of
-//! a file that is in memory, which come in bundles; of such pages that are written to and so
-//! copied; and of memory that the guest has not used before, if there is any left. Tasks: a thread,
-//! a fork, a program of two instructions. Timers: how much later than asked for a sleeper wakes up.
+//! the first touch of pages that this process had before and gave back, small and huge, few that the
+//! caches hold and many that they do not; of pages of a file that is in memory, which come in
+//! bundles; of such pages that are written to and so copied; and of memory that the guest has not
+//! used before, if there is any left. Tasks: a thread, a fork, a program of two instructions.
+//! Timers: how much later than asked for a sleeper wakes up.
 //! Blind spots: a new thread or child runs on the CPU of its parent here, which spares it the wake-up
 //! of another one. Which memory a hypervisor has to find first cannot be asked for: only memory that
 //! is plainly slower to touch is taken for it. A filter of system calls is part of every number.
@@ -67,13 +68,17 @@ const CALLS: [(&str, &str); 11] = [
 
 /// What the kernel and the host do for memory; others can only add to it. Names and words say the
 /// size that the kernel's pages have.
-fn faults() -> [(String, String); 6] {
+fn faults() -> [(String, String); 7] {
     let [small, huge] = [Pages::Small, Pages::Huge].map(|pages| human_bytes(pages.bytes() as u64));
     [
         ("mmap_touch".into(), "mapping, touching and unmapping a page".into()),
         (
             faults::of_pages(Pages::Small),
-            format!("first touch of {small} that were in use before (guest-warm)"),
+            format!("first touch of {small} that were in use just before, and that caches hold"),
+        ),
+        (
+            faults::of_uncached(),
+            format!("first touch of {small} that were in use before, and left the caches since"),
         ),
         (
             "page_fault_cold".into(),

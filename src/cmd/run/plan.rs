@@ -240,7 +240,7 @@ pub(super) fn rounds(tier: Effort) -> u32 {
 pub(super) fn budget(tier: Effort, probes: &[&Probe], cpus: &[usize]) -> Duration {
     let most = Duration::from_secs(match tier {
         Effort::Quick => 30,
-        Effort::Standard => 120,
+        Effort::Standard => 110,
         Effort::Thorough => 900,
     });
     let visiting = probes.iter().find(|probe| catalog::visits_each_cpu(probe));
@@ -401,9 +401,9 @@ mod tests {
         // A large machine gets the time that it needs, and a small one no more than ever.
         let many: Vec<usize> = (0..1024).collect();
         let time = |cpus: &[usize]| budget(Effort::Standard, &each, cpus).as_secs_f64();
-        assert_eq!(time(&[0, 1]), 120.0);
+        assert_eq!(time(&[0, 1]), 110.0);
         assert!((1024.0..=1.75 * 1024.0).contains(&time(&many)), "{}", time(&many));
-        assert_eq!(budget(Effort::Standard, catalog::ALL, &many), Duration::from_mins(2));
+        assert_eq!(budget(Effort::Standard, catalog::ALL, &many), Duration::from_secs(110));
         // And the larger budget is the tier's own, also as a card holds it.
         for tier in Effort::ALL {
             let own = budget(tier, &each, &many).as_secs_f64();
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn rounds_that_hang_leave_time_to_others_and_end_with_the_budget() {
-        for seconds in [10, 30, 120, 900] {
+        for seconds in [10, 30, 110, 900] {
             let (began, budget) = (Instant::now(), Duration::from_secs(seconds));
             let limits = Limits::new(began, budget, 1.0);
             let first = limits.patience(Duration::from_millis(100), began).unwrap();

@@ -58,9 +58,12 @@ pub(super) const OS: List = List {
         Group(
             "Memory",
             &[
-                ("os.page_fault_4k_ns", "first touch, 4 KiB used before"),
-                ("os.page_fault_16k_ns", "first touch, 16 KiB used before"),
-                ("os.page_fault_64k_ns", "first touch, 64 KiB used before"),
+                ("os.page_fault_4k_ns", "first touch, 4 KiB used just before"),
+                ("os.page_fault_4k_uncached_ns", "first touch, 4 KiB out of the caches"),
+                ("os.page_fault_16k_ns", "first touch, 16 KiB used just before"),
+                ("os.page_fault_16k_uncached_ns", "first touch, 16 KiB out of the caches"),
+                ("os.page_fault_64k_ns", "first touch, 64 KiB used just before"),
+                ("os.page_fault_64k_uncached_ns", "first touch, 64 KiB out of the caches"),
                 ("os.page_fault_cold_ns", "first touch, page the host must find"),
                 ("os.page_fault_file_ns", "first touch, page of a file"),
                 ("os.page_fault_cow_ns", "first write to a shared page"),

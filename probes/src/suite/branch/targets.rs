@@ -1,8 +1,12 @@
 //! Places that jumps go to.
 //!
-//! Method: a ring of N jumps that are always taken, `spacing` bytes apart, in random order, so that
-//! nothing but the predictor knows where the next one is. While it remembers all of them, one takes a
-//! cycle or two; beyond that each has to be decoded before the core knows where to go on.
+//! Method: a ring of N jumps that are always taken, `spacing` bytes apart. The jumps of eight lines
+//! come in random order, so that nothing but the predictor knows where the next one is, and the next
+//! eight lines follow. While it remembers all of them, one takes a cycle or four; beyond that each has
+//! to be decoded before the core knows where to go on, which takes a dozen. In random order over all
+//! of the code, lines are late as well: on Zen 3 the rise then began at 3072 jumps, with the code
+//! within the instruction cache too, and went to 21 cycles; its middle was at 3900. By stretches, as
+//! in plain sequence, it is between 4600 and 6100 jumps (published: 5120 to 6656).
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
@@ -15,7 +19,7 @@ pub(super) fn declare(d: &mut Declare) {
     d.metric(
         "branch.btb_l1_entries",
         NoiseClass::T1,
-        spaced.last_before("jumps", 0.04),
+        spaced.last_before("jumps", 0.06),
         "jumps that the core follows at full speed",
     );
     d.metric(

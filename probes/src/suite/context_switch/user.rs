@@ -54,12 +54,8 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         .in_blocks_of(2),
         Arm::new("user_switch", how("async"), |ops| lost += ops.abs_diff(ping_pong(ops))),
     ];
-    // In ns throughout: they are compared with switches through the kernel.
-    let policy = SamplingPlan {
-        max_samples: 9,
-        need_steady_clock: false,
-        ..SamplingPlan::structural(bench.share(USER_SHARE))
-    };
+    let policy =
+        SamplingPlan { max_samples: 9, ..SamplingPlan::structural(bench.share(USER_SHARE)) };
     bench.interleave(arms, &policy)?;
     coroutine.resume(false);
     bench.check(jump.is_right() && back.is_right(), || {
