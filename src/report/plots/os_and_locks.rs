@@ -339,8 +339,10 @@ mod tests {
                 // What a kernel with larger pages has instead.
                 declared.extend([
                     "os.page_fault_16k_ns",
+                    "os.page_fault_16k_uncached_ns",
                     "os.page_fault_32m_ns",
                     "os.page_fault_64k_ns",
+                    "os.page_fault_64k_uncached_ns",
                 ]);
             }
             listed.sort_unstable();
