@@ -15,7 +15,7 @@ use crate::common::turn::{alone, beside_others};
 /// a round or two.
 fn everything_under(wrapper: &[&str]) -> Run {
     let mut command = quick_under(wrapper, &[]);
-    command.args(["--budget", "14s"]);
+    command.args(["--budget", "20s"]);
     let run = Run::of(command);
     run.answers_everything();
     run

@@ -243,8 +243,20 @@ impl Buffer {
     /// # Errors
     /// If the pages are locked.
     pub fn give_back(&mut self) -> io::Result<()> {
+        self.give_back_part(0..self.len)
+    }
+
+    /// The same with the pages of a part.
+    ///
+    /// # Errors
+    /// If they are locked, or the part does not begin with a page.
+    ///
+    /// # Panics
+    /// If the buffer is shorter.
+    pub fn give_back_part(&mut self, bytes: Range<usize>) -> io::Result<()> {
+        let part = self.range(bytes.start, bytes.len());
         // SAFETY: the range is our own, and `&mut self` says that nobody looks at it.
-        let done = unsafe { libc::madvise(self.base().cast(), self.len, libc::MADV_DONTNEED) };
+        let done = unsafe { libc::madvise(part.cast(), bytes.len(), libc::MADV_DONTNEED) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
