@@ -27,8 +27,8 @@ pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<P
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
     let mut contents = vec![("report.html".to_owned(), page.into_bytes())];
-    for picture in pictures {
-        let png = picture.png();
+    let pngs = plots::pngs(&pictures);
+    for (picture, png) in pictures.into_iter().zip(pngs) {
         contents.push((format!("{}.svg", picture.name), picture.svg.into_bytes()));
         contents.push((format!("{}.png", picture.name), png));
     }

@@ -107,18 +107,15 @@ fn fine_size(drawing: &impl Drawing) -> (u32, u32) {
 
 /// The mean of each square of pixels.
 fn shrink(pixels: &[u8], width: usize) -> Vec<u8> {
-    const PAIR: usize = 3 * SHRINK;
     let row = width * 3;
     let mut out = Vec::with_capacity(pixels.len() / (SHRINK * SHRINK));
     for rows in pixels.chunks_exact(row * SHRINK) {
         let (upper, lower) = rows.split_at(row);
-        let [upper, lower] = [upper, lower].map(|row| row.as_chunks::<PAIR>().0);
-        for (&[r, g, b, r2, g2, b2], &[r3, g3, b3, r4, g4, b4]) in upper.iter().zip(lower) {
-            let squares = [[r, r2, r3, r4], [g, g2, g3, g4], [b, b2, b3, b4]];
-            out.extend_from_slice(
-                &squares
-                    .map(|[a, b, c, d]| ((a as u16 + b as u16 + c as u16 + d as u16) / 4) as u8),
-            );
+        for left in (0..row - row % (3 * SHRINK)).step_by(3 * SHRINK) {
+            for at in left..left + 3 {
+                let square = [upper[at], upper[at + 3], lower[at], lower[at + 3]];
+                out.push((square.into_iter().map(u16::from).sum::<u16>() / 4) as u8);
+            }
         }
     }
     out

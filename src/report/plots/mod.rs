@@ -1,5 +1,10 @@
 //! The pictures of a card, each as SVG and as PNG; one file per picture.
 
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use card::series::Setting;
 use card::summary::Summary;
 
@@ -51,7 +56,7 @@ pub struct Picture {
     /// The drawing, in page units, with the fixed light palette.
     pub svg: String,
     /// Drawing pixels takes many times as long as writing SVG, and the page has no need of them.
-    png: Box<dyn Fn() -> Vec<u8>>,
+    png: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
 }
 
 impl Picture {
@@ -95,6 +100,34 @@ pub fn all(summary: &Summary) -> Vec<Picture> {
     .collect()
 }
 
+/// Pixels of so many pictures at a time: a large one takes 20 MB.
+const AT_A_TIME: usize = 4;
+
+/// The pictures as PNG, in their order, drawn by as many threads as there are CPUs, or fewer where no
+/// more can be started.
+pub(super) fn pngs(pictures: &[Picture]) -> Vec<Vec<u8>> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(AT_A_TIME);
+    let next = AtomicUsize::new(0);
+    let draw = || {
+        let mine = std::iter::from_fn(|| {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            Some((at, pictures.get(at)?.png()))
+        });
+        mine.collect::<Vec<_>>()
+    };
+    let mut drawn = thread::scope(|scope| {
+        let start = |_| thread::Builder::new().spawn_scoped(scope, draw).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
+        let mut drawn = draw();
+        for other in others {
+            drawn.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        drawn
+    });
+    drawn.sort_unstable_by_key(|(at, _)| *at);
+    drawn.into_iter().map(|(_, png)| png).collect()
+}
+
 /// The ladder beside each version of the list, by its year; the pictures have one of them.
 pub(super) fn ladders(summary: &Summary) -> Vec<(u16, String)> {
     let years = card::reference::ladder().years().into_iter();
@@ -126,7 +159,7 @@ fn picture(
     name: &'static str,
     title: &str,
     caption: String,
-    drawing: impl canvas::Drawing + 'static,
+    drawing: impl canvas::Drawing + Send + Sync + 'static,
 ) -> Picture {
     Picture {
         name,
