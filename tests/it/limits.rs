@@ -11,12 +11,9 @@ use crate::common::group::Group;
 use crate::common::run::{Run, number, quick, quick_under};
 use crate::common::turn::{alone, beside_others};
 
-/// A run of everything under a wrapper such as taskset or prlimit, so short that most probes have but
-/// a round or two.
+/// A short run of everything under a wrapper such as taskset or prlimit.
 fn everything_under(wrapper: &[&str]) -> Run {
-    let mut command = quick_under(wrapper, &[]);
-    command.args(["--budget", "20s"]);
-    let run = Run::of(command);
+    let run = Run::of(quick_under(wrapper, &[]));
     run.answers_everything();
     run
 }
