@@ -85,8 +85,8 @@ struct Machine {
     hardware: &'static str,
     /// What the kernel is told.
     kernel: &'static str,
-    /// What the program is told to do there; time passes slowly, and what a budget has no time for is a
-    /// failed round.
+    /// What the program is told to do there, each with words of `emulated-init` before it and a comma
+    /// in between. Time passes slowly, and what a budget has no time for is a failed round.
     arguments: &'static str,
 }
 
@@ -241,22 +241,52 @@ fn console(machine: &Machine) -> Option<String> {
     begun.then_some(all)
 }
 
-/// Boots a machine and returns the card that the program wrote there. Every round that was begun
-/// came to its end.
-fn boot(machine: &Machine) -> Card {
+/// What came of one thing that the program was told to do: what it printed, or the card that it wrote.
+struct Said(String);
+
+/// Boots a machine and returns what came of each thing that the program was told to do.
+fn visit(machine: &Machine) -> Vec<Said> {
     let console = (0..ATTEMPTS).find_map(|_| console(machine)).expect("a kernel that boots");
-    let card = console
-        .split_once("-----BEGIN CARD-----\n")
-        .and_then(|(_, rest)| rest.split_once("-----END CARD-----"));
-    let Some((card, _)) = card else { panic!("{}: no card\n{console}", machine.name) };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("emulated.card.jsonl");
-    std::fs::write(&path, card).unwrap();
-    let card = Card::read(&path).unwrap();
+    let marked = console.split("-----BEGIN-----\n").skip(1);
+    let said: Vec<Said> = marked
+        .filter_map(|part| Some(Said(part.split_once("-----END-----")?.0.to_owned())))
+        .collect();
+    let asked = machine.arguments.split(" , ").count();
+    assert_eq!(said.len(), asked, "{}: not all was done\n{console}", machine.name);
+    said
+}
+
+impl Said {
+    /// The card that a run wrote.
+    fn card(&self) -> Card {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("emulated.card.jsonl");
+        std::fs::write(&path, &self.0).unwrap();
+        Card::read(&path).unwrap()
+    }
+
+    /// What it printed, one space between words, wherever lines end.
+    fn words(&self) -> String {
+        self.0.split_whitespace().collect::<Vec<&str>>().join(" ")
+    }
+}
+
+/// Boots a machine for one run and returns its card.
+fn boot(machine: &Machine) -> Card {
+    let [said] = &visit(machine)[..] else { panic!("{}: one run", machine.name) };
+    let end = if machine.arguments.starts_with("first-round") {
+        EndState::Interrupted
+    } else {
+        EndState::Complete
+    };
+    undisturbed(said, end)
+}
+
+/// The card of a run that ended so. Every round that was begun came to its end.
+fn undisturbed(said: &Said, end: EndState) -> Card {
+    let card = said.card();
     // A wrong answer is a failure too.
     assert!(card.fails.is_empty(), "{:?}", card.fails);
-    let first_round_only = machine.arguments.starts_with("first-round");
-    let end = if first_round_only { EndState::Interrupted } else { EndState::Complete };
     assert_eq!(card.end.as_ref().map(|end| end.state), Some(end));
     card
 }
