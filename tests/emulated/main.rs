@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod counting;
+mod cpus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         counting::a_design_without_a_file_is_counted_by_the_kernels_names,
         counting::without_a_pmu_the_card_says_so_and_has_everything_else,
         counting::a_plain_user_is_told_which_level_forbids_counting,
+        cpus::pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
@@ -61,18 +63,21 @@ fn main() -> ExitCode {
 struct Architecture {
     /// Folder of the kernel and the file system.
     folder: &'static str,
+    kernel: &'static str,
     qemu: &'static [&'static str],
     console: &'static str,
 }
 
 const X86_64: Architecture = Architecture {
     folder: "x86_64",
+    kernel: "kernel",
     qemu: &["qemu-system-x86_64", "-accel", "tcg"],
     console: "ttyS0",
 };
 
 const AARCH64: Architecture = Architecture {
     folder: "aarch64",
+    kernel: "kernel",
     qemu: &["qemu-system-aarch64", "-accel", "tcg", "-M", "virt"],
     console: "ttyAMA0",
 };
@@ -197,7 +202,7 @@ const ATTEMPTS: usize = 3;
 /// What a machine prints from its start to its end; `None` if it never came to its first process.
 fn console(machine: &Machine) -> Option<String> {
     let folder = std::env::var_os(PREPARED).expect("a folder, or `main` ends");
-    let Architecture { folder: name, qemu, console } = &machine.architecture;
+    let Architecture { folder: name, kernel: image, qemu, console } = &machine.architecture;
     let folder = PathBuf::from(folder).join(name);
     let (kernel, arguments) = (machine.kernel, machine.arguments);
     let append = format!("console={console} quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
@@ -205,7 +210,7 @@ fn console(machine: &Machine) -> Option<String> {
         .arg(TIME_LIMIT)
         .args(*qemu)
         .current_dir(folder)
-        .args(["-nographic", "-no-reboot", "-kernel", "kernel", "-initrd", "initramfs"])
+        .args(["-nographic", "-no-reboot", "-kernel", image, "-initrd", "initramfs"])
         .args(machine.hardware.split_whitespace())
         .args(["-append", &append])
         .stdin(Stdio::null())
