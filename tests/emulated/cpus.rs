@@ -1,11 +1,15 @@
-//! CPUs that few machines have so.
+//! CPUs that few machines have so: of two kinds with larger pages, and very many.
 
 use std::collections::BTreeSet;
 
 use card::file::{Card, EndState};
-use card::record::Backing;
+use card::findings::Finding;
+use card::metrics::State;
+use card::record::{Backing, FailKind, Point};
+use card::summary::Summary;
+use probecard::report::plots;
 
-use super::{AARCH64, Architecture, Machine, explained, undisturbed, visit};
+use super::{AARCH64, Architecture, Machine, X86_64, explained, undisturbed, visit};
 
 /// As Asahi and the Raspberry Pi 5 have it, and two kinds of core by what the scheduler is told.
 const PAGES_OF_16_KIB: Machine = Machine {
@@ -17,6 +21,19 @@ const PAGES_OF_16_KIB: Machine = Machine {
                 first-round run --tier quick --budget 60s --only memory-latency --only tlb --only os",
 };
 
+/// Sixteen cores of two threads on two sockets, each a node: more than the host has by far.
+const THIRTY_TWO: Machine = Machine {
+    name: "32 CPUs on two sockets",
+    architecture: X86_64,
+    hardware: "-cpu max,vendor=GenuineIntel -smp 32,sockets=2,cores=8,threads=2 -m 2048 \
+               -object memory-backend-ram,id=m0,size=1024M \
+               -object memory-backend-ram,id=m1,size=1024M \
+               -numa node,nodeid=0,cpus=0-15,memdev=m0 -numa node,nodeid=1,cpus=16-31,memdev=m1 \
+               -numa dist,src=0,dst=1,val=21",
+    kernel: "",
+    arguments: "run --tier quick --budget 45s --only core-to-core --only false-sharing",
+};
+
 /// The values of a parameter at the points of a probe.
 fn settings(card: &Card, probe: &str, name: &str) -> BTreeSet<String> {
     let points = card.points.iter().filter(|p| p.probe == probe);
@@ -25,6 +42,10 @@ fn settings(card: &Card, probe: &str, name: &str) -> BTreeSet<String> {
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
+}
+
+fn says(findings: &[Finding], what: &str) -> bool {
+    findings.iter().any(|finding| finding.text.contains(what))
 }
 
 pub(super) fn pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured() {
@@ -72,4 +93,60 @@ pub(super) fn pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured() {
     ] {
         assert!(doctor.contains(said), "{said}: {doctor}");
     }
+}
+
+pub(super) fn of_32_cpus_all_are_told_and_a_run_keeps_its_time() {
+    let [run] = &visit(&THIRTY_TWO)[..] else { panic!("a run") };
+    let card = run.card();
+    let machine = &card.header.machine;
+    let wrong = card.fails.iter().find(|fail| fail.cause == FailKind::Corruption);
+    assert_eq!(wrong, None);
+    assert!(card.is_complete());
+    let (took, budget) = (card.end.as_ref().unwrap().wall_s, card.header.plan.budget_s);
+    println!("{}: {took:.1} s of {budget} s", THIRTY_TWO.name);
+    assert!(took <= 1.1 * budget, "{took} s of {budget} s");
+
+    assert_eq!(machine.allowed_cpus().len(), 32);
+    let cores = machine.topology.cores.known().unwrap();
+    assert_eq!((cores.len(), machine.threads_per_core()), (16, Some(2)));
+    let packages = machine.topology.packages.known().unwrap();
+    assert_eq!(packages, &[(0..16).collect::<Vec<_>>(), (16..32).collect()]);
+    let nodes = machine.numa_nodes();
+    let distances: Vec<_> = nodes.iter().filter_map(|n| n.distances.known()).collect();
+    assert_eq!(distances, [&vec![10, 21], &vec![21, 10]]);
+    assert_eq!(nodes.iter().map(|n| n.cpus().len()).collect::<Vec<_>>(), [16, 16]);
+    explained(&card);
+
+    // Threads that share the host's CPUs see steps anywhere: only where a line may end are they one.
+    let summary = Summary::of(card);
+    let step = summary.metrics.get("false_sharing.step_bytes").unwrap();
+    println!("{}: {step:?}", THIRTY_TWO.name);
+    let line = summary.card.header.machine.claimed_line_bytes().unwrap() as f64;
+    assert!(step.value.is_none_or(|bytes| bytes % line == 0.0 || bytes == 32.0), "{step:?}");
+    if step.value.is_none() {
+        assert!([State::Inconsistent, State::Unavailable].contains(&step.state), "{step:?}");
+        assert!(!says(&summary.findings, "pad what different threads write"));
+    }
+
+    // Of 496 pairs there is time for few, and the picture is of those.
+    let visited: BTreeSet<(String, String)> = pairs(&summary.card);
+    println!("{}: {} pairs visited", THIRTY_TWO.name, visited.len());
+    if !visited.is_empty() {
+        let pictures = plots::all(&summary);
+        let picture = pictures.iter().find(|p| p.name == "core_to_core").unwrap();
+        let said = format!("{} of 496 pairs visited", visited.len());
+        assert!(visited.len() == 496 || picture.svg.contains(&said), "{said}");
+    }
+}
+
+/// The pairs between which a line was handed over, the lower number first.
+fn pairs(card: &Card) -> BTreeSet<(String, String)> {
+    let one_way = |p: &&Point| p.probe == "core-to-core" && p.quantity == "one_way";
+    let both = card.points.iter().filter(one_way).flat_map(|p| {
+        let (from, to) = (p.params["from"].to_string(), p.params["to"].to_string());
+        let to: Vec<String> = to.split(',').map(str::to_owned).collect();
+        to.into_iter().take(p.samples.len()).map(move |to| (from.clone(), to))
+    });
+    let number = |cpu: &str| cpu.parse::<usize>().unwrap();
+    both.map(|(a, b)| if number(&a) < number(&b) { (a, b) } else { (b, a) }).collect()
 }

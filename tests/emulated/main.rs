@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         counting::without_a_pmu_the_card_says_so_and_has_everything_else,
         counting::a_plain_user_is_told_which_level_forbids_counting,
         cpus::pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured,
+        cpus::of_32_cpus_all_are_told_and_a_run_keeps_its_time,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
