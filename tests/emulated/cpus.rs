@@ -1,15 +1,17 @@
-//! CPUs that few machines have so: of two kinds with larger pages, and very many.
+//! CPUs that few machines have so: of two kinds with larger pages, very many, isolated, switched off
+//! while a run is going on.
 
 use std::collections::BTreeSet;
 
 use card::file::{Card, EndState};
 use card::findings::Finding;
+use card::machine::Fact;
 use card::metrics::State;
-use card::record::{Backing, FailKind, Point};
+use card::record::{Backing, FailKind, Param, Point, Skip};
 use card::summary::Summary;
 use probecard::report::plots;
 
-use super::{AARCH64, Architecture, Machine, X86_64, explained, undisturbed, visit};
+use super::{AARCH64, Architecture, Machine, Said, X86_64, explained, undisturbed, visit};
 
 /// As Asahi and the Raspberry Pi 5 have it, and two kinds of core by what the scheduler is told.
 const PAGES_OF_16_KIB: Machine = Machine {
@@ -34,6 +36,28 @@ const THIRTY_TWO: Machine = Machine {
     arguments: "run --tier quick --budget 45s --only core-to-core --only false-sharing",
 };
 
+/// Every other CPU is isolated, and one of them without a tick.
+const ISOLATED: Machine = Machine {
+    name: "isolated CPUs",
+    architecture: X86_64,
+    hardware: "-cpu max -smp 4 -m 512",
+    kernel: "isolcpus=1,3 nohz_full=3",
+    arguments: "doctor , \
+                first-round run --tier quick --budget 25s --only core-to-core --only scaling , \
+                mask=0,1,2,3 first-round run --cpu 3 --tier quick --budget 15s --only scaling",
+};
+
+/// One CPU of three is off at first. Nothing holds a real-time class back that does not sleep.
+const COMING_AND_GOING: Machine = Machine {
+    name: "CPUs that come and go",
+    architecture: X86_64,
+    hardware: "-cpu max -smp 3 -m 512",
+    kernel: "maxcpus=2 sysctl.kernel.sched_rt_runtime_us=-1",
+    arguments: "real-time doctor , \
+                real-time first-round run --tier quick --budget 20s --only locks , \
+                on=2 off=1 run --cpu 1 --tier quick --budget 30s --only clock --only core-to-core",
+};
+
 /// The values of a parameter at the points of a probe.
 fn settings(card: &Card, probe: &str, name: &str) -> BTreeSet<String> {
     let points = card.points.iter().filter(|p| p.probe == probe);
@@ -46,6 +70,14 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 
 fn says(findings: &[Finding], what: &str) -> bool {
     findings.iter().any(|finding| finding.text.contains(what))
+}
+
+/// The CPUs between which a line was handed over.
+fn met(card: &Card) -> BTreeSet<String> {
+    let mut met = settings(card, "core-to-core", "from");
+    let to = settings(card, "core-to-core", "to");
+    met.extend(to.iter().flat_map(|to| to.split(',').map(str::to_owned)));
+    met
 }
 
 pub(super) fn pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured() {
@@ -149,4 +181,74 @@ fn pairs(card: &Card) -> BTreeSet<(String, String)> {
     });
     let number = |cpu: &str| cpu.parse::<usize>().unwrap();
     both.map(|(a, b)| if number(&a) < number(&b) { (a, b) } else { (b, a) }).collect()
+}
+
+pub(super) fn isolated_cpus_are_left_alone_unless_they_are_asked_for() {
+    let [doctor, run, asked] = &visit(&ISOLATED)[..] else { panic!("a doctor and two runs") };
+    let doctor = doctor.words();
+    for said in ["2 of 4 CPUs", "isolated 1,3"] {
+        assert!(doctor.contains(said), "{said}: {doctor}");
+    }
+    // The kernel leaves them out of the mask that processes begin with.
+    let card = undisturbed(run, EndState::Interrupted);
+    let machine = &card.header.machine;
+    assert_eq!(machine.topology.isolated, Fact::Known(vec![1, 3]));
+    assert_eq!(machine.allowed_cpus(), [0, 2]);
+    assert!([0, 2].contains(&card.header.plan.cpu), "{:?}", card.header.plan);
+    assert_eq!(met(&card), set(["0", "2"]));
+    assert!(card.points.iter().all(|p| p.note.as_ref().is_none_or(|n| !n.contains("isolated"))));
+
+    // Who may use them can measure on them, and is told that the scheduler leaves threads there.
+    let card = undisturbed(asked, EndState::Interrupted);
+    let (plan, machine) = (&card.header.plan, &card.header.machine);
+    assert_eq!((plan.cpu, plan.pinned, machine.allowed_cpus()), (3, true, &[0, 1, 2, 3][..]));
+    let full = |p: &&Point| p.params.get("at") == Some(&Param::from("full"));
+    let notes: Vec<Option<&str>> =
+        card.points.iter().filter(full).map(|p| p.note.as_deref()).collect();
+    let said = "some of the CPUs are isolated (1,3): the scheduler leaves threads there";
+    assert!(!notes.is_empty());
+    assert!(notes.iter().all(|note| note.is_some_and(|n| n.starts_with(said))), "{notes:?}");
+}
+
+pub(super) fn cpus_may_come_and_go_and_a_real_time_class_is_left() {
+    let [doctor, real_time, going] = &visit(&COMING_AND_GOING)[..] else { panic!("three") };
+    // A CPU that is there and off is none.
+    let words = doctor.words();
+    let class = "started under SCHED_FIFO; a run measures under SCHED_OTHER";
+    for said in ["Topology 2 CPUs ·", "2 CPUs allowed, 2 tried and could be pinned to", class] {
+        assert!(words.contains(said), "{said}: {words}");
+    }
+
+    // Threads that spin in a real-time class would keep the ones that they wait for from their CPUs.
+    let card = undisturbed(real_time, EndState::Interrupted);
+    assert_eq!(card.header.machine.allowed_cpus(), [0, 1]);
+    assert_eq!(card.header.machine.topology.possible, Fact::Known(3));
+    assert_eq!(card.header.plan.left_class.as_deref(), Some("SCHED_FIFO"));
+    assert!(!settings(&card, "locks", "threads").is_empty());
+    assert!(says(&Summary::of(card).findings, "started under SCHED_FIFO and measured under"));
+
+    gone(going);
+}
+
+/// The CPU that is measured was switched off: what there was before stays, and what cannot be
+/// measured any more says so.
+fn gone(run: &Said) {
+    let card = run.card();
+    assert_eq!(card.header.machine.allowed_cpus(), [0, 1, 2]);
+    assert_eq!((card.header.plan.cpu, card.is_complete()), (1, true));
+    for probe in ["clock", "core-to-core"] {
+        assert!((0..3).all(|round| card.has_round(probe, round)), "{probe}: {:?}", card.rounds);
+        let first = |p: &Point| p.probe == probe && p.round == 0;
+        assert!(card.points.iter().any(first), "{probe}");
+    }
+    let fails: Vec<_> = card.fails.iter().map(|fail| (fail.round, fail.how.as_str())).collect();
+    println!("{}: {fails:?}", COMING_AND_GOING.name);
+    let why = "not pinned to CPU 1 as planned: sched_setaffinity: Invalid argument";
+    let gone: Vec<u32> = fails.iter().filter(|f| f.1.starts_with(why)).map(|f| f.0).collect();
+    assert!(!gone.is_empty() && gone.iter().all(|&round| round > 0), "{fails:?}");
+    // Not that pinning has no effect, as some sandboxes have it.
+    let said =
+        |skip: &Skip| skip.reason.contains("without effect") || skip.reason.contains("no effect");
+    assert!(!card.skips.iter().any(said), "{:?}", card.skips);
+    assert!(says(&Summary::of(card).findings, why));
 }

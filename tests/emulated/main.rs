@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         counting::a_plain_user_is_told_which_level_forbids_counting,
         cpus::pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured,
         cpus::of_32_cpus_all_are_told_and_a_run_keeps_its_time,
+        cpus::isolated_cpus_are_left_alone_unless_they_are_asked_for,
+        cpus::cpus_may_come_and_go_and_a_real_time_class_is_left,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
