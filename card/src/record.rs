@@ -240,7 +240,7 @@ impl fmt::Display for Strayed {
         write!(
             f,
             "ran on CPU {cpu}, not on CPU {home} as pinned: something moves this process (taskset, a \
-             cpuset)"
+             cpuset, a CPU that was switched off)"
         )
     }
 }

@@ -55,6 +55,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The machine that runs this.
 fn here(args: &Args) -> anyhow::Result<String> {
+    // Before anything spins, as in a run.
+    let left_class = probecard_probes::run::leave_real_time();
     let mut machine = probecard_probes::run::machine();
     // The kind of core that would be measured: its facts, its counters.
     if let Some(&cpu) = machine.most_capable().first() {
@@ -63,7 +65,8 @@ fn here(args: &Args) -> anyhow::Result<String> {
     }
     let events = args.events.as_deref().map(EventFile::read).transpose()?;
     let counters = counter_support::take(&machine, events.as_ref());
-    let checks = checkup::all(&machine, &counters);
+    let mut checks = checkup::all(&machine, &counters);
+    checks.extend(checkup::scheduler(left_class));
     if args.json {
         let all = serde_json::json!({"machine": machine, "counters": counters, "checks": checks});
         return Ok(serde_json::to_string_pretty(&all)?);

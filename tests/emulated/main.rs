@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod counting;
+mod cpus;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
         counting::a_design_without_a_file_is_counted_by_the_kernels_names,
         counting::without_a_pmu_the_card_says_so_and_has_everything_else,
         counting::a_plain_user_is_told_which_level_forbids_counting,
+        cpus::pages_of_16_kib_and_two_kinds_of_core_are_told_and_measured,
+        cpus::of_32_cpus_all_are_told_and_a_run_keeps_its_time,
+        cpus::isolated_cpus_are_left_alone_unless_they_are_asked_for,
+        cpus::cpus_may_come_and_go_and_a_real_time_class_is_left,
     ];
     libtest_mimic::run(&arguments, tests).exit_code()
 }
@@ -61,18 +66,21 @@ fn main() -> ExitCode {
 struct Architecture {
     /// Folder of the kernel and the file system.
     folder: &'static str,
+    kernel: &'static str,
     qemu: &'static [&'static str],
     console: &'static str,
 }
 
 const X86_64: Architecture = Architecture {
     folder: "x86_64",
+    kernel: "kernel",
     qemu: &["qemu-system-x86_64", "-accel", "tcg"],
     console: "ttyS0",
 };
 
 const AARCH64: Architecture = Architecture {
     folder: "aarch64",
+    kernel: "kernel",
     qemu: &["qemu-system-aarch64", "-accel", "tcg", "-M", "virt"],
     console: "ttyAMA0",
 };
@@ -85,8 +93,8 @@ struct Machine {
     hardware: &'static str,
     /// What the kernel is told.
     kernel: &'static str,
-    /// What the program is told to do there; time passes slowly, and what a budget has no time for is a
-    /// failed round.
+    /// What the program is told to do there, each with words of `emulated-init` before it and a comma
+    /// in between. Time passes slowly, and what a budget has no time for is a failed round.
     arguments: &'static str,
 }
 
@@ -197,7 +205,7 @@ const ATTEMPTS: usize = 3;
 /// What a machine prints from its start to its end; `None` if it never came to its first process.
 fn console(machine: &Machine) -> Option<String> {
     let folder = std::env::var_os(PREPARED).expect("a folder, or `main` ends");
-    let Architecture { folder: name, qemu, console } = &machine.architecture;
+    let Architecture { folder: name, kernel: image, qemu, console } = &machine.architecture;
     let folder = PathBuf::from(folder).join(name);
     let (kernel, arguments) = (machine.kernel, machine.arguments);
     let append = format!("console={console} quiet loglevel=0 panic=-1 {kernel} -- {arguments}");
@@ -205,7 +213,7 @@ fn console(machine: &Machine) -> Option<String> {
         .arg(TIME_LIMIT)
         .args(*qemu)
         .current_dir(folder)
-        .args(["-nographic", "-no-reboot", "-kernel", "kernel", "-initrd", "initramfs"])
+        .args(["-nographic", "-no-reboot", "-kernel", image, "-initrd", "initramfs"])
         .args(machine.hardware.split_whitespace())
         .args(["-append", &append])
         .stdin(Stdio::null())
@@ -241,22 +249,52 @@ fn console(machine: &Machine) -> Option<String> {
     begun.then_some(all)
 }
 
-/// Boots a machine and returns the card that the program wrote there. Every round that was begun
-/// came to its end.
-fn boot(machine: &Machine) -> Card {
+/// What came of one thing that the program was told to do: what it printed, or the card that it wrote.
+struct Said(String);
+
+/// Boots a machine and returns what came of each thing that the program was told to do.
+fn visit(machine: &Machine) -> Vec<Said> {
     let console = (0..ATTEMPTS).find_map(|_| console(machine)).expect("a kernel that boots");
-    let card = console
-        .split_once("-----BEGIN CARD-----\n")
-        .and_then(|(_, rest)| rest.split_once("-----END CARD-----"));
-    let Some((card, _)) = card else { panic!("{}: no card\n{console}", machine.name) };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("emulated.card.jsonl");
-    std::fs::write(&path, card).unwrap();
-    let card = Card::read(&path).unwrap();
+    let marked = console.split("-----BEGIN-----\n").skip(1);
+    let said: Vec<Said> = marked
+        .filter_map(|part| Some(Said(part.split_once("-----END-----")?.0.to_owned())))
+        .collect();
+    let asked = machine.arguments.split(" , ").count();
+    assert_eq!(said.len(), asked, "{}: not all was done\n{console}", machine.name);
+    said
+}
+
+impl Said {
+    /// The card that a run wrote.
+    fn card(&self) -> Card {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("emulated.card.jsonl");
+        std::fs::write(&path, &self.0).unwrap();
+        Card::read(&path).unwrap()
+    }
+
+    /// What it printed, one space between words, wherever lines end.
+    fn words(&self) -> String {
+        self.0.split_whitespace().collect::<Vec<&str>>().join(" ")
+    }
+}
+
+/// Boots a machine for one run and returns its card.
+fn boot(machine: &Machine) -> Card {
+    let [said] = &visit(machine)[..] else { panic!("{}: one run", machine.name) };
+    let end = if machine.arguments.starts_with("first-round") {
+        EndState::Interrupted
+    } else {
+        EndState::Complete
+    };
+    undisturbed(said, end)
+}
+
+/// The card of a run that ended so. Every round that was begun came to its end.
+fn undisturbed(said: &Said, end: EndState) -> Card {
+    let card = said.card();
     // A wrong answer is a failure too.
     assert!(card.fails.is_empty(), "{:?}", card.fails);
-    let first_round_only = machine.arguments.starts_with("first-round");
-    let end = if first_round_only { EndState::Interrupted } else { EndState::Complete };
     assert_eq!(card.end.as_ref().map(|end| end.state), Some(end));
     card
 }

@@ -27,23 +27,24 @@ need() {
     command -v "$1" >/dev/null || skip "$1 is missing and cannot be installed"
 }
 
-# Downloads into this folder the package of the kernel that another package depends on.
+# Downloads into this folder the package of the kernel that the first of these that there is depends on.
 download() {
     local package
-    package=$(apt-cache depends "$1" 2>/dev/null | sed -n 's/.*Depends: \(linux-image.*\)/\1/p')
+    package=$(apt-cache depends "$@" 2>/dev/null | sed -n 's/.*Depends: \(linux-image.*\)/\1/p' | head -1)
     [ -n "$package" ] && apt download "$package"
 }
 
-# kernel ARCHITECTURE PACKAGE: it is kept, because it is a large download.
+# kernel ARCHITECTURE FILE PACKAGE...: of the first package that there is. It is kept, because it is a
+# large download.
 kernel() {
-    local folder=$top/$1 scratch
+    local folder=$top/$1 file=$2 scratch
     mkdir -p "$folder"
-    [ -e "$folder/kernel" ] && return
+    [ -e "$folder/$file" ] && return
     scratch=$(mktemp -d)
-    (cd "$scratch" && { download "$2" || { apt update && download "$2"; }; }) ||
-        skip "no kernel ($2) can be downloaded"
+    (cd "$scratch" && { download "${@:3}" || { apt update && download "${@:3}"; }; }) ||
+        skip "no kernel (${*:3}) can be downloaded"
     dpkg-deb -x "$scratch"/linux-image-*.deb "$scratch/kernel"
-    cp "$scratch"/kernel/boot/vmlinuz-* "$folder/kernel"
+    cp "$scratch"/kernel/boot/vmlinuz-* "$folder/$file"
     rm -rf "$scratch"
 }
 
@@ -63,7 +64,6 @@ build() {
 }
 
 # property NODE NAME VALUE...: numbers in hexadecimal, in the device tree.
-tree=$top/aarch64/caches.dtb
 property() {
     fdtput -t x "$tree" "$@"
 }
@@ -87,7 +87,7 @@ unified() {
 # QEMU's machine says nothing of caches: a device tree of four CPUs that have them, 64 KiB, 1 MiB
 # and, for all together, 4 MiB.
 caches() {
-    local cpu
+    local cpu tree=$top/aarch64/caches.dtb
     qemu-system-aarch64 -M "virt,dumpdtb=$tree" -cpu neoverse-n1 -smp 4 >/dev/null 2>&1
     unified /cpus/l3-cache 3 4000 7003
     for cpu in 0 1 2 3; do
@@ -99,9 +99,19 @@ caches() {
     done
 }
 
+# The same with two kinds of core: QEMU has one design for all, but what the scheduler is told of
+# their work may differ.
+kinds() {
+    local cpu tree=$top/aarch64/kinds.dtb
+    cp "$top/aarch64/caches.dtb" "$tree"
+    for cpu in 0 1 2 3; do
+        property /cpus/cpu@$cpu capacity-dmips-mhz "$(if [ $cpu -lt 2 ]; then echo 200; else echo 400; fi)"
+    done
+}
+
 need cpio cpio
 need qemu-system-x86_64 qemu-system-x86
-kernel x86_64 linux-image-cloud-amd64
+kernel x86_64 kernel linux-image-cloud-amd64
 build x86_64 x86_64-unknown-linux-gnu
 
 # A compiler for aarch64: the usual one where it has that target or can get it, else Debian's.
@@ -115,7 +125,9 @@ need fdtput device-tree-compiler
 need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 dpkg --print-foreign-architectures | grep -qx arm64 || { dpkg --add-architecture arm64 && apt update; } ||
     skip "packages for arm64 cannot be had"
-kernel aarch64 linux-image-arm64:arm64
+kernel aarch64 kernel linux-image-arm64:arm64
+# The release of 2023 has it under the other name.
+kernel aarch64 kernel-16k linux-image-arm64-16k:arm64 linux-image-6.12-arm64-16k:arm64
 compiler=${RUSTC-rustc}
 if ! has_target "$compiler" && ! rustup target add $target >/dev/null 2>&1; then
     compiler=/usr/bin/rustc
@@ -123,6 +135,7 @@ if ! has_target "$compiler" && ! rustup target add $target >/dev/null 2>&1; then
     has_target $compiler || skip "there is no Rust compiler for $target"
 fi
 caches
+kinds
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 RUSTC=$compiler build aarch64 $target
 # Each kernel by itself, without a machine around it, with each length of SVE's vectors that there are

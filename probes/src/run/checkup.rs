@@ -1,5 +1,6 @@
 //! What a run will find here, in a second: timer, pinning, huge pages, counters, noise.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use serde::Serialize;
@@ -132,6 +133,24 @@ pub fn memory(machine: &Machine) -> Check {
     check("memory", limit >= wanted, found, "raise the memory limit to see beyond the last cache")
 }
 
+/// What became of the real-time class that the program was started in, if it was.
+pub fn scheduler(left_class: io::Result<Option<&str>>) -> Option<Check> {
+    Some(match left_class {
+        Ok(None) => return None,
+        Ok(Some(class)) => {
+            let found = format!(
+                "started under {class}; a run measures under SCHED_OTHER, as threads that spin would \
+                 starve others"
+            );
+            check("scheduler", true, found, "")
+        }
+        Err(error) => {
+            let found = format!("the real-time class that this was started in stays: {error}");
+            check("scheduler", false, found, "start it without chrt; a run would not begin")
+        }
+    })
+}
+
 /// The directory that a run would be started in.
 fn scratch() -> Check {
     let here = match std::env::current_dir() {
@@ -226,6 +245,16 @@ mod tests {
         let said = |own| noise(&[look], own).map(|check| check.found).next().unwrap();
         assert!(said(Some("its own quota")).ends_with("; its own quota"));
         assert!(said(None).ends_with("% of it"));
+    }
+
+    #[test]
+    fn a_real_time_class_is_named_whether_it_could_be_left_or_not() {
+        assert_eq!(scheduler(Ok(None)), None);
+        let left = scheduler(Ok(Some("SCHED_FIFO"))).unwrap();
+        assert!(left.good && left.found.starts_with("started under SCHED_FIFO; "), "{left:?}");
+        let refused = io::Error::from_raw_os_error(libc::EPERM);
+        let stays = scheduler(Err(refused)).unwrap();
+        assert!(!stays.good && stays.remedy.unwrap().contains("without chrt"));
     }
 
     fn missing(event: Event, reason: &str, inherent: bool) -> Missing {

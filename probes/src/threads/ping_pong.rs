@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+use super::pinning;
 use super::team::Team;
 use crate::harness::clock::Timer;
 use crate::kernel::coherence::HandOver;
@@ -138,7 +139,7 @@ fn turns(effort: &VisitPlan, rng: &mut fastrand::Rng) -> Vec<(usize, usize, Hand
 /// other for a time slice each time.
 fn arrive(cpu: usize) -> Result<SharedWords, String> {
     if current_cpu().is_some_and(|here| here != cpu) {
-        return Err(format!("CPU {cpu} cannot be had: pinning to it has no effect"));
+        pinning::try_pin(cpu).map_err(|why| format!("CPU {cpu} cannot be had: {why}"))?;
     }
     SharedWords::new(BYTES, Pages::Small).map_err(|e| format!("cannot map {BYTES} bytes: {e}"))
 }
@@ -183,6 +184,12 @@ mod tests {
     fn a_cpu_that_cannot_be_had_is_an_error() {
         let mut rng = fastrand::Rng::with_seed(1);
         let said = visit(&Timer::CLOCK, (0, 1_000_000), &EFFORT, &mut rng).unwrap_err();
-        assert!(said.contains("1000000"), "{said}");
+        assert!(said.contains("CPU 1000000 cannot be had: sched_setaffinity: "), "{said}");
+        // The first one may have been switched off since it was chosen.
+        let said = visit(&Timer::CLOCK, (1_000_000, 0), &EFFORT, &mut rng).unwrap_err();
+        assert_eq!(
+            said,
+            "CPU 1000000 cannot be had: sched_setaffinity: Invalid argument (os error 22)"
+        );
     }
 }

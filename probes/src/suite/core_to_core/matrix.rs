@@ -7,6 +7,7 @@ use crate::kernel::coherence::HandOver;
 use crate::threads::ping_pong::{self, Visit, VisitPlan};
 use crate::threads::pinning;
 use card::declare::Unit;
+use card::format::count;
 use card::machine::{Machine, Relation};
 use card::record::{Disturbances, Point, PointState, Skip};
 
@@ -82,7 +83,10 @@ fn left_out(
     if let Some(((a, b), reason)) = refused.first() {
         bench.skip(Skip::new(
             "pairs of CPUs that hand a line over",
-            format!("{} visits failed, the first to CPUs {a} and {b}: {reason}", refused.len()),
+            format!(
+                "{} failed, the first to CPUs {a} and {b}: {reason}",
+                count(refused.len(), "visit")
+            ),
             "give the process whole CPUs and threads (cpuset, ulimit -u)",
         ))?;
     }
