@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_host_that_splinters_huge_pages_is_named() {
-        let card = fixture::memory().card;
+        let card = fixture::recorded().card;
         let found = host_pages(&card, &reach(288.0)).unwrap();
         assert_eq!(found.severity, Severity::Warning);
         assert!(found.text.contains("288 KiB, where 72 small pages end"), "{}", found.text);
@@ -369,12 +369,12 @@ mod tests {
 
     #[test]
     fn pages_that_were_never_huge_say_nothing_of_the_host() {
-        let mut card = fixture::memory().card;
+        let mut card = fixture::recorded().card;
         for point in card.points.iter_mut().filter(|p| p.probe == "tlb") {
             point.backing = Backing::TooFewHuge { huge: 0, asked: 4 << 20 };
         }
         assert!(host_pages(&card, &reach(288.0)).is_none());
-        let mut metal = fixture::memory().card;
+        let mut metal = fixture::recorded().card;
         metal.header.machine.host.hypervisor = crate::machine::Fact::Known("none".into());
         assert!(host_pages(&metal, &reach(288.0)).is_none());
     }
@@ -402,7 +402,7 @@ mod tests {
         ]);
         two.header.machine.topology.numa_nodes = serde_json::from_value(fitting).unwrap();
         assert_eq!(distances(&two), None);
-        assert_eq!(distances(&fixture::memory().card), None);
+        assert_eq!(distances(&fixture::recorded().card), None);
         assert_eq!(distances(&fixture::empty().card), None);
     }
 
@@ -436,7 +436,7 @@ mod tests {
         let said = |summary: crate::summary::Summary| {
             nodes(&summary.card, &summary.metrics).unwrap_or_default()
         };
-        let one = said(fixture::memory());
+        let one = said(fixture::recorded());
         assert!(
             one.starts_with("one memory node: ") && one.ends_with("to its own memory"),
             "{one}"

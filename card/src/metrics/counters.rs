@@ -302,17 +302,25 @@ mod tests {
     #[test]
     fn a_curve_gives_a_size_of_each_level_and_the_proofs_come_first() {
         let card = fixture::counted().card;
-        let of = |probe: &str| card.header.declarations.iter().find(|d| d.probe == probe).unwrap();
-        let latency = rows(&card, of("memory-latency"));
-        assert_eq!(number(&latency[0], &Text::Borrowed("working_set")), Some(f64::from(512 << 20)));
-        assert!((4..=8).contains(&latency.len()), "{latency:#?}");
+        let declarations = &card.header.declarations;
+        let declared = declarations.iter().find(|d| d.probe == "memory-latency").unwrap();
+        let latency = rows(&card, declared);
+        // Each of the first three proofs looks at one setting.
+        for (row, proof) in latency.iter().zip(declared.proofs.iter()).take(3) {
+            let at = proofs::points(&card, declared, proof);
+            assert!(!at.is_empty() && at.iter().all(|p| p.params == row.params), "{row:?}");
+        }
+        let huge = Param::from("random_2m");
+        let walk: Vec<&Row> =
+            latency.iter().filter(|row| row.params.get("variant") == Some(&huge)).collect();
+        assert!((4..=8).contains(&walk.len()), "{walk:#?}");
         let mut misses: Vec<f64> =
-            latency.iter().filter_map(|row| row.count(Event::LlcMisses)).collect();
+            walk.iter().filter_map(|row| row.count(Event::LlcMisses)).collect();
         misses.sort_by(f64::total_cmp);
         assert!(misses[0] < 0.01 && misses[misses.len() - 1] > 0.95, "{misses:?}");
         for (i, row) in latency.iter().enumerate() {
             assert!(!latency[..i].contains(row), "{row:?} twice");
         }
-        assert_eq!(rows(&fixture::memory().card, of("memory-latency")), []);
+        assert_eq!(rows(&fixture::recorded().card, declared), []);
     }
 }

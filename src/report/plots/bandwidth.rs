@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_panel_for_each_kernel_and_a_line_for_each_width() {
-        let bandwidth = Bandwidth::of(&fixture::memory()).unwrap();
+        let bandwidth = Bandwidth::of(&fixture::recorded()).unwrap();
         assert_eq!(bandwidth.panels.len(), 4);
         let svg = svg(&bandwidth, TITLE);
         for text in ["Triad", "512 bit", "scalar", "past caches", "memcpy", "GB/s", "memory"] {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn only_one_thread_is_drawn_and_only_the_best_width_beside_others() {
-        let summary = fixture::memory();
+        let summary = fixture::recorded();
         let all = series::settings(&summary.card, PROBE, "time_per_byte");
         let sizes = all.iter().filter(|s| s.is("kernel", "write_nt") && s.is("width", "avx"));
         let sizes = sizes.filter(|s| s.int("threads") == Some(1)).count();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_card_with_one_kernel_and_without_caches_has_a_picture() {
-        let mut summary = fixture::memory();
+        let mut summary = fixture::recorded();
         summary.card.points.retain(|p| {
             p.probe == PROBE && p.params.get("kernel").is_some_and(|k| k.to_string() == "copy")
         });

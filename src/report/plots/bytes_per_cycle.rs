@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_kernel_has_a_bar_in_every_level() {
-        let bars = BytesPerCycle::of(&fixture::memory()).unwrap();
+        let bars = BytesPerCycle::of(&fixture::recorded()).unwrap();
         let names: Vec<&str> = bars.levels.iter().map(|l| l.0).collect();
         assert_eq!(names, ["L1", "L2", "L3", "memory"]);
         let svg = svg(&bars, TITLE);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn bars_and_their_numbers_stay_on_the_sheet_and_off_each_other() {
-        let mut bars = BytesPerCycle::of(&fixture::memory()).unwrap();
+        let mut bars = BytesPerCycle::of(&fixture::recorded()).unwrap();
         bars.levels[0].1[0].limit = Some(128.0);
         let (unit, places) = bars.places();
         for ((_, bars), (_, width)) in bars.levels.iter().zip(&places) {
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_noisy_is_drawn_as_such() {
-        let mut summary = fixture::memory();
+        let mut summary = fixture::recorded();
         let mut change = |id: &str, state| {
             summary.metrics.0.iter_mut().find(|v| v.id == id).unwrap().state = state;
         };
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn one_level_is_enough_and_none_is_no_picture() {
-        let mut summary = fixture::memory();
+        let mut summary = fixture::recorded();
         summary.metrics.0.retain(|v| v.id.ends_with("dram_bytes_per_cycle"));
         let bars = BytesPerCycle::of(&summary).unwrap();
         assert_eq!(bars.levels.len(), 1);

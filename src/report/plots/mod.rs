@@ -185,36 +185,32 @@ mod tests {
 
     #[test]
     fn each_probe_alone_has_its_own_pictures() {
-        let alone_of = |mut card: card::file::Card, probe: &str| {
+        let all = fixture::two_nodes().card;
+        let alone = |probe: &str| {
+            let mut card = all.clone();
             card.points.retain(|p| p.probe == probe);
             // The ladder has a line of almost every probe.
             let mut names = names(&Summary::of(card));
             names.retain(|name| *name != "ladder");
             names
         };
-        let card = fixture::two_nodes().card;
-        let alone = |probe: &str| alone_of(card.clone(), probe);
         assert_eq!(alone("memory-bandwidth"), ["bandwidth", "bytes_per_cycle"]);
         assert_eq!(alone("loaded-latency"), ["loaded_latency"]);
         assert_eq!(alone("memory-parallelism"), ["parallelism"]);
-        assert_eq!(alone_of(fixture::recorded().card, "store-forwarding"), ["store_forwarding"]);
+        assert_eq!(alone("store-forwarding"), ["store_forwarding"]);
         assert_eq!(alone("tlb"), ["tlb"]);
         assert_eq!(alone("numa"), ["numa"]);
-        assert_eq!(
-            alone_of(fixture::recorded().card, "branch"),
-            ["branch_history", "branch_targets"]
-        );
-        assert_eq!(alone_of(fixture::recorded().card, "core-window"), ["core_window"]);
+        assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
+        assert_eq!(alone("core-window"), ["core_window"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
-        assert_eq!(alone_of(fixture::recorded().card, "locks"), ["locks"]);
-        assert_eq!(alone_of(fixture::recorded().card, "os"), ["os"]);
-        let switches = alone_of(fixture::recorded().card, "context-switch");
-        assert_eq!(switches, ["switches", "switch_ring"]);
-        assert_eq!(alone_of(fixture::recorded().card, "storage"), ["storage"]);
-        assert_eq!(alone_of(fixture::recorded().card, "simd-compute"), ["vectors"]);
-        assert_eq!(alone_of(fixture::recorded().card, "simd-memory"), ["speed_up"]);
-        assert_eq!(alone_of(fixture::recorded().card, "idioms"), ["idioms"]);
-        assert_eq!(alone_of(fixture::recorded().card, "scaling"), ["scaling"]);
+        assert_eq!(alone("locks"), ["locks"]);
+        assert_eq!(alone("os"), ["os"]);
+        assert_eq!(alone("context-switch"), ["switches", "switch_ring"]);
+        assert_eq!(alone("storage"), ["storage"]);
+        assert_eq!(alone("simd-compute"), ["vectors"]);
+        assert_eq!(alone("simd-memory"), ["speed_up"]);
+        assert_eq!(alone("idioms"), ["idioms"]);
+        assert_eq!(alone("scaling"), ["scaling"]);
     }
 
     /// A run that ends early leaves a point or two of a sweep behind.

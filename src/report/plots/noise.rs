@@ -219,9 +219,13 @@ mod tests {
 
     #[test]
     fn both_axes_have_units_and_nothing_observed_is_left_out() {
-        let noise = Noise::of(&fixture::summary()).unwrap();
-        let gaps: f64 = noise.bins.iter().map(|b| b.gaps).sum();
-        assert_eq!(gaps, fixture::GAPS as f64);
+        let summary = fixture::recorded();
+        let noise = Noise::of(&summary).unwrap();
+        let gaps = summary.card.points.iter().filter(|p| p.quantity == "gap");
+        let gaps: Vec<f64> = gaps.flat_map(|p| p.samples.clone()).collect();
+        assert_eq!(noise.bins.iter().map(|b| b.gaps).sum::<f64>(), gaps.len() as f64);
+        let lost = noise.bins.iter().map(|b| b.ns).sum::<f64>() / gaps.iter().sum::<f64>();
+        assert!((lost - 1.0).abs() < 1e-9, "{lost}");
         let svg = svg(&noise, TITLE);
         for text in ["µs", "1 ms", "/s", "time lost per second", "% of the time"] {
             assert!(svg.contains(text), "{text}");

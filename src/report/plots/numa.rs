@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn one_node_is_no_picture() {
-        assert!(Numa::of(&fixture::memory()).is_none());
+        assert!(Numa::of(&fixture::recorded()).is_none());
         assert!(Numa::of(&fixture::empty()).is_none());
     }
 }

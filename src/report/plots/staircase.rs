@@ -308,8 +308,15 @@ mod tests {
 
     #[test]
     fn what_the_card_notes_on_a_curve_is_told() {
-        let stairs = Staircase::of(&fixture::summary()).unwrap();
-        assert!(stairs.picture().caption.contains("huge pages not granted"));
+        let mut summary = fixture::recorded();
+        let caption = |summary: &Summary| Staircase::of(summary).unwrap().picture().caption;
+        assert!(!caption(&summary).contains("huge pages not granted"));
+        let huge = Param::from("random_2m");
+        let points = summary.card.points.iter_mut();
+        points
+            .filter(|p| p.params.get("variant") == Some(&huge))
+            .for_each(|p| p.note = Some("huge pages not granted: 4K".into()));
+        assert!(caption(&summary).contains("huge pages not granted"));
     }
 
     #[test]

@@ -203,12 +203,16 @@ mod tests {
 
     #[test]
     fn a_row_is_measured_or_says_what_it_needs() {
-        let summary = fixture::summary();
-        let rungs = rungs(&summary);
-        let find = |label: &str| rungs.iter().find(|r| r.label() == label).unwrap();
-        assert!(find("L1 cache reference").here.is_ok());
-        let needs = find("Round trip in datacenter").here.as_ref().err().unwrap();
-        assert_eq!(needs, "needs --peer HOST:PORT");
+        let summary = fixture::recorded();
+        let here = |summary: &Summary, label: &str| {
+            rungs(summary).into_iter().find(|r| r.label() == label).unwrap().here
+        };
+        assert!(here(&summary, "L1 cache reference").is_ok());
+        let skip = summary.card.skips.iter().find(|skip| skip.probe == "network").unwrap();
+        let needs = format!("needs --peer HOST:PORT: {}", skip.reason);
+        let row = "Round trip in datacenter";
+        assert_eq!(here(&summary, row).err().unwrap(), needs);
+        assert_eq!(here(&fixture::empty(), row).err().unwrap(), "needs --peer HOST:PORT");
     }
 
     #[test]
