@@ -108,6 +108,9 @@ impl<const REST: usize> Ring<REST> {
 struct Places<const REST: usize> {
     rings: Vec<Ring<REST>>,
     at: usize,
+    /// What lies between them. It stays in use: an allocator that can carve blocks out of holes of many
+    /// sizes does so, which took 40 to 140 ns a block instead of 40.
+    _gaps: Vec<Vec<u8>>,
 }
 
 /// Rings to draw from: a round takes three samples or more of each way.
@@ -127,7 +130,7 @@ impl<const REST: usize> Places<REST> {
             Ring::new()
         };
         let rings = (0..PLACES).map(ring).collect();
-        Places { rings, at: 0 }
+        Places { rings, at: 0, _gaps: gaps }
     }
 
     fn ring(&mut self) -> &mut Ring<REST> {
