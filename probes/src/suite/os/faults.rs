@@ -186,7 +186,7 @@ fn of_a_file(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 fn come_and_go(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     let act = |timed: bool| {
         let page = Pages::Small.bytes();
-        for _ in 0..if timed { CHUNK / page } else { 1 } {
+        for _ in 0..if timed { PART / page } else { 1 } {
             Mapping::anonymous(page)?.write_each_page();
         }
         Ok(())
