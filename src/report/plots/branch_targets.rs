@@ -88,7 +88,8 @@ impl BranchTargets {
         let points = || self.jumps.iter().flat_map(|j| &j.1).copied();
         let low = points().map(|p| p.0).fold(f64::MAX, f64::min);
         let high = points().map(|p| p.0).fold(low * 2.0, f64::max);
-        let most = points().map(|p| p.1).fold(1.0, f64::max);
+        // The names of the levels stand above the curves.
+        let most = 1.2 * points().map(|p| p.1).fold(1.0, f64::max);
         let frame = frame(JUMPS, Axis::log((low, high), JUMPS), most);
         let powers = (0..31).map(|e| 1_u64 << e).map(|n| (n as f64, count(n)));
         let x: Vec<Tick> = powers.filter(|(n, _)| *n >= low && *n <= high).collect();
