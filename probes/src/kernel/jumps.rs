@@ -34,9 +34,7 @@ impl TakenBranchRing {
     ) -> io::Result<TakenBranchRing> {
         let allowed = TakenBranchRing::LEAST_SPACING..=STRETCH / 2;
         assert!(allowed.contains(&spacing), "jumps {spacing} bytes apart");
-        let mut order: Vec<usize> = (0..jumps).collect();
-        order.chunks_mut(STRETCH / spacing).for_each(|stretch| rng.shuffle(stretch));
-        let code = routines::Chain::new(&order, spacing)?;
+        let code = routines::Chain::new(&by_stretches(jumps, STRETCH / spacing, rng), spacing)?;
         Ok(TakenBranchRing { code, jumps: jumps as u64, right: true })
     }
 
@@ -179,6 +177,13 @@ pub fn indirect(targets: &[u8]) -> u64 {
     kernel::indirect(targets)
 }
 
+/// In random order within stretches of so many, which follow one another.
+fn by_stretches(count: usize, stretch: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.chunks_mut(stretch).for_each(|stretch| rng.shuffle(stretch));
+    order
+}
+
 fn shuffled(count: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     rng.shuffle(&mut order);
@@ -201,6 +206,16 @@ mod tests {
             ring.run(1);
             assert!(ring.is_right());
         }
+    }
+
+    #[test]
+    fn jumps_stay_within_their_stretch_in_no_order_there() {
+        let order = by_stretches(100, 32, &mut rng());
+        assert!(order.iter().enumerate().all(|(at, jump)| at / 32 == jump / 32));
+        let next = order.windows(2).filter(|pair| pair[1] == pair[0] + 1).count();
+        assert!(next < 20, "{order:?}");
+        let all: std::collections::BTreeSet<usize> = order.into_iter().collect();
+        assert_eq!(all.len(), 100);
     }
 
     #[test]

@@ -538,6 +538,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_part_that_is_given_back_the_rest_stays() {
+        let mut buffer = Buffer::new(1 << 20, Pages::Small).unwrap();
+        buffer.bytes_mut().fill(9);
+        buffer.give_back_part(256 << 10..512 << 10).unwrap();
+        let part = |at: usize| buffer.bytes()[at << 18..(at + 1) << 18].iter();
+        assert!(part(1).all(|&byte| byte == 0));
+        assert!([0, 2, 3].into_iter().flat_map(part).all(|&byte| byte == 9));
+    }
+
+    #[test]
     fn what_was_given_back_is_as_new() {
         let mut buffer = Buffer::new(1 << 20, Pages::Small).unwrap();
         buffer.bytes_mut().fill(9);

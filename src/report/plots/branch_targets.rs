@@ -73,12 +73,13 @@ impl BranchTargets {
 
     pub(super) fn picture(self) -> Picture {
         let caption = format!(
-            "Left: a ring of jumps, those of eight lines in random order, at different distances in the \
-             code. A core that remembers where a jump goes fetches on at once; one that does not has to decode the jump \
-             first. Each rise is a level of that memory, or of the instruction caches, coming to its \
-             end: what depends on the number of jumps is the memory of targets, what depends on the \
-             bytes is a cache. Right: calls within calls. The core notes where each returns to, as \
-             many as its return stack holds; what is deeper is mispredicted on the way back.{}",
+            "Left: a ring of jumps, those of eight lines in random order, at different distances in \
+             the code. A core that remembers where a jump goes fetches on at once; one that does not \
+             has to decode the jump first. Each rise is a level of that memory, or of the instruction \
+             caches, coming to its end: what depends on the number of jumps is the memory of targets, \
+             what depends on the bytes is a cache. Right: calls within calls. The core notes where \
+             each returns to, as many as its return stack holds; what is deeper is mispredicted on \
+             the way back.{}",
             self.note
         );
         picture("branch_targets", TITLE, caption, self)
