@@ -9,6 +9,7 @@ use super::clock::{CoreClock, Timer};
 use super::meter::{Meter, Reading};
 use super::sampling::{ClockHistory, SamplingPlan};
 use super::turns::{Amount, Sampled, Taken};
+use crate::kernel::begin_line;
 use crate::sys::thread;
 use card::counters::Counts;
 use card::declare::Unit;
@@ -69,7 +70,9 @@ pub trait Kernel {
 }
 
 impl<F: FnMut(u64)> Kernel for F {
+    #[inline(never)]
     fn run(&mut self, ops: u64) {
+        begin_line();
         self(ops);
     }
 }

@@ -43,6 +43,16 @@ pub mod vector;
 pub mod width;
 pub mod window;
 
+/// What follows begins a line of code, and so does the function that it is in. Loops that the compiler
+/// makes lie elsewhere in every build otherwise, and predictors and caches of decoded instructions go by
+/// the address: the same calls through a pointer took 25 % less, in the same switch of coroutines 66 %
+/// more, after a change elsewhere.
+#[inline(always)]
+pub fn begin_line() {
+    // SAFETY: instructions that do nothing, as many as are needed.
+    unsafe { std::arch::asm!(".p2align 6", options(nomem, nostack, preserves_flags)) };
+}
+
 /// How many blocks at least so many operations take: one, where none are wanted, since the loops count
 /// down and only then look.
 #[inline(always)]

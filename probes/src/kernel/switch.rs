@@ -5,6 +5,7 @@ use std::io;
 use std::mem::offset_of;
 
 use super::arch::switch as kernel;
+use super::begin_line;
 use crate::sys::memory::{Buffer, Pages};
 
 /// How a switch goes on where the other stack left off.
@@ -54,6 +55,7 @@ impl Contexts {
 
     fn there_and_back_by_return(&mut self, pairs: u64) {
         let contexts: *mut Contexts = self;
+        begin_line();
         for _ in 0..pairs {
             // SAFETY: `task` is the end of a stack that was made by `new` or left by a switch; the
             // task changes nothing but its stack and the numbers in `contexts`.
@@ -63,6 +65,7 @@ impl Contexts {
 
     fn there_and_back_by_jump(&mut self, pairs: u64) {
         let contexts: *mut Contexts = self;
+        begin_line();
         for _ in 0..pairs {
             // SAFETY: as above.
             unsafe { kernel::to_task_by_jump(contexts) };

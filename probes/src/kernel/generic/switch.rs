@@ -1,4 +1,5 @@
-//! The ways from one stack to another: by a return and by a jump.
+//! The ways from one stack to another: by a return and by a jump. Each function begins a line of code,
+//! so that a switch is the same in every build.
 
 /// Functions of the C calling convention. `$switch` leaves the registers on the stack in use, whose
 /// end goes to where the first argument says, and goes on with the stack that ends at the second one,
@@ -9,12 +10,12 @@ macro_rules! switches {
      to_task: $to_task:tt task: $task:tt) => {
         #[unsafe(naked)]
         unsafe extern "C" fn switch_by_return() {
-            core::arch::naked_asm!($($switch,)+ $($return),+)
+            core::arch::naked_asm!(".p2align 6", $($switch,)+ $($return),+)
         }
 
         #[unsafe(naked)]
         unsafe extern "C" fn switch_by_jump() {
-            core::arch::naked_asm!($($switch,)+ $($jump),+)
+            core::arch::naked_asm!(".p2align 6", $($switch,)+ $($jump),+)
         }
 
         to_task!(to_task_by_return switch_by_return $to_task);
@@ -29,6 +30,7 @@ macro_rules! to_task {
         #[unsafe(naked)]
         pub(in crate::kernel) unsafe extern "C" fn $name(contexts: *mut Contexts) {
             core::arch::naked_asm!(
+                ".p2align 6",
                 $($line,)+
                 task = const std::mem::offset_of!(Contexts, task),
                 switch = sym $switch
@@ -42,6 +44,7 @@ macro_rules! task {
         #[unsafe(naked)]
         pub(in crate::kernel) unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
+                ".p2align 6",
                 "2:",
                 $($line,)+
                 task = const std::mem::offset_of!(Contexts, task),

@@ -13,6 +13,7 @@ use corosensei::{Coroutine, CoroutineResult};
 
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
+use crate::kernel::begin_line;
 use crate::kernel::switch::{Back, Task};
 use card::record::Skip;
 
@@ -43,6 +44,7 @@ pub(super) fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
         Arm::new("user_switch", how("jump"), |ops| jump.switch(ops)).in_blocks_of(2),
         Arm::new("user_switch", how("return"), |ops| back.switch(ops)).in_blocks_of(2),
         Arm::new("user_switch", how("coroutine"), |ops| {
+            begin_line();
             // Resuming is one switch, and coming back is another.
             for _ in 0..ops / 2 {
                 if let CoroutineResult::Yield(count) = coroutine.resume(true) {
@@ -74,6 +76,7 @@ const USER_SHARE: f64 = 0.08;
 fn counter(stack: DefaultStack) -> Coroutine<bool, u64, ()> {
     Coroutine::with_stack(stack, |yielder, go_on| {
         let (mut go_on, mut count) = (go_on, 0);
+        begin_line();
         while go_on {
             count += 1;
             go_on = yielder.suspend(count);
@@ -118,6 +121,7 @@ struct Table {
 
 /// Takes its turns until none are left, and says how many it had.
 async fn player(me: usize, table: Rc<RefCell<Table>>) -> u64 {
+    begin_line();
     let mut turns = 0;
     loop {
         let mine = poll_fn(|context| {
@@ -155,6 +159,7 @@ fn ping_pong(turns: u64) -> u64 {
         [0, 1].map(|me| Some(Box::pin(player(me, Rc::clone(&table))) as _));
     queue.tasks().extend([0, 1]);
     let mut had = 0;
+    begin_line();
     loop {
         let Some(task) = queue.tasks().pop_front() else { return had };
         let Some(player) = &mut players[task] else { continue };

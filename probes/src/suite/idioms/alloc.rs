@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use crate::sys::memory::Pages;
 use card::declare::{Declare, NoiseClass};
 
@@ -78,6 +79,7 @@ impl<const REST: usize> Ring<REST> {
 
     #[inline(never)]
     fn use_heap(&mut self, ops: u64) {
+        begin_line();
         for _ in 0..ops {
             let new = black_box(Box::new(Block::new(self.made)));
             let old = std::mem::replace(&mut self.live[(self.made % LIVE) as usize], new);
@@ -88,6 +90,7 @@ impl<const REST: usize> Ring<REST> {
 
     #[inline(never)]
     fn use_pool(&mut self, ops: u64) {
+        begin_line();
         for _ in 0..ops {
             let made = self.made;
             let mut new = self.pool.pop().unwrap_or_else(|| Box::new(Block::new(0)));
@@ -148,6 +151,7 @@ impl<const REST: usize> Places<REST> {
 
 #[inline(never)]
 fn on_stack(first: u64, ops: u64) -> u64 {
+    begin_line();
     (first..first + ops).fold(0, |sum, number| {
         let mut block = Block::<63>::new(number);
         black_box(&mut block);

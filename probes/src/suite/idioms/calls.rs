@@ -1,13 +1,15 @@
 //! A small function inlined, called, and called through a pointer or an object.
 //!
 //! All ways run the same loop over a list of numbers; the number says which of 16 functions is
-//! called where there is a choice. The list is of one number, or random and new for each sample.
+//! called where there is a choice. The list is of one number, or random and new for each sample. Each
+//! loop and each function begins a line of code.
 
 use std::cell::{Cell, RefCell};
 use std::hint::black_box;
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -68,27 +70,32 @@ fn step(x: u64, number: u8, key: u64) -> u64 {
 
 #[inline(never)]
 fn inlined(numbers: &[u8]) -> u64 {
+    begin_line();
     numbers.iter().fold(0, |x, &number| step(x, number, KEYS[ONE as usize]))
 }
 
 #[inline(never)]
 fn one_function(x: u64, number: u8) -> u64 {
+    begin_line();
     step(x, number, KEYS[ONE as usize])
 }
 
 #[inline(never)]
 fn direct(numbers: &[u8]) -> u64 {
+    begin_line();
     numbers.iter().fold(0, |x, &number| one_function(x, number))
 }
 
 type Function = fn(u64, u8) -> u64;
 
 fn function<const N: usize>(x: u64, number: u8) -> u64 {
+    begin_line();
     step(x, number, KEYS[N])
 }
 
 #[inline(never)]
 fn indirect(functions: &[Function; TARGETS], numbers: &[u8]) -> u64 {
+    begin_line();
     numbers.iter().fold(0, |x, &number| functions[number as usize % TARGETS](x, number))
 }
 
@@ -100,12 +107,14 @@ struct Object<const N: usize>;
 
 impl<const N: usize> Step for Object<N> {
     fn step(&self, x: u64, number: u8) -> u64 {
+        begin_line();
         step(x, number, KEYS[N])
     }
 }
 
 #[inline(never)]
 fn dynamic(objects: &[Box<dyn Step>; TARGETS], numbers: &[u8]) -> u64 {
+    begin_line();
     numbers.iter().fold(0, |x, &number| objects[number as usize % TARGETS].step(x, number))
 }
 
@@ -209,6 +218,7 @@ pub(super) fn measure(bench: &mut Bench<'_>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::memory::LINE;
 
     #[test]
     fn all_ways_compute_the_same() {
@@ -226,9 +236,10 @@ mod tests {
     }
 
     #[test]
-    fn the_targets_are_different_functions() {
+    fn the_targets_are_different_functions_and_each_begins_a_line() {
         let at: std::collections::BTreeSet<usize> =
             functions().iter().map(|f| *f as usize).collect();
         assert_eq!(at.len(), TARGETS);
+        assert!(at.iter().all(|at| at.is_multiple_of(LINE)), "{at:x?}");
     }
 }
