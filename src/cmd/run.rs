@@ -36,7 +36,7 @@ use card::findings::Severity;
 use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
-use plan::{Choice, Item, Limits, Schedule};
+use plan::{Choice, Extras, Item, Limits, Schedule};
 use probecard_probes::sys::process;
 use progress::Progress;
 
@@ -392,6 +392,7 @@ impl Run {
         let mut hangs: HashMap<(&str, Option<usize>), usize> = HashMap::new();
         let mut rest = FIRST_REST;
         let mut visits: Option<Visits> = None;
+        let mut extras = Extras::default();
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
         for (done, item) in self.schedule.items().enumerate() {
             let hung = hangs.entry((item.probe.name, item.cpu)).or_default();
@@ -400,7 +401,7 @@ impl Run {
             }
             let began = Instant::now();
             let left = self.limits.due.saturating_duration_since(began);
-            let slice = self.schedule.slice(done, left, self.generosity);
+            let slice = self.schedule.slice(done, left, self.generosity, &extras);
             let Some(patience) = self.limits.patience(slice, began) else {
                 // Once, where a round visits each CPU.
                 let skip = self.no_time(item);
@@ -478,8 +479,10 @@ impl Run {
                 thread::sleep(rest.min(left / self.schedule.len() as u32));
                 rest = (rest * 2).min(LONGEST_REST);
             }
+            let took = began.elapsed();
+            extras.note(item.probe, slice, took);
             given += slice;
-            used += began.elapsed();
+            used += took;
             if item.is_last {
                 append(writer, Line::Round(visited.done()))?;
             } else {
