@@ -7,6 +7,7 @@
 mod builder;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,10 @@ pub struct Declaration {
     pub probe: Text,
     /// One line.
     pub summary: Text,
+    /// Which method it measures by: numbers by different ones are never compared silently. 0 on cards of
+    /// before methods had numbers.
+    #[serde(default)]
+    pub method: u32,
     /// What it records; empty on cards of before there was this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quantities: Vec<Quantity>,
@@ -68,9 +73,58 @@ pub struct Metric {
     pub tier: NoiseClass,
     /// The component family it speaks for.
     pub family: Text,
+    /// Why it never says by itself that a machine got worse; `None`: it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_only: Option<ReportOnly>,
     /// How it comes from the points.
     #[serde(deserialize_with = "vocabulary::or_unknown")]
     pub from: Derive,
+}
+
+/// Why a metric is shown and never says by itself that a machine got worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportOnly {
+    /// A quotient: worse may be the numerator or a better denominator.
+    Quotient,
+    /// The same measurement in another unit: one event must not count twice.
+    Repeats,
+    /// A device's state decides: disks, networks.
+    Device,
+    /// Where the host or the kernel puts threads decides.
+    Placement,
+    /// Who wins is chance: contended locks, more threads than CPUs.
+    Contention,
+    /// What neighbours leave of a shared cache decides.
+    Neighbours,
+    /// The tail of a distribution.
+    Tail,
+    /// Runs of one machine do not agree on it.
+    Unsteady,
+    /// By a reason of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ReportOnly {
+    /// What the unit alone says.
+    pub(crate) fn of_unit(unit: Unit) -> Option<ReportOnly> {
+        (unit == Unit::Ratio).then_some(ReportOnly::Quotient)
+    }
+}
+
+/// Of a measurement in two units one is judged: what a core does in cycles, what it waits for in time.
+pub(crate) fn mark_repeats(metrics: &mut [Metric]) {
+    // By its text, of which there is one for each rule: a card may declare very many.
+    let rule = |metric: &Metric| serde_json::to_string(&metric.from).unwrap_or_default();
+    let mut derived: BTreeMap<String, usize> = BTreeMap::new();
+    metrics.iter().for_each(|metric| *derived.entry(rule(metric)).or_default() += 1);
+    for metric in metrics {
+        let waits = matches!(metric.tier, NoiseClass::T3 | NoiseClass::T4);
+        if waits == metric.unit.counts_cycles() && derived[&rule(metric)] > 1 {
+            metric.report_only = metric.report_only.or(Some(ReportOnly::Repeats));
+        }
+    }
 }
 
 /// What a counter must say of some points: without it, metrics are not what they are called.
@@ -157,6 +211,11 @@ impl Unit {
 }
 
 impl Unit {
+    /// Whether it counts in cycles of the core, which a slower clock leaves as they are.
+    pub fn counts_cycles(self) -> bool {
+        matches!(self, Unit::Cycles | Unit::PerCycle | Unit::BytesPerCycle)
+    }
+
     /// The unit that an id ends in.
     ///
     /// # Panics
@@ -356,6 +415,39 @@ pub enum Derive {
     OfPublished(Vec<Derive>, Text),
     /// By a rule of another version, or from what one of these rules knows nothing of.
     Unknown,
+}
+
+impl Derive {
+    /// The points that it comes from.
+    pub fn points(&self) -> Vec<&Select> {
+        match self {
+            Derive::Value(at, _)
+            | Derive::Plateau(at, _)
+            | Derive::Capacity(at, _)
+            | Derive::Borders(at, ..)
+            | Derive::StepDown(at, _)
+            | Derive::StepUp(at, _)
+            | Derive::Slope(at, _)
+            | Derive::Intercept(at, _)
+            | Derive::ModeValue(at, _)
+            | Derive::SlowShare(at)
+            | Derive::Lowest(at)
+            | Derive::Highest(at)
+            | Derive::LastBefore(at, ..)
+            | Derive::Crossing(at, ..)
+            | Derive::Count(at, _) => vec![at],
+            Derive::AtShare(curve, rates, ..) => vec![curve, rates],
+            Derive::Vote(parts)
+            | Derive::Difference(parts)
+            | Derive::Quotient(parts)
+            | Derive::Times(_, parts)
+            | Derive::Rate(_, parts)
+            | Derive::Product(parts)
+            | Derive::PowerOfTwo(parts)
+            | Derive::OfPublished(parts, _) => parts.iter().flat_map(Derive::points).collect(),
+            Derive::Unknown => Vec::new(),
+        }
+    }
 }
 
 impl Grows for Derive {

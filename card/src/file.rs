@@ -201,6 +201,10 @@ pub enum CardError {
     NotUtf8 { path: PathBuf, line: usize },
     #[error("{path}, line {line}: {reason}; delete or mend that line, or measure again")]
     BrokenLine { path: PathBuf, line: usize, reason: String },
+    #[error(
+        "{path} is a summary, which has no points to draw or to go on from; name the card that it is of"
+    )]
+    IsSummary { path: PathBuf },
     #[error("{path}, line 1: not a card header ({reason}); is this a *.card.jsonl file?")]
     NoHeader { path: PathBuf, reason: String },
     #[error(
@@ -223,12 +227,7 @@ impl Card {
     ///
     /// The file cannot be read, is no card, or was written in a newer format.
     pub fn read(path: &Path) -> Result<Card, CardError> {
-        let file = File::open(path).map_err(|reason| unreadable(path, reason))?;
-        let mut bytes = input::read(path, file, MOST_BYTES)?;
-        if is_zst(path) {
-            bytes = input::unpack(path, &bytes, MOST_BYTES)?;
-        }
-        parse(path, &bytes)
+        parse(path, &bytes(path)?)
     }
 
     /// Whether the run did all that was planned.
@@ -248,6 +247,18 @@ impl Card {
     }
 }
 
+/// What a file holds, unpacked.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, CardError> {
+    let file = File::open(path).map_err(|reason| unreadable(path, reason))?;
+    let bytes = input::read(path, file, MOST_BYTES)?;
+    if is_zst(path) { input::unpack(path, &bytes, MOST_BYTES) } else { Ok(bytes) }
+}
+
+/// Whether a file holds a summary instead of a card.
+pub(crate) fn is_summary(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(br#"{"kind":"summary""#)
+}
+
 fn unreadable(path: &Path, reason: io::Error) -> CardError {
     CardError::Io { path: path.to_owned(), reason }
 }
@@ -256,8 +267,11 @@ fn is_zst(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zst"))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
+pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
     let path = || path.to_owned();
+    if is_summary(bytes) {
+        return Err(CardError::IsSummary { path: path() });
+    }
     if bytes.is_empty() {
         return Err(CardError::Empty { path: path() });
     }
@@ -300,6 +314,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
     input::check_work(&card).map_err(|what| CardError::TooLarge { path: path(), what })?;
     legacy::plan(&mut card.header.plan);
     legacy::quantities(&mut card);
+    legacy::policy(&mut card);
     Ok(card)
 }
 

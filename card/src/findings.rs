@@ -366,6 +366,8 @@ pub(crate) mod tests {
     pub(crate) fn value(id: &str, unit: Unit, number: f64) -> Value {
         Value {
             id: id.into(),
+            each_round: Vec::new(),
+            report_only: None,
             only_differs: false,
             value: Some(number),
             low: Some(number),

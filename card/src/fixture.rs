@@ -290,6 +290,7 @@ pub fn metric(
         better,
         tier,
         family: family.into(),
+        report_only: None,
         from,
     }
 }

@@ -1,7 +1,10 @@
 //! What cards of earlier programs said in words and today's say in fields.
 
-use crate::declare::{Derive, Estimator, Quantity, Select};
+use crate::declare::{
+    Better, Derive, Estimator, Metric, NoiseClass, Quantity, ReportOnly, Select, mark_repeats,
+};
 use crate::file::{Card, Plan};
+use crate::judge::rules::rules;
 use crate::record::{Backing, Fail, FailKind, Point, Skip};
 use crate::series::usual;
 
@@ -26,6 +29,23 @@ pub fn quantities(card: &mut Card) {
                 of_it().for_each(|(at, estimator)| ask(at.clone(), *estimator));
             }
         }
+    }
+}
+
+/// What may say that a machine got worse used to be nobody's matter: what is no quotient and no
+/// repetition, and has a place among what is judged; of properties those that runs agree on.
+pub fn policy(card: &mut Card) {
+    for declaration in card.header.declarations.iter_mut().filter(|d| d.method == 0) {
+        for metric in declaration.metrics.iter_mut().filter(|m| rules().place(&m.id).is_none()) {
+            metric.report_only = metric.report_only.or_else(|| ReportOnly::of_unit(metric.unit));
+        }
+        let unsteady = |metric: &&mut Metric| {
+            metric.better == Better::Same && matches!(metric.tier, NoiseClass::T3 | NoiseClass::T4)
+        };
+        for metric in declaration.metrics.iter_mut().filter(unsteady) {
+            metric.report_only = metric.report_only.or(Some(ReportOnly::Unsteady));
+        }
+        mark_repeats(&mut declaration.metrics);
     }
 }
 

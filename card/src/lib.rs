@@ -13,6 +13,8 @@
 //!   setting and round; [`metrics`]: points to metrics; [`view`]: what the points of one probe show.
 //! - [`findings`]: measured against claimed and published; [`mod@reference`]: what is
 //!   published; [`summary`]: a card with all of this.
+//! - [`judge`]: whether a machine got worse: cards against cards.
+//!   [`simulate`]: cards without hardware.
 //! - [`format`](mod@format): numbers for people; [`clean`]: texts from outside; [`glob`]: names by
 //!   pattern; [`peer`]: the other end of a network; [`plausible`]: what no machine can have given.
 //!
@@ -59,6 +61,7 @@ pub mod findings;
 pub mod fixture;
 pub mod format;
 pub mod glob;
+pub mod judge;
 pub mod legacy;
 pub mod machine;
 pub mod metrics;
@@ -67,6 +70,7 @@ pub mod plausible;
 pub mod record;
 pub mod reference;
 pub mod series;
+pub mod simulate;
 pub mod summary;
 pub mod view;
 mod vocabulary;

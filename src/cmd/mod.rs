@@ -1,8 +1,13 @@
 //! One file per subcommand: its arguments and one `run`.
 
+mod baseline;
+mod cards;
+mod check;
 mod child;
+mod compare;
 mod completions;
 mod doctor;
+mod learn;
 mod list;
 mod man;
 mod report;
@@ -49,6 +54,16 @@ enum Command {
     Show(show::Args),
     /// Write the page and the pictures of a card.
     Report(report::Args),
+    /// Two sets of cards side by side: what changed, and what is within their noise.
+    Compare(compare::Args),
+    /// Whether this machine, or a card, got worse than its baseline.
+    #[command(after_help = check::CODES)]
+    Check(check::Args),
+    /// Keep the cards of when a machine was well.
+    #[command(subcommand)]
+    Baseline(baseline::Command),
+    /// Learn what noise is normal from the cards of machines that are well.
+    Learn(learn::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the manual page.
@@ -91,6 +106,10 @@ fn start() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Baseline(command)) => baseline::run(&command),
+        Some(Command::Learn(args)) => learn::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
         Some(Command::Man) => man::run(Cli::command()),
         Some(Command::Child) => child::run(),

@@ -36,6 +36,7 @@ use card::findings::Severity;
 use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
+pub(super) use plan::parse_time;
 use plan::{Choice, Extras, Item, Limits, Schedule};
 use probecard_probes::sys::process;
 use progress::Progress;
@@ -94,6 +95,42 @@ const FIRST_REST: Duration = Duration::from_millis(50);
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let (writer, ended) = measured(args)?;
+    finish(writer, args.json, ended)
+}
+
+/// Measures again what another card holds: the same tier, on the same CPU, all probes or some. The card
+/// is left in the directory, without a page and pictures.
+pub(super) fn like(other: &Plan, only: &[String], out: Option<PathBuf>) -> anyhow::Result<Card> {
+    let (writer, ended) = measured(&Args {
+        tier: plan::parse_tier(&other.tier).map_err(anyhow::Error::msg)?,
+        budget: None,
+        only: only.to_vec(),
+        skip: Vec::new(),
+        cpu: Some(other.cpu),
+        each_cpu: false,
+        scratch: None,
+        peer: None,
+        events: None,
+        out,
+        force: false,
+        resume: None,
+        json: false,
+    })?;
+    ended?;
+    let path = writer.path().to_owned();
+    let (card, _) = writer.finish();
+    anyhow::ensure!(
+        card.is_complete(),
+        "interrupted; go on with: probecard run --resume {}",
+        path.display()
+    );
+    say(&format!("\nwrote {}", path.display()));
+    Ok(card)
+}
+
+/// A card with all that could be measured, and how that ended.
+fn measured(args: &Args) -> anyhow::Result<(Writer, anyhow::Result<()>)> {
     let began = Instant::now();
     let stop = stop_flag()?;
     // Before anything spins, or starts what spins.
@@ -117,7 +154,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     });
     // Drawing may need what it holds.
     drop(run);
-    finish(writer, args.json, ended)
+    Ok((writer, ended))
 }
 
 /// Set by Ctrl-C, a termination or a hang-up; the run then ends in order. What was ignored when the
@@ -653,7 +690,7 @@ fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Resu
 }
 
 /// A host name as part of a file name.
-fn file_name(host: &str) -> String {
+pub(super) fn file_name(host: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let name: String = host.chars().map(safe).collect();
     // No hidden file, no way up, and nothing that looks like an option.

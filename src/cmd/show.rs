@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::report::text;
-use card::file::Card;
 use card::summary::Summary;
 
 #[derive(Debug, clap::Args)]
@@ -17,7 +16,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    show(&Summary::of(Card::read(&args.card)?), args.json)?;
+    show(&Summary::read(&args.card)?, args.json)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ mod each_cpu;
 mod forbidden;
 mod idioms_and_scaling;
 mod inputs;
+mod judging;
 mod limits;
 mod measure;
 mod network_and_storage;

@@ -5,7 +5,7 @@ use std::ops::{Div, Mul, Sub};
 
 use super::{
     Better, Declaration, Derive, Edge, Estimator, Level, Metric, Mode, NoiseClass, Proof, Quantity,
-    Select, Text, Unit,
+    ReportOnly, Select, Text, Unit, mark_repeats,
 };
 use crate::counters::Event;
 
@@ -25,6 +25,7 @@ use crate::counters::Event;
 pub struct Declare {
     declaration: Declaration,
     family: Text,
+    report_only: Option<ReportOnly>,
 }
 
 impl Declare {
@@ -33,16 +34,29 @@ impl Declare {
         let declaration = Declaration {
             probe: Cow::Borrowed(probe),
             summary: Cow::Borrowed(summary),
+            method: 1,
             quantities: Vec::new(),
             metrics: Vec::new(),
             proofs: Vec::new(),
         };
-        Declare { declaration, family: Cow::Borrowed("") }
+        Declare { declaration, family: Cow::Borrowed(""), report_only: None }
     }
 
     /// What was declared.
-    pub fn finish(self) -> Declaration {
+    pub fn finish(mut self) -> Declaration {
+        mark_repeats(&mut self.declaration.metrics);
         self.declaration
+    }
+
+    /// The number of the method: one more whenever a kernel or a derivation changes what the numbers
+    /// mean, so that old and new ones are not compared as if they were the same.
+    pub fn method(&mut self, number: u32) {
+        self.declaration.method = number;
+    }
+
+    /// The metrics from here on never say by themselves that a machine got worse, or, with `None`, do.
+    pub fn report_only(&mut self, why: Option<ReportOnly>) {
+        self.report_only = why;
     }
 
     /// The component family that the metrics from here on speak for.
@@ -82,7 +96,9 @@ impl Declare {
     ) -> &mut Metric {
         let id = id.into();
         let unit = Unit::of_id(&id);
+        let quotient = ReportOnly::of_unit(unit);
         let metric = Metric {
+            report_only: self.report_only.or(quotient),
             unit,
             better: unit.usually_better(),
             tier,
@@ -130,6 +146,18 @@ impl Metric {
     /// Says that another direction is good than the unit lets expect.
     pub fn better(&mut self, better: Better) -> &mut Metric {
         self.better = better;
+        self
+    }
+
+    /// Says why it never says by itself that a machine got worse.
+    pub fn report_only(&mut self, why: ReportOnly) -> &mut Metric {
+        self.report_only = Some(why);
+        self
+    }
+
+    /// Says that it does, though it is a quotient.
+    pub fn judged(&mut self) -> &mut Metric {
+        self.report_only = None;
         self
     }
 }

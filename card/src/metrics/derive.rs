@@ -229,7 +229,20 @@ impl<'a> Context<'a> {
 
     fn pair(&mut self, parts: &[Derive]) -> Result<(f64, f64), String> {
         let [first, second] = parts else { return Err(malformed()) };
-        Ok((self.derive(first)?, self.derive(second)?))
+        // Cycles of the one and nanoseconds of the other would be a quotient of nothing.
+        let cycles = self.cycles;
+        self.cycles &= self.clocked || parts.iter().all(|part| self.has_clock(part));
+        let both = self.derive(first).and_then(|first| Ok((first, self.derive(second)?)));
+        self.cycles = cycles;
+        both
+    }
+
+    /// Whether all times that this comes from are known in cycles too.
+    fn has_clock(&self, from: &Derive) -> bool {
+        let selects = from.points();
+        let chosen = self.points.iter().filter(|p| selects.iter().any(|select| select.holds(p)));
+        let mut times = chosen.filter(|p| p.unit == Unit::Ns && !p.samples.is_empty());
+        times.all(|point| point.cycles().is_some())
     }
 
     /// A value of a clock that is not known is one of several that are possible.

@@ -8,7 +8,7 @@ pub mod proofs;
 
 use std::collections::BTreeMap;
 
-use crate::declare::{Better, Derive, Level, Metric, NoiseClass, Select, Unit};
+use crate::declare::{Better, Derive, Level, Metric, NoiseClass, ReportOnly, Select, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::median;
@@ -94,6 +94,12 @@ pub struct Value {
     pub better: Better,
     /// Rounds that contributed.
     pub rounds: u32,
+    /// What each of them says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each_round: Vec<f64>,
+    /// Why it never says by itself that a machine got worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report_only: Option<ReportOnly>,
     /// The probe it comes from.
     pub probe: String,
     /// What it says, in one line.
@@ -201,6 +207,8 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         tier: metric.tier,
         better: metric.better,
         rounds: 0,
+        each_round: Vec::new(),
+        report_only: metric.report_only,
         probe: probe.to_owned(),
         summary: metric.summary.to_string(),
     };
@@ -238,6 +246,7 @@ fn value(card: &Card, probe: &str, metric: &Metric, rounds: &Rounds<'_>) -> Valu
         value.high = Some(high * SIZE_STEP);
     }
     value.rounds = u32::try_from(used.len()).unwrap_or(u32::MAX);
+    value.each_round = used.iter().map(|round| round.value).collect();
     value.states = states;
     let spread = high - low;
     let grade = grade(spread, used.len(), middle, metric.unit);

@@ -150,6 +150,7 @@ mod tests {
         far.iter().enumerate().for_each(|(round, &misses)| put(1 << 30, round, misses));
         let declaration = Declaration {
             probe: "p".into(),
+            method: 1,
             quantities: Vec::new(),
             summary: "a probe".into(),
             metrics: Vec::new(),

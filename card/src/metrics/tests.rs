@@ -10,6 +10,7 @@ fn card(unit: Unit, from: Derive, points: Vec<Point>) -> Card {
     let declared = metric("m", "a metric", unit, Better::Lower, NoiseClass::T1, "family", from);
     card.header.declarations = vec![Declaration {
         probe: "p".into(),
+        method: 1,
         quantities: Vec::new(),
         summary: "a probe".into(),
         metrics: vec![declared],
@@ -504,4 +505,24 @@ fn a_share_of_what_is_published_needs_the_microarchitecture() {
     let unknown = of(&card);
     assert_eq!(unknown.state, State::Unavailable);
     assert!(unknown.reason.unwrap().contains("nothing is published"));
+}
+
+#[test]
+fn a_quotient_is_of_cycles_or_of_nanoseconds_and_never_of_both() {
+    let at = |how| Derive::Value(Select::of("q", &[("how", how)]), Estimator::Median);
+    let quotient = Derive::Quotient(vec![at("switch"), at("call")]);
+    let how = |point, how: &str| with(point, &[("how", Param::from(how))]);
+    let mut points = Vec::new();
+    for round in 0..3 {
+        points.push(how(ns(round, vec![300.0; 5]), "switch"));
+        let call = how(ns(round, vec![2.0; 5]), "call");
+        points.push(Point { core_ghz: vec![4.0], ..call });
+    }
+    let of = |points: Vec<Point>| of(&card(Unit::Ratio, quotient.clone(), points)).value;
+    assert_eq!(of(points.clone()), Some(150.0));
+    // Where both are known in cycles, a clock that wandered in between does not matter.
+    for point in points.iter_mut().filter(|p| p.core_ghz.is_empty()) {
+        point.core_ghz = vec![2.0];
+    }
+    assert_eq!(of(points), Some(75.0));
 }

@@ -23,7 +23,8 @@ use crate::kernel::branch;
 use crate::probe::Probe;
 use card::counters::Event;
 use card::declare::{
-    Better, Declare, Derive, Estimator, Mode, NoiseClass, Points, Unit, at_most, between,
+    Better, Declare, Derive, Estimator, Mode, NoiseClass, Points, ReportOnly, Unit, at_most,
+    between,
 };
 
 mod history;
@@ -83,7 +84,8 @@ fn declare(d: &mut Declare) {
         NoiseClass::T2,
         twice(serial.random.mode(Mode::Slow) - serial.alternating.clone()),
         "pipeline penalty measured directly, in the slower of two states",
-    );
+    )
+    .report_only(ReportOnly::Unsteady);
     d.metric(
         "branch.mispredict_slow_share_ratio",
         NoiseClass::T2,

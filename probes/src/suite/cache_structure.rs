@@ -27,7 +27,7 @@ use crate::kernel::chase::{self, Order, Ring};
 use crate::kernel::line::{self, can_flush, load_after};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, LINE, Pages};
-use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, ReportOnly, Unit};
 use card::machine::human_bytes;
 use card::record::Skip;
 
@@ -83,7 +83,8 @@ fn declare(d: &mut Declare) {
         latency.with("part", "l3").crossing("working_set", 0.25),
         "L3 cache as it is left to this CPU: working set that it still mostly serves",
     )
-    .better(Better::Higher);
+    .better(Better::Higher)
+    .report_only(ReportOnly::Neighbours);
     d.family("l1-l2");
     let of_far = |line| neighbour.with("line", line) / neighbour.with("line", "far");
     d.metric(

@@ -25,7 +25,7 @@ use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::team::Team;
 use card::counters::Event;
-use card::declare::{Better, Declare, Estimator, NoiseClass, Unit, between};
+use card::declare::{Better, Declare, Estimator, NoiseClass, ReportOnly, Unit, between};
 use card::estimate::median;
 use card::record::{Point, PointState};
 
@@ -71,7 +71,8 @@ fn declare(d: &mut Declare) {
         NoiseClass::T4,
         settle,
         "time from idle until the clock is within 1 % of its plateau; 0: at once",
-    );
+    )
+    .report_only(ReportOnly::Tail);
     d.family("timer");
     d.metric(
         "clock.tsc_ghz",
@@ -87,14 +88,16 @@ fn declare(d: &mut Declare) {
             NoiseClass::T2,
             width_ratio.with("width", width.name),
             format!("core clock under {} multiply-adds ÷ under scalar work", width.title),
-        );
+        )
+        .judged();
     }
     d.metric(
         "clock.all_core_ratio",
         NoiseClass::T2,
         all_core_ratio,
         "core clock with all CPUs at work ÷ with one",
-    );
+    )
+    .judged();
     d.family("timer");
     d.metric(
         "clock.timer_granularity_ns",
@@ -114,7 +117,8 @@ fn declare(d: &mut Declare) {
         NoiseClass::T2,
         empty_kernel,
         "a timed region with nothing in it: what every sample contains besides its kernel",
-    );
+    )
+    .report_only(ReportOnly::Repeats);
     d.family("core-frequency");
     d.metric(
         "clock.add_ns",
@@ -144,6 +148,7 @@ fn declare(d: &mut Declare) {
         "dependent multiplication ÷ dependent addition, upper quartile of all readings: the cycles \
          of a multiplication, unless a sibling never rests",
     )
+    .judged()
     .better(Better::Same);
     d.metric(
         "clock.l1_chase_cycles",
@@ -151,6 +156,7 @@ fn declare(d: &mut Declare) {
         l1_load,
         "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
     )
+    .report_only(ReportOnly::Unsteady)
     .better(Better::Same);
     d.metric(
         "clock.counted_add_cycles",

@@ -32,7 +32,9 @@ use crate::probe::Probe;
 use crate::threads::cpus;
 use crate::threads::partner::Mechanism;
 use card::counters::Event;
-use card::declare::{Better, Declare, Derive, Estimator, NoiseClass, Points, Text, Unit, at_most};
+use card::declare::{
+    Better, Declare, Derive, Estimator, NoiseClass, Points, ReportOnly, Text, Unit, at_most,
+};
 use card::record::Params;
 
 /// The probe.
@@ -93,7 +95,9 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
         ("sibling", "on a hyperthread sibling: two wake-ups", HOWS.split_at(3).0),
         ("other_cpu", "on another CPU: two wake-ups", HOWS.split_at(3).0),
     ];
+    let placed = Some(ReportOnly::Placement);
     for (place, words, hows) in PLACES {
+        d.report_only(placed.filter(|_| place != "same_cpu"));
         for how in hows {
             for kind in ["thread", "process"] {
                 d.metric(
@@ -105,6 +109,7 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
             }
         }
     }
+    d.report_only(placed);
     let spinning = d.quantity("spinning", Unit::Ns, Estimator::Median);
     for (place, words) in [("sibling", "a hyperthread sibling"), ("other_cpu", "another CPU")] {
         for how in Mechanism::ALL.map(Mechanism::name) {
@@ -116,6 +121,7 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
             );
         }
     }
+    d.report_only(None);
 }
 
 fn wakeups(d: &mut Declare) {
@@ -126,13 +132,15 @@ fn wakeups(d: &mut Declare) {
         NoiseClass::T4,
         a_moment,
         "from the call that wakes a thread on another CPU to its answer, asleep for 50 µs before",
-    );
+    )
+    .report_only(ReportOnly::Placement);
     d.metric(
         "context_switch.wakeup_idle_ns",
         NoiseClass::T4,
         idle,
         "the same with a CPU that was idle for 1 ms before",
-    );
+    )
+    .report_only(ReportOnly::Placement);
 }
 
 fn rings(d: &mut Declare) {
@@ -146,6 +154,7 @@ fn rings(d: &mut Declare) {
         ("1m", "with 1 MiB each, 64 KiB of it in a turn"),
     ];
     for (bytes, (size, words)) in ring::FOOTPRINTS.into_iter().zip(words) {
+        d.report_only((bytes > LARGEST_IN_L2).then_some(ReportOnly::Neighbours));
         d.metric(
             format!("context_switch.ring_{size}_ns"),
             NoiseClass::T4,
@@ -153,7 +162,11 @@ fn rings(d: &mut Declare) {
             format!("one switch in a ring of 16 threads {words}, calls and walk subtracted"),
         );
     }
+    d.report_only(None);
 }
+
+/// What each of the threads of a ring may visit, so that all of it stays in L2.
+const LARGEST_IN_L2: usize = 16 << 10;
 
 fn user_switches(d: &mut Declare, per_switch: &Derive) {
     let switch = d.quantity("user_switch", Unit::Ns, Estimator::LowerQuartile);

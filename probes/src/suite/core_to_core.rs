@@ -20,7 +20,7 @@ use crate::kernel::coherence::HandOver;
 use crate::probe::Probe;
 use crate::threads::cpus;
 use card::counters::Event;
-use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit, at_least, at_most};
 
 mod additions;
 mod contended;
@@ -40,6 +40,7 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("core-to-core");
+    d.report_only(Some(ReportOnly::Placement));
     let one_way = d.quantity("one_way", Unit::Ns, Estimator::Median);
     let cas = one_way.with("method", HandOver::Cas.name());
     let mut way = |id: &'static str, estimator, summary: &'static str| {
@@ -62,6 +63,7 @@ fn declare(d: &mut Declare) {
     );
     d.quantity("line", Unit::Ns, Estimator::Median);
     additions_declared(d);
+    d.report_only(Some(ReportOnly::Contention));
     let contended = d.quantity("contended", Unit::Ns, Estimator::Median).with("cpus", "all");
     d.metric(
         "atomics.contended_gops",
@@ -81,6 +83,7 @@ fn declare(d: &mut Declare) {
 fn additions_declared(d: &mut Declare) {
     let add = d.quantity("fetch_add", Unit::Ns, Estimator::LowerQuartile);
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
+    d.report_only(None);
     let of_own = "atomic addition to a line of one's own";
     d.cost("atomics.fetch_add_owned", NoiseClass::T1, owned.clone(), of_own);
     // The first one is what a compiler would choose, and has no name in the ids.
@@ -92,6 +95,7 @@ fn additions_declared(d: &mut Declare) {
             format!("{of_own} by a load and a store {form}"),
         );
     }
+    d.report_only(Some(ReportOnly::Placement));
     d.cost(
         "atomics.fetch_add_remote",
         NoiseClass::T4,

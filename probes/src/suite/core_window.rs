@@ -28,7 +28,7 @@ use crate::harness::sampling::SamplingPlan;
 use crate::harness::{code, search};
 use crate::kernel::window::{Filler, ROOTS, Window};
 use crate::probe::Probe;
-use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -75,7 +75,8 @@ fn declare(d: &mut Declare) {
         NoiseClass::T1,
         filled(Filler::Vector).crossing(ENTRIES, 0.5),
         "results in vector registers at a time, beyond the registers that programs see",
-    );
+    )
+    .report_only(ReportOnly::Unsteady);
 }
 
 const QUANTITY: &str = "two_chains";

@@ -18,6 +18,7 @@ use crate::harness::bench::{Arm, Bench, Effort, params};
 use crate::harness::levels::{self, LEAST_BEYOND};
 use crate::harness::sampling::SamplingPlan;
 use crate::probe::Probe;
+use crate::sys::process;
 use card::declare::{Better, Declare, Estimator, NoiseClass, Points, Unit};
 use card::machine::{Machine, human_bytes};
 use card::record::Skip;
@@ -74,6 +75,7 @@ fn ratio(
 }
 
 fn run(bench: &mut Bench<'_>) -> anyhow::Result<()> {
+    process::keep_heap();
     calls::measure(bench)?;
     alloc::measure(bench)?;
     growth::measure(bench)?;
@@ -167,7 +169,11 @@ fn fits(machine: &Machine, run: Effort, bytes: u64, memory: u64) -> Result<(), S
 
 /// Samples the arms in turn.
 fn interleave(bench: &mut Bench<'_>, arms: Vec<Arm<'_>>, plan: Plan) -> anyhow::Result<()> {
-    let noted = arms.into_iter().map(|arm| arm.noted(plan.note.clone())).collect();
+    let noted = arms.into_iter().map(|arm| {
+        let own = arm.note.clone();
+        arm.noted(plan.note.clone().or(own))
+    });
+    let noted = noted.collect();
     bench.interleave(noted, &plan.policy)
 }
 

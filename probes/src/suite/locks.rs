@@ -18,7 +18,7 @@ use crate::harness::bench::Bench;
 use crate::harness::need::Need;
 use crate::probe::Probe;
 use crate::threads::cpus;
-use card::declare::{Declare, Estimator, NoiseClass, Points, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, Points, ReportOnly, Unit};
 
 mod alone;
 mod contended;
@@ -62,6 +62,7 @@ fn declare(d: &mut Declare) {
         "lock and unlock of an uncontended spin lock",
     );
     alone("locks.atomic", "atomic", NoiseClass::T2, "an atomic addition instead of a lock");
+    d.report_only(Some(ReportOnly::Contention));
     for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
         let time = contended_by_all(d, lock, &format!("lock of {name}"), "at it");
         for work in contended::WORKS.into_iter().filter(|&work| work > 0) {

@@ -38,7 +38,7 @@ use crate::probe::Probe;
 use crate::sys::memory::Pages;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Window, Worker};
-use card::declare::{Declare, Estimator, Level, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, Level, NoiseClass, ReportOnly, Unit};
 use card::format::count;
 use card::machine::human_bytes;
 use card::record::{Params, Point, Skip};
@@ -133,7 +133,8 @@ fn declare(d: &mut Declare) {
                 "{what}, main memory, one thread, bytes moved if each line is read before it is \
                  written"
             ),
-        );
+        )
+        .report_only(ReportOnly::Repeats);
     }
 }
 

@@ -24,7 +24,9 @@ use crate::harness::need::Need;
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, Pages};
 use card::counters::Event;
-use card::declare::{Declare, Estimator, Level, NoiseClass, Unit, at_least, at_most, between};
+use card::declare::{
+    Declare, Estimator, Level, NoiseClass, ReportOnly, Unit, at_least, at_most, between,
+};
 use card::machine::human_bytes;
 
 mod gigantic;
@@ -60,6 +62,7 @@ fn declare(d: &mut Declare) {
         let summary = format!("load-to-use latency, {place}");
         let tier = if level <= Level::L2 { NoiseClass::T1 } else { NoiseClass::T3 };
         d.family(family(level));
+        d.report_only((level == Level::L3).then_some(ReportOnly::Neighbours));
         d.cost(&format!("memory.latency.{}", level.name()), tier, curve.plateau(level), summary);
     }
     let in_small = format!("memory.latency.dram_{}", Pages::Small.name());
@@ -83,9 +86,11 @@ fn declare(d: &mut Declare) {
         // Where the host scatters pages and shares L3, the later knees are its doing.
         let tier = if level == Level::L1 { NoiseClass::T1 } else { NoiseClass::T4 };
         d.family(family(level));
+        d.report_only((level != Level::L1).then_some(ReportOnly::Unsteady));
         d.metric(id, tier, curve.capacity(level), summary);
     }
     d.family("tlb");
+    d.report_only(Some(ReportOnly::Neighbours));
     let one = |pages: Pages| visit.with("lines", 1).with("variant", pages.name());
     let two = |pages: Pages| visit.with("lines", 2).with("variant", pages.name());
     // Small differences of large figures that hold the host's own page walks as well.
@@ -110,6 +115,7 @@ fn declare(d: &mut Declare) {
         format!("the same in {huge} pages: nothing as long as the TLB reaches"),
     );
     d.family("dram-bandwidth");
+    d.report_only(None);
     d.metric(
         READ_ID,
         NoiseClass::T3,

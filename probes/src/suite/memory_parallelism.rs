@@ -30,7 +30,7 @@ use crate::kernel::parallel::{AHEAD, CHASES, Gather, IN_REGISTERS, Lines, STREAM
 use crate::probe::Probe;
 use crate::sys::memory::{LINE, Pages};
 use card::counters::Event;
-use card::declare::{Better, Declare, Estimator, Level, NoiseClass, Unit, at_least};
+use card::declare::{Better, Declare, Estimator, Level, NoiseClass, ReportOnly, Unit, at_least};
 use card::machine::human_bytes;
 use card::record::{Params, Skip};
 
@@ -60,6 +60,7 @@ fn declare(d: &mut Declare) {
     for (level, summary, tier, family) in caches {
         d.family(family);
         let id = format!("memory.parallelism.{}_misses", level.name());
+        d.report_only((level == Level::L3).then_some(ReportOnly::Neighbours));
         d.metric(id, tier, in_flight(level, Kind::Demand), summary).better(Better::Higher);
     }
     d.family("dram-bandwidth");
@@ -78,8 +79,10 @@ fn declare(d: &mut Declare) {
     ];
     for (name, kind, summary) in misses {
         let id = format!("memory.parallelism.{name}_misses");
+        d.report_only((kind != Kind::Demand).then_some(ReportOnly::Repeats));
         d.metric(id, NoiseClass::T3, in_flight(Level::Dram, kind), summary).better(Better::Higher);
     }
+    d.report_only(None);
     let rates = [
         (
             Kind::Demand,
@@ -99,7 +102,7 @@ fn declare(d: &mut Declare) {
 const TIME: &str = "time_per_load";
 
 /// What asks for the lines.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Demand,
     Prefetch,

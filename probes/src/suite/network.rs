@@ -15,7 +15,7 @@ mod remote;
 
 use crate::harness::bench::Bench;
 use crate::probe::Probe;
-use card::declare::Declare;
+use card::declare::{Declare, ReportOnly};
 
 /// The probe.
 pub const PROBE: Probe = Probe {
@@ -31,6 +31,7 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("network");
+    d.report_only(Some(ReportOnly::Device));
     local::declare(d);
     remote::declare(d);
 }

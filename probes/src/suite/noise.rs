@@ -16,7 +16,7 @@ use crate::kernel::timer::gaps;
 use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::pinning;
-use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, ReportOnly, Unit};
 use card::record::Skip;
 
 /// The probe.
@@ -33,6 +33,7 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("jitter");
+    d.report_only(Some(ReportOnly::Tail));
     let gap_share = d.quantity("gap_share", Unit::Ratio, Estimator::Mean);
     let gap = d.quantity("gap", Unit::Ns, Estimator::P99);
     // How long was watched for the gaps that are kept, which the picture needs.

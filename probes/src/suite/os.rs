@@ -23,7 +23,7 @@ use crate::harness::bench::Bench;
 use crate::probe::Probe;
 use crate::sys::errno;
 use crate::sys::memory::Pages;
-use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 use card::machine::human_bytes;
 use card::record::Skip;
 
@@ -117,6 +117,7 @@ fn declare(d: &mut Declare) {
     for (name, summary) in TASKS {
         row(name, summary.into(), NoiseClass::T4, Estimator::Median);
     }
+    d.report_only(Some(ReportOnly::Tail));
     let late = d.quantity("timer_lateness", Unit::Ns, Estimator::Median);
     let at = |sleep: u32| late.with("sleep", sleep);
     let mut lateness = |id: &'static str, from, summary: &'static str| {

@@ -19,7 +19,7 @@ use crate::harness::need::Need;
 use crate::probe::Probe;
 use crate::sys::thread;
 use crate::threads::{cpus, pinning};
-use card::declare::{Declare, NoiseClass, Unit};
+use card::declare::{Declare, NoiseClass, ReportOnly, Unit};
 use card::machine::{CpuQuota, Machine, format_list};
 use card::record::{Point, PointState, Skip};
 
@@ -43,6 +43,7 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("scaling");
+    d.report_only(Some(ReportOnly::Contention));
     // Throughput is one divided by time.
     let times = Kind::ALL.map(|kind| {
         let of_kind = [("kind", kind.name())];

@@ -23,7 +23,7 @@ use crate::harness::scratch::{self, STEP, Scratch};
 use crate::probe::Probe;
 use crate::sys::file::FileSystem;
 use crate::sys::memory::{Buffer, Pages};
-use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 use card::estimate::quantile;
 use card::machine::{Device, Disk};
 use card::record::{Params, Point, PointState, Skip};
@@ -42,6 +42,7 @@ pub const PROBE: Probe = Probe {
 
 fn declare(d: &mut Declare) {
     d.family("storage");
+    d.report_only(Some(ReportOnly::Device));
     let time = |d: &mut Declare, name| d.quantity(name, Unit::Ns, Estimator::Median);
     let random = time(d, RANDOM);
     let tail = time(d, TAIL);

@@ -38,7 +38,7 @@ fn declare(d: &mut Declare) {
     let ghz = d.quantity("core_ghz_under_load", Unit::Ghz, Estimator::Median);
     let after = |seconds: usize| ghz.with("after_s", seconds);
     let summary = "core clock after 20 s of vector work on all CPUs ÷ after 2 s";
-    d.metric(METRIC, NoiseClass::T2, after(20) / after(2), summary);
+    d.metric(METRIC, NoiseClass::T2, after(20) / after(2), summary).judged();
 }
 
 /// Seconds of load, of which each gets a point.

@@ -24,7 +24,7 @@ use crate::kernel::chase::{self, Ring};
 use crate::probe::Probe;
 use crate::sys::memory::{Buffer, LINE, Pages};
 use card::counters::Event;
-use card::declare::{Declare, Estimator, NoiseClass, Unit, at_least, at_most};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit, at_least, at_most};
 use card::machine::human_bytes;
 use card::record::{Params, Skip};
 
@@ -64,7 +64,8 @@ fn declare(d: &mut Declare) {
         NoiseClass::T3,
         many.crossing("pages", 1.0 / 3.0),
         format!("{page} pages at which a third of the way from second-level hits to walks is gone"),
-    );
+    )
+    .report_only(ReportOnly::Unsteady);
     let between = |way: Way| latency.with("variant", way.name()).with("pages", BETWEEN);
     d.cost(
         "tlb.l1_miss",

@@ -125,6 +125,17 @@ pub fn limit_malloc_arenas() {
     };
 }
 
+/// Keeps memory that was freed at the end of the heap. Where its end happens to lie near the limit, each
+/// block that comes and goes would be asked of the kernel and given back: 2.8 µs for a vector of 8 KB
+/// instead of 1.0, in all rounds of three runs of five.
+pub fn keep_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number in the allocator and touches no memory of ours.
+    unsafe {
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20)
+    };
+}
+
 /// What children end with, so that no other end is taken for theirs.
 const DONE: libc::c_int = 42;
 

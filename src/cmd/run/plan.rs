@@ -289,7 +289,7 @@ pub(super) fn parse_tier(text: &str) -> Result<Effort, String> {
 }
 
 /// "90s", "5m", "1h 30m" or plain seconds.
-pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+pub(in crate::cmd) fn parse_time(text: &str) -> Result<Duration, String> {
     let malformed = |_| format!("'{text}' is no time: write 90s, 5m or 1h");
     let time = match text.parse() {
         Ok(seconds) => SignedDuration::try_from_secs_f64(seconds).map_err(malformed)?,

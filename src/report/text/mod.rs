@@ -15,6 +15,7 @@ use card::view::each_cpu::place;
 
 mod counter_table;
 mod each_cpu;
+pub mod judgement;
 mod memory;
 mod rungs;
 mod sheet;

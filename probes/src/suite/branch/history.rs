@@ -8,7 +8,7 @@
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::Pattern;
-use card::declare::{Better, Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Better, Declare, Estimator, NoiseClass, ReportOnly, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let repeated = d.quantity("history", Unit::Ns, Estimator::LowerQuartile);
@@ -18,7 +18,8 @@ pub(super) fn declare(d: &mut Declare) {
         repeated.with("branches", 1).crossing("length", 0.02),
         "random outcomes of one branch that come again and are known by heart: under 1 % failures",
     )
-    .better(Better::Higher);
+    .better(Better::Higher)
+    .report_only(ReportOnly::Unsteady);
 }
 
 /// Branches, and the lengths of their patterns.

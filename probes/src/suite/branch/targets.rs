@@ -11,7 +11,7 @@
 use crate::harness::bench::{Arm, Bench, params};
 use crate::harness::sampling::SamplingPlan;
 use crate::kernel::jumps::TakenBranchRing;
-use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 
 pub(super) fn declare(d: &mut Declare) {
     let jump = d.quantity("jump", Unit::Ns, Estimator::LowerQuartile);
@@ -21,13 +21,15 @@ pub(super) fn declare(d: &mut Declare) {
         NoiseClass::T1,
         spaced.last_before("jumps", 0.06),
         "jumps that the core follows at full speed",
-    );
+    )
+    .report_only(ReportOnly::Unsteady);
     d.metric(
         "branch.btb_l2_entries",
         NoiseClass::T1,
         spaced.crossing("jumps", 0.35),
         "jumps that the core follows without decoding them first",
-    );
+    )
+    .report_only(ReportOnly::Unsteady);
 }
 
 /// The distance in bytes that the metrics go by: one line holds four jumps, and what is found up to

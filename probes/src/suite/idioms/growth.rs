@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use super::{interleave, plan, ratio, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -35,6 +36,7 @@ const PIECE: &str = "sixteen letters ";
 
 #[inline(never)]
 fn fill(mut vector: Vec<u64>) -> Vec<u64> {
+    begin_line();
     for number in 0..NUMBERS {
         vector.push(black_box(number));
     }
@@ -44,6 +46,7 @@ fn fill(mut vector: Vec<u64>) -> Vec<u64> {
 /// As in languages whose strings never change: every piece makes a new string.
 #[inline(never)]
 fn copied(pieces: u64) -> String {
+    begin_line();
     let mut whole = String::new();
     for _ in 0..pieces {
         let mut next = String::with_capacity(whole.len() + PIECE.len());
@@ -56,6 +59,7 @@ fn copied(pieces: u64) -> String {
 
 #[inline(never)]
 fn appended(pieces: u64) -> String {
+    begin_line();
     let mut whole = String::with_capacity(pieces as usize * PIECE.len());
     for _ in 0..pieces {
         whole.push_str(black_box(PIECE));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::{HOW, interleave, plan, ratio, times, way};
 use crate::harness::bench::{Bench, params};
 use crate::harness::need::Need;
+use crate::kernel::begin_line;
 use crate::sys::file;
 use crate::threads::cpus;
 use crate::threads::windows::{self, Worker};
@@ -101,6 +102,7 @@ fn refused(metric: &str, reason: &str) -> Skip {
 /// From the start of the file.
 #[inline(never)]
 fn write_bytes(to: &mut (impl Write + Seek), ops: u64) -> std::io::Result<()> {
+    begin_line();
     to.rewind()?;
     for op in 0..ops {
         to.write_all(&[op as u8])?;

@@ -5,6 +5,7 @@ use std::hint::black_box;
 
 use super::{Plan, beyond, fits, interleave, memory_plan, plan, ratio, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -113,11 +114,13 @@ impl Lines {
 
 #[inline(never)]
 fn row_sum(matrix: &[u32], side: usize, row: usize) -> u32 {
+    begin_line();
     matrix[row * side..][..side].iter().fold(0, |sum, value| sum.wrapping_add(*value))
 }
 
 #[inline(never)]
 fn column_sum(matrix: &[u32], side: usize, column: usize) -> u32 {
+    begin_line();
     let values = matrix[column..].iter().step_by(side);
     values.fold(0, |sum, value| sum.wrapping_add(*value))
 }
@@ -184,11 +187,13 @@ struct Whole {
 
 #[inline(never)]
 fn sum_of_structs(all: &[Whole]) -> u64 {
+    begin_line();
     all.iter().fold(0, |sum, record| sum.wrapping_add(record.wanted))
 }
 
 #[inline(never)]
 fn sum_of_array(all: &[u64]) -> u64 {
+    begin_line();
     all.iter().fold(0, |sum, wanted| sum.wrapping_add(*wanted))
 }
 
@@ -223,11 +228,13 @@ struct Padded {
 
 #[inline(never)]
 fn sum_of_packed(all: &[Packed]) -> u64 {
+    begin_line();
     all.iter().fold(0, |sum, item| sum.wrapping_add(item.number ^ u64::from(item.flag)))
 }
 
 #[inline(never)]
 fn sum_of_padded(all: &[Padded]) -> u64 {
+    begin_line();
     all.iter().fold(0, |sum, item| sum.wrapping_add(item.number ^ u64::from(item.flag)))
 }
 

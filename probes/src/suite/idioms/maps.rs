@@ -8,6 +8,7 @@ use std::hint::black_box;
 
 use super::{HOW, Plan, beyond, fits, interleave, memory_plan, plan, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use card::declare::{Declare, NoiseClass};
 use card::record::Skip;
 
@@ -152,6 +153,7 @@ impl<K: Key> Ring<K> {
     /// Follows the ring; a key that is not there leads nowhere.
     #[inline(never)]
     fn walk(&mut self, ops: u64) {
+        begin_line();
         for _ in 0..ops {
             if let Some(value) = self.map.get(K::asked(&self.at)) {
                 self.at = value.next;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{HOW, interleave, plan, times, way};
 use crate::harness::bench::Bench;
+use crate::kernel::begin_line;
 use card::declare::{Declare, NoiseClass};
 
 pub(super) fn declare(d: &mut Declare) {
@@ -22,12 +23,14 @@ const VALUE: u64 = 7;
 
 #[inline(never)]
 fn once(value: &OnceLock<AtomicU64>, ops: u64) -> u64 {
+    begin_line();
     let read = || value.get_or_init(|| AtomicU64::new(VALUE)).load(Ordering::Relaxed);
     (0..ops).fold(0, |sum, _| sum + read())
 }
 
 #[inline(never)]
 fn plain(value: &AtomicU64, ops: u64) -> u64 {
+    begin_line();
     (0..ops).fold(0, |sum, _| sum + value.load(Ordering::Relaxed))
 }
 

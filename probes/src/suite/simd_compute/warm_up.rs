@@ -11,7 +11,7 @@ use crate::harness::clock::Timer;
 use crate::kernel::chain;
 use crate::kernel::simd::{Chains, Op, Type, Width};
 use crate::kernel::width;
-use card::declare::{Declare, Estimator, NoiseClass, Unit};
+use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 use card::estimate::median;
 
 const QUANTITY: &str = "warm_up";
@@ -24,7 +24,8 @@ pub(super) fn declare(d: &mut Declare) {
             NoiseClass::T4,
             first.with("width", name),
             format!("until {name} work is at its pace after a millisecond without vectors"),
-        );
+        )
+        .report_only(ReportOnly::Tail);
     }
 }
 

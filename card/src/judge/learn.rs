@@ -1,0 +1,216 @@
+//! What is normal: a prior from cards of machines that are believed to be well, and how often judging
+//! by it would have raised a false alarm among them.
+
+use std::collections::BTreeMap;
+
+use super::prior::{Learned, Prior};
+use super::rules::rules;
+use super::statistic::Rounds;
+use super::verdict::{Verdict, judge};
+use crate::declare::Better;
+use crate::estimate::median;
+use crate::metrics::{State, Value};
+use crate::summary::Summary;
+
+/// So many runs are the shipped spread of a group worth beside those that are learned from.
+const SHIPPED_WORTH: f64 = 6.0;
+
+/// A limit against five cards beyond this leaves a metric to its group.
+const BLIND: f64 = 0.25;
+
+/// What was learned, and what it is worth.
+#[derive(Debug)]
+pub struct Lesson {
+    /// The table.
+    pub prior: Prior,
+    /// Cards that were held against the others of their session, and those of them that were suspect
+    /// or could not be judged.
+    pub replayed: usize,
+    /// Those of them that were suspect.
+    pub alarms: usize,
+    /// Metrics whose rounds differ so much that they do not speak alone, by tier.
+    pub blind: Vec<(String, String)>,
+    /// Metrics that were met at several values, with the share of the cards that met them so.
+    pub two_valued: Vec<(String, f64)>,
+    /// The noisiest metrics with their spread, the worst first.
+    pub noisiest: Vec<(String, f64)>,
+}
+
+/// Metrics that are listed as the noisiest.
+const LISTED: usize = 20;
+
+/// Runs of one machine on one day, of one tier, on one CPU, by one program.
+fn sessions(cards: &[Summary]) -> Vec<Vec<&Summary>> {
+    let mut by_key: BTreeMap<Vec<String>, Vec<&Summary>> = BTreeMap::new();
+    for card in cards {
+        let header = &card.card.header;
+        let key = vec![
+            header.machine.title(),
+            header.machine.host.name.known().cloned().unwrap_or_default(),
+            header.plan.tier.clone(),
+            header.plan.cpu.to_string(),
+            header.tool.revision.clone(),
+            header.start.chars().take("2026-11-30".len()).collect(),
+        ];
+        by_key.entry(key).or_default().push(card);
+    }
+    by_key.into_values().collect()
+}
+
+/// The rounds of what may be judged, where there are two or more.
+fn rounds(value: &Value) -> Option<Rounds> {
+    let judged = value.report_only.is_none()
+        && value.better != Better::Same
+        && value.state != State::Inconsistent
+        && value.each_round.len() > 1;
+    Rounds::of(&value.each_round, value.better).filter(|_| judged)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Learns from cards.
+pub fn learn(cards: &[Summary], notes: Vec<String>) -> Lesson {
+    let mut prior = Prior::about(notes);
+    let mut variances: BTreeMap<(&str, &str), Vec<(f64, f64)>> = BTreeMap::new();
+    for card in cards {
+        for value in &card.metrics.0 {
+            if rules().place(&value.id).is_none() {
+                continue;
+            }
+            if let Some(Rounds { variance: Some(variance), count, .. }) = rounds(value) {
+                let tier = card.card.header.plan.tier.as_str();
+                variances.entry((value.id.as_str(), tier)).or_default().push((variance, count));
+            }
+        }
+    }
+    let mut noisiest: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut blind = Vec::new();
+    for (&(id, tier), all) in &variances {
+        let spread = mean(&all.iter().map(|(variance, _)| *variance).collect::<Vec<f64>>()).sqrt();
+        let rounds = all.iter().map(|(_, count)| *count).sum::<f64>();
+        prior.learn(id, tier, Learned { spread, rounds: rounds as u32 });
+        let most = noisiest.entry(id).or_default();
+        *most = most.max(spread);
+        // One card of as many rounds as these have against five of them.
+        let each = rounds / all.len() as f64;
+        let error = spread * (std::f64::consts::FRAC_PI_2 * 1.2 / each).sqrt();
+        if 4.0 * error > BLIND {
+            blind.push((id.to_owned(), tier.to_owned()));
+        }
+    }
+    let sessions = sessions(cards);
+    learn_groups(&sessions, &mut prior);
+    let mut noisiest: Vec<(String, f64)> =
+        noisiest.into_iter().map(|(id, spread)| (id.to_owned(), spread)).collect();
+    noisiest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    noisiest.truncate(LISTED);
+    let (replayed, alarms) = replay(&sessions, &prior);
+    Lesson { replayed, alarms, blind, two_valued: two_valued(cards), noisiest, prior }
+}
+
+/// What the median of each group differs by between the runs of a session.
+fn learn_groups(sessions: &[Vec<&Summary>], prior: &mut Prior) {
+    let mut squares: BTreeMap<(&str, &str), (f64, f64)> = BTreeMap::new();
+    for session in sessions.iter().filter(|session| session.len() > 1) {
+        let mut of_group: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
+        let tier = session[0].card.header.plan.tier.as_str();
+        for value in &session[0].metrics.0 {
+            let Some((_, group)) = rules().place(&value.id) else { continue };
+            let each = session.iter().map(|card| rounds(card.metrics.get(&value.id)?));
+            let Some(each) = each.collect::<Option<Vec<Rounds>>>() else { continue };
+            let medians: Vec<f64> = each.iter().map(|rounds| rounds.median).collect();
+            let Some(middle) = median(&medians) else { continue };
+            let off = medians.iter().map(|m| m - middle).collect();
+            of_group.entry(group.id.as_str()).or_default().push(off);
+        }
+        for (group, metrics) in of_group {
+            let of_card = |card: usize| {
+                median(&metrics.iter().map(|off| off[card]).collect::<Vec<f64>>()).unwrap_or(0.0)
+            };
+            let medians: Vec<f64> = (0..session.len()).map(of_card).collect();
+            let centre = mean(&medians);
+            let (sum, freedom) = squares.entry((group, tier)).or_default();
+            *sum += medians.iter().map(|m| (m - centre) * (m - centre)).sum::<f64>();
+            *freedom += medians.len() as f64 - 1.0;
+        }
+    }
+    for ((id, tier), (sum, freedom)) in squares {
+        let Some(group) = rules().groups.iter().find(|group| group.id == id) else { continue };
+        let shipped = SHIPPED_WORTH * group.spread * group.spread;
+        let spread = ((shipped + sum) / (SHIPPED_WORTH + freedom)).sqrt();
+        prior.learn_group(id, tier, Learned { spread, rounds: freedom as u32 + 1 });
+    }
+}
+
+/// Each card against the others of its session.
+fn replay(sessions: &[Vec<&Summary>], prior: &Prior) -> (usize, usize) {
+    let (mut replayed, mut alarms) = (0, 0);
+    for session in sessions.iter().filter(|session| session.len() > 1) {
+        for (at, card) in session.iter().enumerate() {
+            let others: Vec<Summary> = session
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != at)
+                .map(|(_, card)| (*card).clone())
+                .collect();
+            replayed += 1;
+            alarms += usize::from(judge(&others, card, prior).verdict == Verdict::Suspect);
+        }
+    }
+    (replayed, alarms)
+}
+
+fn two_valued(cards: &[Summary]) -> Vec<(String, f64)> {
+    let mut met: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for value in cards.iter().flat_map(|card| &card.metrics.0).filter(|v| v.value.is_some()) {
+        let (with, all) = met.entry(value.id.as_str()).or_default();
+        *with += usize::from(value.states.len() > 1);
+        *all += 1;
+    }
+    let share = |(with, all): (usize, usize)| with as f64 / all as f64;
+    let several = met.into_iter().filter(|(_, counts)| counts.0 > 0);
+    let mut shares: Vec<(String, f64)> =
+        several.map(|(id, counts)| (id.to_owned(), share(counts))).collect();
+    shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+    shares
+}
+
+/// So often at most, with 95 % certainty, what was seen `alarms` times in `trials`: the upper end of
+/// the exact (Clopper-Pearson) interval.
+pub fn upper_bound(alarms: usize, trials: usize) -> f64 {
+    if alarms >= trials {
+        return 1.0;
+    }
+    // The rate at which so few would be seen in 5 % of all cases.
+    let at_most = |rate: f64| {
+        let (mut term, mut sum) = ((1.0 - rate).powi(trials as i32), 0.0);
+        for seen in 0..=alarms {
+            sum += term;
+            term *= (trials - seen) as f64 / (seen + 1) as f64 * rate / (1.0 - rate);
+        }
+        sum
+    };
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if at_most(middle) > 0.05 { low = middle } else { high = middle }
+    }
+    high
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_alarms_in_few_trials_are_no_small_rate() {
+        // 1 − 0.05^(1/n) where nothing was seen.
+        for (trials, bound) in [(9, 0.2831), (72, 0.0408), (300, 0.00994)] {
+            assert!((upper_bound(0, trials) - bound).abs() < 2e-4, "{trials}");
+        }
+        assert!((upper_bound(1, 10) - 0.3942).abs() < 1e-3);
+        assert_eq!((upper_bound(3, 3), upper_bound(0, 0)), (1.0, 1.0));
+    }
+}

@@ -1,0 +1,672 @@
+//! From cards to a verdict: the clock, groups, single metrics, and what a second run confirms.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::causes::{self, Cause};
+use super::comparable::{self, Difference, SetAside};
+use super::expect::Broken;
+use super::prior::Prior;
+use super::rules::{Class, Group, rules};
+use super::statistic::{self, Change, Noise, Rounds};
+use crate::declare::{Better, Unit};
+use crate::estimate::median;
+use crate::file::Card;
+use crate::metrics::{State, Value};
+use crate::record::FailKind;
+use crate::summary::Summary;
+
+/// What comes of it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing is beyond its limit, or no second run confirms it.
+    Same,
+    /// Worse in two runs, or a kernel computed a wrong answer.
+    Worse,
+    /// The cards say too little, or say that the machine was busy.
+    CannotJudge,
+    /// Something is beyond its limit in one run.
+    Suspect,
+}
+
+/// Where a group or a metric stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Within its limit.
+    Within,
+    /// Worse by more.
+    Worse,
+    /// Better by more.
+    Better,
+    /// Worse by no more than the clock is.
+    ByTheClock,
+    /// Its limit is so wide that it says nothing by itself.
+    TooNoisy,
+    /// Too few of its metrics are there.
+    NotJudged,
+}
+
+/// A group of metrics. Shares of 1 on the logarithm, more is worse: 0.05 is 5 % more time, or 5 % less
+/// of a rate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupChange {
+    /// As in `judging.toml`.
+    pub id: String,
+    /// What people read.
+    pub title: String,
+    /// The median over its metrics.
+    pub change: Option<f64>,
+    /// What it must be beyond.
+    pub limit: f64,
+    /// Metrics of it that there are on both sides.
+    pub voters: usize,
+    /// Where it stands.
+    pub standing: Standing,
+    /// A second run says the same.
+    pub confirmed: bool,
+}
+
+/// One metric.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricChange {
+    /// Its id.
+    pub id: String,
+    /// Its group.
+    pub group: String,
+    /// Its unit.
+    pub unit: Unit,
+    /// Median over the cards of the baseline.
+    pub before: f64,
+    /// And over those at hand.
+    pub now: f64,
+    /// On the logarithm, more is worse.
+    pub change: f64,
+    /// What it must be beyond.
+    pub limit: f64,
+    /// Where it stands.
+    pub standing: Standing,
+    /// A second run says the same.
+    pub confirmed: bool,
+    /// The change of the middle rounds, which its group is judged by.
+    #[serde(skip)]
+    middle: f64,
+    /// The rounds of the cards at hand and of the baseline.
+    #[serde(skip)]
+    rounds: (Vec<Rounds>, Vec<Rounds>),
+    /// What a slower clock makes of it.
+    #[serde(skip)]
+    follows_clock: bool,
+}
+
+/// A property, such as the size of a cache, that is another one now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PropertyChange {
+    /// Its id.
+    pub id: String,
+    /// Its unit.
+    pub unit: Unit,
+    /// In the baseline.
+    pub before: f64,
+    /// Now.
+    pub now: f64,
+    /// A second run says the same.
+    pub confirmed: bool,
+}
+
+/// A change of the core's clock, which much else follows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Clock {
+    /// GHz in the baseline.
+    pub before: f64,
+    /// GHz now.
+    pub now: f64,
+    /// On the logarithm, more is slower.
+    pub change: f64,
+}
+
+/// Cards held against a baseline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// What comes of it.
+    pub verdict: Verdict,
+    /// Why there is none, or why it is no other.
+    pub reasons: Vec<String>,
+    /// Cards of the baseline that were used.
+    pub baseline: usize,
+    /// When the first and the last of them began.
+    pub span: Option<(String, String)>,
+    /// When the card that was judged began, and the run that confirmed it.
+    pub runs: Vec<String>,
+    /// The CPU that was measured.
+    pub cpu: usize,
+    /// `quick`, `standard` or `thorough`.
+    pub tier: String,
+    /// Cards of the baseline that were not.
+    pub set_aside: Vec<SetAside>,
+    /// What else differs.
+    pub differences: Vec<Difference>,
+    /// A change of the clock.
+    pub clock: Option<Clock>,
+    /// All groups that the baseline has.
+    pub groups: Vec<GroupChange>,
+    /// All metrics that were judged.
+    pub metrics: Vec<MetricChange>,
+    /// Properties that changed.
+    pub properties: Vec<PropertyChange>,
+    /// Properties that were compared.
+    pub properties_judged: usize,
+    /// Metrics that the baseline has and the card has not.
+    pub missing: Vec<String>,
+    /// Absolute limits that are not kept.
+    pub expectations: Vec<Broken>,
+    /// What may be behind it.
+    pub causes: Vec<Cause>,
+}
+
+/// A limit beyond this says nothing of a single metric.
+const BLIND: f64 = 0.25;
+
+/// Two properties that differ by no more than this are the same.
+const SAME: f64 = 0.02;
+
+/// Rounds that must agree on a property.
+const AGREEING: usize = 3;
+
+/// Of its limit, what a second run must show.
+const CONFIRMS: f64 = 0.75;
+
+/// Cards of a baseline without which a machine is suspect at most.
+pub const LEAST_CARDS: usize = 3;
+
+/// Groups that another load cannot touch, and what is nothing of them.
+const UNTOUCHED: [&str; 4] = ["clock", "core", "caches", "branch"];
+const NOTHING: f64 = 0.01;
+
+/// The core's clock.
+const CLOCK: &str = "clock.core_ghz";
+
+impl Judgement {
+    /// Groups and metrics of no such group that are worse.
+    fn suspects(&self) -> impl Iterator<Item = (&GroupChange, Vec<&MetricChange>)> {
+        self.groups.iter().filter_map(|group| {
+            let single = self.metrics_of(group).filter(|m| m.standing == Standing::Worse);
+            let single: Vec<&MetricChange> = single.collect();
+            (group.standing == Standing::Worse || !single.is_empty()).then_some((group, single))
+        })
+    }
+
+    /// Whether anything is beyond its limit.
+    pub fn is_suspect(&self) -> bool {
+        self.suspects().next().is_some()
+            || !self.properties.is_empty()
+            || !self.expectations.is_empty()
+    }
+
+    /// The metrics of a group.
+    pub fn metrics_of<'a>(
+        &'a self,
+        group: &'a GroupChange,
+    ) -> impl Iterator<Item = &'a MetricChange> {
+        self.metrics.iter().filter(|metric| metric.group == group.id)
+    }
+
+    /// Metrics whose limits are too wide to say anything by themselves.
+    pub fn too_noisy(&self) -> usize {
+        self.metrics.iter().filter(|m| m.standing == Standing::TooNoisy).count()
+    }
+
+    /// The probes that measure what is suspect, by the declarations of that card.
+    pub fn suspect_probes(&self, card: &Card) -> Vec<String> {
+        let groups: Vec<&str> = self.suspects().map(|(group, _)| group.id.as_str()).collect();
+        let wanted = |id: &str| {
+            self.properties.iter().any(|property| property.id == id)
+                || self.expectations.iter().any(|broken| broken.metric == id)
+                || self.metrics.iter().any(|m| m.id == id && groups.contains(&m.group.as_str()))
+        };
+        let declared = card.header.declarations.iter();
+        declared
+            .filter(|d| d.metrics.iter().any(|metric| wanted(&metric.id)))
+            .map(|d| d.probe.to_string())
+            .collect()
+    }
+
+    /// What a second run, held against the same baseline, makes of it.
+    #[must_use]
+    pub fn confirmed_by(mut self, again: &Judgement) -> Judgement {
+        if self.verdict != Verdict::Suspect {
+            return self;
+        }
+        self.runs.extend(again.runs.iter().cloned());
+        let mut asked_again = false;
+        for group in self.groups.iter_mut().filter(|g| g.standing == Standing::Worse) {
+            let other = again.groups.iter().find(|other| other.id == group.id);
+            let change = other.and_then(|other| other.change);
+            asked_again |= change.is_some();
+            group.confirmed = change.is_some_and(|change| change >= CONFIRMS * group.limit);
+        }
+        for metric in self.metrics.iter_mut().filter(|m| m.standing == Standing::Worse) {
+            let other = again.metrics.iter().find(|other| other.id == metric.id);
+            asked_again |= other.is_some();
+            metric.confirmed = other.is_some_and(|other| other.change >= CONFIRMS * metric.limit);
+        }
+        asked_again |= again.properties_judged > 0;
+        for property in &mut self.properties {
+            let mut others = again.properties.iter();
+            property.confirmed =
+                others.any(|other| other.id == property.id && same(other.now, property.now));
+        }
+        for broken in &mut self.expectations {
+            let mut others = again.expectations.iter();
+            broken.confirmed = others.any(|other| other.metric == broken.metric);
+        }
+        // A limit needs no baseline to say what is normal.
+        let below_limits = self.expectations.iter().any(|broken| broken.confirmed);
+        let confirmed = below_limits
+            || self.groups.iter().any(|group| group.confirmed)
+            || self.metrics.iter().any(|metric| metric.confirmed)
+            || self.properties.iter().any(|property| property.confirmed);
+        if !confirmed && !asked_again {
+            let why = again.reasons.first().map_or("it has nothing of it", String::as_str);
+            self.reasons = vec![format!("the second run says nothing of what is suspect: {why}")];
+        } else if !confirmed {
+            self.verdict = Verdict::Same;
+            self.reasons = vec!["the second run does not confirm what was suspect".into()];
+        } else if self.baseline < LEAST_CARDS && !below_limits {
+            self.reasons = vec![format!(
+                "confirmed, and yet only suspect: {} of baseline cannot tell how much runs of this \
+                 machine differ; {LEAST_CARDS} can",
+                crate::format::count(self.baseline, "card")
+            )];
+        } else {
+            self.verdict = Verdict::Worse;
+            self.reasons.clear();
+        }
+        self
+    }
+}
+
+impl Judgement {
+    /// What absolute limits say beside the baseline.
+    #[must_use]
+    pub fn with_limits(mut self, broken: Vec<Broken>) -> Judgement {
+        self.expectations = broken;
+        if self.verdict == Verdict::Same && !self.expectations.is_empty() {
+            self.verdict = Verdict::Suspect;
+        }
+        self
+    }
+
+    /// What a frozen baseline says beside this one: what drifts so slowly that each card of a moving
+    /// baseline is like the one before.
+    #[must_use]
+    pub fn beside_frozen(mut self, frozen: &Judgement) -> Judgement {
+        if self.verdict == Verdict::Same && frozen.verdict == Verdict::Suspect {
+            self.verdict = Verdict::Suspect;
+            self.reasons = vec![
+                "slow drift: within the noise of the last cards, and beyond that of \
+                                 the frozen ones; the table is against these"
+                    .into(),
+            ];
+            self.groups.clone_from(&frozen.groups);
+            self.metrics.clone_from(&frozen.metrics);
+            self.properties.clone_from(&frozen.properties);
+            self.causes.clone_from(&frozen.causes);
+            (self.baseline, self.span) = (frozen.baseline, frozen.span.clone());
+        }
+        self
+    }
+}
+
+/// A card held against a baseline.
+pub fn judge(baseline: &[Summary], now: &Summary, prior: &Prior) -> Judgement {
+    let mut judgement = compare(baseline, std::slice::from_ref(now), prior);
+    let corrupt = now.card.fails.iter().find(|fail| fail.cause == FailKind::Corruption);
+    if let Some(fail) = corrupt {
+        judgement.verdict = Verdict::Worse;
+        judgement.reasons = vec![format!("{}: {}", fail.probe, fail.how)];
+        return judgement;
+    }
+    if judgement.baseline == 0 {
+        judgement.verdict = Verdict::CannotJudge;
+        let aside = judgement.set_aside.first().map(|aside| aside.why.clone());
+        judgement.reasons = vec![match aside {
+            Some(why) => format!("no card of the baseline can be compared ({why})"),
+            None => "the baseline has no card".into(),
+        }];
+        return judgement;
+    }
+    if let Some(busy) = other_load(&judgement) {
+        judgement.verdict = Verdict::CannotJudge;
+        judgement.reasons = vec![busy];
+        return judgement;
+    }
+    if judgement.is_suspect() {
+        judgement.verdict = Verdict::Suspect;
+        return judgement;
+    }
+    let blank: Vec<&str> = judgement
+        .groups
+        .iter()
+        .filter(|group| group.standing == Standing::NotJudged)
+        .map(|group| group.title.as_str())
+        .collect();
+    if judgement.metrics.is_empty() || !blank.is_empty() {
+        judgement.verdict = Verdict::CannotJudge;
+        judgement.reasons = vec![if judgement.metrics.is_empty() {
+            "no metric is on both sides, measured by the same method".into()
+        } else {
+            format!(
+                "more than half of what the baseline has of these is missing: {}; measure again, or \
+                 with a longer --budget",
+                blank.join(", ")
+            )
+        }];
+    }
+    judgement
+}
+
+/// What other programs do to a machine, and a fault does not: programs or switches are slow and so is
+/// more than one thing that the kernel and the memory do, while the core by itself is as it was.
+fn other_load(judgement: &Judgement) -> Option<String> {
+    let find = |id: &str| judgement.groups.iter().find(|group| group.id == id);
+    let suspect = |id: &&str| find(id).is_some_and(|group| group.standing == Standing::Worse);
+    let is_untouched =
+        |id: &&str| find(id).and_then(|g| g.change).is_some_and(|change| change.abs() < NOTHING);
+    let untouched = UNTOUCHED.iter().all(|id| is_untouched(&id));
+    let shared = ["syscalls", "faults", "switches", "memory_latency", "memory_bandwidth"];
+    let hit: Vec<&str> = shared.iter().filter(|id| suspect(id)).copied().collect();
+    (untouched && suspect(&"programs") && hit.len() >= 2).then(|| {
+        "the machine was busy with something else: programs, system calls or memory are slower and the \
+         core by itself is not; run again when it is idle"
+            .into()
+    })
+}
+
+/// Cards held against others, without a verdict.
+pub fn compare(baseline: &[Summary], now: &[Summary], prior: &Prior) -> Judgement {
+    let Some(first) = now.first() else { return Judgement::of_nothing() };
+    let header = &first.card.header;
+    let mut set_aside = Vec::new();
+    let mut usable = |cards: &'_ [Summary], skip: usize| -> Vec<usize> {
+        let mut used: Vec<usize> = (0..skip).collect();
+        for (at, card) in cards.iter().enumerate().skip(skip) {
+            let other = &card.card.header;
+            let twice = used.iter().any(|&at| cards[at].card.header.id == other.id);
+            let why = comparable::obstacle(other, header)
+                .or_else(|| twice.then(|| "the same run is there already".into()));
+            match why {
+                None => used.push(at),
+                Some(why) => {
+                    let (run, start) = (other.id.clone(), other.start.clone());
+                    set_aside.push(SetAside { run, start, why });
+                }
+            }
+        }
+        used
+    };
+    let base: Vec<&Summary> = usable(baseline, 0).into_iter().map(|at| &baseline[at]).collect();
+    let now: Vec<&Summary> = usable(now, 1).into_iter().map(|at| &now[at]).collect();
+    let mut starts: Vec<&str> = base.iter().map(|card| card.card.header.start.as_str()).collect();
+    starts.sort_unstable();
+    let latest = base.iter().max_by_key(|card| &card.card.header.start);
+    let sides = Sides { base: &base, now: &now, tier: &header.plan.tier, prior };
+    let mut judgement = Judgement {
+        baseline: base.len(),
+        span: starts.first().zip(starts.last()).map(|(a, b)| ((*a).to_owned(), (*b).to_owned())),
+        runs: now.iter().map(|card| card.card.header.start.clone()).collect(),
+        cpu: header.plan.cpu,
+        tier: header.plan.tier.clone(),
+        set_aside,
+        differences: latest
+            .map(|latest| comparable::differences(&latest.card.header, header))
+            .unwrap_or_default(),
+        ..Judgement::of_nothing()
+    };
+    if base.is_empty() {
+        return judgement;
+    }
+    let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in &first.metrics.0 {
+        sides.take(value, &mut judgement, &mut wanted);
+    }
+    by_the_clock(&mut judgement);
+    judgement.groups =
+        rules().groups.iter().filter_map(|g| sides.group(g, &judgement, &wanted)).collect();
+    judgement.causes = causes::nearest(&judgement.groups, &judgement.metrics, &header.machine);
+    judgement
+}
+
+impl Judgement {
+    fn of_nothing() -> Judgement {
+        Judgement {
+            verdict: Verdict::Same,
+            reasons: Vec::new(),
+            baseline: 0,
+            span: None,
+            runs: Vec::new(),
+            cpu: 0,
+            tier: String::new(),
+            set_aside: Vec::new(),
+            differences: Vec::new(),
+            clock: None,
+            groups: Vec::new(),
+            metrics: Vec::new(),
+            properties: Vec::new(),
+            properties_judged: 0,
+            missing: Vec::new(),
+            expectations: Vec::new(),
+            causes: Vec::new(),
+        }
+    }
+}
+
+/// What is compared.
+struct Sides<'a> {
+    base: &'a [&'a Summary],
+    now: &'a [&'a Summary],
+    tier: &'a str,
+    prior: &'a Prior,
+}
+
+impl<'a> Sides<'a> {
+    /// Takes in one metric. `wanted` counts what the baseline has of each group.
+    fn take(
+        &self,
+        value: &'a Value,
+        judgement: &mut Judgement,
+        wanted: &mut BTreeMap<&'a str, usize>,
+    ) {
+        let id = value.id.as_str();
+        let base: Vec<&Value> = self
+            .base
+            .iter()
+            .filter(|card| comparable::same_method(&card.card, &self.now[0].card, &value.probe))
+            .filter_map(|card| card.metrics.get(id))
+            .filter(|value| is_judgeable(value))
+            .collect();
+        if value.report_only.is_some() || base.iter().any(|value| value.report_only.is_some()) {
+            return;
+        }
+        let now: Vec<&Value> = self
+            .now
+            .iter()
+            .filter_map(|card| card.metrics.get(id))
+            .filter(|value| is_judgeable(value))
+            .collect();
+        if value.better == Better::Same {
+            if let Some(change) = property(value, &base, &now, judgement) {
+                judgement.properties.push(change);
+            }
+            return;
+        }
+        let Some((class, group)) = rules().place(id) else { return };
+        if 2 * base.len() < self.base.len() || base.is_empty() {
+            return;
+        }
+        *wanted.entry(group.id.as_str()).or_default() += 1;
+        if now.len() < self.now.len() {
+            judgement.missing.push(id.to_owned());
+            return;
+        }
+        judgement.metrics.extend(self.metric(value, (class, group), &base, &now));
+    }
+
+    fn metric(
+        &self,
+        value: &Value,
+        (class, group): (&Class, &Group),
+        base: &[&Value],
+        now: &[&Value],
+    ) -> Option<MetricChange> {
+        let rounds = |values: &[&Value]| -> Option<Vec<Rounds>> {
+            values.iter().map(|v| Rounds::of(&v.each_round, value.better)).collect()
+        };
+        let noise = Noise {
+            rounds: self.learned(&value.id).unwrap_or(class.rounds),
+            between: class.between,
+            floor: class.floor,
+        };
+        let rounds = (rounds(now)?, rounds(base)?);
+        let Change { middle, agreed, limit } = statistic::change(&rounds.0, &rounds.1, &noise)?;
+        let typical = |values: &[&Value]| {
+            median(&values.iter().filter_map(|value| value.value).collect::<Vec<f64>>())
+        };
+        Some(MetricChange {
+            id: value.id.clone(),
+            group: group.id.clone(),
+            unit: value.unit,
+            before: typical(base)?,
+            now: typical(now)?,
+            change: agreed,
+            limit,
+            standing: standing(agreed, limit),
+            confirmed: false,
+            middle,
+            rounds,
+            follows_clock: class.follows_clock
+                && !value.unit.counts_cycles()
+                && !matches!(value.unit, Unit::Ratio | Unit::Ghz),
+        })
+    }
+
+    /// What rounds differ by, as was learned; of a thorough run what was learned of standard ones.
+    fn learned(&self, id: &str) -> Option<f64> {
+        let of = |tier| self.prior.of(id, tier).map(|learned| learned.spread);
+        of(self.tier).or_else(|| of("standard"))
+    }
+
+    fn group(
+        &self,
+        group: &Group,
+        judgement: &Judgement,
+        wanted: &BTreeMap<&str, usize>,
+    ) -> Option<GroupChange> {
+        let wanted = *wanted.get(group.id.as_str())?;
+        let of_group: Vec<&MetricChange> =
+            judgement.metrics.iter().filter(|metric| metric.group == group.id).collect();
+        let learned = |tier| self.prior.of_group(&group.id, tier);
+        let learned = learned(self.tier).or_else(|| learned("standard"));
+        let spread = learned.map_or(group.spread, |learned| learned.spread);
+        let of_cards = |get: fn(&MetricChange) -> &Vec<Rounds>, cards: usize| -> Vec<Rounds> {
+            let of_card = |card: usize| {
+                let each = of_group.iter().filter_map(|m| get(m).get(card));
+                let centred: Vec<(&Rounds, f64)> = each.map(|r| (r, r.median)).collect();
+                Rounds::of_group(&centred)
+            };
+            (0..cards).filter_map(of_card).collect()
+        };
+        let now = of_cards(|metric| &metric.rounds.0, self.now.len());
+        let base = of_cards(|metric| &metric.rounds.1, self.base.len());
+        let limit = statistic::group_limit(group.floor, (spread, group.between), (&now, &base));
+        let middle = |without_clock: bool| {
+            let of = |metric: &&MetricChange| match judgement.clock {
+                Some(clock) if without_clock && metric.follows_clock => {
+                    metric.middle - clock.change
+                }
+                _ => metric.middle,
+            };
+            median(&of_group.iter().map(of).collect::<Vec<f64>>())
+        };
+        let enough = 2 * of_group.len() >= wanted;
+        let change = middle(false).filter(|_| enough);
+        let standing = match (change, middle(true)) {
+            (Some(change), Some(own)) => match standing_of_group(change, limit) {
+                Standing::Worse if own <= limit => Standing::ByTheClock,
+                other => other,
+            },
+            _ => Standing::NotJudged,
+        };
+        Some(GroupChange {
+            id: group.id.clone(),
+            title: group.title.clone(),
+            change,
+            limit,
+            voters: of_group.len(),
+            standing,
+            confirmed: false,
+        })
+    }
+}
+
+/// A number of two rounds or more, on which two methods do not disagree.
+fn is_judgeable(value: &Value) -> bool {
+    value.value.is_some() && value.state != State::Inconsistent && value.each_round.len() > 1
+}
+
+fn standing(change: f64, limit: f64) -> Standing {
+    if limit > BLIND { Standing::TooNoisy } else { standing_of_group(change, limit) }
+}
+
+fn standing_of_group(change: f64, limit: f64) -> Standing {
+    if change > limit {
+        Standing::Worse
+    } else if change < -limit {
+        Standing::Better
+    } else {
+        Standing::Within
+    }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= SAME * a.abs().max(b.abs())
+}
+
+/// A property that all cards of the baseline agree on and the card at hand does not.
+fn property(
+    value: &Value,
+    base: &[&Value],
+    now: &[&Value],
+    judgement: &mut Judgement,
+) -> Option<PropertyChange> {
+    let sure = |values: &[&Value]| -> Option<f64> {
+        let sure = values.iter().filter(|v| v.state == State::Ok && v.each_round.len() >= AGREEING);
+        let numbers: Vec<f64> = sure.filter_map(|v| v.value).collect();
+        let middle = median(&numbers)?;
+        numbers.iter().all(|&number| same(number, middle)).then_some(middle)
+    };
+    let (before, now) = (sure(base)?, sure(now)?);
+    judgement.properties_judged += 1;
+    (!same(before, now)).then(|| PropertyChange {
+        id: value.id.clone(),
+        unit: value.unit,
+        before,
+        now,
+        confirmed: false,
+    })
+}
+
+/// If the clock has changed, what is no worse than the clock is not counted beside it.
+fn by_the_clock(judgement: &mut Judgement) {
+    let clock = judgement.metrics.iter().find(|metric| metric.id == CLOCK);
+    let moved = clock.filter(|m| matches!(m.standing, Standing::Worse | Standing::Better));
+    judgement.clock = moved.map(|m| Clock { before: m.before, now: m.now, change: m.change });
+    let Some(clock) = judgement.clock else { return };
+    for metric in judgement.metrics.iter_mut().filter(|metric| metric.follows_clock) {
+        if metric.standing == Standing::Worse && metric.change - clock.change <= metric.limit {
+            metric.standing = Standing::ByTheClock;
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `compare`, `check`, `baseline` and `learn`, with cards as a machine leaves them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use card::judge::prior::Prior;
+use card::simulate::{MEASURED, Simulator, Weather, scenarios};
+use card::summary::Summary;
+use tempfile::TempDir;
+
+use crate::common::{program, recorded_card, sample_card};
+
+/// Cards of one machine on a disk.
+struct Machine {
+    dir: TempDir,
+    simulator: Simulator,
+    written: usize,
+}
+
+impl Machine {
+    fn new(seed: u64) -> Machine {
+        let card = Summary::read(&recorded_card("x86_64")).unwrap();
+        let quiet = Weather { disturbed: 0.0, ..MEASURED };
+        let simulator = Simulator::new(&card, Prior::embedded(), quiet, seed);
+        Machine { dir: TempDir::new().unwrap(), simulator, written: 0 }
+    }
+
+    /// The next runs, as summaries in a folder.
+    fn runs(&mut self, folder: &str, count: usize) -> Vec<PathBuf> {
+        let dir = self.dir.path().join(folder);
+        fs::create_dir_all(&dir).unwrap();
+        let mut paths = Vec::new();
+        for _ in 0..count {
+            self.written += 1;
+            let path = dir.join(format!("{:03}.summary.json", self.written));
+            fs::write(&path, self.simulator.run().stored()).unwrap();
+            paths.push(path);
+        }
+        paths
+    }
+
+    fn break_down(&mut self, id: &str) {
+        self.simulator.break_down(scenarios().iter().find(|s| s.id == id).unwrap());
+    }
+}
+
+/// The exit code and all that was said.
+fn said(arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(program()).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_machine_that_is_as_it_was_passes_and_one_that_is_not_is_confirmed_by_a_second_run() {
+    let mut machine = Machine::new(5);
+    let base = machine.runs("base", 5)[0].parent().unwrap().to_owned();
+    let well = machine.runs("now", 1).remove(0);
+    let (code, said_of_it) = said(&["check", "--baseline", text(&base), text(&well)]);
+    assert_eq!(code, 0, "{said_of_it}");
+    assert!(said_of_it.starts_with("same as the baseline\n5 cards of "), "{said_of_it}");
+    assert!(said_of_it.contains("system calls") && said_of_it.contains("alarm at"));
+
+    machine.break_down("mitigations");
+    // Twelve hours apart.
+    let ill = machine.runs("now", 12);
+    let (first, again) = (text(&ill[0]), text(&ill[11]));
+    let (code, suspect) = said(&["check", "--baseline", text(&base), first]);
+    assert_eq!(code, 3, "{suspect}");
+    assert!(suspect.starts_with("SUSPECT: system calls: "), "{suspect}");
+    assert!(suspect.contains("Likely: mitigations") || suspect.contains("or:     mitigations"));
+    assert!(suspect.contains("--confirm"), "{suspect}");
+    let (code, failed) = said(&["check", "--baseline", text(&base), first, again]);
+    assert_eq!(code, 1, "{failed}");
+    assert!(failed.starts_with("FAIL: system calls: ") && failed.contains("!!"), "{failed}");
+    // What a second run does not show was an episode.
+    let (code, passed) = said(&["check", "--baseline", text(&base), first, text(&well)]);
+    assert_eq!(code, 3, "the well card was begun before: {passed}");
+    let json = said(&["check", "--json", "--baseline", text(&base), first]).1;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["verdict"], "suspect");
+    let group = json["groups"].as_array().unwrap().iter().find(|g| g["id"] == "syscalls").unwrap();
+    assert!(group["change"].as_f64() > group["limit"].as_f64(), "{group}");
+}
+
+#[test]
+fn fewer_than_three_cards_can_only_make_suspects() {
+    let mut machine = Machine::new(6);
+    let base = machine.runs("base", 2)[0].parent().unwrap().to_owned();
+    machine.break_down("turbo-off");
+    let ill = machine.runs("now", 12);
+    let (code, said_of_it) =
+        said(&["check", "--baseline", text(&base), text(&ill[0]), text(&ill[11])]);
+    assert_eq!(code, 3, "{said_of_it}");
+    assert!(said_of_it.contains("core clock is 20.") && said_of_it.contains("2 cards of baseline"));
+    assert!(said_of_it.contains("explained by the clock"), "{said_of_it}");
+}
+
+#[test]
+fn a_slow_drift_is_seen_against_the_frozen_cards() {
+    let mut machine = Machine::new(8);
+    let store = machine.dir.path().join("store");
+    let frozen = machine.runs("frozen", 4);
+    let mut add = vec!["baseline", "add", text(&store)];
+    add.extend(frozen.iter().map(|path| text(path)));
+    assert_eq!(said(&add).0, 0);
+    let (code, listed) = said(&["baseline", "freeze", text(&store)]);
+    assert!(code == 0 && listed.contains("4 cards frozen"), "{listed}");
+    machine.break_down("slow-memory");
+    let later = machine.runs("later", 4);
+    let mut accept = vec!["baseline", "accept", text(&store)];
+    accept.extend(later.iter().map(|path| text(path)));
+    let (code, accepted) = said(&accept);
+    assert!(code == 0 && accepted.contains("4 cards replaced"), "{accepted}");
+    let (code, listed) = said(&["baseline", "list", text(&store)]);
+    assert!(code == 0 && listed.contains("4 cards, 4 frozen"), "{listed}");
+    let now = machine.runs("now", 1).remove(0);
+    let (code, drifted) = said(&["check", "--baseline", text(&store), text(&now)]);
+    assert_eq!(code, 3, "{drifted}");
+    assert!(drifted.contains("slow drift"), "{drifted}");
+    let (code, shown) = said(&["baseline", "show", text(&store)]);
+    assert!(code == 0 && shown.contains("memory.latency.dram_ns"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_judged_says_why_and_ends_with_2() {
+    let mut machine = Machine::new(7);
+    let base = machine.runs("base", 3);
+    let dir = base[0].parent().unwrap().to_owned();
+    let now = machine.runs("now", 1).remove(0);
+    let empty = machine.dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let with = |change: &dyn Fn(&mut Summary)| {
+        let mut card = Summary::read(&now).unwrap();
+        change(&mut card);
+        let path = machine.dir.path().join("other.summary.json");
+        fs::write(&path, card.stored()).unwrap();
+        path
+    };
+    let judged = |card: &Path| said(&["check", "--baseline", text(&dir), text(card)]);
+    let cases: [(&dyn Fn(&mut Summary), &str); 6] = [
+        (&|card| card.card.header.plan.tier = "quick".into(), "another tier"),
+        (&|card| card.card.header.plan.cpu += 1, "another CPU measured"),
+        (
+            &|card| card.card.header.machine.cpu.architecture = "aarch64".into(),
+            "another architecture",
+        ),
+        (
+            &|card| {
+                card.card.header.machine.cpu.brand =
+                    card::machine::Fact::Known("Another Processor".into());
+            },
+            "another processor",
+        ),
+        (
+            &|card| card.metrics.0.iter_mut().for_each(|v| v.value = None),
+            "no metric is on both sides",
+        ),
+        (
+            &|card| card.card.header.declarations.iter_mut().for_each(|d| d.method = 99),
+            "measured by the same method",
+        ),
+    ];
+    for (change, why) in cases {
+        let (code, said_of_it) = judged(&with(change));
+        assert_eq!(code, 2, "{why}: {said_of_it}");
+        assert!(said_of_it.contains(why) && said_of_it.starts_with("CANNOT JUDGE"), "{said_of_it}");
+    }
+    // Half of it is missing: of the groups that are there nothing is wrong.
+    let (code, half) = judged(&with(&|card| {
+        card.metrics.0.iter_mut().filter(|v| v.id.starts_with("os.")).for_each(|v| v.value = None);
+    }));
+    assert!(code == 2 && half.contains("system calls, faults, tasks"), "{half}");
+    // Its own run is no baseline for it.
+    let (code, own) = said(&["check", "--baseline", text(&now), text(&now)]);
+    assert!(code == 2 && own.contains("the very run that is judged"), "{own}");
+    let (code, nothing) = said(&["check", "--baseline", text(&empty), text(&now)]);
+    assert!(code == 2 && nothing.contains("holds no card") && nothing.contains("baseline add"));
+    let (code, none) = said(&["check", "--baseline", "/nowhere/at/all", text(&now)]);
+    assert!(code == 2 && none.contains("/nowhere/at/all"), "{none}");
+    // What no machine can have given is no reason to fall over.
+    for absurd in [f64::NAN, 0.0, -1.0, 1e308, f64::INFINITY] {
+        let (code, said_of_it) = judged(&with(&|card| {
+            for value in card.metrics.0.iter_mut().filter(|v| v.id.starts_with("branch.")) {
+                value.each_round = vec![absurd; 5];
+                value.value = Some(absurd);
+            }
+        }));
+        assert!(matches!(code, 0 | 2 | 3), "{absurd}: {said_of_it}");
+        assert!(!said_of_it.contains("panicked"), "{said_of_it}");
+    }
+}
+
+#[test]
+fn a_broken_card_in_a_directory_is_left_out_and_said() {
+    let mut machine = Machine::new(9);
+    let base = machine.runs("base", 3);
+    let dir = base[0].parent().unwrap();
+    fs::write(dir.join("broken.card.jsonl"), "{}\n").unwrap();
+    fs::write(dir.join("notes.txt"), "not a card").unwrap();
+    let now = machine.runs("now", 1).remove(0);
+    let (code, said_of_it) = said(&["check", "--baseline", text(dir), text(&now)]);
+    assert_eq!(code, 0, "{said_of_it}");
+    assert!(
+        said_of_it.contains("left out of the baseline: ") && said_of_it.contains("broken.card")
+    );
+    assert!(!said_of_it.contains("notes.txt"));
+}
+
+#[test]
+fn ten_thousand_cards_are_a_baseline_of_the_latest() {
+    let mut machine = Machine::new(10);
+    let base = machine.runs("base", 3);
+    let dir = base[0].parent().unwrap();
+    // The same bytes under many names, which come first.
+    for number in 0..10_000 {
+        fs::hard_link(&base[0], dir.join(format!("0-{number:05}.summary.json"))).unwrap();
+    }
+    let now = machine.runs("now", 1).remove(0);
+    let (code, said_of_it) = said(&["check", "--baseline", text(dir), text(&now)]);
+    assert_eq!(code, 0, "{said_of_it}");
+    assert!(said_of_it.contains("the 9983 oldest of 10003"), "{said_of_it}");
+    assert!(said_of_it.contains("the same run is there already"), "{said_of_it}");
+}
+
+#[test]
+fn absolute_limits_are_held_without_regard_to_the_baseline() {
+    let mut machine = Machine::new(12);
+    let base = machine.runs("base", 3)[0].parent().unwrap().to_owned();
+    let now = machine.runs("now", 12);
+    let limits = machine.dir.path().join("limits.toml");
+    let judged = |rest: &str, cards: &[&Path]| {
+        fs::write(&limits, format!("[[expect]]\nmetric = \"memory.latency.dram_ns\"\n{rest}"))
+            .unwrap();
+        let mut arguments = vec!["check", "--baseline", text(&base), "--expect", text(&limits)];
+        arguments.extend(cards.iter().map(|path| text(path)));
+        said(&arguments)
+    };
+    assert_eq!(judged("max = 1000.0\n", &[&now[0]]).0, 0);
+    let (code, once) = judged("max = 10.0\n", &[&now[0]]);
+    assert!(code == 3 && once.contains("or less is expected"), "{once}");
+    assert_eq!(judged("max = 10.0\n", &[&now[0], &now[11]]).0, 1);
+    let (code, wrong) = judged("maximum = 10.0\n", &[&now[0]]);
+    assert!(code == 2 && wrong.contains("limits.toml") && wrong.contains("maximum"), "{wrong}");
+}
+
+#[test]
+fn two_cards_are_compared_in_four_forms() {
+    let mut machine = Machine::new(13);
+    let before = machine.runs("before", 2);
+    machine.break_down("gather");
+    let after = machine.runs("after", 2);
+    let [b0, b1, a0, a1] = [&before[0], &before[1], &after[0], &after[1]].map(|path| text(path));
+    let (code, table) = said(&["compare", b0, a0]);
+    assert_eq!(code, 0, "{table}");
+    assert!(table.contains("simd.gather") && table.contains("seen from"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    let (code, both) = said(&["compare", b0, b1, "--", a0, a1]);
+    assert!(code == 0 && both.starts_with("2 cards of"), "{both}");
+    let csv = said(&["compare", "--csv", b0, a0]).1;
+    let gather = csv.lines().find(|line| line.contains("simd.gather.scalar")).unwrap();
+    assert!(gather.ends_with(",worse") && gather.split(',').count() == 8, "{gather}");
+    let markdown = said(&["compare", "--markdown", b0, a0]).1;
+    assert!(markdown.lines().nth(1).unwrap().starts_with("|---|"), "{markdown}");
+    let json: serde_json::Value =
+        serde_json::from_str(&said(&["compare", "--json", b0, a0]).1).unwrap();
+    assert!(json["metrics"].as_array().unwrap().iter().any(|m| m["standing"] == "worse"));
+    let (code, three) = said(&["compare", b0, b1, a0]);
+    assert!(code == 2 && three.contains("behind `--`"), "{three}");
+    // Cards of machines that have nothing in common.
+    let (code, apart) = said(&["compare", text(&recorded_card("aarch64")), a0]);
+    assert!(code == 2 && apart.contains("another architecture"), "{apart}");
+}
+
+#[test]
+fn what_is_learned_can_be_judged_by() {
+    let mut machine = Machine::new(14);
+    let base = machine.runs("base", 6)[0].parent().unwrap().to_owned();
+    let output = Command::new(program()).args(["learn", text(&base)]).output().unwrap();
+    assert!(output.status.success());
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.starts_with("# learned from 6 cards of AMD"), "{table}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("replayed") && told.contains("of 6 suspect"), "{told}");
+    assert!(told.contains("with 95 % certainty"), "{told}");
+    let prior = machine.dir.path().join("prior.tsv");
+    fs::write(&prior, table).unwrap();
+    let now = machine.runs("now", 1).remove(0);
+    let check = ["check", "--baseline", text(&base), "--prior", text(&prior), text(&now)];
+    assert_eq!(said(&check).0, 0);
+    fs::write(&prior, "metric\tsigma\n").unwrap();
+    let (code, wrong) = said(&check);
+    assert!(code == 2 && wrong.contains("prior.tsv") && wrong.contains("line 1"), "{wrong}");
+}
+
+#[test]
+fn a_baseline_keeps_whole_runs_of_each_machine_apart() {
+    let dir = TempDir::new().unwrap();
+    let store = dir.path().join("store");
+    // Another machine of the same kind.
+    let other = dir.path().join("other.summary.json");
+    let mut card = Summary::read(&sample_card()).unwrap();
+    card.card.header.machine.host.name = card::machine::Fact::Known("elsewhere".into());
+    fs::write(&other, card.stored()).unwrap();
+    let cards = [sample_card(), other];
+    let (code, added) = said(&["baseline", "add", text(&store), text(&cards[0]), text(&cards[1])]);
+    assert_eq!(code, 0, "{added}");
+    assert_eq!(fs::read_dir(&store).unwrap().count(), 2, "a folder for each machine");
+    let (_, again) = said(&["baseline", "add", text(&store), text(&cards[0])]);
+    assert!(again.contains("is there already"), "{again}");
+    // What was added is the card.
+    let folder = fs::read_dir(&store).unwrap().map(|e| e.unwrap().path());
+    for kept in folder.flat_map(|f| fs::read_dir(f).unwrap()).map(|e| e.unwrap().path()) {
+        let metrics = Summary::read(&kept).unwrap().metrics;
+        assert!(cards.iter().any(|path| Summary::read(path).unwrap().metrics == metrics));
+    }
+    let broken = dir.path().join("broken.card.jsonl");
+    fs::write(&broken, "{}\n").unwrap();
+    let (code, error) = said(&["baseline", "add", text(&store), text(&broken)]);
+    assert!(code == 2 && error.contains("broken.card.jsonl"), "{error}");
+    let empty = dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let (code, none) = said(&["baseline", "list", text(&empty)]);
+    assert!(code == 2 && none.contains("holds no card"), "{none}");
+}
