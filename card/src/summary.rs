@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 
+use crate::counters::CounterSupport;
 use crate::declare::{Better, Declaration, NoiseClass, ReportOnly, Unit};
 use crate::file::{self, Card, CardError, End, Header};
 use crate::findings::{self, Finding};
@@ -87,7 +88,8 @@ impl Summary {
         let stored = Stored {
             kind: Kind::Summary,
             format: file::FORMAT,
-            header: Header { declarations, ..header.clone() },
+            // What could be counted is told by the metrics that come of it.
+            header: Header { declarations, counters: CounterSupport::default(), ..header.clone() },
             metrics: self.stretches(&mut reasons),
             reasons,
             findings: self.findings.clone(),
