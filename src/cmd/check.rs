@@ -1,5 +1,6 @@
 //! `probecard check`: whether a machine got worse than its baseline.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use card::file::Card;
+use card::file::{Card, Plan};
 use card::judge::expect::Expectations;
 use card::judge::prior::Prior;
 use card::judge::{self, Judgement, Verdict};
@@ -16,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::run::{self, parse_time};
 use super::{baseline, cards, say};
-use crate::report::text;
+use crate::report::text::{self, judgement::headline};
 
 /// What a script may rely on.
 pub(super) const CODES: &str = "Exit codes: 0 same as the baseline; 1 worse, confirmed by a second run, \
@@ -24,20 +25,14 @@ pub(super) const CODES: &str = "Exit codes: 0 same as the baseline; 1 worse, con
      3 suspect: worse in one run.";
 
 /// An episode of a busy host may last minutes: a second run must come later than that.
-const LATER: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const LATER: SignedDuration = SignedDuration::from_mins(10);
 
+/// What a machine is held against.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Against {
     /// What it is held against: a card, or a directory of cards of when the machine was well.
     #[arg(long, value_name = "CARD|DIR")]
     baseline: PathBuf,
-    /// The card to judge; a second one, begun 10 minutes later or more, confirms what the first makes
-    /// suspect. Without one, this machine is measured: the baseline's tier on the baseline's CPU.
-    #[arg(value_name = "CARD", num_args = 0..=2)]
-    cards: Vec<PathBuf>,
-    /// If something is suspect, wait so long and measure it again.
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = parse_time)]
-    confirm: Option<Duration>,
     /// What `probecard learn` has learned of machines like this one, instead of what is built in.
     #[arg(long, value_name = "FILE")]
     prior: Option<PathBuf>,
@@ -45,6 +40,19 @@ pub(super) struct Args {
     /// only of some processors, a pattern of their name as model.
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    against: Against,
+    /// The card to judge; a second one, begun 10 minutes later or more, confirms what the first makes
+    /// suspect. Without one, this machine is measured: the baseline's tier on the baseline's CPU.
+    #[arg(value_name = "CARD", num_args = 0..=2)]
+    cards: Vec<PathBuf>,
+    /// If something is suspect, wait so long and measure it again.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = parse_time)]
+    confirm: Option<Duration>,
     /// Directory for the card that is measured; by default probecard-<host>-<UTC time>.
     #[arg(long, value_name = "DIR", conflicts_with = "cards")]
     out: Option<PathBuf>,
@@ -53,53 +61,96 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// A machine's cards of when it was well, and what else it is held against.
+pub(super) struct Yardstick {
+    cards: Vec<Summary>,
+    golden: Option<Vec<Summary>>,
+    prior: Cow<'static, Prior>,
+    limits: Option<Expectations>,
+}
+
+impl Yardstick {
+    /// For a card, or for the machine that runs this.
+    pub(super) fn of(against: &Against, card: Option<&Summary>) -> anyhow::Result<Yardstick> {
+        let dir = match card {
+            Some(card) => baseline::of_machine(&against.baseline, &card.card.header),
+            None => baseline::of_this_machine(&against.baseline),
+        };
+        let learned = against.prior.as_deref().map(super::learn::read).transpose()?;
+        Ok(Yardstick {
+            cards: normal(&dir)?,
+            golden: baseline::golden(&dir).map(|golden| normal(&golden)).transpose()?,
+            prior: learned.map_or(Cow::Borrowed(Prior::embedded()), Cow::Owned),
+            limits: against.expect.as_deref().map(expectations).transpose()?,
+        })
+    }
+
+    /// How the card was measured that was begun last: a new one is to be like it.
+    pub(super) fn plan(&self) -> &Plan {
+        let latest = self.cards.iter().max_by_key(|c| &c.card.header.start);
+        &latest.unwrap_or(&self.cards[0]).card.header.plan
+    }
+
+    /// What one card says.
+    pub(super) fn judge(&self, card: &Summary) -> anyhow::Result<Judgement> {
+        let broken = self.limits.as_ref().map(|limits| limits.broken(card)).transpose();
+        let broken = broken.map_err(|why| anyhow::anyhow!("--expect: {why}"))?;
+        let judgement = judge::judge(&self.cards, card, &self.prior);
+        Ok(judgement.with_limits(broken.unwrap_or_default()))
+    }
+
+    /// The same beside what the frozen cards say.
+    pub(super) fn beside_golden(&self, judgement: Judgement, card: &Summary) -> Judgement {
+        match &self.golden {
+            Some(golden) => judgement.beside_frozen(&judge::judge(golden, card, &self.prior)),
+            None => judgement,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let learned = args.prior.as_deref().map(super::learn::read).transpose()?;
-    let prior = learned.as_ref().unwrap_or_else(|| Prior::embedded());
-    let limits = args.expect.as_deref().map(expectations).transpose()?;
     let [first, second] = [0, 1].map(|at| args.cards.get(at));
     let given = first.map(|path| Summary::read(path)).transpose()?;
-    let dir = match &given {
-        Some(card) => baseline::of_machine(&args.baseline, &card.card.header),
-        None => baseline::of_this_machine(&args.baseline),
-    };
-    let baseline = normal(&dir)?;
+    let yardstick = Yardstick::of(&args.against, given.as_ref())?;
     let now = match given {
         Some(card) => card,
-        None => {
-            let plan = &latest(&baseline).card.header.plan;
-            Summary::of(run::like(plan, &[], args.out.clone())?)
-        }
+        None => Summary::of(run::like(yardstick.plan(), &[], args.out.as_deref(), false)?),
     };
-    let judge = |card: &Summary| -> anyhow::Result<Judgement> {
-        let broken = limits.as_ref().map(|limits| limits.broken(card)).transpose();
-        let broken = broken.map_err(|why| anyhow::anyhow!("--expect: {why}"))?;
-        Ok(judge::judge(&baseline, card, prior).with_limits(broken.unwrap_or_default()))
-    };
-    let mut judgement = judge(&now)?;
+    let mut judgement = yardstick.judge(&now)?;
     if judgement.verdict == Verdict::Suspect {
         let again = match (second, args.confirm) {
             (Some(path), _) => {
                 Some(Summary::read(path)?).filter(|card| is_later(&card.card, &now.card))
             }
-            (None, Some(wait)) => Some(Summary::of(measure_again(&judgement, &now, wait, args)?)),
+            (None, Some(wait)) => {
+                say(&format!(
+                    "{}; measuring it again in {} s",
+                    headline(&judgement),
+                    wait.as_secs()
+                ));
+                thread::sleep(wait);
+                let out = args.out.as_ref().map(|dir| dir.join("confirm"));
+                Some(measure_again(&judgement, &now, out.as_deref(), false)?)
+            }
             (None, None) => None,
         };
         if let Some(again) = again {
-            judgement = judgement.confirmed_by(&judge(&again)?);
+            judgement = judgement.confirmed_by(&yardstick.judge(&again)?);
         }
     }
-    if let Some(golden) = baseline::golden(&dir) {
-        let drift = judge::judge(&normal(&golden)?, &now, prior);
-        judgement = judgement.beside_frozen(&drift);
-    }
+    let judgement = yardstick.beside_golden(judgement, &now);
     if args.json {
-        super::print_json(&format!("{:#}\n", serde_json::to_value(&judgement)?))?;
+        super::print_json(&json(&judgement)?)?;
     } else {
         let text = text::judgement::verdict(&judgement, super::width(), super::color());
         super::print_as_is(&text)?;
     }
     Ok(ExitCode::from(code(judgement.verdict)))
+}
+
+/// The object that programs read.
+pub(super) fn json(judgement: &Judgement) -> anyhow::Result<String> {
+    Ok(format!("{:#}\n", serde_json::to_value(judgement)?))
 }
 
 fn expectations(path: &Path) -> anyhow::Result<Expectations> {
@@ -127,11 +178,6 @@ fn code(verdict: Verdict) -> u8 {
     }
 }
 
-/// The card that was begun last.
-fn latest(cards: &[Summary]) -> &Summary {
-    cards.iter().max_by_key(|c| &c.card.header.start).unwrap_or(&cards[0])
-}
-
 /// Whether a card can confirm another one.
 fn is_later(card: &Card, first: &Card) -> bool {
     let start = |card: &Card| card.header.start.parse::<Timestamp>().ok();
@@ -146,16 +192,13 @@ fn is_later(card: &Card, first: &Card) -> bool {
 }
 
 /// Measures what is suspect once more, in new processes and another order.
-fn measure_again(
+pub(super) fn measure_again(
     judgement: &Judgement,
     now: &Summary,
-    wait: Duration,
-    args: &Args,
-) -> anyhow::Result<Card> {
-    let headline = text::judgement::headline(judgement);
-    say(&format!("{headline}; measuring it again in {} s", wait.as_secs()));
-    thread::sleep(wait);
+    out: Option<&Path>,
+    force: bool,
+) -> anyhow::Result<Summary> {
     let only = judgement.suspect_probes(&now.card);
-    let out = args.out.as_ref().map(|dir| dir.join("confirm"));
-    run::like(&now.card.header.plan, &only, out).context("cannot measure it again")
+    let card = run::like(&now.card.header.plan, &only, out, force);
+    Ok(Summary::of(card.context("cannot measure it again")?))
 }

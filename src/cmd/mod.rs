@@ -13,6 +13,8 @@ mod man;
 mod report;
 mod run;
 mod show;
+mod simulate;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -64,6 +66,10 @@ enum Command {
     Baseline(baseline::Command),
     /// Learn what noise is normal from the cards of machines that are well.
     Learn(learn::Args),
+    /// Check this machine again and again, and keep the last judgement where others can read it.
+    Watch(watch::Args),
+    /// Cards of a machine like one that was measured, with a fault if asked for: to try judging out.
+    Simulate(simulate::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the manual page.
@@ -110,6 +116,8 @@ fn start() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Baseline(command)) => baseline::run(&command),
         Some(Command::Learn(args)) => learn::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Simulate(args)) => simulate::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
         Some(Command::Man) => man::run(Cli::command()),
         Some(Command::Child) => child::run(),

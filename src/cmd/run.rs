@@ -6,8 +6,8 @@ mod progress;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Measures again what another card holds: the same tier, on the same CPU, all probes or some. The card
 /// is left in the directory, without a page and pictures.
-pub(super) fn like(other: &Plan, only: &[String], out: Option<PathBuf>) -> anyhow::Result<Card> {
+pub(super) fn like(
+    other: &Plan,
+    only: &[String],
+    out: Option<&Path>,
+    force: bool,
+) -> anyhow::Result<Card> {
     let (writer, ended) = measured(&Args {
         tier: plan::parse_tier(&other.tier).map_err(anyhow::Error::msg)?,
         budget: None,
@@ -112,8 +117,8 @@ pub(super) fn like(other: &Plan, only: &[String], out: Option<PathBuf>) -> anyho
         scratch: None,
         peer: None,
         events: None,
-        out,
-        force: false,
+        out: out.map(Path::to_owned),
+        force,
         resume: None,
         json: false,
     })?;
@@ -159,13 +164,18 @@ fn measured(args: &Args) -> anyhow::Result<(Writer, anyhow::Result<()>)> {
 
 /// Set by Ctrl-C, a termination or a hang-up; the run then ends in order. What was ignored when the
 /// program began, as under `nohup`, stays ignored.
-fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    // One for the whole program, however many runs it makes.
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = FLAG.get() {
+        return Ok(stop.clone());
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&s| !process::ignores(s)) {
         signal_hook::flag::register(signal, stop.clone()).context("cannot handle signals")?;
     }
-    Ok(stop)
+    Ok(FLAG.get_or_init(|| stop).clone())
 }
 
 /// A run that goes on, or begins.

@@ -328,3 +328,42 @@ fn a_baseline_keeps_whole_runs_of_each_machine_apart() {
     let (code, none) = said(&["baseline", "list", text(&empty)]);
     assert!(code == 2 && none.contains("holds no card"), "{none}");
 }
+
+#[test]
+fn a_watch_ends_in_order_when_it_is_told_to() {
+    let mut machine = Machine::new(15);
+    let base = machine.runs("base", 3)[0].parent().unwrap().to_owned();
+    let state = machine.dir.path().join("state");
+    let mut watch = std::process::Command::new(program())
+        .args(["watch", "--baseline", text(&base), "--state", text(&state)])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // It measures, or skips a busy machine and waits for an hour.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(watch.try_wait().unwrap().is_none(), "it goes on until it is told to stop");
+    let id = nix::unistd::Pid::from_raw(i32::try_from(watch.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(watch.wait().unwrap().success());
+    let left = fs::read_dir(&state).unwrap().map(|e| e.unwrap().file_name());
+    assert!(left.into_iter().all(|name| name == "run"), "no verdict of half a run");
+}
+
+#[test]
+fn simulated_cards_are_like_their_model_and_the_same_for_a_seed() {
+    let card = recorded_card("x86_64");
+    let simulate = |rest: &[&str]| said(&[&["simulate", text(&card)], rest].concat());
+    let (code, one) = simulate(&["--seed", "3", "--runs", "2"]);
+    assert!(code == 0 && one.lines().count() == 2);
+    assert_eq!(simulate(&["--seed", "3", "--runs", "2"]).1, one);
+    assert_ne!(simulate(&["--seed", "4", "--runs", "2"]).1, one);
+    let (code, unknown) = simulate(&["--fault", "fire"]);
+    assert!(code == 2 && unknown.contains("choose one of turbo-off"), "{unknown}");
+    let dir = TempDir::new().unwrap();
+    assert_eq!(simulate(&["--fault", "turbo-off", "--out", text(dir.path())]).0, 0);
+    let slow = Summary::read(&dir.path().join("000000.summary.json")).unwrap();
+    let model = Summary::read(&card).unwrap();
+    let ratio = slow.metrics.number("clock.core_ghz").unwrap()
+        / model.metrics.number("clock.core_ghz").unwrap();
+    assert!((ratio - 0.8).abs() < 0.02, "{ratio}");
+}

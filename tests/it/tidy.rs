@@ -46,7 +46,7 @@ const HOUSE: [(&str, &[&str]); 14] = [
 ];
 
 /// Commands that know the probes.
-const MEASURING: [&str; 5] = ["child", "doctor", "list", "mod", "run"];
+const MEASURING: [&str; 6] = ["child", "doctor", "list", "mod", "run", "watch"];
 
 fn sources(of: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

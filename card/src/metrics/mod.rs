@@ -139,6 +139,10 @@ const AGREEING_ROUNDS: f64 = 0.75;
 /// normal samples is 1.13, 1.69, 2.06 and 2.33 standard deviations of two to five. One tells nothing.
 const STRETCH: [f64; 4] = [f64::INFINITY, 2.06, 1.38, 1.13];
 
+/// The same of two rounds that are to show that all agree: every tenth pair lies within 0.18 standard
+/// deviations by chance.
+const STRETCH_OF_TWO: f64 = 13.1;
+
 /// Rounds that agree on a property differ by no more than this, relative to their median.
 const SAME: f64 = 0.02;
 
@@ -302,11 +306,12 @@ fn own_cause(card: &Card, probe: &str) -> Option<String> {
 fn grade(spread: f64, rounds: usize, middle: f64, unit: Unit) -> Option<Grade> {
     let stretch = STRETCH.get(rounds.checked_sub(1)?).copied().unwrap_or(1.0);
     let none = if middle.abs() <= negligible(unit) { negligible(unit) } else { 0.0 };
-    let within = |share: f64| spread * stretch <= (share * middle.abs()).max(none);
+    let within = |share: f64, stretch: f64| spread * stretch <= (share * middle.abs()).max(none);
+    let to_agree = if rounds == 2 { STRETCH_OF_TWO } else { stretch };
     (rounds > 1).then(|| {
-        if within(AGREE) {
+        if within(AGREE, to_agree) {
             Grade::Within5
-        } else if within(ROUGHLY) {
+        } else if within(ROUGHLY, stretch) {
             Grade::Within25
         } else {
             Grade::Wider

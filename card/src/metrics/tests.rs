@@ -58,10 +58,12 @@ fn few_rounds_must_agree_better_than_many() {
         let value = |r| if r == 0 { last } else { 100.0 };
         of(&card(Unit::Ns, quartile(), (0..n).map(|r| ns(r, vec![value(r); 3])).collect()))
     };
-    for (count, within, beyond) in [(2, 102.4, 102.6), (3, 103.5, 103.8), (5, 104.9, 105.1)] {
+    for (count, within, beyond) in [(2, 100.3, 100.5), (3, 103.5, 103.8), (5, 104.9, 105.1)] {
         assert_eq!(rounds(count, within).grade, Some(Grade::Within5), "{count}");
         assert_eq!(rounds(count, beyond).grade, Some(Grade::Within25), "{count}");
     }
+    assert_eq!(rounds(2, 112.0).grade, Some(Grade::Within25));
+    assert_eq!(rounds(2, 113.0).grade, Some(Grade::Wider));
     assert_eq!(rounds(5, 124.0).grade, Some(Grade::Within25));
     assert_eq!(rounds(5, 126.0).grade, Some(Grade::Wider));
     let one = rounds(1, 100.0);

@@ -115,6 +115,13 @@ impl Drop for Forked {
     }
 }
 
+/// Lets every other process come first.
+pub fn give_way() {
+    const NICE: libc::c_int = 10;
+    // SAFETY: changes the priority of this process alone; that it may not go further down does no harm.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+}
+
 /// Keeps the C library's allocator to one heap. Another one for each thread reserves 64 MiB of
 /// address space, of which a small limit has none to spare.
 pub fn limit_malloc_arenas() {
