@@ -150,7 +150,15 @@ fn ends(values: &[f64]) -> (Option<f64>, Option<f64>) {
 
 /// As many digits as tell a 20,000th: samples have no more.
 fn short(value: f64) -> f64 {
-    format!("{value:.4e}").parse().unwrap_or(value)
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    // Powers of ten up to here are exact, so that the quotient is the number that is written so.
+    match 4 - value.abs().log10().floor() as i32 {
+        places @ 0..=22 => (value * 10_f64.powi(places)).round() / 10_f64.powi(places),
+        places @ -22..0 => (value / 10_f64.powi(-places)).round() * 10_f64.powi(-places),
+        _ => value,
+    }
 }
 
 impl Row {
@@ -333,6 +341,21 @@ mod tests {
             let error = Summary::read(&path).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_are_written_with_few_digits() {
+        for (value, written) in [
+            (3.689_123_4, "3.6891"),
+            (0.000_123_456_7, "0.00012346"),
+            (123_456_789.0, "123460000.0"),
+            (-2.0, "-2.0"),
+            (0.0, "0.0"),
+            (9.999_96, "10.0"),
+        ] {
+            assert_eq!(serde_json::to_string(&short(value)).unwrap(), written);
+        }
+        assert!(short(f64::NAN).is_nan() && short(1e300) == 1e300);
     }
 
     #[test]

@@ -136,7 +136,7 @@ mod tests {
             ("memory.bandwidth.copy.l1_bytes_per_cycle", "core", "caches"),
             ("simd.sum.avx.l3_bytes_per_cycle", "l3", "l3"),
             ("simd.fma.f32.avx.flops_per_cycle", "core", "core"),
-            ("simd.clock.avx_all_core_ratio", "clock", "clock"),
+            ("simd.clock.avx_all_core_ratio", "clock", "clock_load"),
             ("idioms.map_int_key_dram_ns", "memory", "memory_latency"),
             ("idioms.map_int_key_cycles", "program", "programs"),
             ("context_switch.user_cycles", "program", "programs"),

@@ -160,6 +160,8 @@ pub struct Judgement {
     pub properties_judged: usize,
     /// Metrics that the baseline has and the card has not.
     pub missing: Vec<String>,
+    /// Probes that measure by another method than in all of the baseline: nothing of them is compared.
+    pub other_methods: Vec<String>,
     /// Absolute limits that are not kept.
     pub expectations: Vec<Broken>,
     /// What may be behind it.
@@ -428,6 +430,11 @@ pub fn compare(baseline: &[Summary], now: &[Summary], prior: &Prior) -> Judgemen
     if base.is_empty() {
         return judgement;
     }
+    let probes = header.declarations.iter().map(|declaration| declaration.probe.as_ref());
+    let differs = |probe: &&str| {
+        !base.iter().any(|card| comparable::same_method(&card.card, &first.card, probe))
+    };
+    judgement.other_methods = probes.filter(differs).map(str::to_owned).collect();
     let mut wanted: BTreeMap<&str, usize> = BTreeMap::new();
     for value in &first.metrics.0 {
         sides.take(value, &mut judgement, &mut wanted);
@@ -457,6 +464,7 @@ impl Judgement {
             properties: Vec::new(),
             properties_judged: 0,
             missing: Vec::new(),
+            other_methods: Vec::new(),
             expectations: Vec::new(),
             causes: Vec::new(),
         }
@@ -668,5 +676,139 @@ fn by_the_clock(judgement: &mut Judgement) {
         if metric.standing == Standing::Worse && metric.change - clock.change <= metric.limit {
             metric.standing = Standing::ByTheClock;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::recorded;
+    use crate::simulate::{Scenario, Simulator, Weather, scenarios};
+
+    /// A machine without a session's whims, five of whose runs are its baseline.
+    fn machine() -> (Simulator, Vec<Summary>) {
+        let still = Weather { rounds: 1.0, sessions: 0.0, disturbed: 0.0 };
+        let mut machine = Simulator::new(&recorded(), Prior::embedded(), still, 1);
+        let baseline = (0..5).map(|_| machine.run().clone()).collect();
+        (machine, baseline)
+    }
+
+    fn known(id: &str) -> &'static Scenario {
+        scenarios().iter().find(|scenario| scenario.id == id).unwrap()
+    }
+
+    fn effect(text: &str) -> Scenario {
+        toml::from_str(&format!("id = \"x\"\ntitle = \"x\"\neffects = [{text}]")).unwrap()
+    }
+
+    fn standing(judgement: &Judgement, group: &str) -> Standing {
+        judgement.groups.iter().find(|g| g.id == group).unwrap().standing
+    }
+
+    #[test]
+    fn what_follows_the_clock_is_put_down_to_it() {
+        let (mut machine, baseline) = machine();
+        machine.break_down(known("turbo-off"));
+        let judgement = judge(&baseline, machine.run(), Prior::embedded());
+        let clock = judgement.clock.unwrap();
+        assert!((clock.change - 1.25_f64.ln()).abs() < 0.01, "{clock:?}");
+        assert_eq!(standing(&judgement, "syscalls"), Standing::ByTheClock);
+        assert_eq!(standing(&judgement, "core"), Standing::Within);
+        assert!(judgement.causes[0].title.contains("turbo"), "{:?}", judgement.causes);
+        // What is slower than that is a matter of its own.
+        machine.break_down(&effect(r#"{ group = "syscalls", worse = 1.3 }"#));
+        let judgement = judge(&baseline, machine.run(), Prior::embedded());
+        assert_eq!(standing(&judgement, "syscalls"), Standing::Worse);
+        // A faster clock is told, and is nothing to worry about.
+        let (mut machine, baseline) = self::machine();
+        machine.break_down(&effect(r#"{ metrics = "clock.core_ghz", worse = 0.8 }"#));
+        let judgement = judge(&baseline, machine.run(), Prior::embedded());
+        assert!(judgement.clock.unwrap().change < 0.0 && judgement.verdict == Verdict::Same);
+    }
+
+    #[test]
+    fn another_load_is_no_fault() {
+        let (mut machine, baseline) = machine();
+        let shared = ["programs", "syscalls", "switches", "memory_latency"];
+        let of = |group: &&str| format!("{{ group = \"{group}\", worse = 1.5 }}");
+        machine.break_down(&effect(&shared.iter().map(of).collect::<Vec<_>>().join(",")));
+        let judgement = judge(&baseline, machine.run(), Prior::embedded());
+        assert_eq!(judgement.verdict, Verdict::CannotJudge);
+        assert!(judgement.reasons[0].contains("busy with something else"));
+        // Where the core is slower as well, it is one.
+        machine.break_down(&effect(r#"{ group = "core", worse = 1.1 }"#));
+        assert_eq!(judge(&baseline, machine.run(), Prior::embedded()).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn a_wrong_answer_fails_at_once() {
+        let (mut machine, baseline) = machine();
+        let mut now = machine.run().clone();
+        now.card.fails.push(crate::record::Fail {
+            cpu: Some(1),
+            probe: "simd-compute".into(),
+            round: 0,
+            cause: FailKind::Corruption,
+            how: "corruption on CPU 1: 2 + 2 = 5".into(),
+            stderr: String::new(),
+        });
+        let judgement = judge(&baseline, &now, Prior::embedded());
+        assert_eq!(judgement.verdict, Verdict::Worse);
+        assert!(judgement.reasons[0].contains("2 + 2 = 5"));
+    }
+
+    #[test]
+    fn a_property_that_is_another_one_must_be_sure_on_both_sides() {
+        let (mut machine, baseline) = machine();
+        let halved = |rounds: usize, machine: &mut Simulator| {
+            let mut now = machine.run().clone();
+            let l1 = now.metrics.0.iter_mut().find(|v| v.id == "cache.l1d_bytes").unwrap();
+            l1.value = l1.value.map(|bytes| bytes / 2.0);
+            l1.each_round = vec![l1.value.unwrap(); rounds];
+            judge(&baseline, &now, Prior::embedded())
+        };
+        let sure = halved(3, &mut machine);
+        assert_eq!(sure.properties.len(), 1);
+        assert_eq!(sure.verdict, Verdict::Suspect);
+        assert_eq!(halved(2, &mut machine).properties, []);
+        let again = halved(5, &mut machine);
+        assert_eq!(sure.clone().confirmed_by(&again).verdict, Verdict::Worse);
+        let whole = judge(&baseline, machine.run(), Prior::embedded());
+        assert_eq!(sure.confirmed_by(&whole).verdict, Verdict::Same);
+    }
+
+    #[test]
+    fn a_second_run_that_has_nothing_of_it_confirms_nothing_and_clears_nothing() {
+        let (mut machine, baseline) = machine();
+        machine.break_down(known("mitigations"));
+        let first = judge(&baseline, machine.run(), Prior::embedded());
+        let mut empty = machine.run().clone();
+        empty.metrics.0.clear();
+        let again = judge(&baseline, &empty, Prior::embedded());
+        let judgement = first.clone().confirmed_by(&again);
+        assert_eq!(judgement.verdict, Verdict::Suspect);
+        assert!(judgement.reasons[0].contains("says nothing of what is suspect"));
+        // Only what is suspect is measured again.
+        let probes = first.suspect_probes(&machine.run().card);
+        assert!(probes.contains(&"os".to_owned()) && !probes.contains(&"simd-compute".to_owned()));
+    }
+
+    #[test]
+    fn another_method_is_never_compared_in_silence() {
+        let (mut machine, baseline) = machine();
+        let mut now = machine.run().clone();
+        let numbered = |card: &mut Summary, method| {
+            let os = card.card.header.declarations.iter_mut().find(|d| d.probe == "os").unwrap();
+            os.method = method;
+        };
+        numbered(&mut now, 2);
+        let judgement = judge(&baseline, &now, Prior::embedded());
+        assert!(!judgement.metrics.iter().any(|m| m.id.starts_with("os.")));
+        assert_eq!(judgement.other_methods, ["os"]);
+        assert!(judgement.metrics.iter().any(|m| m.id.starts_with("memory.")));
+        let mut base = baseline.clone();
+        base.iter_mut().for_each(|card| numbered(card, 2));
+        let judgement = judge(&base, &now, Prior::embedded());
+        assert!(judgement.metrics.iter().any(|m| m.id.starts_with("os.")));
     }
 }

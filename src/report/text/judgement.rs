@@ -303,6 +303,11 @@ fn counts(sheet: &mut Sheet, judgement: &Judgement) {
         parts.push(format!("{} missing: {}{more}", missing.len(), first.join(", ")));
     }
     sheet.wrapped("  ", &parts.join("; "), Style::Dim);
+    if !judgement.other_methods.is_empty() {
+        let probes = judgement.other_methods.join(", ");
+        let text = format!("not compared, since it is measured by another method now: {probes}");
+        sheet.wrapped("  ", &text, Style::Plain);
+    }
 }
 
 fn many(n: usize, one: &str, more: &str) -> String {
