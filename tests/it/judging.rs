@@ -143,7 +143,8 @@ fn what_cannot_be_judged_says_why_and_ends_with_2() {
         path
     };
     let judged = |card: &Path| said(&["check", "--baseline", text(&dir), text(card)]);
-    let cases: [(&dyn Fn(&mut Summary), &str); 6] = [
+    type Change<'a> = &'a dyn Fn(&mut Summary);
+    let cases: [(Change<'_>, &str); 6] = [
         (&|card| card.card.header.plan.tier = "quick".into(), "another tier"),
         (&|card| card.card.header.plan.cpu += 1, "another CPU measured"),
         (

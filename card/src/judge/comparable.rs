@@ -44,7 +44,8 @@ pub(super) fn obstacle(base: &Header, now: &Header) -> Option<String> {
         h.machine.cpu.microarchitecture.known().map(|d| d.name.clone()).unwrap_or_default()
     };
     let nothing_else = |then: String| if then.is_empty() { "unknown".into() } else { then };
-    let facts: [(&str, &dyn Fn(&Header) -> String); 6] = [
+    type Get<'a> = &'a dyn Fn(&Header) -> String;
+    let facts: [(&str, Get<'_>); 6] = [
         ("another architecture", &architecture),
         ("another processor", &model),
         ("another design of core", &design),

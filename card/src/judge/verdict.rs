@@ -376,8 +376,8 @@ fn other_load(judgement: &Judgement) -> Option<String> {
     let find = |id: &str| judgement.groups.iter().find(|group| group.id == id);
     let suspect = |id: &&str| find(id).is_some_and(|group| group.standing == Standing::Worse);
     let is_untouched =
-        |id: &&str| find(id).and_then(|g| g.change).is_some_and(|change| change.abs() < NOTHING);
-    let untouched = UNTOUCHED.iter().all(|id| is_untouched(&id));
+        |id: &str| find(id).and_then(|g| g.change).is_some_and(|change| change.abs() < NOTHING);
+    let untouched = UNTOUCHED.iter().all(|id| is_untouched(id));
     let shared = ["syscalls", "faults", "switches", "memory_latency", "memory_bandwidth"];
     let hit: Vec<&str> = shared.iter().filter(|id| suspect(id)).copied().collect();
     (untouched && suspect(&"programs") && hit.len() >= 2).then(|| {
