@@ -242,9 +242,9 @@ mod tests {
         let limit = |now: &Rounds, base: &[Rounds]| {
             group_limit(0.02, (0.01, 0.0), (std::slice::from_ref(now), base))
         };
-        let usual = limit(&quiet, &[quiet.clone()]);
+        let usual = limit(&quiet, std::slice::from_ref(&quiet));
         assert!((usual - 3.0 * 0.02_f64.sqrt() * 0.1).abs() < 1e-9, "{usual}");
-        assert!(limit(&wild, &[quiet.clone()]) > 1.5 * usual);
+        assert!(limit(&wild, std::slice::from_ref(&quiet)) > 1.5 * usual);
         assert!(limit(&quiet, &[quiet.clone(), quiet.clone(), quiet.clone()]) < usual);
         assert_eq!(Rounds::of_group(&[]), None);
     }
