@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use card::file::Card;
 use card::summary::Summary;
 use clap::ValueEnum;
 
@@ -63,6 +62,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let text = text(args)?;
+    if let Some(out) = args.out.as_ref().filter(|out| is_same(out, &args.card)) {
+        anyhow::bail!("{} is the card itself: choose another --out", out.display());
+    }
     match &args.out {
         None => super::print_as_is(&text)?,
         Some(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zst")) => {
@@ -75,14 +77,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether that is one file, whatever it is called.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
+}
+
 /// A text in which all that is not our own was cleaned.
 fn text(args: &Args) -> anyhow::Result<String> {
     let Args { format, judgement, card, .. } = args;
     if let (Some(_), false) = (judgement, format.tells_verdicts()) {
         anyhow::bail!("this format has no place for a judgement: leave out --judgement");
-    }
-    if *format == Format::Perfetto {
-        return time_line(card);
     }
     let summary = Summary::read(card)?;
     let judged = judgement.as_deref().map(|path| judged(path, &summary)).transpose()?;
@@ -97,18 +102,16 @@ fn text(args: &Args) -> anyhow::Result<String> {
         Format::Ndjson => ndjson::text(&summary),
         Format::Junit => junit::text(&summary, judged),
         Format::Summary => card::clean::json(&summary.stored()),
-        Format::Perfetto => unreachable!("it is of a card"),
+        Format::Perfetto => {
+            anyhow::ensure!(
+                !summary.card.rounds.is_empty(),
+                "{} has no round to lay on a time line: a summary has none (name the card that it is \
+                 of), nor has a run that was cut off in its first",
+                card.display()
+            );
+            perfetto::text(&summary.card)
+        }
     })
-}
-
-fn time_line(path: &Path) -> anyhow::Result<String> {
-    let card = Card::read(path)?;
-    anyhow::ensure!(
-        !card.rounds.is_empty(),
-        "no round of {} came to its end: there is nothing to lay on a time line",
-        path.display()
-    );
-    Ok(perfetto::text(&card))
 }
 
 /// Reads a judgement that is of this card.

@@ -68,10 +68,9 @@ impl Family {
 pub(super) fn of(summary: &Summary, judged: Option<&Judged>) -> Vec<Family> {
     let mut families = of_run(summary);
     families.extend(judged.into_iter().flat_map(of_judgement));
-    let metrics = summary.metrics.0.iter().filter_map(of_metric);
+    families.extend(summary.metrics.0.iter().filter_map(of_metric));
     // Two ids may differ in nothing that a name may hold; a name twice would cost the whole file.
     let mut taken: BTreeSet<String> = BTreeSet::new();
-    families.extend(metrics);
     families.retain(|family| taken.insert(family.name.trim_end_matches("_info").to_owned()));
     families
 }

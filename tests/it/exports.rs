@@ -243,6 +243,10 @@ fn a_summary_is_read_like_the_card_and_others_stream_through() {
         types.map(str::to_owned).collect()
     };
     assert_eq!(names(&path), names(&card));
+    // A card is measured once, and is not to be replaced by less.
+    let (code, itself) =
+        said(&["export", "--format", "summary", "--out", text(&path), text(&path)]);
+    assert!(code == 2 && itself.contains("choose another --out"), "{itself}");
     for format in ["ndjson", "superbench"] {
         for line in export(format, &path).lines() {
             assert!(serde_json::from_str::<serde_json::Value>(line).unwrap().is_object());
@@ -272,7 +276,7 @@ fn the_time_line_is_of_a_whole_card() {
     assert!(events.len() > 100, "{}", events.len());
     let summary = cards(dir.path()).pop().unwrap();
     let (code, error) = said(&["export", "--format", "perfetto", text(&summary)]);
-    assert!(code == 2 && error.contains("is a summary, which has no points"), "{error}");
+    assert!(code == 2 && error.contains("name the card that it is of"), "{error}");
 }
 
 /// What `check --json` said of a machine that broke down: a file, and the first card.
