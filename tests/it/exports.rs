@@ -12,7 +12,7 @@ use card::summary::Summary;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
-use crate::common::{program, recorded_card, sample_card};
+use crate::common::{in_repository, program, recorded_card, sample_card};
 use crate::judging::{Machine, said, text};
 
 /// What would end a string, a line or an element somewhere, and what steers terminals.
@@ -315,7 +315,7 @@ fn a_judgement_goes_along_with_its_card_and_with_no_other() {
     }
 }
 
-/// The exit code of `status`, what it said, and how long it took.
+/// The exit code of `status`, and what it said.
 fn status(format: &str, file: &Path) -> (i32, String) {
     said(&["status", "--format", format, text(file)])
 }
@@ -359,6 +359,25 @@ fn status_answers_from_the_file_and_in_the_codes_of_who_asks() {
         let patient = said(&["status", "--max-age", "28h", text(&file)]);
         assert_eq!(patient.0, native);
     }
+}
+
+#[test]
+fn the_example_for_node_problem_detector_asks_what_there_is_to_ask() {
+    let example = fs::read_to_string(in_repository("examples/node-problem-detector.json")).unwrap();
+    let example: serde_json::Value = serde_json::from_str(&example).unwrap();
+    let rule = &example["rules"][0];
+    // It refuses a rule without its condition.
+    assert_eq!(rule["condition"], example["conditions"][0]["type"]);
+    let arguments: Vec<&str> =
+        rule["args"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    let mut machine = Machine::new(24);
+    let (file, _) = suspect(&mut machine);
+    let asked: Vec<&str> =
+        arguments.iter().map(|a| if a.starts_with('/') { text(&file) } else { a }).collect();
+    let (code, line) = said(&asked);
+    assert!(code == 2 && !line.contains("cannot read") && line.len() <= 80, "{line}");
+    let (code, nothing) = said(&arguments);
+    assert!(code == 2 && nothing.contains("cannot read") && nothing.len() <= 80, "{nothing}");
 }
 
 #[test]
