@@ -1,7 +1,7 @@
 //! The compressed copy of a card.
 
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// A tenth smaller than the middle levels, in half a second and 40 MB; beyond, both grow fast.
@@ -10,10 +10,15 @@ const COMPRESSION: i32 = 16;
 /// The compressed copy of a card's file.
 pub(crate) fn compress(mut file: &File) -> io::Result<Vec<u8>> {
     file.rewind()?;
+    pack(file)
+}
+
+/// Compresses all that there is to read.
+pub(crate) fn pack(mut from: impl Read) -> io::Result<Vec<u8>> {
     let mut packed = zstd::Encoder::new(Vec::new(), COMPRESSION)?;
     // A flipped bit would be read as another result.
     packed.include_checksum(true)?;
-    io::copy(&mut file, &mut packed)?;
+    io::copy(&mut from, &mut packed)?;
     packed.finish()
 }
 

@@ -10,5 +10,6 @@
 mod archive;
 pub mod cmd;
 mod compress;
+pub mod export;
 mod files;
 pub mod report;

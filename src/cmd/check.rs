@@ -148,9 +148,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code(judgement.verdict)))
 }
 
-/// The object that programs read.
+/// The object that programs read, with the sentence that a pager shows.
 pub(super) fn json(judgement: &Judgement) -> anyhow::Result<String> {
-    Ok(format!("{:#}\n", serde_json::to_value(judgement)?))
+    let mut json = serde_json::to_value(judgement)?;
+    json["headline"] = text::judgement::headline(judgement).into();
+    Ok(format!("{json:#}\n"))
 }
 
 fn expectations(path: &Path) -> anyhow::Result<Expectations> {

@@ -7,6 +7,7 @@ mod child;
 mod compare;
 mod completions;
 mod doctor;
+mod export;
 mod learn;
 mod list;
 mod man;
@@ -14,6 +15,7 @@ mod report;
 mod run;
 mod show;
 mod simulate;
+mod status;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -70,6 +72,11 @@ enum Command {
     Watch(watch::Args),
     /// Cards of a machine like one that was measured, with a fault if asked for: to try judging out.
     Simulate(simulate::Args),
+    /// A card for other programs: monitoring, health checks, databases, CI, a time line.
+    Export(export::Args),
+    /// How the machine is, by what is on file: for health checks that have no time to measure.
+    #[command(after_help = status::CODES)]
+    Status(status::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
     /// Print the manual page.
@@ -118,6 +125,8 @@ fn start() -> ExitCode {
         Some(Command::Learn(args)) => learn::run(&args),
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Simulate(args)) => simulate::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
+        Some(Command::Status(args)) => status::run(&args),
         Some(Command::Completions(args)) => completions::run(&args, &mut Cli::command()),
         Some(Command::Man) => man::run(Cli::command()),
         Some(Command::Child) => child::run(),

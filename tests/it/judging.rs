@@ -12,14 +12,14 @@ use tempfile::TempDir;
 use crate::common::{program, recorded_card, sample_card};
 
 /// Cards of one machine on a disk.
-struct Machine {
+pub(crate) struct Machine {
     dir: TempDir,
     simulator: Simulator,
     written: usize,
 }
 
 impl Machine {
-    fn new(seed: u64) -> Machine {
+    pub(crate) fn new(seed: u64) -> Machine {
         let card = Summary::read(&recorded_card("x86_64")).unwrap();
         let quiet = Weather { disturbed: 0.0, ..MEASURED };
         let simulator = Simulator::new(&card, Prior::embedded(), quiet, seed);
@@ -27,7 +27,7 @@ impl Machine {
     }
 
     /// The next runs, as summaries in a folder.
-    fn runs(&mut self, folder: &str, count: usize) -> Vec<PathBuf> {
+    pub(crate) fn runs(&mut self, folder: &str, count: usize) -> Vec<PathBuf> {
         let dir = self.dir.path().join(folder);
         fs::create_dir_all(&dir).unwrap();
         let mut paths = Vec::new();
@@ -40,19 +40,19 @@ impl Machine {
         paths
     }
 
-    fn break_down(&mut self, id: &str) {
+    pub(crate) fn break_down(&mut self, id: &str) {
         self.simulator.break_down(scenarios().iter().find(|s| s.id == id).unwrap());
     }
 }
 
 /// The exit code and all that was said.
-fn said(arguments: &[&str]) -> (i32, String) {
+pub(crate) fn said(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(program()).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

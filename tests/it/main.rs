@@ -7,6 +7,7 @@ mod cli;
 mod counters;
 mod doctor;
 mod each_cpu;
+mod exports;
 mod forbidden;
 mod idioms_and_scaling;
 mod inputs;

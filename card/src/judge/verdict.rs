@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::causes::{self, Cause};
 use super::comparable::{self, Difference, SetAside};
@@ -18,7 +18,7 @@ use crate::record::FailKind;
 use crate::summary::Summary;
 
 /// What comes of it all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing is beyond its limit, or no second run confirms it.
@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 /// Where a group or a metric stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Within its limit.
