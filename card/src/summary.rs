@@ -77,11 +77,12 @@ impl Summary {
         let Card { header, skips, fails, end, .. } = &self.card;
         // What was declared is with the metrics; left is by which method each probe measured.
         let declaration = |d: &Declaration| Declaration {
+            probe: d.probe.clone(),
             summary: "".into(),
+            method: d.method,
             quantities: Vec::new(),
             metrics: Vec::new(),
             proofs: Vec::new(),
-            ..d.clone()
         };
         let declarations = header.declarations.iter().map(declaration).collect();
         let mut reasons = Vec::new();
@@ -89,7 +90,18 @@ impl Summary {
             kind: Kind::Summary,
             format: file::FORMAT,
             // What could be counted is told by the metrics that come of it.
-            header: Header { declarations, counters: CounterSupport::default(), ..header.clone() },
+            header: Header {
+                format: header.format,
+                tool: header.tool.clone(),
+                id: header.id.clone(),
+                start: header.start.clone(),
+                arguments: header.arguments.clone(),
+                seed: header.seed,
+                plan: header.plan.clone(),
+                machine: header.machine.clone(),
+                counters: CounterSupport::default(),
+                declarations,
+            },
             metrics: self.stretches(&mut reasons),
             reasons,
             findings: self.findings.clone(),
@@ -137,7 +149,8 @@ struct Row(
     String,
     (Unit, Better, NoiseClass, Option<ReportOnly>),
     (State, Option<Grade>, Option<usize>),
-    [Option<f64>; 3],
+    /// The number, and the ends of its spread where they are not those of the rounds.
+    Vec<Option<f64>>,
     Vec<f64>,
     Vec<Met>,
 );
@@ -173,16 +186,17 @@ impl Row {
                 reasons.len() - 1
             })
         });
+        let low = low.filter(|low| Some(*low) != ends.0);
+        let high = high.filter(|high| Some(*high) != ends.1);
+        let mut numbers = [value.value, low, high].map(|v| v.map(short)).to_vec();
+        while numbers.last() == Some(&None) {
+            numbers.pop();
+        }
         Row(
             id.clone(),
             (*unit, *better, *tier, *report_only),
             (value.state, value.grade, reason),
-            [
-                value.value,
-                low.filter(|low| Some(*low) != ends.0),
-                high.filter(|high| Some(*high) != ends.1),
-            ]
-            .map(|v| v.map(short)),
+            numbers,
             value.each_round.iter().copied().map(short).collect(),
             value.states.clone(),
         )
@@ -194,7 +208,7 @@ impl Row {
         let (unit, better, tier, report_only) = what;
         let (state, grade, reason) = state;
         let reason = reason.and_then(|at| reasons.get(at).cloned());
-        let [value, low, high] = numbers;
+        let [value, low, high] = [0, 1, 2].map(|at| numbers.get(at).copied().flatten());
         let (least, most) = ends(&each_round);
         let [low, high] = [low.or(least), high.or(most)].map(|end| end.filter(|_| value.is_some()));
         Value {
