@@ -34,6 +34,9 @@ struct Signature {
     same: Vec<String>,
     #[serde(default)]
     metrics: Vec<String>,
+    /// Memory nodes that there must be.
+    #[serde(default)]
+    nodes: usize,
     facts: Vec<String>,
     look: Vec<String>,
 }
@@ -71,6 +74,7 @@ pub(super) fn nearest(
         .collect();
     let mut fitting: Vec<(usize, usize, &Signature)> = signatures()
         .iter()
+        .filter(|s| machine.numa_nodes().len() >= s.nodes)
         .filter(|s| s.worse.iter().all(|group| suspect.contains(&group.as_str())))
         .filter(|s| !s.same.iter().any(|group| suspect.contains(&group.as_str())))
         .filter(|s| s.metrics.iter().all(|glob| single.iter().any(|id| glob::matches(glob, id))))

@@ -171,6 +171,12 @@ pub struct Judgement {
 /// A limit beyond this says nothing of a single metric.
 const BLIND: f64 = 0.25;
 
+/// The same of a group.
+const GROUP_BLIND: f64 = 0.5;
+
+/// Of what the baseline has, without which a run was so disturbed that single metrics say nothing.
+const MOST_MISSING: f64 = 0.25;
+
 /// Two properties that differ by no more than this are the same.
 const SAME: f64 = 0.02;
 
@@ -345,28 +351,31 @@ pub fn judge(baseline: &[Summary], now: &Summary, prior: &Prior) -> Judgement {
         judgement.reasons = vec![busy];
         return judgement;
     }
-    if judgement.is_suspect() {
+    let missing = judgement.missing.len() as f64;
+    let disturbed = missing > MOST_MISSING * (missing + judgement.metrics.len() as f64);
+    let by_more_than_a_metric = judgement.groups.iter().any(|g| g.standing == Standing::Worse)
+        || !judgement.properties.is_empty();
+    if judgement.is_suspect() && (by_more_than_a_metric || !disturbed) {
         judgement.verdict = Verdict::Suspect;
         return judgement;
     }
-    let blank: Vec<&str> = judgement
-        .groups
-        .iter()
-        .filter(|group| group.standing == Standing::NotJudged)
-        .map(|group| group.title.as_str())
-        .collect();
-    if judgement.metrics.is_empty() || !blank.is_empty() {
-        judgement.verdict = Verdict::CannotJudge;
-        judgement.reasons = vec![if judgement.metrics.is_empty() {
-            "no metric is on both sides, measured by the same method".into()
-        } else {
-            format!(
-                "more than half of what the baseline has of these is missing: {}; measure again, or \
-                 with a longer --budget",
-                blank.join(", ")
-            )
-        }];
-    }
+    let blank = judgement.groups.iter().filter(|group| group.standing == Standing::NotJudged);
+    let blank: Vec<&str> = blank.map(|group| group.title.as_str()).collect();
+    let reason = if judgement.metrics.is_empty() {
+        "no metric is on both sides, measured by the same method".into()
+    } else if !blank.is_empty() {
+        format!(
+            "the run was disturbed or too short: more than half of what the baseline has of these is \
+             missing: {}; measure again, or with a longer --budget",
+            blank.join(", ")
+        )
+    } else if disturbed {
+        format!("the run was disturbed or too short: {missing} metrics are missing; measure again")
+    } else {
+        return judgement;
+    };
+    judgement.verdict = Verdict::CannotJudge;
+    judgement.reasons = vec![reason];
     judgement
 }
 
@@ -601,6 +610,7 @@ impl<'a> Sides<'a> {
         let enough = 2 * of_group.len() >= wanted;
         let change = middle(false).filter(|_| enough);
         let standing = match (change, middle(true)) {
+            (Some(_), Some(_)) if limit > GROUP_BLIND => Standing::TooNoisy,
             (Some(change), Some(own)) => match standing_of_group(change, limit) {
                 Standing::Worse if own <= limit => Standing::ByTheClock,
                 other => other,
@@ -738,6 +748,28 @@ mod tests {
         // Where the core is slower as well, it is one.
         machine.break_down(&effect(r#"{ group = "core", worse = 1.1 }"#));
         assert_eq!(judge(&baseline, machine.run(), Prior::embedded()).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn a_run_that_lacks_a_quarter_is_not_judged_by_single_metrics() {
+        let (mut machine, baseline) = machine();
+        machine
+            .break_down(&effect(r#"{ metrics = "simd.fma.f32.sse.latency_cycles", worse = 2.0 }"#));
+        let mut now = machine.run().clone();
+        assert_eq!(judge(&baseline, &now, Prior::embedded()).verdict, Verdict::Suspect);
+        for value in now.metrics.0.iter_mut().filter(|v| !v.id.starts_with("simd.f")).step_by(2) {
+            value.value = None;
+        }
+        let judgement = judge(&baseline, &now, Prior::embedded());
+        assert_eq!(judgement.verdict, Verdict::CannotJudge);
+        assert!(judgement.reasons[0].contains("disturbed or too short"), "{:?}", judgement.reasons);
+        // A whole group that is worse says it all the same.
+        machine.break_down(known("mitigations"));
+        let mut now = machine.run().clone();
+        for value in now.metrics.0.iter_mut().filter(|v| !v.id.starts_with("os.")).step_by(2) {
+            value.value = None;
+        }
+        assert_eq!(judge(&baseline, &now, Prior::embedded()).verdict, Verdict::Suspect);
     }
 
     #[test]

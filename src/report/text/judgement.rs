@@ -247,8 +247,9 @@ fn standing(
         Standing::Worse => ("!", if verdict { "" } else { "worse" }, Style::Yellow),
         Standing::Better => ("", "better", Style::Green),
         Standing::ByTheClock => ("", "explained by the clock", Style::Plain),
-        Standing::NotJudged => ("", "not judged: most of it is missing", Style::Dim),
-        Standing::Within | Standing::TooNoisy => ("", "", Style::Plain),
+        Standing::NotJudged => ("", "most of it is missing", Style::Dim),
+        Standing::TooNoisy => ("", "too noisy to judge", Style::Dim),
+        Standing::Within => ("", "", Style::Plain),
     }
 }
 
