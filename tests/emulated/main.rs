@@ -146,9 +146,9 @@ const BARE: Machine = Machine {
 
 /// One CPU without AVX that claims no cache at all, and less memory than any instance to be had.
 const SMALL: Machine = Machine {
-    name: "128 MB and no cache directory",
+    name: "160 MB and no cache directory",
     architecture: X86_64,
-    hardware: "-cpu qemu64,xlevel=0x80000004 -smp 1 -m 128",
+    hardware: "-cpu qemu64,xlevel=0x80000004 -smp 1 -m 160",
     kernel: "",
     arguments: "run --tier quick --budget 60s --only clock --only simd-compute --only memory-latency",
 };
