@@ -2,7 +2,7 @@
 # Boots the emulated machines that tests/emulated/main.rs lists and runs the real program in them.
 # Needs QEMU, cpio, Debian kernels and a toolchain for aarch64, and gets what is missing by apt;
 # without a way to get it, says so in one line and ends well, or badly if
-# PROBECARD_REQUIRE_EMULATED is set.
+# PROBECARD_REQUIRE_EMULATED is set. Arguments go to the tests: a name, --skip NAME.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 top=$PWD/target/emulated
@@ -149,4 +149,4 @@ for bytes in 16 32 64; do
 done
 
 # One after the other: each has several CPUs to emulate.
-PROBECARD_EMULATED=$top cargo test --locked --test emulated -- --test-threads 1
+PROBECARD_EMULATED=$top cargo test --locked --test emulated -- --test-threads 1 "$@"
