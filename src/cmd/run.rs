@@ -38,7 +38,7 @@ use card::metrics;
 use card::summary::Summary;
 pub(super) use plan::parse_time;
 use plan::{Choice, Extras, Item, Limits, Schedule};
-use probecard_probes::sys::process;
+use probecard_probes::sys::{self, process};
 use progress::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -157,6 +157,9 @@ fn measured(args: &Args) -> anyhow::Result<(Writer, anyhow::Result<()>)> {
         let wall_s = run.wall_before + began.elapsed().as_secs_f64();
         append(&mut writer, Line::End(End { state, wall_s }))
     });
+    // The next run of this process finds the machine as this one did, and not the one CPU left to its
+    // parent.
+    sys::thread::set_affinity(run.machine.allowed_cpus());
     // Drawing may need what it holds.
     drop(run);
     Ok((writer, ended))
