@@ -418,6 +418,21 @@ pub enum Derive {
 }
 
 impl Derive {
+    /// What it is put together from, if it is.
+    pub fn parts(&self) -> &[Derive] {
+        match self {
+            Derive::Vote(parts)
+            | Derive::Difference(parts)
+            | Derive::Quotient(parts)
+            | Derive::Times(_, parts)
+            | Derive::Rate(_, parts)
+            | Derive::Product(parts)
+            | Derive::PowerOfTwo(parts)
+            | Derive::OfPublished(parts, _) => parts,
+            _ => &[],
+        }
+    }
+
     /// The points that it comes from.
     pub fn points(&self) -> Vec<&Select> {
         match self {
@@ -437,15 +452,7 @@ impl Derive {
             | Derive::Crossing(at, ..)
             | Derive::Count(at, _) => vec![at],
             Derive::AtShare(curve, rates, ..) => vec![curve, rates],
-            Derive::Vote(parts)
-            | Derive::Difference(parts)
-            | Derive::Quotient(parts)
-            | Derive::Times(_, parts)
-            | Derive::Rate(_, parts)
-            | Derive::Product(parts)
-            | Derive::PowerOfTwo(parts)
-            | Derive::OfPublished(parts, _) => parts.iter().flat_map(Derive::points).collect(),
-            Derive::Unknown => Vec::new(),
+            _ => self.parts().iter().flat_map(Derive::points).collect(),
         }
     }
 }

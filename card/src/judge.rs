@@ -13,6 +13,7 @@
 mod causes;
 mod comparable;
 pub mod expect;
+mod judgement;
 pub mod learn;
 pub mod prior;
 pub mod rules;
@@ -21,7 +22,7 @@ mod verdict;
 
 pub use causes::Cause;
 pub use comparable::{Difference, SetAside};
-pub use verdict::{
+pub use judgement::{
     Clock, GroupChange, Judgement, LEAST_CARDS, MetricChange, PropertyChange, Standing, Verdict,
-    compare, judge,
 };
+pub use verdict::{compare, judge};

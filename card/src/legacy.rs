@@ -56,15 +56,7 @@ fn values(from: &Derive, said: &mut Vec<(Select, Estimator)>) {
             select,
             estimator @ (Estimator::LowerQuartile | Estimator::Median | Estimator::UpperQuartile),
         ) => said.push((select.clone(), *estimator)),
-        Derive::Vote(parts)
-        | Derive::Difference(parts)
-        | Derive::Quotient(parts)
-        | Derive::Times(_, parts)
-        | Derive::Rate(_, parts)
-        | Derive::Product(parts)
-        | Derive::PowerOfTwo(parts)
-        | Derive::OfPublished(parts, _) => parts.iter().for_each(|part| values(part, said)),
-        _ => {}
+        _ => from.parts().iter().for_each(|part| values(part, said)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use card::file::{Card, Plan};
+use card::file::{Card, Header};
 use card::judge::expect::Expectations;
 use card::judge::prior::Prior;
 use card::judge::{self, Judgement, Verdict};
@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[command(flatten)]
     against: Against,
     /// The card to judge; a second one, begun 10 minutes later or more, confirms what the first makes
-    /// suspect. Without one, this machine is measured: the baseline's tier on the baseline's CPU.
+    /// suspect. Without one, this machine is measured: what the baseline measured, on its CPU.
     #[arg(value_name = "CARD", num_args = 0..=2)]
     cards: Vec<PathBuf>,
     /// If something is suspect, wait so long and measure it again.
@@ -85,10 +85,12 @@ impl Yardstick {
         })
     }
 
-    /// How the card was measured that was begun last: a new one is to be like it.
-    pub(super) fn plan(&self) -> &Plan {
+    /// Measures this machine as the card was that was begun last: the same probes.
+    pub(super) fn measure(&self, out: Option<&Path>, force: bool) -> anyhow::Result<Summary> {
         let latest = self.cards.iter().max_by_key(|c| &c.card.header.start);
-        &latest.unwrap_or(&self.cards[0]).card.header.plan
+        let Header { plan, declarations, .. } = &latest.unwrap_or(&self.cards[0]).card.header;
+        let probes: Vec<String> = declarations.iter().map(|d| d.probe.to_string()).collect();
+        Ok(Summary::of(run::like(plan, &probes, out, force)?))
     }
 
     /// What one card says.
@@ -114,7 +116,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let yardstick = Yardstick::of(&args.against, given.as_ref())?;
     let now = match given {
         Some(card) => card,
-        None => Summary::of(run::like(yardstick.plan(), &[], args.out.as_deref(), false)?),
+        None => yardstick.measure(args.out.as_deref(), false)?,
     };
     let mut judgement = yardstick.judge(&now)?;
     if judgement.verdict == Verdict::Suspect {

@@ -92,16 +92,33 @@ fn rows(judgement: &Judgement) -> impl Iterator<Item = [String; 8]> {
 fn csv(judgement: &Judgement) -> String {
     let mut text = COLUMNS.join(",") + "\n";
     for row in rows(judgement) {
-        // No cell holds a comma or a quote.
-        let _ = writeln!(text, "{}", row.join(","));
+        let _ = writeln!(text, "{}", row.map(|cell| quoted(&cell)).join(","));
     }
     text
+}
+
+/// A cell of CSV: a card from anywhere may declare an id with a comma.
+fn quoted(cell: &str) -> String {
+    let bare = !cell.contains([',', '"', '\n']);
+    if bare { cell.to_owned() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
 }
 
 fn markdown(judgement: &Judgement) -> String {
     let mut text = format!("| {} |\n|{}\n", COLUMNS.join(" | "), "---|".repeat(COLUMNS.len()));
     for row in rows(judgement) {
+        let row = row.map(|cell| cell.replace('|', "\\|"));
         let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_stays_one_whatever_is_in_it() {
+        assert_eq!(quoted("idioms.map_ns"), "idioms.map_ns");
+        assert_eq!(quoted("idioms.a,b\"c"), "\"idioms.a,b\"\"c\"");
+    }
 }

@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     finish(writer, args.json, ended)
 }
 
-/// Measures again what another card holds: the same tier, on the same CPU, all probes or some. The card
+/// Measures again what another card holds: those probes, the same tier, on the same CPU. The card
 /// is left in the directory, without a page and pictures.
 pub(super) fn like(
     other: &Plan,

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::judge::{Judgement, Verdict};
-use card::summary::Summary;
 use probecard_probes::sys::process;
 
 use super::check::{self, Against, LATER, Yardstick};
@@ -70,7 +69,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn check_once(args: &Args, stop: &AtomicBool) -> anyhow::Result<()> {
     // Read anew each time: cards may have been added, accepted or frozen.
     let yardstick = Yardstick::of(&args.against, None)?;
-    let now = Summary::of(run::like(yardstick.plan(), &[], Some(&args.state.join(RUN)), true)?);
+    let now = yardstick.measure(Some(&args.state.join(RUN)), true)?;
     let mut judgement = yardstick.judge(&now)?;
     if judgement.verdict == Verdict::Suspect {
         write(&args.state, &judgement)?;

@@ -9,7 +9,7 @@ use card::simulate::{MEASURED, Simulator, Weather, scenarios};
 use card::summary::Summary;
 use tempfile::TempDir;
 
-use crate::common::{program, recorded_card, sample_card};
+use crate::common::{card_in, program, recorded_card, sample_card};
 
 /// Cards of one machine on a disk.
 pub(crate) struct Machine {
@@ -367,4 +367,31 @@ fn simulated_cards_are_like_their_model_and_the_same_for_a_seed() {
     let ratio = slow.metrics.number("clock.core_ghz").unwrap()
         / model.metrics.number("clock.core_ghz").unwrap();
     assert!((ratio - 0.8).abs() < 0.02, "{ratio}");
+}
+
+#[test]
+fn a_machine_that_measures_itself_twice_confirms_what_is_worse() {
+    let dir = TempDir::new().unwrap();
+    let [first, base, out] = ["first", "base", "out"].map(|name| dir.path().join(name));
+    let run = ["run", "--tier", "quick", "--only", "os", "--out", text(&first)];
+    assert_eq!(said(&run).0, 0);
+    // Of when it was three times as fast.
+    let mut card = Summary::read(&card_in(&first).unwrap()).unwrap();
+    for value in card.metrics.0.iter_mut().filter(|value| value.value.is_some()) {
+        value.value = value.value.map(|ns| ns / 3.0);
+        value.each_round.iter_mut().for_each(|ns| *ns /= 3.0);
+    }
+    fs::create_dir(&base).unwrap();
+    for number in 0..3 {
+        card.card.header.id = format!("well-{number}");
+        fs::write(base.join(format!("{number}.summary.json")), card.stored()).unwrap();
+    }
+    let check = ["check", "--baseline", text(&base), "--confirm=10s", "--out", text(&out)];
+    let (code, confirmed) = said(&check);
+    assert_eq!(code, 1, "{confirmed}");
+    assert!(confirmed.contains("FAIL: ") && confirmed.contains("in two runs"), "{confirmed}");
+    // It measured what the baseline had, and nothing else.
+    let again = Summary::read(&card_in(&out.join("confirm")).unwrap()).unwrap();
+    let probes: Vec<_> = again.card.header.declarations.iter().map(|d| d.probe.as_ref()).collect();
+    assert_eq!(probes, ["os"]);
 }

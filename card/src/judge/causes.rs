@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{GroupChange, MetricChange, Standing};
+use super::judgement::{GroupChange, MetricChange, Standing};
 use crate::glob;
 use crate::machine::Machine;
 

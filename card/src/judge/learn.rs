@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use super::judgement::Verdict;
 use super::prior::{Learned, Prior};
 use super::rules::rules;
-use super::statistic::Rounds;
-use super::verdict::{Verdict, judge};
-use crate::declare::Better;
+use super::statistic::{BLIND, Noise, Rounds, usual_limit};
+use super::verdict::{is_judgeable, judge};
 use crate::estimate::median;
-use crate::metrics::{State, Value};
+use crate::metrics::Value;
 use crate::summary::Summary;
 
 /// So many runs are the shipped spread of a group worth beside those that are learned from.
 const SHIPPED_WORTH: f64 = 6.0;
 
-/// A limit against five cards beyond this leaves a metric to its group.
-const BLIND: f64 = 0.25;
+/// Cards of a baseline by which it is said what is too noisy to speak alone.
+const CARDS: f64 = 5.0;
 
 /// What was learned, and what it is worth.
 #[derive(Debug)]
@@ -59,10 +59,7 @@ fn sessions(cards: &[Summary]) -> Vec<Vec<&Summary>> {
 
 /// The rounds of what may be judged, where there are two or more.
 fn rounds(value: &Value) -> Option<Rounds> {
-    let judged = value.report_only.is_none()
-        && value.better != Better::Same
-        && value.state != State::Inconsistent
-        && value.each_round.len() > 1;
+    let judged = value.report_only.is_none() && is_judgeable(value);
     Rounds::of(&value.each_round, value.better).filter(|_| judged)
 }
 
@@ -93,10 +90,9 @@ pub fn learn(cards: &[Summary], notes: Vec<String>) -> Lesson {
         prior.learn(id, tier, Learned { spread, rounds: rounds as u32 });
         let most = noisiest.entry(id).or_default();
         *most = most.max(spread);
-        // One card of as many rounds as these have against five of them.
-        let each = rounds / all.len() as f64;
-        let error = spread * (std::f64::consts::FRAC_PI_2 * 1.2 / each).sqrt();
-        if 4.0 * error > BLIND {
+        let Some((class, _)) = rules().place(id) else { continue };
+        let noise = Noise { rounds: spread, between: class.between, floor: class.floor };
+        if usual_limit(&noise, rounds / all.len() as f64, CARDS) > BLIND {
             blind.push((id.to_owned(), tier.to_owned()));
         }
     }
@@ -149,12 +145,8 @@ fn replay(sessions: &[Vec<&Summary>], prior: &Prior) -> (usize, usize) {
     let (mut replayed, mut alarms) = (0, 0);
     for session in sessions.iter().filter(|session| session.len() > 1) {
         for (at, card) in session.iter().enumerate() {
-            let others: Vec<Summary> = session
-                .iter()
-                .enumerate()
-                .filter(|(other, _)| *other != at)
-                .map(|(_, card)| (*card).clone())
-                .collect();
+            let others: Vec<&Summary> =
+                session.iter().enumerate().filter(|&(o, _)| o != at).map(|(_, c)| *c).collect();
             replayed += 1;
             alarms += usize::from(judge(&others, card, prior).verdict == Verdict::Suspect);
         }

@@ -123,6 +123,16 @@ pub(super) fn change(now: &[Rounds], base: &[Rounds], noise: &Noise) -> Option<C
     Some(Change { middle, agreed, limit: noise.floor.max(ERRORS * error) })
 }
 
+/// What one card of so many rounds must change by against a baseline of so many like it, if all of them
+/// are as was learned.
+pub(super) fn usual_limit(noise: &Noise, rounds: f64, cards: f64) -> f64 {
+    let of_card = noise.between * noise.between + OF_MEDIAN * noise.rounds * noise.rounds / rounds;
+    noise.floor.max(ERRORS * (of_card * (1.0 + 1.0 / cards)).sqrt())
+}
+
+/// A limit beyond this says nothing of a single metric.
+pub(super) const BLIND: f64 = 0.25;
+
 /// What rounds vary by: what was learned and what these cards say, by their worth.
 fn moderated(cards: &[Rounds], noise: &Noise) -> f64 {
     let learned = noise.rounds * noise.rounds;
@@ -228,6 +238,17 @@ mod tests {
         // Five degrees of freedom of 100 say less than what was learned and they say together.
         let alone = limit(&[10.0], &[&[10.0]], noisy);
         assert!(alone > limit(quiet, &[quiet], noisy) && alone.is_finite());
+    }
+
+    #[test]
+    fn the_usual_limit_is_that_of_cards_as_they_were_learned() {
+        // Five rounds whose robust spread is what was learned.
+        let y = 0.099_f64;
+        let typical = lower(&[-y, -y / 2.0, 0.0, y / 2.0, y].map(f64::exp));
+        let noise = Noise { rounds: y / 0.99, between: 0.01, floor: 0.02 };
+        let base = vec![typical.clone(); 5];
+        let limit = change(&[typical], &base, &noise).unwrap().limit;
+        assert!((limit / usual_limit(&noise, 5.0, 5.0) - 1.0).abs() < 1e-6, "{limit}");
     }
 
     #[test]

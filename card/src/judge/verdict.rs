@@ -1,193 +1,31 @@
-//! From cards to a verdict: the clock, groups, single metrics, and what a second run confirms.
+//! From cards to a verdict: the clock, groups, single metrics.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::causes::{self, Cause};
-use super::comparable::{self, Difference, SetAside};
-use super::expect::Broken;
+use super::causes;
+use super::comparable::{self, SetAside};
+use super::judgement::{
+    Clock, GroupChange, Judgement, MetricChange, PropertyChange, Standing, Verdict, same,
+};
 use super::prior::Prior;
 use super::rules::{Class, Group, rules};
-use super::statistic::{self, Change, Noise, Rounds};
+use super::statistic::{self, BLIND, Change, Noise, Rounds};
 use crate::declare::{Better, Unit};
 use crate::estimate::median;
-use crate::file::Card;
+use crate::file::Header;
 use crate::metrics::{State, Value};
 use crate::record::FailKind;
 use crate::summary::Summary;
 
-/// What comes of it all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// Nothing is beyond its limit, or no second run confirms it.
-    Same,
-    /// Worse in two runs, or a kernel computed a wrong answer.
-    Worse,
-    /// The cards say too little, or say that the machine was busy.
-    CannotJudge,
-    /// Something is beyond its limit in one run.
-    Suspect,
-}
-
-/// Where a group or a metric stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// Within its limit.
-    Within,
-    /// Worse by more.
-    Worse,
-    /// Better by more.
-    Better,
-    /// Worse by no more than the clock is.
-    ByTheClock,
-    /// Its limit is so wide that it says nothing by itself.
-    TooNoisy,
-    /// Too few of its metrics are there.
-    NotJudged,
-}
-
-/// A group of metrics. Shares of 1 on the logarithm, more is worse: 0.05 is 5 % more time, or 5 % less
-/// of a rate.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct GroupChange {
-    /// As in `judging.toml`.
-    pub id: String,
-    /// What people read.
-    pub title: String,
-    /// The median over its metrics.
-    pub change: Option<f64>,
-    /// What it must be beyond.
-    pub limit: f64,
-    /// Metrics of it that there are on both sides.
-    pub voters: usize,
-    /// Where it stands.
-    pub standing: Standing,
-    /// A second run says the same.
-    pub confirmed: bool,
-}
-
-/// One metric.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MetricChange {
-    /// Its id.
-    pub id: String,
-    /// Its group.
-    pub group: String,
-    /// Its unit.
-    pub unit: Unit,
-    /// Median over the cards of the baseline.
-    pub before: f64,
-    /// And over those at hand.
-    pub now: f64,
-    /// On the logarithm, more is worse.
-    pub change: f64,
-    /// What it must be beyond.
-    pub limit: f64,
-    /// Where it stands.
-    pub standing: Standing,
-    /// A second run says the same.
-    pub confirmed: bool,
-    /// The change of the middle rounds, which its group is judged by.
-    #[serde(skip)]
-    middle: f64,
-    /// The rounds of the cards at hand and of the baseline.
-    #[serde(skip)]
-    rounds: (Vec<Rounds>, Vec<Rounds>),
-    /// What a slower clock makes of it.
-    #[serde(skip)]
-    follows_clock: bool,
-}
-
-/// A property, such as the size of a cache, that is another one now.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct PropertyChange {
-    /// Its id.
-    pub id: String,
-    /// Its unit.
-    pub unit: Unit,
-    /// In the baseline.
-    pub before: f64,
-    /// Now.
-    pub now: f64,
-    /// A second run says the same.
-    pub confirmed: bool,
-}
-
-/// A change of the core's clock, which much else follows.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Clock {
-    /// GHz in the baseline.
-    pub before: f64,
-    /// GHz now.
-    pub now: f64,
-    /// On the logarithm, more is slower.
-    pub change: f64,
-}
-
-/// Cards held against a baseline.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Judgement {
-    /// What comes of it.
-    pub verdict: Verdict,
-    /// Why there is none, or why it is no other.
-    pub reasons: Vec<String>,
-    /// Cards of the baseline that were used.
-    pub baseline: usize,
-    /// When the first and the last of them began.
-    pub span: Option<(String, String)>,
-    /// When the card that was judged began, and the run that confirmed it.
-    pub runs: Vec<String>,
-    /// The CPU that was measured.
-    pub cpu: usize,
-    /// `quick`, `standard` or `thorough`.
-    pub tier: String,
-    /// Cards of the baseline that were not.
-    pub set_aside: Vec<SetAside>,
-    /// What else differs.
-    pub differences: Vec<Difference>,
-    /// A change of the clock.
-    pub clock: Option<Clock>,
-    /// All groups that the baseline has.
-    pub groups: Vec<GroupChange>,
-    /// All metrics that were judged.
-    pub metrics: Vec<MetricChange>,
-    /// Properties that changed.
-    pub properties: Vec<PropertyChange>,
-    /// Properties that were compared.
-    pub properties_judged: usize,
-    /// Metrics that the baseline has and the card has not.
-    pub missing: Vec<String>,
-    /// Probes that measure by another method than in all of the baseline: nothing of them is compared.
-    pub other_methods: Vec<String>,
-    /// Absolute limits that are not kept.
-    pub expectations: Vec<Broken>,
-    /// What may be behind it.
-    pub causes: Vec<Cause>,
-}
-
-/// A limit beyond this says nothing of a single metric.
-const BLIND: f64 = 0.25;
-
-/// The same of a group.
+/// A limit beyond this says nothing of a group.
 const GROUP_BLIND: f64 = 0.5;
 
 /// Of what the baseline has, without which a run was so disturbed that single metrics say nothing.
 const MOST_MISSING: f64 = 0.25;
 
-/// Two properties that differ by no more than this are the same.
-const SAME: f64 = 0.02;
-
 /// Rounds that must agree on a property.
 const AGREEING: usize = 3;
-
-/// Of its limit, what a second run must show.
-const CONFIRMS: f64 = 0.75;
-
-/// Cards of a baseline without which a machine is suspect at most.
-pub const LEAST_CARDS: usize = 3;
 
 /// Groups that another load cannot touch, and what is nothing of them.
 const UNTOUCHED: [&str; 4] = ["clock", "core", "caches", "branch"];
@@ -196,141 +34,10 @@ const NOTHING: f64 = 0.01;
 /// The core's clock.
 const CLOCK: &str = "clock.core_ghz";
 
-impl Judgement {
-    /// Groups and metrics of no such group that are worse.
-    fn suspects(&self) -> impl Iterator<Item = (&GroupChange, Vec<&MetricChange>)> {
-        self.groups.iter().filter_map(|group| {
-            let single = self.metrics_of(group).filter(|m| m.standing == Standing::Worse);
-            let single: Vec<&MetricChange> = single.collect();
-            (group.standing == Standing::Worse || !single.is_empty()).then_some((group, single))
-        })
-    }
-
-    /// Whether anything is beyond its limit.
-    pub fn is_suspect(&self) -> bool {
-        self.suspects().next().is_some()
-            || !self.properties.is_empty()
-            || !self.expectations.is_empty()
-    }
-
-    /// The metrics of a group.
-    pub fn metrics_of<'a>(
-        &'a self,
-        group: &'a GroupChange,
-    ) -> impl Iterator<Item = &'a MetricChange> {
-        self.metrics.iter().filter(|metric| metric.group == group.id)
-    }
-
-    /// Metrics whose limits are too wide to say anything by themselves.
-    pub fn too_noisy(&self) -> usize {
-        self.metrics.iter().filter(|m| m.standing == Standing::TooNoisy).count()
-    }
-
-    /// The probes that measure what is suspect, by the declarations of that card.
-    pub fn suspect_probes(&self, card: &Card) -> Vec<String> {
-        let groups: Vec<&str> = self.suspects().map(|(group, _)| group.id.as_str()).collect();
-        let wanted = |id: &str| {
-            self.properties.iter().any(|property| property.id == id)
-                || self.expectations.iter().any(|broken| broken.metric == id)
-                || self.metrics.iter().any(|m| m.id == id && groups.contains(&m.group.as_str()))
-        };
-        let declared = card.header.declarations.iter();
-        declared
-            .filter(|d| d.metrics.iter().any(|metric| wanted(&metric.id)))
-            .map(|d| d.probe.to_string())
-            .collect()
-    }
-
-    /// What a second run, held against the same baseline, makes of it.
-    #[must_use]
-    pub fn confirmed_by(mut self, again: &Judgement) -> Judgement {
-        if self.verdict != Verdict::Suspect {
-            return self;
-        }
-        self.runs.extend(again.runs.iter().cloned());
-        let mut asked_again = false;
-        for group in self.groups.iter_mut().filter(|g| g.standing == Standing::Worse) {
-            let other = again.groups.iter().find(|other| other.id == group.id);
-            let change = other.and_then(|other| other.change);
-            asked_again |= change.is_some();
-            group.confirmed = change.is_some_and(|change| change >= CONFIRMS * group.limit);
-        }
-        for metric in self.metrics.iter_mut().filter(|m| m.standing == Standing::Worse) {
-            let other = again.metrics.iter().find(|other| other.id == metric.id);
-            asked_again |= other.is_some();
-            metric.confirmed = other.is_some_and(|other| other.change >= CONFIRMS * metric.limit);
-        }
-        asked_again |= again.properties_judged > 0;
-        for property in &mut self.properties {
-            let mut others = again.properties.iter();
-            property.confirmed =
-                others.any(|other| other.id == property.id && same(other.now, property.now));
-        }
-        for broken in &mut self.expectations {
-            let mut others = again.expectations.iter();
-            broken.confirmed = others.any(|other| other.metric == broken.metric);
-        }
-        // A limit needs no baseline to say what is normal.
-        let below_limits = self.expectations.iter().any(|broken| broken.confirmed);
-        let confirmed = below_limits
-            || self.groups.iter().any(|group| group.confirmed)
-            || self.metrics.iter().any(|metric| metric.confirmed)
-            || self.properties.iter().any(|property| property.confirmed);
-        if !confirmed && !asked_again {
-            let why = again.reasons.first().map_or("it has nothing of it", String::as_str);
-            self.reasons = vec![format!("the second run says nothing of what is suspect: {why}")];
-        } else if !confirmed {
-            self.verdict = Verdict::Same;
-            self.reasons = vec!["the second run does not confirm what was suspect".into()];
-        } else if self.baseline < LEAST_CARDS && !below_limits {
-            self.reasons = vec![format!(
-                "confirmed, and yet only suspect: {} of baseline cannot tell how much runs of this \
-                 machine differ; {LEAST_CARDS} can",
-                crate::format::count(self.baseline, "card")
-            )];
-        } else {
-            self.verdict = Verdict::Worse;
-            self.reasons.clear();
-        }
-        self
-    }
-}
-
-impl Judgement {
-    /// What absolute limits say beside the baseline.
-    #[must_use]
-    pub fn with_limits(mut self, broken: Vec<Broken>) -> Judgement {
-        self.expectations = broken;
-        if self.verdict == Verdict::Same && !self.expectations.is_empty() {
-            self.verdict = Verdict::Suspect;
-        }
-        self
-    }
-
-    /// What a frozen baseline says beside this one: what drifts so slowly that each card of a moving
-    /// baseline is like the one before.
-    #[must_use]
-    pub fn beside_frozen(mut self, frozen: &Judgement) -> Judgement {
-        if self.verdict == Verdict::Same && frozen.verdict == Verdict::Suspect {
-            self.verdict = Verdict::Suspect;
-            self.reasons = vec![
-                "slow drift: within the noise of the last cards, and beyond that of \
-                                 the frozen ones; the table is against these"
-                    .into(),
-            ];
-            self.groups.clone_from(&frozen.groups);
-            self.metrics.clone_from(&frozen.metrics);
-            self.properties.clone_from(&frozen.properties);
-            self.causes.clone_from(&frozen.causes);
-            (self.baseline, self.span) = (frozen.baseline, frozen.span.clone());
-        }
-        self
-    }
-}
-
 /// A card held against a baseline.
-pub fn judge(baseline: &[Summary], now: &Summary, prior: &Prior) -> Judgement {
-    let mut judgement = compare(baseline, std::slice::from_ref(now), prior);
+pub fn judge<C: Borrow<Summary>>(baseline: &[C], now: &Summary, prior: &Prior) -> Judgement {
+    let baseline: Vec<&Summary> = baseline.iter().map(Borrow::borrow).collect();
+    let mut judgement = compared(&baseline, &[now], prior);
     let corrupt = now.card.fails.iter().find(|fail| fail.cause == FailKind::Corruption);
     if let Some(fail) = corrupt {
         judgement.verdict = Verdict::Worse;
@@ -397,29 +104,33 @@ fn other_load(judgement: &Judgement) -> Option<String> {
 }
 
 /// Cards held against others, without a verdict.
-pub fn compare(baseline: &[Summary], now: &[Summary], prior: &Prior) -> Judgement {
-    let Some(first) = now.first() else { return Judgement::of_nothing() };
+pub fn compare<C: Borrow<Summary>>(baseline: &[C], now: &[C], prior: &Prior) -> Judgement {
+    let [baseline, now] = [baseline, now].map(|cards| cards.iter().map(Borrow::borrow));
+    compared(&baseline.collect::<Vec<_>>(), &now.collect::<Vec<_>>(), prior)
+}
+
+fn compared<'a>(baseline: &[&'a Summary], now: &[&'a Summary], prior: &Prior) -> Judgement {
+    let Some((&first, more)) = now.split_first() else { return Judgement::of_nothing() };
     let header = &first.card.header;
     let mut set_aside = Vec::new();
-    let mut usable = |cards: &'_ [Summary], skip: usize| -> Vec<usize> {
-        let mut used: Vec<usize> = (0..skip).collect();
-        for (at, card) in cards.iter().enumerate().skip(skip) {
-            let other = &card.card.header;
-            let twice = used.iter().any(|&at| cards[at].card.header.id == other.id);
-            let why = comparable::obstacle(other, header)
+    // Those of a side that are like the first card at hand, each run once.
+    let mut add = |used: &mut Vec<&'a Summary>, cards: &[&'a Summary]| {
+        for &card in cards {
+            let Header { id, start, .. } = &card.card.header;
+            let twice = used.iter().any(|known| known.card.header.id == *id);
+            let why = comparable::obstacle(&card.card.header, header)
                 .or_else(|| twice.then(|| "the same run is there already".into()));
             match why {
-                None => used.push(at),
+                None => used.push(card),
                 Some(why) => {
-                    let (run, start) = (other.id.clone(), other.start.clone());
-                    set_aside.push(SetAside { run, start, why });
+                    set_aside.push(SetAside { run: id.clone(), start: start.clone(), why });
                 }
             }
         }
-        used
     };
-    let base: Vec<&Summary> = usable(baseline, 0).into_iter().map(|at| &baseline[at]).collect();
-    let now: Vec<&Summary> = usable(now, 1).into_iter().map(|at| &now[at]).collect();
+    let (mut base, mut now) = (Vec::new(), vec![first]);
+    add(&mut base, baseline);
+    add(&mut now, more);
     let mut starts: Vec<&str> = base.iter().map(|card| card.card.header.start.as_str()).collect();
     starts.sort_unstable();
     let latest = base.iter().max_by_key(|card| &card.card.header.start);
@@ -453,31 +164,6 @@ pub fn compare(baseline: &[Summary], now: &[Summary], prior: &Prior) -> Judgemen
         rules().groups.iter().filter_map(|g| sides.group(g, &judgement, &wanted)).collect();
     judgement.causes = causes::nearest(&judgement.groups, &judgement.metrics, &header.machine);
     judgement
-}
-
-impl Judgement {
-    fn of_nothing() -> Judgement {
-        Judgement {
-            verdict: Verdict::Same,
-            reasons: Vec::new(),
-            baseline: 0,
-            span: None,
-            runs: Vec::new(),
-            cpu: 0,
-            tier: String::new(),
-            set_aside: Vec::new(),
-            differences: Vec::new(),
-            clock: None,
-            groups: Vec::new(),
-            metrics: Vec::new(),
-            properties: Vec::new(),
-            properties_judged: 0,
-            missing: Vec::new(),
-            other_methods: Vec::new(),
-            expectations: Vec::new(),
-            causes: Vec::new(),
-        }
-    }
 }
 
 /// What is compared.
@@ -630,7 +316,7 @@ impl<'a> Sides<'a> {
 }
 
 /// A number of two rounds or more, on which two methods do not disagree.
-fn is_judgeable(value: &Value) -> bool {
+pub(super) fn is_judgeable(value: &Value) -> bool {
     value.value.is_some() && value.state != State::Inconsistent && value.each_round.len() > 1
 }
 
@@ -646,10 +332,6 @@ fn standing_of_group(change: f64, limit: f64) -> Standing {
     } else {
         Standing::Within
     }
-}
-
-fn same(a: f64, b: f64) -> bool {
-    (a - b).abs() <= SAME * a.abs().max(b.abs())
 }
 
 /// A property that all cards of the baseline agree on and the card at hand does not.
