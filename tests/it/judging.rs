@@ -9,6 +9,7 @@ use card::simulate::{MEASURED, Simulator, Weather, scenarios};
 use card::summary::Summary;
 use tempfile::TempDir;
 
+use crate::common::turn::{alone, beside_others};
 use crate::common::{card_in, program, recorded_card, sample_card};
 
 /// Cards of one machine on a disk.
@@ -332,6 +333,7 @@ fn a_baseline_keeps_whole_runs_of_each_machine_apart() {
 
 #[test]
 fn a_watch_ends_in_order_when_it_is_told_to() {
+    let _turn = beside_others();
     let mut machine = Machine::new(15);
     let base = machine.runs("base", 3)[0].parent().unwrap().to_owned();
     let state = machine.dir.path().join("state");
@@ -371,6 +373,7 @@ fn simulated_cards_are_like_their_model_and_the_same_for_a_seed() {
 
 #[test]
 fn a_machine_that_measures_itself_twice_confirms_what_is_worse() {
+    let _turn = alone();
     let dir = TempDir::new().unwrap();
     let [first, base, out] = ["first", "base", "out"].map(|name| dir.path().join(name));
     let run = ["run", "--tier", "quick", "--only", "os", "--out", text(&first)];
