@@ -18,7 +18,7 @@ use crate::judge::prior::Prior;
 use crate::judge::rules::rules;
 use crate::metrics::State;
 use crate::series::Met;
-use crate::summary::Summary;
+use crate::summary::{self, Summary};
 
 const SCENARIOS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../reports/reference/scenarios.toml"));
@@ -81,6 +81,7 @@ pub const MEASURED: Weather = Weather { rounds: 1.0, sessions: 1.0, disturbed: 0
 const DISTURBED_BY: std::ops::Range<f64> = 1.05..1.6;
 
 /// One metric of the machine.
+#[derive(Clone)]
 struct Model {
     /// Place in the card.
     at: usize,
@@ -98,13 +99,14 @@ struct Model {
 }
 
 /// A machine that is run again and again.
+#[derive(Clone)]
 pub struct Simulator {
     card: Summary,
     models: Vec<Model>,
     groups: Vec<f64>,
     probes: usize,
     weather: Weather,
-    rng: Rng,
+    seed: u64,
     runs: u64,
 }
 
@@ -149,8 +151,8 @@ impl Simulator {
             });
         }
         let groups = rules().groups.iter().map(|group| group.between).chain([0.0]).collect();
-        let (probes, rng) = (probes.len(), Rng::with_seed(seed));
-        Simulator { card: card.clone(), models, groups, probes, weather, rng, runs: 0 }
+        let (card, probes) = (card.clone(), probes.len());
+        Simulator { card, models, groups, probes, weather, seed, runs: 0 }
     }
 
     /// The same machine with a fault from now on.
@@ -171,11 +173,17 @@ impl Simulator {
 
     /// One more run.
     pub fn run(&mut self) -> &Summary {
-        let Simulator { card, models, groups, probes, weather, rng, runs } = self;
-        *runs += 1;
+        self.nth(self.runs + 1)
+    }
+
+    /// The run of that number, whichever were made before: several clones may share the work.
+    pub fn nth(&mut self, number: u64) -> &Summary {
+        let Simulator { card, models, groups, probes, weather, seed, runs } = self;
+        *runs = number;
+        let rng = &mut Rng::with_seed(mixed(mixed(*seed).wrapping_add(number)));
         let header = &mut card.card.header;
-        header.id = format!("simulated-{:016x}-{runs}", rng.u64(..));
-        let (day, hour) = (*runs / 24 % 28, *runs % 24);
+        header.id = format!("simulated-{:016x}-{number}", rng.u64(..));
+        let (day, hour) = (number / 24 % 28, number % 24);
         header.start = format!("2026-01-{:02}T{hour:02}:00:00Z", day + 1);
         let of_groups: Vec<f64> =
             groups.iter().map(|between| weather.sessions * between * normal(rng)).collect();
@@ -198,9 +206,15 @@ impl Simulator {
                 *number = usual * (sign * off).exp();
             }
             value.value = median(&value.each_round);
+            (value.low, value.high) = summary::ends(&value.each_round);
         }
         card
     }
+}
+
+/// A number of which no digit is like another number's.
+fn mixed(number: u64) -> u64 {
+    Rng::with_seed(number).u64(..)
 }
 
 /// One of several values, by their shares.
@@ -240,6 +254,13 @@ mod tests {
         let ids = |seed| simulator(MEASURED, seed).run().metrics.0.clone();
         assert_eq!(ids(1), ids(1));
         assert_ne!(ids(1), ids(2));
+        // Also a run of them by itself.
+        let (mut one, mut another) = (simulator(MEASURED, 1), simulator(MEASURED, 1));
+        let third = runs(&mut one, 3).pop().unwrap();
+        let by_number = another.nth(3);
+        assert_eq!(by_number.metrics.0, third.metrics.0);
+        assert_eq!(by_number.card.header, third.card.header);
+        assert_ne!(one.nth(2).metrics.0, third.metrics.0);
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! said, the machine, the findings, what was skipped and what failed; a tenth of the bytes, and read in
 //! a hundredth of the time. Whatever needs no points reads it like the card.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, json};
 
 use crate::counters::CounterSupport;
@@ -60,13 +61,13 @@ impl Summary {
         Ok(stored.into())
     }
 
-    fn stretches(&self, reasons: &mut Vec<String>) -> Vec<Stretch> {
+    fn stretches<'a>(&'a self, reasons: &mut Vec<Cow<'a, str>>) -> Vec<Stretch<'a>> {
         let alike = |a: &Value, b: &Value| (&a.probe, &a.family) == (&b.probe, &b.family);
         let stretches = self.metrics.0.chunk_by(alike);
         stretches
             .map(|values| Stretch {
-                probe: values[0].probe.clone(),
-                family: values[0].family.clone(),
+                probe: values[0].probe.as_str().into(),
+                family: values[0].family.as_str().into(),
                 metrics: values.iter().map(|value| Row::of(value, reasons)).collect(),
             })
             .collect()
@@ -104,9 +105,9 @@ impl Summary {
             },
             metrics: self.stretches(&mut reasons),
             reasons,
-            findings: self.findings.clone(),
-            skips: skips.clone(),
-            fails: fails.clone(),
+            findings: self.findings.as_slice().into(),
+            skips: skips.as_slice().into(),
+            fails: fails.as_slice().into(),
             end: end.clone(),
         };
         // Numbers, texts and lists of them: nothing that has no JSON.
@@ -114,18 +115,18 @@ impl Summary {
     }
 }
 
-/// A summary as a file.
+/// A summary as a file. It borrows what it is written from: copies would take longer than writing.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct Stored<'a> {
     kind: Kind,
     format: u32,
     header: Header,
-    metrics: Vec<Stretch>,
+    metrics: Vec<Stretch<'a>>,
     /// Many metrics share one.
-    reasons: Vec<String>,
-    findings: Vec<Finding>,
-    skips: Vec<Skip>,
-    fails: Vec<Fail>,
+    reasons: Vec<Cow<'a, str>>,
+    findings: Cow<'a, [Finding]>,
+    skips: Cow<'a, [Skip]>,
+    fails: Cow<'a, [Fail]>,
     end: Option<End>,
 }
 
@@ -137,26 +138,26 @@ enum Kind {
 
 /// Metrics of one probe and one family that follow each other.
 #[derive(Serialize, Deserialize)]
-struct Stretch {
-    probe: String,
-    family: String,
-    metrics: Vec<Row>,
+struct Stretch<'a> {
+    probe: Cow<'a, str>,
+    family: Cow<'a, str>,
+    metrics: Vec<Row<'a>>,
 }
 
 /// A metric without the names of its fields, which would be half of the file.
 #[derive(Serialize, Deserialize)]
-struct Row(
-    String,
+struct Row<'a>(
+    Cow<'a, str>,
     (Unit, Better, NoiseClass, Option<ReportOnly>),
     (State, Option<Grade>, Option<usize>),
     /// The number, and the ends of its spread where they are not those of the rounds.
     Vec<Option<f64>>,
-    Vec<f64>,
-    Vec<Met>,
+    #[serde(serialize_with = "shortly")] Cow<'a, [f64]>,
+    Cow<'a, [Met]>,
 );
 
 /// The lowest and the highest.
-fn ends(values: &[f64]) -> (Option<f64>, Option<f64>) {
+pub(crate) fn ends(values: &[f64]) -> (Option<f64>, Option<f64>) {
     let end = |of: fn(f64, f64) -> f64| values.iter().copied().reduce(of);
     (end(f64::min), end(f64::max))
 }
@@ -174,15 +175,19 @@ fn short(value: f64) -> f64 {
     }
 }
 
-impl Row {
-    fn of(value: &Value, reasons: &mut Vec<String>) -> Row {
+fn shortly<S: Serializer>(values: &[f64], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(values.iter().copied().map(short))
+}
+
+impl<'a> Row<'a> {
+    fn of(value: &'a Value, reasons: &mut Vec<Cow<'a, str>>) -> Row<'a> {
         let Value { id, unit, better, tier, report_only, low, high, .. } = value;
         // Few rounds are all of the spread.
         let ends = ends(&value.each_round);
         // That rounds differ is what they say themselves.
         let reason = value.reason.as_ref().filter(|_| !value.only_differs).map(|reason| {
             reasons.iter().position(|known| known == reason).unwrap_or_else(|| {
-                reasons.push(reason.clone());
+                reasons.push(reason.as_str().into());
                 reasons.len() - 1
             })
         });
@@ -193,40 +198,40 @@ impl Row {
             numbers.pop();
         }
         Row(
-            id.clone(),
+            id.as_str().into(),
             (*unit, *better, *tier, *report_only),
             (value.state, value.grade, reason),
             numbers,
-            value.each_round.iter().copied().map(short).collect(),
-            value.states.clone(),
+            value.each_round.as_slice().into(),
+            value.states.as_slice().into(),
         )
     }
 
-    fn of_probe(self, probe: &str, family: &str, reasons: &[String]) -> Value {
+    fn of_probe(self, probe: &str, family: &str, reasons: &[Cow<'_, str>]) -> Value {
         let Row(id, what, state, numbers, each_round, states) = self;
         let (probe, family) = (probe.to_owned(), family.to_owned());
         let (unit, better, tier, report_only) = what;
         let (state, grade, reason) = state;
-        let reason = reason.and_then(|at| reasons.get(at).cloned());
+        let reason = reason.and_then(|at| Some(reasons.get(at)?.clone().into_owned()));
         let [value, low, high] = [0, 1, 2].map(|at| numbers.get(at).copied().flatten());
         let (least, most) = ends(&each_round);
         let [low, high] = [low.or(least), high.or(most)].map(|end| end.filter(|_| value.is_some()));
         Value {
-            id,
+            id: id.into_owned(),
             value,
             low,
             high,
             unit,
             state,
             grade,
-            states,
+            states: states.into_owned(),
             reason,
             only_differs: false,
             family,
             tier,
             better,
             rounds: u32::try_from(each_round.len()).unwrap_or(u32::MAX),
-            each_round,
+            each_round: each_round.into_owned(),
             report_only,
             probe,
             summary: String::new(),
@@ -234,17 +239,19 @@ impl Row {
     }
 }
 
-impl Stretch {
-    fn values(self, reasons: &[String]) -> Vec<Value> {
+impl Stretch<'_> {
+    fn values(self, reasons: &[Cow<'_, str>]) -> Vec<Value> {
         let Stretch { probe, family, metrics } = self;
         metrics.into_iter().map(|row| row.of_probe(&probe, &family, reasons)).collect()
     }
 }
 
-impl From<Stored> for Summary {
-    fn from(stored: Stored) -> Summary {
+impl From<Stored<'_>> for Summary {
+    fn from(stored: Stored<'_>) -> Summary {
         let Stored { header, metrics, reasons, findings, skips, fails, end, .. } = stored;
         let (points, rounds, remarks) = (Vec::new(), Vec::new(), Vec::new());
+        let (findings, skips, fails) =
+            (findings.into_owned(), skips.into_owned(), fails.into_owned());
         Summary {
             card: Card { header, points, skips, fails, rounds, end, remarks },
             metrics: Metrics(metrics.into_iter().flat_map(|s| s.values(&reasons)).collect()),

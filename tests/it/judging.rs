@@ -359,13 +359,17 @@ fn simulated_cards_are_like_their_model_and_the_same_for_a_seed() {
     let (code, one) = simulate(&["--seed", "3", "--runs", "2"]);
     assert!(code == 0 && one.lines().count() == 2);
     assert_eq!(simulate(&["--seed", "3", "--runs", "2"]).1, one);
+    // On however many CPUs: they come in their order, each as a summary is stored.
+    let model = Summary::read(&card).unwrap();
+    let mut simulator = Simulator::new(&model, Prior::embedded(), MEASURED, 3);
+    let stored: String = (0..30).map(|_| card::clean::json(&simulator.run().stored())).collect();
+    assert!(simulate(&["--seed", "3", "--runs", "30"]).1 == stored);
     assert_ne!(simulate(&["--seed", "4", "--runs", "2"]).1, one);
     let (code, unknown) = simulate(&["--fault", "fire"]);
     assert!(code == 2 && unknown.contains("choose one of turbo-off"), "{unknown}");
     let dir = TempDir::new().unwrap();
     assert_eq!(simulate(&["--fault", "turbo-off", "--out", text(dir.path())]).0, 0);
     let slow = Summary::read(&dir.path().join("000000.summary.json")).unwrap();
-    let model = Summary::read(&card).unwrap();
     let ratio = slow.metrics.number("clock.core_ghz").unwrap()
         / model.metrics.number("clock.core_ghz").unwrap();
     assert!((ratio - 0.8).abs() < 0.02, "{ratio}");
