@@ -109,6 +109,9 @@ pub struct RoundDone {
     pub probe: String,
     /// Which round.
     pub round: u32,
+    /// Seconds from the start of the run to its own, interruptions left out; older cards do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_s: Option<f64>,
     /// How long it took.
     pub wall_s: f64,
     /// What a CPU quota took from it.

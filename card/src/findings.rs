@@ -497,8 +497,14 @@ pub(crate) mod tests {
         let quota = CpuQuota { cpus: 0.5, source: "cgroup cpu.max /q".into() };
         card.header.machine.limits.cpu_quota = Fact::Known(Some(quota));
         let throttled = Throttled { times: 13, seconds: 1.25 };
-        let round = |round| RoundDone { probe: "noise".into(), round, wall_s: 1.0, throttled };
-        card.rounds = (0..5).map(round).collect();
+        let done = |round| RoundDone {
+            probe: "noise".into(),
+            round,
+            start_s: None,
+            wall_s: 1.0,
+            throttled,
+        };
+        card.rounds = (0..5).map(done).collect();
         let metrics = Metrics(vec![value(GAPS, Unit::Ratio, 0.473)]);
         let texts: Vec<String> = find(&card, &metrics).into_iter().map(|f| f.text).collect();
         let text = texts.join("\n");

@@ -193,6 +193,7 @@ struct Run {
     /// What the rounds that take memory are lent.
     reserve: Option<Reserve>,
     limits: Limits,
+    began: Instant,
     wall_before: f64,
 }
 
@@ -262,7 +263,17 @@ fn fresh(
     let machine = header.machine.clone();
     let limits = Limits::new(began, budget, 1.0);
     Ok((
-        Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before: 0.0 },
+        Run {
+            header,
+            machine,
+            tier,
+            schedule,
+            generosity,
+            reserve,
+            limits,
+            began,
+            wall_before: 0.0,
+        },
         writer,
     ))
 }
@@ -326,14 +337,20 @@ fn resumed(path: &Path, mut machine: Machine, began: Instant) -> anyhow::Result<
     let (seed, cpus) = (card.header.seed, machine.allowed_cpus());
     let mut schedule = Schedule::new(&probes, plan.rounds, seed, cpus, reserve.is_some());
     schedule.leave_out(|probe, round| card.has_round(probe, round));
-    let wall_before = card.end.as_ref().map_or(0.0, |e| e.wall_s);
+    // Without an end it is at least as long as until the end of its last round.
+    let ends = card.rounds.iter().filter_map(|round| Some(round.start_s? + round.wall_s));
+    let so_far = ends.fold(0.0, f64::max);
+    let wall_before = card.end.as_ref().map_or(so_far, |e| e.wall_s);
     let header = card.header.clone();
     let mut writer = Writer::resume(held).map_err(|error| files::unwritable(path, error))?;
     for skip in skips {
         append(&mut writer, Line::Skip(skip))?;
     }
     let limits = Limits::new(began, budget, schedule.share_left());
-    Ok((Run { header, machine, tier, schedule, generosity, reserve, limits, wall_before }, writer))
+    Ok((
+        Run { header, machine, tier, schedule, generosity, reserve, limits, began, wall_before },
+        writer,
+    ))
 }
 
 /// The probes that a card names, each once.
@@ -534,13 +551,18 @@ impl Run {
             given += slice;
             used += took;
             if item.is_last {
-                append(writer, Line::Round(visited.done()))?;
+                append(writer, Line::Round(visited.done(self.start_of(visited.began))))?;
             } else {
                 visits = Some(visited);
             }
         }
         let stopped = stop.load(Ordering::Relaxed);
         Ok(if stopped { EndState::Interrupted } else { EndState::Complete })
+    }
+
+    /// Seconds of the run before that moment, interruptions left out.
+    fn start_of(&self, moment: Instant) -> f64 {
+        self.wall_before + moment.duration_since(self.began).as_secs_f64()
     }
 
     /// Why a round was not even begun.
@@ -572,10 +594,11 @@ impl Visits {
         Visits { probe, round, began: Instant::now(), throttled: Throttled::so_far() }
     }
 
-    fn done(&self) -> RoundDone {
+    fn done(&self, start_s: f64) -> RoundDone {
         RoundDone {
             probe: self.probe.to_owned(),
             round: self.round,
+            start_s: Some(start_s),
             wall_s: self.began.elapsed().as_secs_f64(),
             throttled: Throttled::so_far().since(&self.throttled),
         }

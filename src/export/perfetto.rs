@@ -1,7 +1,7 @@
 //! A run on a time line, for <https://ui.perfetto.dev> and `chrome://tracing`: the trace event format in JSON.
 //!
-//! A card says how long each round took and in which order they came, not when each began: they are laid end to end,
-//! and the moments between them, in which a run rests or starts a child, are not there.
+//! A card says when each round began and how long it took. Older ones say only how long, and in which order they
+//! came: those are laid end to end, without the moments between them, in which a run rests or starts a child.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub fn text(card: &Card) -> String {
         "args": { "name": format!("probecard {} {}", header.plan.tier, header.id) },
     })];
     let mut tracks: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut now = Duration::ZERO;
+    let mut end = Duration::ZERO;
     for round in &card.rounds {
         let next = tracks.len() + 1;
         let track = *tracks.entry(&round.probe).or_insert(next);
@@ -31,6 +31,8 @@ pub fn text(card: &Card) -> String {
         }
         // What is no time takes none.
         let length = Duration::try_from_secs_f64(round.wall_s).unwrap_or_default();
+        let start = round.start_s.and_then(|start| Duration::try_from_secs_f64(start).ok());
+        let now = start.unwrap_or(end);
         let of_round = |probe: &str, number: u32| probe == round.probe && number == round.round;
         let points = card.points.iter().filter(|point| of_round(&point.probe, point.round));
         let (mut kept, mut rejected) = (0, 0_u64);
@@ -50,9 +52,9 @@ pub fn text(card: &Card) -> String {
             "args": { "round": round.round, "samples": kept, "rejected": rejected, "failures": failures },
         }));
         events.push(counter(now, rejected));
-        now = now.saturating_add(length);
+        end = now.saturating_add(length);
     }
-    events.push(counter(now, 0));
+    events.push(counter(end, 0));
     let trace = json!({
         "displayTimeUnit": "ms",
         "otherData": {
@@ -130,6 +132,21 @@ mod tests {
         probes.sort_unstable();
         probes.dedup();
         assert_eq!(tracks, probes.len());
+    }
+
+    #[test]
+    fn rounds_are_where_they_began_if_the_card_says_so() {
+        let mut card = fixture::recorded().card;
+        card.rounds.truncate(4);
+        for (at, round) in card.rounds.iter_mut().enumerate() {
+            (round.start_s, round.wall_s) = (Some(0.5 + 3.0 * at as f64), 2.0);
+        }
+        // One of which it is not known follows the one before.
+        card.rounds[2].start_s = None;
+        card.rounds[3].start_s = Some(f64::NAN);
+        let starts: Vec<f64> =
+            of_kind(&events(&card), "X").map(|slice| slice["ts"].as_f64().unwrap()).collect();
+        assert_eq!(starts, [0.5e6, 3.5e6, 5.5e6, 7.5e6]);
     }
 
     #[test]
