@@ -64,21 +64,66 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder of a machine: its host's name, and what makes another machine under that name another
-/// one.
-fn key(machine: &Machine) -> String {
-    let host = super::run::file_name(machine.host.name.known().map_or("", String::as_str));
-    let parts = [
-        machine.cpu.architecture.clone(),
-        machine.cpu.brand.known().cloned().unwrap_or_default(),
-        machine.allowed_cpus().len().to_string(),
-        machine.host.product.known().cloned().unwrap_or_default(),
-    ];
-    // FNV-1a: of a few words, and nobody means harm.
-    let hash = parts.join("\n").bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// What is on the folder of a machine: its host's name, what makes another machine under that name
+/// another one, and what its own identity is, as far as that may be read.
+struct Key {
+    /// Of cards of before there was an identity on them, all of the name.
+    common: String,
+    /// A letter and a number for each that is known.
+    marks: Vec<String>,
+}
+
+impl Key {
+    fn of(machine: &Machine) -> Key {
+        let host = super::run::file_name(machine.host.name.known().map_or("", String::as_str));
+        let parts = [
+            machine.cpu.architecture.clone(),
+            machine.cpu.brand.known().cloned().unwrap_or_default(),
+            machine.allowed_cpus().len().to_string(),
+            machine.host.product.known().cloned().unwrap_or_default(),
+        ];
+        let processors = machine.topology.inventory.known().map(|numbers| {
+            let numbers: Vec<&str> = numbers.keys().map(String::as_str).collect();
+            format!("p{}", short_hash(&numbers.join("\n")))
+        });
+        let system = machine.host.identity.known().map(|id| format!("m{}", short_hash(id)));
+        Key {
+            common: format!("{host}-{}", short_hash(&parts.join("\n"))),
+            marks: system.into_iter().chain(processors).collect(),
+        }
+    }
+
+    fn name(&self) -> String {
+        [std::slice::from_ref(&self.common), &self.marks].concat().join("-")
+    }
+
+    /// Whether a folder of that name may be this machine's: nothing that both tell differs. Numbers of
+    /// processors are root's to read, so that one run tells them and another one does not.
+    fn fits(&self, name: &str) -> bool {
+        let Some(marks) = name.strip_prefix(&self.common) else { return false };
+        let mut marks = marks.split('-');
+        let differs = |mark: &str| {
+            let own = self.marks.iter().find(|own| own.get(..1) == mark.get(..1));
+            own.is_some_and(|own| own != mark)
+        };
+        marks.next() == Some("") && !marks.any(differs)
+    }
+
+    /// The folder: of those that fit the one that tells the most, or the one to make.
+    fn folder(&self, dir: &Path) -> PathBuf {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let fitting = names.filter(|name| self.fits(name) && dir.join(name).is_dir());
+        dir.join(fitting.max_by_key(String::len).unwrap_or_else(|| self.name()))
+    }
+}
+
+/// FNV-1a: of a few words, and nobody means harm.
+fn short_hash(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    format!("{host}-{:08x}", hash >> 32)
+    format!("{:08x}", hash >> 32)
 }
 
 /// Where the cards of that machine are: its folder, or the directory itself where it holds cards.
@@ -92,7 +137,7 @@ pub(super) fn of_this_machine(dir: &Path) -> PathBuf {
 }
 
 fn folder(dir: &Path, machine: &Machine) -> PathBuf {
-    let own = dir.join(key(machine));
+    let own = Key::of(machine).folder(dir);
     if own.is_dir() { own } else { dir.to_owned() }
 }
 
@@ -124,7 +169,7 @@ fn add(dir: &Path, paths: &[PathBuf]) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<_>>()?;
     for (card, path) in all {
-        let own = dir.join(key(&card.header.machine));
+        let own = Key::of(&card.header.machine).folder(dir);
         make(&own)?;
         let target = own.join(name(&card));
         if target.exists() {
@@ -150,13 +195,13 @@ fn make(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn accept(dir: &Path, paths: &[PathBuf]) -> anyhow::Result<()> {
-    let keys: BTreeSet<String> = paths
+    let folders: BTreeSet<PathBuf> = paths
         .iter()
-        .map(|path| Ok(key(&Summary::read(path)?.card.header.machine)))
+        .map(|path| Ok(Key::of(&Summary::read(path)?.card.header.machine).folder(dir)))
         .collect::<anyhow::Result<_>>()?;
     // The new ones first: if they cannot be written, what was there is still what counts.
     let before: Vec<PathBuf> =
-        keys.iter().flat_map(|key| cards::files(&dir.join(key)).unwrap_or_default()).collect();
+        folders.iter().flat_map(|folder| cards::files(folder).unwrap_or_default()).collect();
     add(dir, paths)?;
     for old in before.iter().filter(|old| old.exists()) {
         let replaced = old.parent().unwrap_or(dir).join(REPLACED);
@@ -258,4 +303,53 @@ fn show(dir: &Path) -> anyhow::Result<()> {
         }
     }
     super::print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use card::machine::Fact;
+
+    use super::*;
+
+    fn machine(system: Option<&str>, processor: Option<&str>) -> Key {
+        let mut machine = Machine::default();
+        machine.host.name = Fact::Known("web-7".into());
+        if let Some(id) = system {
+            machine.host.identity = Fact::Known(id.into());
+        }
+        if let Some(number) = processor {
+            let numbers = BTreeMap::from([(number.to_owned(), vec![0, 1])]);
+            machine.topology.inventory = Fact::Known(numbers);
+        }
+        Key::of(&machine)
+    }
+
+    #[test]
+    fn a_machine_is_found_by_all_that_is_known_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, clone) = (machine(Some("a"), Some("0x1")), machine(Some("a"), Some("0x2")));
+        assert_ne!(whole.name(), clone.name());
+        fs::create_dir(dir.path().join(whole.name())).unwrap();
+        let found = |key: &Key| key.folder(dir.path()) == dir.path().join(whole.name());
+        assert!(found(&whole) && found(&machine(Some("a"), None)) && found(&machine(None, None)));
+        assert!(!found(&clone) && !found(&machine(Some("b"), None)));
+        assert!(!found(&machine(Some("b"), Some("0x1"))), "a processor that has moved");
+        // A name that only begins alike.
+        assert!(!whole.fits(&format!("{}0", whole.common)) && !whole.fits("web-7"));
+    }
+
+    #[test]
+    fn a_baseline_of_before_identities_is_still_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let nothing = machine(None, None);
+        assert_eq!(nothing.name(), nothing.common);
+        fs::create_dir(dir.path().join(nothing.name())).unwrap();
+        let now = machine(Some("a"), Some("0x1"));
+        assert_eq!(now.folder(dir.path()), dir.path().join(&nothing.common));
+        // Until it has one of its own.
+        fs::create_dir(dir.path().join(now.name())).unwrap();
+        assert_eq!(now.folder(dir.path()), dir.path().join(now.name()));
+    }
 }

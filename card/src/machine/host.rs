@@ -1,5 +1,8 @@
 //! Where the program runs: host, operating system, virtual machine, container.
 
+#[expect(deprecated, reason = "as where it is used")]
+use std::hash::{Hasher, SipHasher};
+
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroups;
@@ -15,6 +18,8 @@ const DMI: &str = "/sys/class/dmi/id";
 pub struct Host {
     /// Host name.
     pub name: Fact<String>,
+    /// A number that stands for /etc/machine-id here and nowhere else: the id itself is confidential.
+    pub identity: Fact<String>,
     /// "Debian GNU/Linux 12 (bookworm)".
     pub os: Fact<String>,
     /// Maker and product: "Dell Inc. PowerEdge R7625", "Amazon EC2 m7a.large".
@@ -35,6 +40,7 @@ impl Host {
         let product = product(files);
         Self {
             name: files.text("/proc/sys/kernel/hostname").into(),
+            identity: identity(files).into(),
             os: os(files).into(),
             hypervisor: hypervisor(files, cpuid, info, &product).into(),
             product: product.into(),
@@ -49,6 +55,22 @@ impl Host {
 }
 
 const NO_HYPERVISOR: &str = "none";
+
+/// As systemd advises: a keyed hash of the program's own name, whose key is the id.
+fn identity(files: &Files) -> Found<String> {
+    const PATH: &str = "/etc/machine-id";
+    let id = files.secret(PATH)?;
+    let half = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    let keys = id.split_at_checked(16).and_then(|(a, b)| half(a).zip(half(b)));
+    let (a, b) = keys
+        .filter(|_| id.len() == 32)
+        .ok_or_else(|| format!("{PATH} holds no id of 32 hexadecimal digits"))?;
+    // The standard library's SipHash 2-4 stays what it is; the hasher in its place may change.
+    #[expect(deprecated, reason = "what replaces it promises no algorithm")]
+    let mut hasher = SipHasher::new_with_keys(a, b);
+    hasher.write(b"probecard");
+    Ok(format!("{:016x}", hasher.finish()))
+}
 
 fn os(files: &Files) -> Found<String> {
     let read = |path: &str| -> Found<String> {
@@ -128,6 +150,7 @@ fn container_hints(files: &Files, groups: &Cgroups<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Machine;
     use super::super::tree::Tree;
     use super::*;
 
@@ -147,6 +170,30 @@ mod tests {
         assert_eq!(host.product, Fact::Known("Amazon EC2 m7a.large".into()));
         assert_eq!(host.guest_of(), Some("KVM"));
         assert_eq!(host.container_hints, ["/.dockerenv", "cgroup /kubepods/pod1"]);
+    }
+
+    #[test]
+    fn a_machine_id_is_told_by_a_number_of_its_own() {
+        let identity = |id: &str| Tree::new().file("/etc/machine-id", id).machine().host.identity;
+        let (id, clone) =
+            ("0123456789abcdeffedcba9876543210\n", "1123456789abcdeffedcba9876543210");
+        let hashed = identity(id);
+        let number = hashed.known().unwrap();
+        // Cards are compared for years: it stays what it is.
+        assert_eq!(number, "88ac45aa5d3f318f");
+        assert_ne!(identity(clone), hashed);
+        for none in ["", "uninitialized", "0123456789abcdef", "é123456789abcdeffedcba987654321x"] {
+            let reason = identity(none).reason().unwrap().to_owned();
+            assert!(reason.contains("no id of 32") && !reason.contains("abcdef"), "{reason}");
+        }
+        assert!(Tree::new().machine().host.identity.reason().is_some());
+        // What is sent to others has it neither hashed nor as it is.
+        let tree = Tree::new().file("/etc/machine-id", id).file("/etc/os-release", "NAME=x\n");
+        let files = tree.files().remembering();
+        Machine::described_by(&files);
+        let gathered = files.into_read();
+        assert!(gathered.entries().any(|(path, _)| path == "/etc/os-release"));
+        assert!(gathered.entries().all(|(path, _)| path != "/etc/machine-id"));
     }
 
     #[test]
