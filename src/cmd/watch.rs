@@ -1,7 +1,7 @@
 //! `probecard watch`: `check` on a timer, as a node's agent runs it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use card::judge::{Judgement, Verdict};
+use card::summary::Summary;
 use probecard_probes::sys::process;
 
 use super::check::{self, Against, LATER, Yardstick};
+use super::export::Target;
 use super::run::{self, parse_time};
 use super::say;
 use crate::files;
@@ -41,6 +43,10 @@ pub(super) struct Args {
     /// Directory for the last card and status.json, the last judgement; nothing else is kept.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
+    /// A file to replace after each check with the card and its judgement, in a format of `export`:
+    /// prom=/var/lib/prometheus/node-exporter/probecard.prom; may be repeated.
+    #[arg(long = "export", value_name = "FORMAT=FILE", value_parser = Target::parse)]
+    exports: Vec<Target>,
 }
 
 /// Checks until it is told to stop.
@@ -72,7 +78,7 @@ fn check_once(args: &Args, stop: &AtomicBool) -> anyhow::Result<()> {
     let now = yardstick.measure(Some(&args.state.join(RUN)), true)?;
     let mut judgement = yardstick.judge(&now)?;
     if judgement.verdict == Verdict::Suspect {
-        write(&args.state, &judgement)?;
+        write(args, &judgement, &now)?;
         wait(LATER.unsigned_abs(), stop);
         if stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -80,13 +86,17 @@ fn check_once(args: &Args, stop: &AtomicBool) -> anyhow::Result<()> {
         let again = check::measure_again(&judgement, &now, Some(&args.state.join(AGAIN)), true)?;
         judgement = judgement.confirmed_by(&yardstick.judge(&again)?);
     }
-    write(&args.state, &yardstick.beside_golden(judgement, &now))
+    write(args, &yardstick.beside_golden(judgement, &now), &now)
 }
 
-fn write(state: &Path, judgement: &Judgement) -> anyhow::Result<()> {
+/// Tells whoever reads files of it.
+fn write(args: &Args, judgement: &Judgement, card: &Summary) -> anyhow::Result<()> {
     say(&headline(judgement));
-    files::write(&state.join(STATUS), check::json(judgement)?.as_bytes())
-        .context("the judgement is lost")
+    let json = check::json(judgement)?;
+    files::write(&args.state.join(STATUS), json.as_bytes()).context("the judgement is lost")?;
+    // As others read it.
+    let judged = serde_json::from_str(&json)?;
+    args.exports.iter().try_for_each(|target| target.write(card, &judged))
 }
 
 /// The load of the last minute, if it is that of a machine at work.
@@ -105,5 +115,46 @@ fn wait(time: Duration, stop: &AtomicBool) {
             return;
         }
         thread::sleep(left.min(LOOK));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use card::judge::judge;
+    use card::judge::prior::Prior;
+    use card::simulate::{MEASURED, Simulator};
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn exports_tell_what_the_judgement_does() {
+        let mut machine =
+            Simulator::new(&card::fixture::recorded(), Prior::embedded(), MEASURED, 1);
+        let baseline = [machine.run().clone()];
+        let now = machine.run().clone();
+        let judgement = judge(&baseline, &now, Prior::embedded());
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let export = |format: &str| format!("{format}={}", path(format));
+        let line = ["watch", "--baseline", "b", "--state", &path("")].map(str::to_owned);
+        let exports = ["prom", "nagios", "ndjson"].map(|f| ["--export".to_owned(), export(f)]);
+        let line = Line::parse_from(line.into_iter().chain(exports.into_iter().flatten()));
+        // Twice: what was there is replaced.
+        for _ in 0..2 {
+            write(&line.args, &judgement, &now).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(path(name)).unwrap();
+        assert!(read(STATUS).contains(&headline(&judgement)));
+        assert_eq!(read("prom").matches("probecard_check_verdict{").count(), 4);
+        assert!(read("nagios").contains(&headline(&judgement)));
+        assert_eq!(read("ndjson").lines().count(), now.metrics.0.len());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 4, "nothing half is left behind");
     }
 }

@@ -1,7 +1,9 @@
 //! `compare`, `check`, `baseline` and `learn`, with cards as a machine leaves them.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use card::judge::prior::Prior;
@@ -350,6 +352,58 @@ fn a_watch_ends_in_order_when_it_is_told_to() {
     assert!(watch.wait().unwrap().success());
     let left = fs::read_dir(&state).unwrap().map(|e| e.unwrap().file_name());
     assert!(left.into_iter().all(|name| name == "run"), "no verdict of half a run");
+}
+
+#[test]
+fn a_watch_keeps_its_exports_as_new_as_its_judgement() {
+    let _turn = alone();
+    let dir = TempDir::new().unwrap();
+    let [first, base, state, prom, line] =
+        ["first", "base", "state", "probecard.prom", "line.txt"].map(|name| dir.path().join(name));
+    let run = ["run", "--tier", "quick", "--only", "store-forwarding", "--out", text(&first)];
+    assert_eq!(said(&run).0, 0);
+    let mut card = Summary::read(&card_in(&first).unwrap()).unwrap();
+    fs::create_dir(&base).unwrap();
+    for number in 0..3 {
+        card.card.header.id = format!("well-{number}");
+        fs::write(base.join(format!("{number}.summary.json")), card.stored()).unwrap();
+    }
+    let watch = ["watch", "--baseline", text(&base), "--state", text(&state), "--every", "1s"];
+    let (code, wrong) = said(&[&watch[..], &["--export", "csv=x"]].concat());
+    assert!(code == 2 && wrong.contains("choose one of prom, "), "{wrong}");
+    assert!(!state.exists(), "nothing was begun");
+    let mut child = std::process::Command::new(program())
+        .args(watch)
+        .args(["--export", &format!("prom={}", text(&prom))])
+        .args(["--export", &format!("nagios={}", text(&line))])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It checks, or says that others are at work here.
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let verdict = log.find_map(|line| {
+        let line = line.unwrap();
+        let told = line.starts_with("skipped: the machine is busy")
+            || ["same as", "SUSPECT", "CANNOT JUDGE"].iter().any(|word| line.starts_with(word));
+        told.then_some(line)
+    });
+    let verdict = verdict.expect("it says what it found");
+    let busy = verdict.starts_with("skipped");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !busy && !line.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    if busy {
+        assert!(!prom.exists() && !line.exists(), "{verdict}");
+        return;
+    }
+    let [prom, line] = [prom, line].map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(prom.matches("probecard_check_verdict{").count(), 4, "{prom}");
+    assert!(prom.contains("probecard_store_forward_"), "{prom}");
+    assert!(line.starts_with("PROBECARD ") && line.contains(&verdict), "{verdict}: {line}");
 }
 
 #[test]
