@@ -108,7 +108,7 @@ fn start() -> ExitCode {
         // It repeats arguments, which may be names of files from anywhere.
         Err(error) if error.use_stderr() => {
             say(error.render().to_string().trim_end());
-            return ExitCode::from(2);
+            return ExitCode::from(status::code_of_wrong_usage(std::env::args_os().skip(1)));
         }
         Err(help) => help.exit(),
     };

@@ -1,6 +1,7 @@
 //! `probecard status`: how the machine is, by what is on file. It measures nothing and judges nothing, since health
 //! checks end what takes seconds.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(code(args.format, answer.state)))
+}
+
+/// The exit code of a command line that cannot be understood: whoever asked as Nagios is told that it is
+/// unknown, where 2 would be critical.
+pub(super) fn code_of_wrong_usage(arguments: impl Iterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.collect();
+    let asks = arguments.first().is_some_and(|first| first == "status");
+    let as_nagios = arguments.windows(2).any(|two| two[0] == "--format" && two[1] == "nagios")
+        || arguments.iter().any(|argument| argument == "--format=nagios");
+    let format = if asks && as_nagios { Format::Nagios } else { Format::Text };
+    code(format, State::Unknown)
 }
 
 fn code(format: Format, state: State) -> u8 {
@@ -193,5 +205,16 @@ mod tests {
         assert_eq!(codes(Format::Json), [0, 3, 1, 2]);
         assert_eq!(codes(Format::Nagios), [0, 1, 2, 3]);
         assert_eq!(codes(Format::Npd), [0, 2, 1, 2]);
+        for (line, expected) in [
+            ("status --format nagios --wrong x", 3),
+            ("status --wrong --format=nagios", 3),
+            ("status --format npd --wrong x", 2),
+            ("status --wrong", 2),
+            ("export --format nagios", 2),
+            ("", 2),
+        ] {
+            let arguments = line.split_whitespace().map(OsString::from);
+            assert_eq!(code_of_wrong_usage(arguments), expected, "{line}");
+        }
     }
 }

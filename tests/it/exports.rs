@@ -405,6 +405,10 @@ fn status_is_quick_and_an_unreadable_file_is_unknown() {
     }
     let (code, nowhere) = status("nagios", Path::new("/nowhere/at/all"));
     assert!(code == 3 && nowhere.contains("/nowhere/at/all"), "{nowhere}");
-    let (code, wrong) = said(&["status", "--max-age", "soon", text(&file)]);
+    let soon = ["status", "--max-age", "soon", text(&file)];
+    let (code, wrong) = said(&soon);
     assert!(code == 2 && wrong.contains("26h"), "{wrong}");
+    // Of Nagios, 2 would be critical.
+    let (code, wrong) = said(&[&soon[..], &["--format", "nagios"]].concat());
+    assert!(code == 3 && wrong.contains("26h"), "{wrong}");
 }
