@@ -381,6 +381,50 @@ fn the_example_for_node_problem_detector_asks_what_there_is_to_ask() {
 }
 
 #[test]
+fn systemd_finds_no_fault_with_the_units() {
+    let Some(analyze) = tool("systemd-analyze") else { return };
+    let dir = TempDir::new().unwrap();
+    let units: Vec<PathBuf> = fs::read_dir(in_repository("deploy/systemd"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            // It looks for the program as well.
+            let text = fs::read_to_string(&path).unwrap();
+            let here = text.replace("/usr/bin/probecard", &program().display().to_string());
+            assert_eq!(here != text, path.extension().is_some_and(|e| e == "service"));
+            let copy = dir.path().join(path.file_name().unwrap());
+            fs::write(&copy, here).unwrap();
+            copy
+        })
+        .collect();
+    assert_eq!(units.len(), 3);
+    // The manual page is the package's to install.
+    let verify = |units: &[PathBuf]| {
+        let asked =
+            Command::new(&analyze).args(["verify", "--man=no"]).args(units).output().unwrap();
+        (asked.status.success(), String::from_utf8(asked.stderr).unwrap())
+    };
+    let (fine, complaints) = verify(&units);
+    let ours = complaints.lines().filter(|line| line.contains("probecard")).collect::<Vec<_>>();
+    assert!(fine && ours.is_empty(), "{complaints}");
+    fs::write(&units[0], "[Service]\nExecStart=/nowhere/at/all\nPrivateTemp=yes\n").unwrap();
+    assert!(!verify(&units[..1]).1.is_empty(), "it does look");
+    // Their command lines are understood.
+    for unit in &units {
+        let text =
+            fs::read_to_string(in_repository("deploy/systemd").join(unit.file_name().unwrap()));
+        for line in text.unwrap().lines().filter_map(|line| line.strip_prefix("ExecStart=")) {
+            let mut words: Vec<&str> = line.split(' ').skip(1).collect();
+            words.push("--help");
+            assert_eq!(said(&words).0, 0, "{line}");
+            let known = said(&words).1;
+            let options = line.split(' ').filter(|word| word.starts_with("--"));
+            options.for_each(|option| assert!(known.contains(option), "{option}"));
+        }
+    }
+}
+
+#[test]
 fn status_is_quick_and_an_unreadable_file_is_unknown() {
     let mut machine = Machine::new(23);
     let (file, card) = suspect(&mut machine);
