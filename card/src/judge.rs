@@ -23,6 +23,7 @@ mod verdict;
 pub use causes::Cause;
 pub use comparable::{Difference, SetAside};
 pub use judgement::{
-    Clock, GroupChange, Judgement, LEAST_CARDS, MetricChange, PropertyChange, Standing, Verdict,
+    CONFIRMS, Clock, GroupChange, Judgement, LEAST_CARDS, MetricChange, PropertyChange, Standing,
+    Verdict,
 };
 pub use verdict::{compare, judge};

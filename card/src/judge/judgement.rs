@@ -165,7 +165,7 @@ pub struct Judgement {
 const SAME: f64 = 0.02;
 
 /// Of its limit, what a second run must show.
-const CONFIRMS: f64 = 0.75;
+pub const CONFIRMS: f64 = 0.75;
 
 /// Cards of a baseline without which a machine is suspect at most.
 pub const LEAST_CARDS: usize = 3;

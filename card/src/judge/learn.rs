@@ -175,12 +175,14 @@ pub fn upper_bound(alarms: usize, trials: usize) -> f64 {
     if alarms >= trials {
         return 1.0;
     }
-    // The rate at which so few would be seen in 5 % of all cases.
+    // The rate at which so few would be seen in 5 % of all cases. Terms on the logarithm: of many
+    // trials the first is too small for a number.
     let at_most = |rate: f64| {
-        let (mut term, mut sum) = ((1.0 - rate).powi(trials as i32), 0.0);
+        let odds = rate.ln() - (1.0 - rate).ln();
+        let (mut term, mut sum) = (trials as f64 * (1.0 - rate).ln(), 0.0);
         for seen in 0..=alarms {
-            sum += term;
-            term *= (trials - seen) as f64 / (seen + 1) as f64 * rate / (1.0 - rate);
+            sum += term.exp();
+            term += ((trials - seen) as f64 / (seen + 1) as f64).ln() + odds;
         }
         sum
     };
@@ -204,5 +206,9 @@ mod tests {
         }
         assert!((upper_bound(1, 10) - 0.3942).abs() < 1e-3);
         assert_eq!((upper_bound(3, 3), upper_bound(0, 0)), (1.0, 1.0));
+        // Many are known well: p̂ + 1.645 √(p̂ (1 − p̂) / n).
+        for (alarms, trials, bound) in [(240, 10_000, 0.0265), (2_000, 10_000, 0.2066)] {
+            assert!((upper_bound(alarms, trials) - bound).abs() < 3e-4, "{alarms} of {trials}");
+        }
     }
 }
