@@ -124,7 +124,7 @@ impl Simulator {
             let next = probes.len();
             let probe = *probes.entry(value.probe.as_str()).or_insert(next);
             let place = rules().place(&value.id);
-            let learned = prior.of(&value.id, &tier).or_else(|| prior.of(&value.id, "standard"));
+            let learned = prior.of(&value.id, &tier);
             let (class, group) = match place {
                 Some((class, group)) => {
                     (Some(class), rules().groups.iter().position(|g| g.id == group.id))

@@ -1,8 +1,9 @@
 //! What was learned of the noise of each metric, on machines like this one.
 //!
 //! A table of text: `id`, `tier`, `spread` (the standard deviation of the logarithm over the rounds of
-//! one run; of a group's median over runs) and the number of `rounds` that it comes of. Lines that
-//! begin with `#` say where it was learned.
+//! one run; of a group's median over runs) and the number of `rounds` that it comes of. Rows whose id
+//! begins with `between:` are of what sessions differ by, in a class or in a group. Lines that begin
+//! with `#` say where it was learned.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -17,6 +18,13 @@ const TITLE: &str = "id\ttier\tspread\trounds";
 /// Groups stand beside metrics under this.
 const GROUP: &str = "group:";
 
+/// What sessions differ by stands beside what runs do under these.
+const BETWEEN_CLASS: &str = "between:class:";
+const BETWEEN_GROUP: &str = "between:group:";
+
+/// The tier whose runs are the most like others.
+const USUAL_TIER: &str = "standard";
+
 /// What was learned.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prior {
@@ -30,7 +38,7 @@ pub struct Prior {
 pub struct Learned {
     /// The standard deviation of the logarithm.
     pub spread: f64,
-    /// Rounds that it comes of; runs of a group.
+    /// Rounds that it comes of; runs of a group; sessions.
     pub rounds: u32,
 }
 
@@ -97,14 +105,35 @@ impl Prior {
         self.learn(&format!("{GROUP}{id}"), tier, learned);
     }
 
-    /// What was learned of a metric in that tier.
+    /// Takes in what sessions differ by in a class of metrics.
+    pub fn learn_between(&mut self, class: &str, tier: &str, learned: Learned) {
+        self.learn(&format!("{BETWEEN_CLASS}{class}"), tier, learned);
+    }
+
+    /// The same of the median of a group.
+    pub fn learn_group_between(&mut self, id: &str, tier: &str, learned: Learned) {
+        self.learn(&format!("{BETWEEN_GROUP}{id}"), tier, learned);
+    }
+
+    /// What was learned of a metric in that tier, or else in standard runs.
     pub fn of(&self, id: &str, tier: &str) -> Option<Learned> {
-        self.learned.get(&(id.to_owned(), tier.to_owned())).copied()
+        let of = |tier: &str| self.learned.get(&(id.to_owned(), tier.to_owned())).copied();
+        of(tier).or_else(|| of(USUAL_TIER))
     }
 
     /// The same of a group.
     pub fn of_group(&self, id: &str, tier: &str) -> Option<Learned> {
         self.of(&format!("{GROUP}{id}"), tier)
+    }
+
+    /// What sessions differ by in a class of metrics.
+    pub fn between(&self, class: &str, tier: &str) -> Option<f64> {
+        self.of(&format!("{BETWEEN_CLASS}{class}"), tier).map(|learned| learned.spread)
+    }
+
+    /// The same of the median of a group.
+    pub fn group_between(&self, id: &str, tier: &str) -> Option<f64> {
+        self.of(&format!("{BETWEEN_GROUP}{id}"), tier).map(|learned| learned.spread)
     }
 
     /// The table.
@@ -156,6 +185,21 @@ mod tests {
             let groups = &super::super::rules::rules().groups;
             assert!(groups.iter().all(|g| prior.of_group(&g.id, tier).is_some()), "{tier}");
         }
+    }
+
+    #[test]
+    fn what_sessions_differ_by_has_rows_of_its_own() {
+        let mut prior = Prior::default();
+        let learned = |spread| Learned { spread, rounds: 6 };
+        prior.learn_group("core", "standard", learned(0.001));
+        prior.learn_between("core", "standard", learned(0.002));
+        prior.learn_group_between("core", "standard", learned(0.003));
+        let read = Prior::parse(&prior.text()).unwrap();
+        assert_eq!(read.of_group("core", "quick"), Some(learned(0.001)));
+        assert_eq!(read.between("core", "quick"), Some(0.002));
+        assert_eq!(read.group_between("core", "thorough"), Some(0.003));
+        // A table of before has none of it.
+        assert_eq!(Prior::embedded().between("core", "standard"), None);
     }
 
     proptest! {

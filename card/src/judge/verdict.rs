@@ -228,8 +228,8 @@ impl<'a> Sides<'a> {
             values.iter().map(|v| Rounds::of(&v.each_round, value.better)).collect()
         };
         let noise = Noise {
-            rounds: self.learned(&value.id).unwrap_or(class.rounds),
-            between: class.between,
+            rounds: self.prior.of(&value.id, self.tier).map_or(class.rounds, |l| l.spread),
+            between: between(self.prior, (class, group), self.tier),
             floor: class.floor,
         };
         let rounds = (rounds(now)?, rounds(base)?);
@@ -255,12 +255,6 @@ impl<'a> Sides<'a> {
         })
     }
 
-    /// What rounds differ by, as was learned; of a thorough run what was learned of standard ones.
-    fn learned(&self, id: &str) -> Option<f64> {
-        let of = |tier| self.prior.of(id, tier).map(|learned| learned.spread);
-        of(self.tier).or_else(|| of("standard"))
-    }
-
     fn group(
         &self,
         group: &Group,
@@ -270,9 +264,9 @@ impl<'a> Sides<'a> {
         let wanted = *wanted.get(group.id.as_str())?;
         let of_group: Vec<&MetricChange> =
             judgement.metrics.iter().filter(|metric| metric.group == group.id).collect();
-        let learned = |tier| self.prior.of_group(&group.id, tier);
-        let learned = learned(self.tier).or_else(|| learned("standard"));
+        let learned = self.prior.of_group(&group.id, self.tier);
         let spread = learned.map_or(group.spread, |learned| learned.spread);
+        let between = between_group(self.prior, group, self.tier);
         let of_cards = |get: fn(&MetricChange) -> &Vec<Rounds>, cards: usize| -> Vec<Rounds> {
             let of_card = |card: usize| {
                 let each = of_group.iter().filter_map(|m| get(m).get(card));
@@ -283,7 +277,7 @@ impl<'a> Sides<'a> {
         };
         let now = of_cards(|metric| &metric.rounds.0, self.now.len());
         let base = of_cards(|metric| &metric.rounds.1, self.base.len());
-        let limit = statistic::group_limit(group.floor, (spread, group.between), (&now, &base));
+        let limit = statistic::group_limit(group.floor, (spread, between), (&now, &base));
         let middle = |without_clock: bool| {
             let of = |metric: &&MetricChange| match judgement.clock {
                 Some(clock) if without_clock && metric.follows_clock => {
@@ -313,6 +307,17 @@ impl<'a> Sides<'a> {
             confirmed: false,
         })
     }
+}
+
+/// What sessions differ by in the median of a group, as was learned or as is shipped.
+fn between_group(prior: &Prior, group: &Group, tier: &str) -> f64 {
+    prior.group_between(&group.id, tier).unwrap_or(group.between)
+}
+
+/// The same in a metric, which moves no less than its group.
+pub(super) fn between(prior: &Prior, (class, group): (&Class, &Group), tier: &str) -> f64 {
+    let of_class = prior.between(&class.id, tier).unwrap_or(class.between);
+    of_class.max(between_group(prior, group, tier))
 }
 
 /// A number of two rounds or more, on which two methods do not disagree.
@@ -375,6 +380,7 @@ fn by_the_clock(judgement: &mut Judgement) {
 mod tests {
     use super::*;
     use crate::fixture::recorded;
+    use crate::judge::prior::Learned;
     use crate::simulate::{Scenario, Simulator, Weather, scenarios};
 
     /// A machine without a session's whims, five of whose runs are its baseline.
@@ -505,6 +511,25 @@ mod tests {
         // Only what is suspect is measured again.
         let probes = first.suspect_probes(&machine.run().card);
         assert!(probes.contains(&"os".to_owned()) && !probes.contains(&"simd-compute".to_owned()));
+    }
+
+    #[test]
+    fn what_sessions_differ_by_is_what_was_learned_of_it() {
+        let (mut machine, baseline) = machine();
+        let now = machine.run().clone();
+        let limits = |prior: &Prior| {
+            let judgement = judge(&baseline, &now, prior);
+            let group = judgement.groups.iter().find(|g| g.id == "core").unwrap().limit;
+            (group, judgement.metrics.iter().find(|m| m.id == CLOCK).unwrap().limit)
+        };
+        let mut prior = Prior::embedded().clone();
+        let before = limits(&prior);
+        let wild = Learned { spread: 0.05, rounds: 5 };
+        prior.learn_between("clock", "standard", wild);
+        assert_eq!(limits(&prior).0, before.0);
+        assert!(limits(&prior).1 > 4.0 * 0.05 && before.1 < 0.05, "{before:?}");
+        prior.learn_group_between("core", "standard", wild);
+        assert!(limits(&prior).0 > 3.0 * 0.05 && before.0 < 0.05, "{before:?}");
     }
 
     #[test]
