@@ -368,7 +368,7 @@ fn a_watch_keeps_its_exports_as_new_as_its_judgement() {
         card.card.header.id = format!("well-{number}");
         fs::write(base.join(format!("{number}.summary.json")), card.stored()).unwrap();
     }
-    let watch = ["watch", "--baseline", text(&base), "--state", text(&state), "--every", "1s"];
+    let watch = ["watch", "--baseline", text(&base), "--state", text(&state), "--every", "10s"];
     let (code, wrong) = said(&[&watch[..], &["--export", "csv=x"]].concat());
     assert!(code == 2 && wrong.contains("choose one of prom, "), "{wrong}");
     assert!(!state.exists(), "nothing was begun");
