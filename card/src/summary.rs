@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, json};
 
 use crate::counters::CounterSupport;
@@ -16,6 +16,7 @@ use crate::findings::{self, Finding};
 use crate::metrics::{self, Grade, Metrics, State, Value};
 use crate::record::{Fail, Skip};
 use crate::series::Met;
+use crate::verdict::Verdict;
 use crate::view::each_cpu;
 
 /// A card with all that is computed from it.
@@ -105,6 +106,7 @@ impl Summary {
             metrics: self.stretches(&mut reasons),
             reasons,
             findings: self.findings.clone(),
+            verdict: Some(Verdict::of(self)),
             skips: skips.clone(),
             fails: fails.clone(),
             end: end.clone(),
@@ -123,10 +125,20 @@ struct Stored {
     metrics: Vec<Stretch>,
     /// Many metrics share one.
     reasons: Vec<String>,
+    /// Of another version they may look otherwise: what cannot be read costs its row.
+    #[serde(deserialize_with = "those_that_can_be_read")]
     findings: Vec<Finding>,
+    /// For other readers; ours makes it anew.
+    #[serde(skip_deserializing)]
+    verdict: Option<Verdict>,
     skips: Vec<Skip>,
     fails: Vec<Fail>,
     end: Option<End>,
+}
+
+fn those_that_can_be_read<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Finding>, D::Error> {
+    let all: Vec<serde_json::Value> = Deserialize::deserialize(from)?;
+    Ok(all.into_iter().filter_map(|finding| serde_json::from_value(finding).ok()).collect())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -261,6 +273,7 @@ pub fn json(summary: &Summary) -> serde_json::Value {
         "format": file::FORMAT,
         "machine": summary.card.header.machine,
         "metrics": metrics,
+        "verdict": Verdict::of(summary),
         "findings": summary.findings,
         "skips": summary.card.skips,
         "failures": summary.card.fails,
@@ -373,6 +386,17 @@ mod tests {
     }
 
     #[test]
+    fn findings_of_another_version_cost_their_row_and_not_the_summary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.summary.json");
+        let whole = fixture::recorded();
+        let stored = whole.stored().replacen("\"group\":\"claim\"", "\"group\":\"omen\"", 1);
+        std::fs::write(&path, stored).unwrap();
+        let read = Summary::read(&path).unwrap();
+        assert_eq!(read.findings, whole.findings[1..]);
+    }
+
+    #[test]
     fn a_summary_is_small() {
         let bytes = fixture::recorded().stored().len();
         assert!(bytes <= 90_000, "{bytes}");
@@ -384,7 +408,10 @@ mod tests {
         let json = json(&summary);
         let mut keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["failures", "findings", "format", "machine", "metrics", "skips"]);
+        assert_eq!(
+            keys,
+            ["failures", "findings", "format", "machine", "metrics", "skips", "verdict"]
+        );
         let metric = &json["metrics"]["memory.latency.l1_ns"];
         let mut keys: Vec<&String> = metric.as_object().unwrap().keys().collect();
         keys.sort();
