@@ -1,17 +1,20 @@
-//! Measured against claimed and published.
+//! What a card says besides its numbers: claims that do not hold, what limits the machine, advice for
+//! code, and how far the measurement can be trusted. Each as data, for text, page, exports and verdict.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::record::{Backing, Fail, FailKind, Param, Point, Strayed};
 use serde::{Deserialize, Serialize};
 
+use crate::declare::Unit;
 use crate::file::Card;
-use crate::machine::{Machine, Microarchitecture, format_list, human_bytes};
+use crate::format;
+use crate::machine::{Machine, Microarchitecture, format_list};
 use crate::metrics::{Metrics, State};
+use crate::record::{Fail, FailKind, Strayed};
 
 mod branch;
 mod caches;
+mod clock;
 mod coherence;
 mod core_window;
 mod counter_findings;
@@ -20,81 +23,213 @@ mod idioms;
 mod locks;
 mod memory;
 mod network;
+mod noise;
 mod os;
 mod published;
 mod scaling;
 mod storage;
 mod switches;
+mod vcpus;
 mod vectors;
 
 pub use caches::{level_ends, size_ids};
-pub use memory::{one_core, sentences};
+pub use memory::one_core;
 pub use network::own_peer;
 pub use storage::unknown_disk;
 
-/// How much a reader should care.
+/// What a finding is about, in the order in which people read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Good to know.
-    Note,
-    /// A claim does not hold, or a number must be read with care.
-    Warning,
-    /// A kernel computed a wrong answer.
-    Corruption,
+pub enum Group {
+    /// Something that the machine claims, or is expected to do, and does not.
+    Claim,
+    /// What keeps this machine from being faster.
+    Limit,
+    /// What code gains here by being written otherwise.
+    Advice,
+    /// How far the measurement can be trusted.
+    Quality,
 }
 
-/// A measurement that contradicts a claim, in plain words.
+impl Group {
+    /// All of them, in their order.
+    pub const ALL: [Group; 4] = [Group::Claim, Group::Limit, Group::Advice, Group::Quality];
+
+    /// The heading for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Group::Claim => "Claims that do not hold",
+            Group::Limit => "What limits this machine",
+            Group::Advice => "Advice for code",
+            Group::Quality => "Measurement quality",
+        }
+    }
+
+    /// The word in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Group::Claim => "claim",
+            Group::Limit => "limit",
+            Group::Advice => "advice",
+            Group::Quality => "quality",
+        }
+    }
+}
+
+/// The code of a computed answer that was wrong.
+pub const WRONG_ANSWER: &str = "WRONG_ANSWER";
+
+/// One thing worth knowing. One cause is one finding.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How much it matters.
-    pub severity: Severity,
-    /// One or two sentences.
-    pub text: String,
-    /// The metrics it speaks of.
-    pub metrics: Vec<String>,
+    /// Stable name of its kind, such as `L3_CAPACITY`.
+    pub code: String,
+    /// What it is about.
+    pub group: Group,
+    /// The finding in at most fourteen words, with its number.
+    pub headline: String,
+    /// What is claimed, for the first column of a table: `L3 32 MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<String>,
+    /// What was measured, for the column beside it: `4 to 8 MiB usable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
+    /// How many times as long code takes that does otherwise; none where advice is to leave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// The spread between rounds of the first metric of the evidence, in the unit in which that is
+    /// printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// Why it is so, or most likely so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The metrics it rests on.
+    #[serde(default)]
+    pub evidence: Vec<String>,
 }
 
 impl Finding {
-    fn new(severity: Severity, text: String, metrics: &[&str]) -> Finding {
-        Finding { severity, text, metrics: metrics.iter().map(|&m| m.to_owned()).collect() }
+    fn new(group: Group, code: &str, headline: impl Into<String>) -> Finding {
+        Finding {
+            code: code.into(),
+            group,
+            headline: headline.into(),
+            claimed: None,
+            measured: None,
+            factor: None,
+            interval: None,
+            cause: None,
+            action: None,
+            evidence: Vec::new(),
+        }
     }
 
-    fn note(text: String, metrics: &[&str]) -> Finding {
-        Finding::new(Severity::Note, text, metrics)
+    fn claim(
+        code: &str,
+        headline: impl Into<String>,
+        claimed: impl Into<String>,
+        measured: impl Into<String>,
+    ) -> Finding {
+        let (claimed, measured) = (Some(claimed.into()), Some(measured.into()));
+        Finding { claimed, measured, ..Finding::new(Group::Claim, code, headline) }
     }
 
-    fn warning(text: String, metrics: &[&str]) -> Finding {
-        Finding::new(Severity::Warning, text, metrics)
+    fn limit(code: &str, headline: impl Into<String>) -> Finding {
+        Finding::new(Group::Limit, code, headline)
+    }
+
+    /// What to do, and how many times as long it takes otherwise.
+    fn advice(code: &str, headline: impl Into<String>, factor: f64, action: &str) -> Finding {
+        let factor = Some(factor);
+        Finding { factor, ..Finding::new(Group::Advice, code, headline).action(action) }
+    }
+
+    /// What guides warn of, and makes no difference here.
+    fn no_gain(code: &str, headline: impl Into<String>) -> Finding {
+        Finding::new(Group::Advice, code, headline)
+    }
+
+    fn quality(code: &str, headline: impl Into<String>) -> Finding {
+        Finding::new(Group::Quality, code, headline)
+    }
+
+    fn cause(self, cause: impl Into<String>) -> Finding {
+        Finding { cause: Some(cause.into()), ..self }
+    }
+
+    fn action(self, action: impl Into<String>) -> Finding {
+        Finding { action: Some(action.into()), ..self }
+    }
+
+    fn of(self, evidence: &[&str]) -> Finding {
+        Finding { evidence: evidence.iter().map(|&id| id.to_owned()).collect(), ..self }
+    }
+
+    /// Headline, cause and action in one line.
+    pub fn text(&self) -> String {
+        let cause = self.cause.as_ref().map_or(String::new(), |cause| format!(": {cause}"));
+        let action = self.action.as_ref().map_or(String::new(), |action| format!("; {action}"));
+        format!("{}{cause}{action}", self.headline)
     }
 }
 
-/// Everything worth saying of a card, what matters most first.
+/// `2.4×`, `34×`.
+pub fn times(ratio: f64) -> String {
+    if ratio < 9.5 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
+}
+
+/// The first words of a text that stands in a headline.
+fn first_words(text: &str) -> String {
+    const MOST: usize = 7;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.get(..MOST) {
+        Some(first) if words.len() > MOST => format!("{}…", first.join(" ")),
+        _ => words.join(" "),
+    }
+}
+
+/// Everything worth saying of a card, by group.
 pub fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let mut found = failures(card);
-    found.extend(placement(card));
     found.extend(each_cpu::find(card));
-    found.extend(clock(card, metrics));
-    found.extend(counter_findings::find(card));
-    found.extend(line_size(card, metrics));
     found.extend(caches::find(card, metrics));
-    found.extend(page_size(card));
     found.extend(memory::find(card, metrics));
-    found.extend(coherence::find(card, metrics));
+    found.extend(vcpus::find(card, metrics));
     found.extend(storage::find(card, metrics));
-    found.extend(network::find(card, metrics));
-    found.extend(vectors::find(metrics));
+    found.extend(clock::find(card, metrics));
     found.extend(os::find(card, metrics));
-    found.extend(locks::find(metrics));
-    found.extend(noise(card, metrics));
-    found.extend(branch::find(card, metrics));
-    found.extend(core_window::find(card, metrics));
     found.extend(switches::find(card, metrics));
     found.extend(idioms::find(metrics));
+    found.extend(coherence::find(card, metrics));
+    found.extend(vectors::find(metrics));
     found.extend(scaling::find(card));
+    found.extend(locks::find(metrics));
+    found.extend(branch::find(card, metrics));
+    found.extend(core_window::find(card, metrics));
     found.extend(published::cycles(card, metrics));
-    found.sort_by_key(|f| std::cmp::Reverse(f.severity));
+    found.extend(noise::find(card, metrics));
+    found.extend(counter_findings::find(card));
+    found.extend(network::find(card, metrics));
+    found.extend(placement(card));
+    // Of advice, what gains most comes first.
+    let gain = |f: &Finding| f.factor.unwrap_or(f64::NEG_INFINITY);
+    found.sort_by(|a, b| a.group.cmp(&b.group).then(gain(b).total_cmp(&gain(a))));
+    for finding in &mut found {
+        finding.interval = interval(finding, metrics);
+    }
     found
+}
+
+/// The spread of the first metric of the evidence, unless it is not what the finding is about.
+fn interval(finding: &Finding, metrics: &Metrics) -> Option<String> {
+    let first = metrics.get(finding.evidence.first()?)?;
+    let about = finding.group != Group::Advice || first.unit == Unit::Ratio;
+    let spread = about && first.low < first.high;
+    spread.then(|| format::interval(first)).filter(|interval| interval.contains('–'))
 }
 
 /// The machine, as long as what it claims is claimed of the CPU that was measured: with cores of
@@ -106,7 +241,7 @@ fn claims(card: &Card) -> Option<&Machine> {
 }
 
 /// The design of the CPU that was measured, by which values are published.
-fn design(card: &Card) -> Option<&Microarchitecture> {
+pub(crate) fn design(card: &Card) -> Option<&Microarchitecture> {
     claims(card)?.cpu.microarchitecture.known()
 }
 
@@ -116,8 +251,8 @@ fn believed(metrics: &Metrics, id: &str) -> Option<f64> {
     value.value.filter(|v| v.is_finite() && *v > 0.0)
 }
 
-/// How bad, in how many rounds, how, and the probe where it visits each CPU.
-type Case<'a> = (Reverse<Severity>, usize, &'a str, Option<&'a str>);
+/// Whether an answer was wrong, how many rounds were lost, how, and the probe where it visits each CPU.
+type Case<'a> = (bool, usize, &'a str, Option<&'a str>);
 
 /// Wrong answers, and probes that did not come to their end.
 fn failures(card: &Card) -> Vec<Finding> {
@@ -125,31 +260,46 @@ fn failures(card: &Card) -> Vec<Finding> {
     for fail in &card.fails {
         by_probe.entry((&fail.probe, fail.cpu)).or_default().push(fail);
     }
-    // What befell several probes alike, or several CPUs, is said once.
+    // What befell several probes alike, or several CPUs, is said once; wrong answers come first.
     let mut alike: BTreeMap<Case<'_>, Vec<(&str, Option<usize>)>> = BTreeMap::new();
     for ((probe, cpu), fails) in by_probe {
-        let corruption = fails.iter().find(|f| f.cause == FailKind::Corruption);
-        let severity = if corruption.is_some() { Severity::Corruption } else { Severity::Warning };
-        let how = &corruption.unwrap_or(&fails[0]).how;
+        let wrong = fails.iter().find(|f| f.cause == FailKind::Corruption);
+        let how = &wrong.unwrap_or(&fails[0]).how;
         let visitor = cpu.map(|_| probe);
-        alike.entry((Reverse(severity), fails.len(), how, visitor)).or_default().push((probe, cpu));
+        alike.entry((wrong.is_none(), fails.len(), how, visitor)).or_default().push((probe, cpu));
     }
     let rounds = card.header.plan.rounds;
-    let finding =
-        |((severity, count, how, visitor), all): (Case<'_>, Vec<(&str, Option<usize>)>)| {
-            let who = match visitor {
-                Some(probe) => {
-                    let cpus: Vec<usize> = all.iter().filter_map(|&(_, cpu)| cpu).collect();
-                    format!("{probe} failed on {}", cpu_names(&card.header.machine, &cpus))
-                }
-                None => {
-                    let probes: Vec<&str> = all.iter().map(|&(probe, _)| probe).collect();
-                    format!("{} failed", probes.join(", "))
-                }
-            };
-            Finding::new(severity.0, format!("{who} in {count} of {rounds} rounds: {how}"), &[])
+    let finding = |((right, count, how, visitor), all): (Case<'_>, Vec<(&str, Option<usize>)>)| {
+        let who = match visitor {
+            Some(probe) => {
+                let cpus: Vec<usize> = all.iter().filter_map(|&(_, cpu)| cpu).collect();
+                format!("{probe} on {}", cpu_names(&card.header.machine, &cpus))
+            }
+            None => listed(&all.iter().map(|&(probe, _)| probe).collect::<Vec<&str>>()),
         };
+        if right {
+            let headline = format!("{who} failed in {count} of {rounds} rounds");
+            return Finding::quality("PROBE_FAILED", headline).cause(how);
+        }
+        let measured = format!("wrong answer in {count} of {rounds} rounds");
+        Finding::claim(WRONG_ANSWER, format!("{who}: {measured}"), "right answers", measured)
+            .cause(how)
+            .action("take the machine out of service; `probecard run --each-cpu` names the CPU")
+    };
     alike.into_iter().map(finding).collect()
+}
+
+/// Names that stand in a headline.
+const MOST_NAMES: usize = 4;
+
+/// The names, or the first of them where they are many.
+fn listed(names: &[&str]) -> String {
+    match names.get(MOST_NAMES..) {
+        Some(rest) if !rest.is_empty() => {
+            format!("{} and {} more", names[..MOST_NAMES].join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
 }
 
 /// Each by its name, or a range where they are many.
@@ -160,206 +310,38 @@ fn cpu_names(machine: &Machine, cpus: &[usize]) -> String {
     cpus.iter().map(|&cpu| machine.cpu_name(cpu)).collect::<Vec<String>>().join(", ")
 }
 
-/// CPUs that are named one by one.
-const MOST_NAMES: usize = 4;
-
 /// Where it ran, and where not.
 fn placement(card: &Card) -> Vec<Finding> {
     let plan = &card.header.plan;
-    let unpinned = (!plan.pinned).then(|| Finding::warning(plan.cpu_reason.clone(), &[]));
+    let unpinned = (!plan.pinned).then(|| {
+        Finding::quality("NOT_PINNED", "not pinned to a CPU").cause(plan.cpu_reason.clone())
+    });
     let strayed = card.points.iter().filter_map(|p| p.disturbances.strayed);
     let moved = strayed.reduce(|a, b| Strayed { samples: a.samples + b.samples, ..b });
     let moved = moved.map(|moved| {
-        Finding::warning(format!("{} samples {moved}; they were set aside", moved.samples), &[])
+        let headline = format!("{} samples ran on another CPU and were set aside", moved.samples);
+        Finding::quality("LEFT_ITS_CPU", headline).cause(moved.to_string())
     });
     let class = plan.left_class.as_ref().map(|class| {
-        Finding::note(
-            format!(
-                "started under {class} and measured under SCHED_OTHER: a thread that spins in a \
-                 real-time class keeps the others from its CPU"
-            ),
-            &[],
+        Finding::quality(
+            "REAL_TIME_CLASS",
+            format!("started under {class} and measured under SCHED_OTHER"),
         )
+        .cause("a thread that spins in a real-time class keeps the others from its CPU")
     });
     [unpinned, moved, class].into_iter().flatten().collect()
 }
 
-/// The two-chain clock's own invariants, the counter's claimed rate, and vector clocks.
-fn clock(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let steady = |id| metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value);
-    let multiply = metrics.get(MULTIPLY);
-    // Three on cards of before that was measured.
-    let taken = multiply.and_then(|m| m.value).unwrap_or(3.0);
-    if let Some(reason) = multiply.filter(|m| m.state == State::Inconsistent).map(|m| &m.reason) {
-        let reason = reason.as_deref().unwrap_or_default();
-        found.push(Finding::warning(
-            format!(
-                "the clock of the core is not known, and no number in cycles is to be trusted: \
-                 {reason}. A hyperthread sibling that never rests, a virtual CPU that moves between \
-                 kinds of cores, or an emulated core does that"
-            ),
-            &["clock.core_ghz", MULTIPLY],
-        ));
-    } else if let Some(ratio) = steady(MUL_ADD)
-        && (ratio - taken).abs() > 0.02
-    {
-        found.push(Finding::warning(
-            format!(
-                "a multiplication takes {ratio:.3} additions, not {taken}: either a hyperthread \
-                 sibling never rests, or the two-chain clock does not fit this CPU and cycle counts \
-                 are not to be trusted"
-            ),
-            &[MUL_ADD],
-        ));
-    }
-    if let Some(chase) = metrics.number(L1_CHASE)
-        && (chase / chase.round() - 1.0).abs() > 0.01
-    {
-        found.push(Finding::warning(
-            format!(
-                "an L1 load takes {chase:.2} cycles, which is no whole number: the core clock may \
-                 be off by as much"
-            ),
-            &[L1_CHASE, "clock.core_ghz"],
-        ));
-    }
-    let rates = metrics.number(TSC).and_then(|measured| {
-        let claims = card.header.machine.cpu.tsc.known()?;
-        let claim = claims.iter().find(|claim| claim.means_the_counter(measured * 1e9))?;
-        Some((claim.hz as f64 / 1e9, measured))
-    });
-    if let Some((claimed, measured)) = rates
-        && (measured / claimed - 1.0).abs() > 0.001
-    {
-        found.push(Finding::warning(
-            format!(
-                "the time counter runs at {measured:.4} GHz, claimed {claimed:.4} GHz: programs that \
-                 trust the claim measure time wrongly"
-            ),
-            &[TSC],
-        ));
-    }
-    if let Some(withdrawn) = card.header.machine.withdrawn_counter() {
-        found.push(Finding::warning(
-            format!(
-                "the time counter is not to be trusted, {withdrawn}: what it found wrong stands in \
-                 dmesg, and programs that read the counter measure time wrongly"
-            ),
-            &[TSC],
-        ));
-    }
-    for (id, what) in [
-        ("clock.neon_ratio", "128-bit"),
-        ("clock.avx_ratio", "256-bit"),
-        ("clock.avx512_ratio", "512-bit"),
-    ] {
-        if let Some(ratio) = steady(id)
-            && ratio < 0.97
-        {
-            let lost = 100.0 * (1.0 - ratio);
-            found.push(Finding::note(
-                format!("{what} multiply-adds cost {lost:.0} % of the core clock"),
-                &[id],
-            ));
-        }
-    }
-    found
-}
-
-fn line_size(card: &Card, metrics: &Metrics) -> Option<Finding> {
-    let claimed = claims(card)?.claimed_line_bytes()?;
-    let value = metrics.get(LINE)?;
-    let measured = value.value?;
-    (measured != claimed as f64).then(|| {
-        Finding::warning(
-            format!("cache line claimed {claimed} bytes, measured {measured}"),
-            &[LINE],
-        )
-    })
-}
-
-/// Pages that were asked for and not had.
-fn page_size(card: &Card) -> Option<Finding> {
-    // Small pages are of KiB, and called 4k, 16k, 64k; huge ones are of MiB.
-    let huge = |p: &&Point| match p.params.get("variant") {
-        Some(Param::Text(name)) => name.starts_with("random_") && name.ends_with('m'),
-        _ => false,
-    };
-    let other = card.points.iter().filter(huge).find(|p| p.backing != Backing::AsAsked)?;
-    let note = other.backing.note().or_else(|| other.note.clone()).unwrap_or_default();
-    let [_, size] = card.header.machine.memory.page_sizes().map(human_bytes);
-    Some(Finding::warning(
-        format!("the {size} latency curve is none ({note}): its upper half contains page walks"),
-        &["memory.latency.dram_ns"],
-    ))
-}
-
-fn noise(card: &Card, metrics: &Metrics) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if let Some(busy) = metrics.number(SIBLING)
-        && busy > 0.02
-    {
-        let threads =
-            claims(card).map_or(0, |machine| machine.siblings_of(card.header.plan.cpu).len());
-        let claim =
-            if threads == 1 { ", although the machine claims one thread for it" } else { "" };
-        found.push(Finding::note(
-            format!(
-                "something on the same core was at work {:.0} % of the time{claim}; disturbed \
-                 samples were set aside",
-                busy * 100.0
-            ),
-            &[SIBLING],
-        ));
-    }
-    found.extend(own_quota(card));
-    if let Some(lost) = metrics.number(GAPS)
-        && lost > 0.01
-    {
-        let lost = lost * 100.0;
-        let quota = card.header.machine.cpu_quota();
-        let text = match card.throttled(|probe| probe == "noise").by(quota) {
-            Some(own) => format!("{lost:.1} % of the CPU's time was lost while {own}"),
-            None => format!(
-                "noisy host: {lost:.1} % of the CPU's time went to interrupts, other threads or the \
-                 hypervisor"
-            ),
-        };
-        found.push(Finding::warning(text, &[GAPS]));
-    }
-    found
-}
-
-const MULTIPLY: &str = "clock.multiply_cycles";
-
-/// What this run did to itself by asking for more than its share.
-fn own_quota(card: &Card) -> Option<Finding> {
-    let all = card.throttled(|_| true);
-    let text = all.by(card.header.machine.cpu_quota())?;
-    let text = format!(
-        "{text} during this run, for {:.1} s of its threads' time: what was measured then is the \
-         quota, not the machine; give the group more CPU time",
-        all.seconds
-    );
-    Some(Finding::warning(text, &[]))
-}
-
-const MUL_ADD: &str = "clock.mul_add_ratio";
-const L1_CHASE: &str = "clock.l1_chase_cycles";
-const TSC: &str = "clock.tsc_ghz";
-const LINE: &str = "cache.line_bytes";
-const SIBLING: &str = "noise.sibling_busy_ratio";
-const GAPS: &str = "noise.gap_ratio";
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use crate::declare::{Better, NoiseClass, Unit};
+    use crate::declare::{Better, NoiseClass};
 
     use super::branch::{PIPELINE, SLOPE};
+    use super::clock::{L1_CHASE, MUL_ADD, MULTIPLY, TSC};
+    use super::noise::{GAPS, SIBLING};
     use super::*;
     use crate::file::RoundDone;
-    use crate::fixture::{blank, point};
+    use crate::fixture::{self, blank, point};
     use crate::machine::{CoreKind, CpuQuota, Fact, Throttled, TscClaim};
     use crate::metrics::{Grade, Value};
 
@@ -388,7 +370,7 @@ pub(crate) mod tests {
 
     /// What is said of a Zen 5 guest with 48 KiB, 1 MiB and 32 MiB of cache and these metrics.
     pub(crate) fn said(values: Vec<Value>) -> Vec<String> {
-        find(&blank("test"), &Metrics(values)).into_iter().map(|f| f.text).collect()
+        find(&blank("test"), &Metrics(values)).into_iter().map(|f| f.text()).collect()
     }
 
     pub(crate) fn kib(n: f64) -> f64 {
@@ -433,7 +415,7 @@ pub(crate) mod tests {
     #[test]
     fn a_multiplication_is_held_against_what_is_published() {
         let text = said(vec![value(MULTIPLY, Unit::Cycles, 5.0)]).join("\n");
-        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 3"), "{text}");
+        assert!(text.contains("5.0 cycles, published 3 (Zen 5 (Turin))"), "{text}");
         assert_eq!(said(vec![value(MULTIPLY, Unit::Cycles, 3.0)]), [] as [String; 0]);
     }
 
@@ -452,16 +434,16 @@ pub(crate) mod tests {
     #[test]
     fn noise_and_the_hidden_sibling_are_named() {
         let text = said(vec![value(SIBLING, Unit::Ratio, 0.3)]).join("\n");
-        assert!(text.contains("at work 30 % of the time"), "{text}");
+        assert!(text.contains("active 30 % of the time"), "{text}");
         let text = said(vec![value(GAPS, Unit::Ratio, 0.025)]).join("\n");
-        assert!(text.contains("noisy host: 2.5 %"), "{text}");
+        assert!(text.contains("2.5 % of the CPU's time lost"), "{text}");
     }
 
     #[test]
     fn claims_are_held_only_against_the_cpu_that_they_are_of() {
         let found = |card: &Card| {
             let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
-            find(card, &Metrics(short)).iter().any(|f| f.text.contains("L3 claimed 32 MiB"))
+            find(card, &Metrics(short)).iter().any(|f| f.code == "L3_CAPACITY")
         };
         let mut card = blank("test");
         let kind = |cpus: &[usize]| CoreKind { cpus: cpus.to_vec(), ..CoreKind::default() };
@@ -484,7 +466,7 @@ pub(crate) mod tests {
             let claim = TscClaim { hz, source: source.into() };
             card.header.machine.cpu.tsc = Fact::Known(vec![claim]);
             let found = find(&card, &Metrics(vec![value(TSC, Unit::Ghz, 2.6)]));
-            found.iter().any(|f| f.text.contains("the time counter runs at"))
+            found.iter().any(|f| f.code == "TSC_RATE")
         };
         assert!(said("CPUID 15h", 1_300_000_000));
         assert!(!said("BogoMIPS / 2", 1_300_000_000));
@@ -506,12 +488,14 @@ pub(crate) mod tests {
         };
         card.rounds = (0..5).map(done).collect();
         let metrics = Metrics(vec![value(GAPS, Unit::Ratio, 0.473)]);
-        let texts: Vec<String> = find(&card, &metrics).into_iter().map(|f| f.text).collect();
+        let texts: Vec<String> = find(&card, &metrics).into_iter().map(|f| f.text()).collect();
         let text = texts.join("\n");
         let own = "this group's own CPU quota of 0.5 CPU (cgroup cpu.max /q) stopped it 65 times";
-        assert!(text.contains(&format!("47.3 % of the CPU's time was lost while {own}")), "{text}");
-        assert!(text.contains(&format!("{own} during this run, for 6.2 s")), "{text}");
-        assert!(!text.contains("noisy host"), "{text}");
+        assert!(
+            text.contains("47.3 % of the CPU's time lost to gaps above 1 µs: this group's own CPU")
+        );
+        assert!(text.contains(&format!("for 6.2 s of its threads' time: {own}")), "{text}");
+        assert!(!text.contains("hypervisor"), "{text}");
     }
 
     #[test]
@@ -527,11 +511,11 @@ pub(crate) mod tests {
         card.points = vec![moved.clone(), moved];
         card.header.plan.left_class = Some("SCHED_FIFO".into());
         let found = find(&card, &Metrics::default());
-        let text = found.into_iter().map(|f| f.text).collect::<Vec<_>>().join("\n");
+        let text = found.iter().map(Finding::text).collect::<Vec<_>>().join("\n");
         for said in [
             "clock, noise failed in 2 of 5 rounds: not pinned to CPU 1",
             "tlb failed in 1 of 5 rounds",
-            "8 samples ran on CPU 0, not on CPU 1 as pinned: something moves this process",
+            "8 samples ran on another CPU and were set aside: ran on CPU 0, not on CPU 1 as pinned",
             "started under SCHED_FIFO and measured under SCHED_OTHER",
         ] {
             assert!(text.contains(said), "{said}: {text}");
@@ -541,7 +525,7 @@ pub(crate) mod tests {
     #[test]
     fn what_lies_outside_the_published_range_is_noted() {
         let text = said(vec![value("memory.latency.l1_cycles", Unit::Cycles, 5.0)]).join("\n");
-        assert!(text.contains("5.0 cycles, published for Zen 5 (Turin) 4"), "{text}");
+        assert!(text.contains("5.0 cycles, published 4 (Zen 5 (Turin))"), "{text}");
         let text = said(vec![value(PIPELINE, Unit::Cycles, 23.0)]).join("\n");
         assert!(text.contains("12 to 18"), "{text}");
     }
@@ -562,8 +546,40 @@ pub(crate) mod tests {
             fail("b", FailKind::Corruption, "on CPU 3: 1 + 1"),
         ];
         let found = find(&card, &Metrics(vec![value(GAPS, Unit::Ratio, 0.5)]));
-        assert_eq!(found[0].severity, Severity::Corruption);
-        assert!(found[0].text.contains("CPU 3"));
+        assert_eq!(found[0].code, WRONG_ANSWER);
+        assert!(found[0].text().contains("CPU 3"));
         assert_eq!(found.len(), 3);
+    }
+
+    #[test]
+    fn headlines_are_short_codes_of_one_group_and_evidence_is_declared() {
+        let all =
+            [fixture::recorded(), fixture::counted(), fixture::uncounted(), fixture::two_nodes()];
+        let mut groups = BTreeMap::new();
+        for summary in all {
+            for f in find(&summary.card, &summary.metrics) {
+                let words = f.headline.split_whitespace().count();
+                assert!(words <= 14, "{words}: {f:?}");
+                assert_eq!(f.claimed.is_some(), f.group == Group::Claim, "{f:?}");
+                assert_eq!(*groups.entry(f.code.clone()).or_insert(f.group), f.group, "{f:?}");
+                let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+                assert!(f.code.chars().all(allowed), "{f:?}");
+                for id in &f.evidence {
+                    assert!(summary.metrics.get(id).is_some(), "{f:?}");
+                }
+            }
+        }
+        assert!(groups.len() > 15, "{groups:?}");
+    }
+
+    #[test]
+    fn advice_fits_its_column() {
+        for summary in [fixture::recorded(), fixture::two_nodes()] {
+            let found = find(&summary.card, &summary.metrics);
+            for f in found.iter().filter(|f| f.factor.is_some()) {
+                let action = f.action.as_deref().unwrap_or_default();
+                assert!((1..=29).contains(&action.chars().count()), "{f:?}");
+            }
+        }
     }
 }

@@ -186,7 +186,12 @@ pub fn hostile() -> Summary {
         value.summary = evil.into();
         value.reason = Some(evil.into());
     }
-    summary.findings.iter_mut().for_each(|f| f.text = evil.into());
+    for f in &mut summary.findings {
+        f.headline = evil.into();
+        for text in [&mut f.claimed, &mut f.measured, &mut f.cause, &mut f.action] {
+            *text = Some(evil.into());
+        }
+    }
     summary
 }
 

@@ -123,6 +123,27 @@ pub fn quantity(value: f64, unit: Unit) -> String {
     with_symbol(digits(value / scale.factor, unit), scale.symbol)
 }
 
+/// A metric's number with its unit, no digit finer than a tenth of its spread: `20 µs`, `1.08 ns`; empty
+/// if there is none to show.
+pub fn measured(value: &Value) -> String {
+    let Some(middle) = believable(value) else { return String::new() };
+    let scale = scale(middle, value.unit);
+    let number = middle / scale.factor;
+    let spread = value.low.zip(value.high).map_or(0.0, |(low, high)| high - low) / scale.factor;
+    // Of three digits the last one may go; a number of one digit would tell too little.
+    let tens = 10f64.powf(number.abs().log10().floor() - 1.0);
+    let coarse = number != 0.0 && spread / 10.0 > tens / 10.0 && value.unit != Unit::Count;
+    let text = match coarse {
+        true => {
+            let rounded = (number / tens).round() * tens;
+            let places = (1.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
+            format!("{rounded:.*}", places as usize)
+        }
+        false => digits(number, value.unit),
+    };
+    with_symbol(text, scale.symbol)
+}
+
 /// A size: `64 B`, `32 KiB`, `1.25 MiB`.
 pub fn human_bytes(bytes: u64) -> String {
     quantity(bytes as f64, Unit::Bytes)
@@ -259,5 +280,22 @@ mod tests {
         assert_eq!(moment("yesterday"), "yesterday");
         assert_eq!(moment("2025-11-22T04:08:09.5Z"), "2025-11-22 04:08 UTC");
         assert_eq!(shorten("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn no_digit_is_finer_than_a_tenth_of_the_spread() {
+        let value = |number: f64, low, high, unit| {
+            let value = crate::findings::tests::value("x", unit, number);
+            measured(&Value { low: Some(low), high: Some(high), ..value })
+        };
+        assert_eq!(value(19_800.0, 16_000.0, 22_800.0, Unit::Ns), "20 µs");
+        assert_eq!(value(1.083, 1.08, 1.09, Unit::Ns), "1.08 ns");
+        assert_eq!(value(33.6, 25.0, 38.0, Unit::Ratio), "34");
+        assert_eq!(value(162.0, 155.0, 163.0, Unit::Ns), "162 ns");
+        assert_eq!(value(162.0, 105.0, 203.0, Unit::Ns), "160 ns");
+        assert_eq!(value(4003.0, 3000.0, 5000.0, Unit::Count), "4003");
+        assert_eq!(value(0.0, 0.0, 1.0, Unit::Ns), "0 ns");
+        let missing = Value { value: None, ..crate::findings::tests::value("x", Unit::Ns, 1.0) };
+        assert_eq!(measured(&missing), "");
     }
 }

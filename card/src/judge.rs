@@ -15,6 +15,7 @@ mod comparable;
 pub mod expect;
 mod judgement;
 pub mod learn;
+mod neighbours;
 pub mod prior;
 pub mod rules;
 mod statistic;

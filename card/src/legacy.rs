@@ -40,7 +40,9 @@ pub fn policy(card: &mut Card) {
             metric.report_only = metric.report_only.or_else(|| ReportOnly::of_unit(metric.unit));
         }
         let unsteady = |metric: &&mut Metric| {
-            metric.better == Better::Same && matches!(metric.tier, NoiseClass::T3 | NoiseClass::T4)
+            let shared = matches!(metric.tier, NoiseClass::T3 | NoiseClass::T4);
+            // Found since then to differ between processes.
+            metric.better == Better::Same && (shared || metric.id.starts_with("branch.btb_"))
         };
         for metric in declaration.metrics.iter_mut().filter(unsteady) {
             metric.report_only = metric.report_only.or(Some(ReportOnly::Unsteady));

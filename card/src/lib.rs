@@ -47,7 +47,9 @@
 //!
 //! - **claim**: what the machine says of itself; it never stands in for a measurement.
 //! - **reference**: what others have published of such a core, with its source.
-//! - **finding**: a measurement that contradicts a claim or a reference, or costs programs time.
+//! - **finding**: one thing worth knowing, with a stable code: a claim that does not hold, a limit of the
+//!   machine, advice for code, or a doubt about the measurement.
+//! - **verdict**: PASS, CHECK or FAIL, by fixed rules from one card.
 #![forbid(unsafe_code)]
 
 pub mod clean;
@@ -72,5 +74,6 @@ pub mod reference;
 pub mod series;
 pub mod simulate;
 pub mod summary;
+pub mod verdict;
 pub mod view;
 mod vocabulary;

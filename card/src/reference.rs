@@ -62,6 +62,8 @@ pub struct Row {
     pub id: String,
     /// The line's text.
     pub label: String,
+    /// The same in so many letters as a narrow table has.
+    pub short: String,
     /// What of a machine it speaks of; the extra lines have none.
     pub group: Option<Group>,
     /// The metric that measures it; none where no single machine can.

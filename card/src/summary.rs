@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, json};
 
 use crate::counters::CounterSupport;
@@ -17,6 +17,7 @@ use crate::findings::{self, Finding};
 use crate::metrics::{self, Grade, Metrics, State, Value};
 use crate::record::{Fail, Skip};
 use crate::series::Met;
+use crate::verdict::Verdict;
 use crate::view::each_cpu;
 
 /// A card with all that is computed from it.
@@ -106,6 +107,7 @@ impl Summary {
             metrics: self.stretches(&mut reasons),
             reasons,
             findings: self.findings.as_slice().into(),
+            verdict: Some(Verdict::of(self)),
             skips: skips.as_slice().into(),
             fails: fails.as_slice().into(),
             end: end.clone(),
@@ -124,10 +126,22 @@ struct Stored<'a> {
     metrics: Vec<Stretch<'a>>,
     /// Many metrics share one.
     reasons: Vec<Cow<'a, str>>,
+    /// Of another version they may look otherwise: what cannot be read costs its row.
+    #[serde(deserialize_with = "those_that_can_be_read")]
     findings: Cow<'a, [Finding]>,
+    /// For other readers; ours makes it anew.
+    #[serde(skip_deserializing)]
+    verdict: Option<Verdict>,
     skips: Cow<'a, [Skip]>,
     fails: Cow<'a, [Fail]>,
     end: Option<End>,
+}
+
+fn those_that_can_be_read<'de, 'a, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Cow<'a, [Finding]>, D::Error> {
+    let all: Vec<serde_json::Value> = Deserialize::deserialize(from)?;
+    Ok(all.into_iter().filter_map(|finding| serde_json::from_value(finding).ok()).collect())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -268,6 +282,7 @@ pub fn json(summary: &Summary) -> serde_json::Value {
         "format": file::FORMAT,
         "machine": summary.card.header.machine,
         "metrics": metrics,
+        "verdict": Verdict::of(summary),
         "findings": summary.findings,
         "skips": summary.card.skips,
         "failures": summary.card.fails,
@@ -380,6 +395,17 @@ mod tests {
     }
 
     #[test]
+    fn findings_of_another_version_cost_their_row_and_not_the_summary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.summary.json");
+        let whole = fixture::recorded();
+        let stored = whole.stored().replacen("\"group\":\"claim\"", "\"group\":\"omen\"", 1);
+        std::fs::write(&path, stored).unwrap();
+        let read = Summary::read(&path).unwrap();
+        assert_eq!(read.findings, whole.findings[1..]);
+    }
+
+    #[test]
     fn a_summary_is_small() {
         let bytes = fixture::recorded().stored().len();
         assert!(bytes <= 90_000, "{bytes}");
@@ -391,7 +417,10 @@ mod tests {
         let json = json(&summary);
         let mut keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         keys.sort();
-        assert_eq!(keys, ["failures", "findings", "format", "machine", "metrics", "skips"]);
+        assert_eq!(
+            keys,
+            ["failures", "findings", "format", "machine", "metrics", "skips", "verdict"]
+        );
         let metric = &json["metrics"]["memory.latency.l1_ns"];
         let mut keys: Vec<&String> = metric.as_object().unwrap().keys().collect();
         keys.sort();

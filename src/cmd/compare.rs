@@ -64,6 +64,7 @@ fn word(standing: Standing) -> &'static str {
         Standing::Better => "better",
         Standing::Within => "within noise",
         Standing::ByTheClock => "explained by the clock",
+        Standing::ByNeighbours => "explained by the SMT sibling",
         Standing::TooNoisy => "too noisy",
         Standing::NotJudged => "not judged",
     }

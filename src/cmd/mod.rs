@@ -55,6 +55,7 @@ enum Command {
     /// What the machine is, what can be measured here, and what would help.
     Doctor(doctor::Args),
     /// Print a card in the terminal.
+    #[command(after_help = show::CODES)]
     Show(show::Args),
     /// Write the page and the pictures of a card.
     Report(report::Args),
@@ -191,6 +192,16 @@ fn say(text: &str) {
 /// Columns of the terminal, or 80 where there is none or it does not say.
 fn width() -> usize {
     console::Term::stdout().size_checked().map_or(80, |(_, columns)| usize::from(columns)).max(60)
+}
+
+/// Whether the locale is one without other letters, such as C or POSIX. None at all tells nothing.
+fn knows_ascii_only() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+    locale.is_some_and(|locale| {
+        let locale = locale.to_lowercase();
+        !locale.contains("utf-8") && !locale.contains("utf8")
+    })
 }
 
 /// Colour only on a terminal that knows it, and not where the reader asked for none.

@@ -32,10 +32,10 @@ use probecard_probes::threads::pinning;
 use super::say;
 use crate::{compress, files, report};
 use card::file::{self, Card, End, EndState, Header, Held, Line, Plan, RoundDone, Tool, Writer};
-use card::findings::Severity;
 use card::machine::Fact;
 use card::metrics;
 use card::summary::Summary;
+use card::verdict::Verdict;
 pub(super) use plan::parse_time;
 use plan::{Choice, Extras, Item, Limits, Schedule};
 use probecard_probes::sys::{self, process};
@@ -461,6 +461,7 @@ impl Run {
         let mut visits: Option<Visits> = None;
         let mut extras = Extras::default();
         let (mut given, mut used) = (Duration::ZERO, Duration::ZERO);
+        let run_began = Instant::now();
         for (done, item) in self.schedule.items().enumerate() {
             let hung = hangs.entry((item.probe.name, item.cpu)).or_default();
             if *hung == MOST_HANGS {
@@ -480,6 +481,9 @@ impl Run {
             // Probes that know enough end early; those to come will do so as much as those before.
             let thrift = if given.is_zero() { 1.0 } else { used.div_duration_f64(given).min(1.0) };
             let left_at_most = self.schedule.time_left(done, left, self.generosity);
+            if progress.wants_card(item.round) {
+                progress.show_card(writer.card(), run_began.elapsed());
+            }
             progress.begin(item.probe.name, item.round, left_at_most.mul_f64(thrift));
             let cpu = item.cpu.unwrap_or(self.header.plan.cpu);
             if item.cpu.is_some() {
@@ -681,7 +685,7 @@ fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Resu
     let path = &writer.path().to_owned();
     let (card, file) = writer.finish();
     let summary = Summary::of(card);
-    let shown = super::show::show(&summary, json);
+    let shown = super::show::show(&summary, path, json);
     let mut right = true;
     let mut warn = |error: anyhow::Error| {
         right = false;
@@ -719,10 +723,9 @@ fn finish(writer: Writer, json: bool, ended: anyhow::Result<()>) -> anyhow::Resu
         }
         _ => {}
     }
-    let corrupt = summary.findings.iter().any(|f| f.severity == Severity::Corruption);
     let measured = summary.metrics.0.iter().any(|v| v.value.is_some());
-    let good = complete && right && measured && !corrupt;
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    let good = complete && right && measured;
+    Ok(if good { super::show::code(&Verdict::of(&summary)) } else { ExitCode::from(2) })
 }
 
 /// A host name as part of a file name.

@@ -1,12 +1,12 @@
 //! How a machine is, in one word and one line: what monitors ask for.
 
 use card::clean;
-use card::findings::Severity;
 use card::format::count;
-use card::judge::Verdict;
+use card::judge;
 use card::metrics::State as Worth;
 use card::record::FailKind;
 use card::summary::Summary;
+use card::verdict::Verdict;
 use serde::Serialize;
 
 use super::judged::Judged;
@@ -43,17 +43,17 @@ impl Answer {
     /// What was judged.
     pub fn of_judgement(judged: &Judged) -> Answer {
         let state = match judged.verdict {
-            Verdict::Same => State::Ok,
-            Verdict::Worse => State::Worse,
-            Verdict::CannotJudge => State::Unknown,
-            Verdict::Suspect => State::Suspect,
+            judge::Verdict::Same => State::Ok,
+            judge::Verdict::Worse => State::Worse,
+            judge::Verdict::CannotJudge => State::Unknown,
+            judge::Verdict::Suspect => State::Suspect,
         };
         Answer::new(state, &judged.headline)
     }
 
     /// What a card says by itself, which nothing was held against.
     pub fn of_card(summary: &Summary) -> Answer {
-        let Summary { card, metrics, findings } = summary;
+        let Summary { card, metrics, .. } = summary;
         if let Some(fail) = card.fails.iter().find(|fail| fail.cause == FailKind::Corruption) {
             let text = format!("a wrong answer was computed: {}: {}", fail.probe, fail.how);
             return Answer::new(State::Worse, &text);
@@ -64,12 +64,12 @@ impl Answer {
         }
         let worth = |state| metrics.0.iter().filter(|value| value.state == state).count();
         let measured = worth(Worth::Ok) + worth(Worth::Noisy);
-        let warnings = findings.iter().filter(|f| f.severity == Severity::Warning).count();
+        let verdict = Verdict::of(summary);
         let text = format!(
-            "{measured} of {} measured, {} noisy, {}; compared with nothing",
+            "{}: {}; {measured} of {} measured, compared with nothing",
+            verdict.word,
+            verdict.sentence,
             count(metrics.0.len(), "metric"),
-            worth(Worth::Noisy),
-            count(warnings, "warning"),
         );
         Answer::new(State::Ok, &text)
     }
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_judgement_is_passed_on_in_its_own_words() {
-        let answer = Answer::of_judgement(&judged(Verdict::Suspect));
+        let answer = Answer::of_judgement(&judged(judge::Verdict::Suspect));
         assert_eq!(answer, Answer { state: State::Suspect, text: "SUSPECT: branches".into() });
     }
 }

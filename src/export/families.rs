@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use card::clean;
 use card::declare::Unit;
-use card::findings::Severity;
+use card::findings::Group;
 use card::format::believable;
 use card::judge::{Standing, Verdict};
 use card::machine::Fact;
@@ -125,20 +125,15 @@ fn of_run(summary: &Summary) -> Vec<Family> {
         "Metrics of the last run by what they are worth.",
         states.map(of_state).to_vec(),
     ));
-    let severities = [
-        (Severity::Note, "note"),
-        (Severity::Warning, "warning"),
-        (Severity::Corruption, "corruption"),
-    ];
-    let of_severity = |(severity, word): (Severity, &str)| {
-        let number = findings.iter().filter(|finding| finding.severity == severity).count();
-        (vec![("severity", word.to_owned())], number as f64)
+    let of_group = |group: Group| {
+        let number = findings.iter().filter(|finding| finding.group == group).count();
+        (vec![("group", group.word().to_owned())], number as f64)
     };
     families.push(Family::labelled(
         "findings",
         None,
         "What the last run found, such as claims that do not hold.",
-        severities.map(of_severity).to_vec(),
+        Group::ALL.map(of_group).to_vec(),
     ));
     families
 }

@@ -69,7 +69,7 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 }
 
 fn says(findings: &[Finding], what: &str) -> bool {
-    findings.iter().any(|finding| finding.text.contains(what))
+    findings.iter().any(|finding| finding.text().contains(what))
 }
 
 /// The CPUs between which a line was handed over.
@@ -157,7 +157,7 @@ pub(super) fn of_32_cpus_all_are_told_and_a_run_keeps_its_time() {
     assert!(step.value.is_none_or(|bytes| bytes % line == 0.0 || bytes == 32.0), "{step:?}");
     if step.value.is_none() {
         assert!([State::Inconsistent, State::Unavailable].contains(&step.state), "{step:?}");
-        assert!(!says(&summary.findings, "pad what different threads write"));
+        assert!(!says(&summary.findings, "pad per-thread data"));
     }
 
     // Of 496 pairs there is time for few, and the picture is of those.

@@ -9,7 +9,7 @@ use predicates::str::{contains, is_match};
 
 use crate::common::run::measured_once;
 use crate::common::turn::{Turn, beside_others};
-use crate::common::{card_in, program};
+use crate::common::{card_in, program, sample_card};
 
 fn probecard() -> Command {
     Command::new(program())
@@ -220,4 +220,34 @@ fn a_closed_pipe_is_no_error() {
         .assert()
         .success()
         .stderr(contains("panic").not());
+}
+
+#[test]
+fn a_card_is_shown_in_short_whole_in_part_and_by_its_evidence() {
+    let card = sample_card();
+    let show = |arguments: &[&str]| {
+        let output = probecard().arg("show").arg(&card).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, short) = show(&[]);
+    assert_eq!(code, Some(0));
+    assert!(short.lines().count() <= 60, "{short}");
+    assert!(short.contains("\nCHECK  ") && short.contains("--why L3_CAPACITY"), "{short}");
+    let (_, all) = show(&["--all"]);
+    assert!(all.lines().count() > 200);
+    let (_, why) = show(&["--why", "L3_CAPACITY"]);
+    assert!(why.contains("cache.l3_effective_bytes = ") && why.contains("rounds"), "{why}");
+    let (_, only) = show(&["--only", "tlb.*"]);
+    assert!(only.contains("tlb.l1_entries") && !only.contains("branch."), "{only}");
+    let (_, markdown) = show(&["--markdown"]);
+    assert!(markdown.starts_with("**CHECK** "), "{markdown}");
+    for (arguments, says) in [
+        (["--why", "NO_SUCH"], "it has L3_CAPACITY"),
+        (["--only", "no.such*"], "no metric or family"),
+    ] {
+        let assert = probecard().arg("show").arg(&card).args(arguments).assert();
+        assert.code(2).stdout("").stderr(contains(says));
+    }
+    let plain = probecard().arg("show").arg(&card).env("LC_ALL", "C").output().unwrap();
+    assert!(plain.stdout.is_ascii() && plain.stdout.len() > 2000);
 }

@@ -89,8 +89,10 @@ fn a_quota_of_cpu_time_is_named_and_kept() {
     };
     let Run { card, metrics, .. } = run_under(&["sh", "-c", &group.enter(), "sh"]);
     let found = findings::find(&card, &metrics);
-    let named = found.iter().find(|f| f.text.contains("a quota of 1.5 CPUs")).expect("a finding");
-    assert!(named.text.contains("cgroup cpu.") && named.text.contains("2 threads"), "{named:?}");
+    let named =
+        found.iter().map(findings::Finding::text).find(|text| text.contains("a quota of 1.5 CPUs"));
+    let named = named.expect("a finding");
+    assert!(named.contains("cgroup cpu.") && named.contains("2 threads"), "{named}");
     assert!(metrics.number("scaling.compute_ratio").is_some());
     let most = card.points.iter().filter_map(|p| number(p, "threads")).max();
     assert_eq!(most, Some(4), "twice as many threads as the quota lets run");

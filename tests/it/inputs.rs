@@ -119,7 +119,7 @@ fn negative_samples_are_no_values() {
     assert!(reason.contains("no machine can have given the value"), "{reason}");
     for finding in &summary.findings {
         let is_number = |behind: &str| behind.starts_with(|c: char| c.is_ascii_digit());
-        assert!(!finding.text.split(" -").skip(1).any(is_number), "{finding:?}");
+        assert!(!finding.text().split(" -").skip(1).any(is_number), "{finding:?}");
     }
 }
 

@@ -478,3 +478,14 @@ fn a_directory_that_is_gone_is_named_as_such() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains("started in cannot be found"), "{printed}");
 }
+
+#[test]
+fn the_card_stands_above_the_bar_of_a_terminal_and_sharpens() {
+    let _turn = beside_others();
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = format!("run --tier quick --only clock --out '{}'", dir.path().display());
+    let Some(said) = in_terminal("stty rows 40 cols 100; TERM=xterm", &arguments) else { return };
+    // Once after each of the three rounds but the last, and at the end.
+    assert!(said.matches("Trust").count() >= 3, "{said}");
+    assert!(said.contains("round 3/3"), "{said}");
+}

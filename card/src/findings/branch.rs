@@ -33,28 +33,28 @@ fn penalty(metrics: &Metrics) -> Vec<Finding> {
     if let Some(slope) = metrics.number(SLOPE)
         && (slope - 1.0).abs() > 0.1
     {
-        found.push(Finding::warning(
-            format!(
-                "{slope:.2} cycles of mispredict penalty per cycle of delay instead of 1: the \
-                 predictor did not fail on half of the random branches, so the penalty is off too"
-            ),
-            &[SLOPE, PIPELINE],
-        ));
+        let headline =
+            format!("mispredict penalty grows by {slope:.2} cycles per cycle of delay, not 1");
+        let cause = "the predictor did not fail on half of the random branches, so the penalty is off \
+                     too";
+        found.push(
+            Finding::quality("MISPREDICT_METHOD", headline).cause(cause).of(&[SLOPE, PIPELINE]),
+        );
     }
     // What one round alone saw was a disturbance, not a state of the machine.
     let rounds = |id| metrics.get(id).map_or(0, |value| value.rounds);
     let lasts = rounds(SLOW) >= rounds(FAST).min(2);
     let states = metrics.number(FAST).zip(metrics.number(SLOW)).filter(|_| lasts);
     if let Some(((fast, slow), share)) = states.zip(metrics.number(SHARE)) {
-        found.push(Finding::note(
-            format!(
-                "the mispredict penalty has two states: {fast:.1} cycles in {:.0} % of the samples, \
-                 {slow:.1} in {:.0} %",
-                100.0 * (1.0 - share),
-                100.0 * share
-            ),
-            &[FAST, SLOW, SHARE],
-        ));
+        let headline = format!("mispredict penalty has two states: {fast:.1} and {slow:.1} cycles");
+        let cause = format!(
+            "{fast:.1} cycles in {:.0} % of the samples, {slow:.1} in {:.0} %",
+            100.0 * (1.0 - share),
+            100.0 * share
+        );
+        found.push(
+            Finding::limit("MISPREDICT_STATES", headline).cause(cause).of(&[FAST, SLOW, SHARE]),
+        );
     }
     found
 }
@@ -65,14 +65,12 @@ fn restricted(card: &Card, metrics: &Metrics) -> Option<Finding> {
     // In every round: a busy sibling delays single ones.
     let cycles = value.value.filter(|_| value.low.is_some_and(|low| low > PREDICTED))?;
     let mitigations = card.header.machine.kernel.mitigations.known();
-    let claim = mitigations
-        .and_then(|all| all.get("spectre_v2"))
-        .map_or(String::new(), |claim| format!(" (the kernel says: {claim})"));
-    let text = format!(
-        "indirect prediction is restricted by mitigations: an indirect jump to \
-         where the last one went takes {cycles:.1} cycles{claim}"
-    );
-    Some(Finding::warning(text, &[SAME_TARGET, INDIRECT]))
+    let claim = mitigations.and_then(|all| all.get("spectre_v2"));
+    let claim = claim.map_or(String::new(), |claim| format!(", and the kernel says: {claim}"));
+    let headline =
+        format!("indirect branch prediction is restricted: {cycles:.1} cycles to the last target");
+    let cause = format!("mitigations switch the prediction of indirect targets off{claim}");
+    Some(Finding::limit("INDIRECT_RESTRICTED", headline).cause(cause).of(&[SAME_TARGET, INDIRECT]))
 }
 
 #[cfg(test)]
@@ -96,8 +94,8 @@ mod tests {
     #[test]
     fn other_counts_are_noted_without_a_reason_that_is_made_up() {
         let text = said(vec![value("branch.return_depth_entries", Unit::Count, 31.0)]).join("\n");
-        assert!(text.contains("31, published for Zen 5 (Turin) 52"), "{text}");
-        assert!(!text.contains("52:"), "no reason is made up: {text}");
+        assert!(text.contains("31, published 52 (Zen 5 (Turin))"), "{text}");
+        assert!(!text.contains(":  ") && !text.contains("ROB"), "no reason is made up: {text}");
     }
 
     #[test]
@@ -113,12 +111,12 @@ mod tests {
         once[1] = Value { rounds: 1, ..value(SLOW, Unit::Cycles, 87.9) };
         assert_eq!(said(once), [] as [String; 0]);
         let text = said(vec![value(SLOPE, Unit::Ratio, 0.6)]).join("\n");
-        assert!(text.contains("0.60 cycles"), "{text}");
+        assert!(text.contains("by 0.60 cycles"), "{text}");
     }
 
     #[test]
     fn restricted_prediction_is_named_with_the_kernels_words() {
         let text = said(vec![value(SAME_TARGET, Unit::Cycles, 15.2)]).join("\n");
-        assert!(text.contains("restricted by mitigations") && text.contains("15.2 cycles"));
+        assert!(text.contains("prediction is restricted") && text.contains("15.2 cycles"));
     }
 }

@@ -30,7 +30,7 @@ const CACHES: [Cache; 3] = [
         sizes: ["cache.l1d_bytes", "cache.l1d_knee_bytes"],
         tolerances: [1.1, KNEE],
         ways: Some("cache.l1d_ways"),
-        short: "a busy hyperthread sibling, or a hypervisor that shows another CPU's caches",
+        short: "a busy SMT sibling, or a hypervisor that shows another CPU's caches",
     },
     Cache {
         name: "L2",
@@ -82,21 +82,32 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let sizes = CACHES.iter().filter_map(|c| size(card, metrics, c));
     let ways = CACHES.iter().filter_map(|c| ways(card, metrics, c));
     let sets = CACHES.iter().filter_map(|c| sets(metrics, c));
-    sizes.chain(ways).chain(sets).collect()
+    sizes.chain(ways).chain(sets).chain(line(card, metrics)).collect()
+}
+
+pub(super) const LINE: &str = "cache.line_bytes";
+
+fn line(card: &Card, metrics: &Metrics) -> Option<Finding> {
+    let claimed = claims(card)?.claimed_line_bytes()?;
+    let measured = metrics.number(LINE)?;
+    (measured != claimed as f64).then(|| {
+        let headline = format!("cache lines of {measured} bytes, claimed {claimed}");
+        let (claimed, measured) = (format!("line {claimed} B"), format!("{measured} B"));
+        Finding::claim("LINE_SIZE", headline, claimed, measured).of(&[LINE])
+    })
 }
 
 fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
     let claimed = claims(card)?.claimed_cache(cache.level, true)?.bytes;
     let (value, tolerance) = cache.size(metrics)?;
-    let claim = format!("{} claimed {}", cache.name, human_bytes(claimed));
+    let (name, claim) = (cache.name, human_bytes(claimed));
     let Some(measured) = value.value else {
         // Where the probe did not run there is nothing to say.
-        let text = format!("{claim}, no end of it seen: {}", value.reason.as_ref()?);
-        return card
-            .points
-            .iter()
-            .any(|p| p.probe == value.probe)
-            .then(|| Finding::note(text, &[&value.id]));
+        let (headline, reason) =
+            (format!("no end of {name} seen, claimed {claim}"), value.reason.as_ref()?);
+        let seen = card.points.iter().any(|p| p.probe == value.probe);
+        let code = format!("{name}_END_NOT_SEEN");
+        return seen.then(|| Finding::quality(&code, headline).cause(reason).of(&[&value.id]));
     };
     // Rounds that scatter are a range, not a number.
     let effective = match (value.low, value.high) {
@@ -105,13 +116,22 @@ fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
         }
         _ => human_bytes(measured as u64),
     };
+    let code = format!("{name}_CAPACITY");
     let ratio = measured / claimed as f64;
+    let finding = |headline, usable: String, cause| {
+        let claimed = format!("{name} {claim}");
+        Finding::claim(&code, headline, claimed, usable).cause(cause).of(&[&value.id])
+    };
     if ratio < 1.0 / tolerance {
-        let text = format!("{claim}, effective {effective}: {}", cache.short);
-        Some(Finding::warning(text, &[&value.id]))
+        let headline = format!("{effective} of {name} usable, claimed {claim}");
+        let found = finding(headline, format!("{effective} usable"), cache.short);
+        Some(match cache.level {
+            3 => found.action("size working sets by what is usable"),
+            _ => found,
+        })
     } else if ratio > tolerance * spill(card, cache.level) {
-        let text = format!("{claim}, but hits go on up to {effective}: the claim is too small");
-        Some(Finding::warning(text, &[&value.id]))
+        let headline = format!("{name} hits up to {effective}, claimed {claim}");
+        Some(finding(headline, format!("hits up to {effective}"), "the claim is too small"))
     } else {
         None
     }
@@ -137,11 +157,11 @@ fn ways(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
     let measured = agreed(metrics, id)?;
     (claimed > 0 && (measured - claimed as f64).abs() > 0.5).then(|| {
         let name = cache.name;
-        let text = format!(
-            "{name} claimed {claimed} ways, measured {measured:.0}: the hypervisor shows another \
-             CPU's caches, or a part of this one is reserved"
-        );
-        Finding::warning(text, &[id])
+        let headline = format!("{name} has {measured:.0} ways, claimed {claimed}");
+        let (claimed, ways) = (format!("{name} {claimed} ways"), format!("{measured:.0} ways"));
+        Finding::claim(&format!("{name}_WAYS"), headline, claimed, ways)
+            .cause("the hypervisor shows another CPU's caches, or a part of this one is reserved")
+            .of(&[id])
     })
 }
 
@@ -150,21 +170,23 @@ const SETS: f64 = 1.1;
 
 /// A cache has size ÷ (ways × line) sets, and in the first two levels that is a power of two.
 fn sets(metrics: &Metrics, cache: &Cache) -> Option<Finding> {
-    let (ways_id, line_id) = (cache.ways?, "cache.line_bytes");
+    let ways_id = cache.ways?;
     let [size_id, _] = cache.sizes;
     let (bytes, ways) = (agreed(metrics, size_id)?, agreed(metrics, ways_id)?);
-    let line = agreed(metrics, line_id)?;
+    let line = agreed(metrics, LINE)?;
     let sets = bytes / (ways * line);
     let power = sets.log2().round().exp2();
     let fits = sets.is_finite() && sets >= 1.0 && (sets / power).max(power / sets) <= SETS;
     (!fits).then(|| {
-        let text = format!(
-            "inconsistent: an {} of {} with {ways:.0} ways and {line:.0}-byte lines would have \
-             {sets:.0} sets, which is no power of two: one of the three was measured wrong",
-            cache.name,
+        let name = cache.name;
+        let headline = format!("{name} size, ways and line size contradict one another");
+        let cause = format!(
+            "{} with {ways:.0} ways and {line:.0}-byte lines would have {sets:.0} sets, no power of \
+             two: one of the three was measured wrong",
             human_bytes(bytes as u64)
         );
-        Finding::warning(text, &[size_id, ways_id, line_id])
+        let code = format!("{name}_GEOMETRY");
+        Finding::quality(&code, headline).cause(cause).of(&[size_id, ways_id, LINE])
     })
 }
 
@@ -179,12 +201,13 @@ mod tests {
     fn a_small_share_of_a_shared_cache_is_named() {
         let short = vec![value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0))];
         let text = said(short).join("\n");
-        let said_of = "L3 claimed 32 MiB, effective 6 MiB";
-        assert_eq!(text, format!("{said_of}: shared with neighbours, partitioned or busy"));
+        let said_of =
+            "6 MiB of L3 usable, claimed 32 MiB: shared with neighbours, partitioned or busy";
+        assert!(text.starts_with(said_of), "{text}");
         // Rounds that scatter give a range.
         let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
         (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
-        assert!(said(vec![range]).join("\n").contains("effective 4 MiB to 8 MiB"));
+        assert!(said(vec![range]).join("\n").contains("4 MiB to 8 MiB of L3 usable"));
         let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
         assert!(said(large).join("\n").contains("the claim is too small"));
     }
@@ -198,10 +221,10 @@ mod tests {
         (unknown.value, unknown.state) = (None, State::Unavailable);
         unknown.reason = Some("hidden by scattered pages".into());
         let text = said(vec![unknown, knee()]).join("\n");
-        assert!(text.contains("L2 claimed 1 MiB, effective 512 KiB"), "{text}");
+        assert!(text.contains("512 KiB of L2 usable, claimed 1 MiB"), "{text}");
         // What is exact is held to more.
         let almost = value("cache.l1d_bytes", Unit::Bytes, kib(40.0));
-        assert!(said(vec![almost]).join("\n").contains("L1D claimed 48 KiB, effective 40 KiB"));
+        assert!(said(vec![almost]).join("\n").contains("40 KiB of L1D usable, claimed 48 KiB"));
         let coarse = value("cache.l1d_knee_bytes", Unit::Bytes, kib(40.0));
         assert_eq!(said(vec![coarse]), [] as [String; 0]);
     }
@@ -218,7 +241,7 @@ mod tests {
         let ways = |n| value("cache.l2_ways", Unit::Count, n);
         assert_eq!(said(vec![ways(16.0)]), [] as [String; 0]);
         let text = said(vec![ways(8.0)]).join("\n");
-        assert!(text.contains("L2 claimed 16 ways, measured 8"), "{text}");
+        assert!(text.contains("L2 has 8 ways, claimed 16"), "{text}");
         let noisy = Value { state: State::Noisy, ..ways(8.0) };
         assert_eq!(said(vec![noisy]), [] as [String; 0]);
     }
@@ -232,7 +255,8 @@ mod tests {
                 value("cache.line_bytes", Unit::Bytes, 64.0),
             ]
         };
-        let inconsistent = |values| said(values).iter().any(|t| t.starts_with("inconsistent"));
+        let inconsistent =
+            |values| said(values).iter().any(|t| t.contains("contradict one another"));
         assert!(!inconsistent(all(48.0, 12.0)) && !inconsistent(all(32.0, 8.0)));
         // The size comes from a grid of 1 KiB.
         assert!(!inconsistent(all(47.0, 12.0)));

@@ -1,109 +1,40 @@
-//! CPUs at one line: how far apart data must be, and which CPUs really are near each other.
+//! Cache lines between CPUs: how far apart the data of threads must be, and claimed neighbours that
+//! are none.
 
+use crate::declare::Unit;
 use crate::machine::Relation;
 
-use super::Finding;
-use crate::estimate;
+use super::{Finding, believed};
 use crate::file::Card;
 use crate::format;
-use crate::metrics::{Metrics, State};
-use crate::view::core_matrix::{self, Pair, SIBLINGS_NS};
+use crate::metrics::Metrics;
+use crate::view::core_matrix::{self, Pair};
 
 const STEP: &str = "false_sharing.step_bytes";
 const PADDING: &str = "false_sharing.safe_padding_bytes";
-const SLOWDOWN: &str = "false_sharing.slowdown_ratio";
+pub(super) const SLOWDOWN: &str = "false_sharing.slowdown_ratio";
 const PAIR: &str = "prefetch.adjacent_line_ratio";
 const OUTER: &str = "prefetch.next_line_ratio";
-const MEDIAN: &str = "core_to_core.median_ns";
+pub(super) const MEDIAN: &str = "core_to_core.median_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let pairs = core_matrix::pairs(card, "cas");
-    let alone = [padding(metrics), moved(card), states(&pairs), siblings(&pairs)];
-    let far = far_at_one_l3(card, &pairs);
-    alone.into_iter().flatten().chain(far).collect()
+    padding(metrics).into_iter().chain(far_at_one_l3(card, &pairs)).collect()
 }
 
-/// The answer in one line.
+/// False sharing, and the distance that ends it.
 fn padding(metrics: &Metrics) -> Option<Finding> {
-    let sure = |id| {
-        let value = metrics.get(id).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
-        value.value
-    };
-    let step = sure(STEP)?;
+    let (step, ratio) = (believed(metrics, STEP)?, believed(metrics, SLOWDOWN)?);
+    let headline = format!("false sharing: fetch_add takes {ratio:.1}× as long 8 B apart");
     // Where the line beyond the pair comes along as well, it is not pairs that come.
-    let neighbours = sure(OUTER).zip(sure(PAIR)).is_some_and(|(outer, pair)| outer < pair * 1.25);
-    let prefetch = if neighbours { "neighbour" } else { "pair" };
-    let safe = match sure(PADDING) {
-        Some(safe) if safe > step => format!(" ({safe:.0} to be safe: {prefetch} prefetch seen)"),
-        _ => String::new(),
-    };
-    let cost = sure(SLOWDOWN).map_or(String::new(), |ratio| {
-        format!(": 8 bytes apart, atomic additions take {ratio:.1} times as long")
-    });
-    let text = format!("pad what different threads write to {step:.0} bytes{safe}{cost}");
-    Some(Finding::note(text, &[STEP, PADDING, SLOWDOWN]))
-}
-
-/// What false-sharing saw of its two CPUs, where that was not the same in all rounds.
-fn moved(card: &Card) -> Option<Finding> {
-    let own = card.points.iter().filter(|p| p.probe == "false-sharing" && p.quantity == "one_way");
-    let visits: Vec<f64> = own.filter_map(|p| p.samples.first().copied()).collect();
-    let pair = Pair { cpus: (0, 0), claimed: Relation::Unclaimed, visits };
-    let shares = shares(&pair).filter(|_| pair.was_moved() || pair.ns() < SIBLINGS_NS)?;
-    let text = format!(
-        "while false sharing was measured, a line took {shares} of {} rounds to cross: what it costs \
-         differs with that",
-        pair.visits.len()
-    );
-    Some(Finding::note(text, &[SLOWDOWN]))
-}
-
-/// "11 ns (as between hyperthreads of one core) in 25 %, 29 ns in 75 %".
-fn shares(pair: &Pair) -> Option<String> {
-    let words = |state: &estimate::State| {
-        let near =
-            if state.value < SIBLINGS_NS { " (as between hyperthreads of one core)" } else { "" };
-        format!("{:.0} ns{near} in {:.0} %", state.value, 100.0 * state.share)
-    };
-    let all: Vec<String> = pair.states().iter().map(words).collect();
-    (!all.is_empty()).then(|| all.join(", "))
-}
-
-/// Pairs that were met near and far, never averaged.
-fn states(pairs: &[Pair]) -> Option<Finding> {
-    let several = || pairs.iter().filter(|pair| pair.was_moved());
-    let (first, count) = (several().next()?, several().count());
-    let (a, b) = first.cpus;
-    let text = format!(
-        "a line goes between CPUs {a} and {b} in {} of {} visits{}: the host moves CPUs while they work",
-        shares(first)?,
-        first.visits.len(),
-        match count {
-            1 => String::new(),
-            n => format!("; {} more pairs are as changeable", n - 1),
-        },
-    );
-    Some(Finding::warning(text, &[MEDIAN]))
-}
-
-/// Pairs that are nearer than any two cores, and claimed to be cores.
-fn siblings(pairs: &[Pair]) -> Option<Finding> {
-    let near = |pair: &&Pair| pair.ns() < SIBLINGS_NS && pair.claimed != Relation::Siblings;
-    let (first, count) = (pairs.iter().find(near)?, pairs.iter().filter(near).count());
-    let text = format!(
-        "CPUs {} and {} answer each other in {}, which only hyperthreads of one core do, and are claimed \
-         to be {}{}",
-        first.cpus.0,
-        first.cpus.1,
-        format::quantity(first.ns(), crate::declare::Unit::Ns),
-        first.claimed.words(),
-        others(count),
-    );
-    Some(Finding::warning(text, &[MEDIAN]))
-}
-
-fn others(count: usize) -> String {
-    if count > 1 { format!(" ({} more pairs do so)", count - 1) } else { String::new() }
+    let pair = believed(metrics, PAIR);
+    let both = believed(metrics, OUTER).zip(pair).is_some_and(|(outer, pair)| outer < pair * 1.25);
+    let prefetcher = if both { "neighbouring-line" } else { "adjacent-line" };
+    let action = format!("pad per-thread data to {step:.0} B");
+    let found = Finding::advice("FALSE_SHARING", headline, ratio, &action);
+    let safe = believed(metrics, PADDING).filter(|safe| *safe > step);
+    let cause = safe.map(|safe| format!("{safe:.0} B also keeps the {prefetcher} prefetcher out"));
+    Some(Finding { cause, ..found }.of(&[SLOWDOWN, STEP, PADDING]))
 }
 
 /// On AMD's cores with a level 3 cache for a few of them, everything at one cache is below this, and
@@ -115,31 +46,27 @@ fn far_at_one_l3(card: &Card, pairs: &[Pair]) -> Option<Finding> {
     let amd = card.header.machine.cpu.vendor.known().is_some_and(|v| v == "AuthenticAMD");
     let is = |pair: &&Pair| pair.claimed == Relation::SameL3 && pair.ns() > COMPLEX_NS;
     let first = pairs.iter().find(is).filter(|_| amd)?;
-    let text = format!(
-        "CPUs {} and {} are claimed to share an L3 cache and are {} apart, as those with different \
-         ones are{}: threads that work together are not near each other",
-        first.cpus.0,
-        first.cpus.1,
-        format::quantity(first.ns(), crate::declare::Unit::Ns),
-        others(pairs.iter().filter(is).count()),
+    let ((a, b), count) = (first.cpus, pairs.iter().filter(is).count());
+    let apart = format::quantity(first.ns(), Unit::Ns);
+    let headline = format!("CPUs {a} and {b} are {apart} apart, claimed to share an L3");
+    let measured = format!("{apart} between CPUs {a} and {b}, as between two L3");
+    let found = Finding::claim("L3_SHARING", headline, "one shared L3", measured);
+    let cause = format!(
+        "{} of {} pairs at one claimed L3 are as far apart as cores at different ones",
+        count,
+        pairs.iter().filter(|pair| pair.claimed == Relation::SameL3).count()
     );
-    Some(Finding::warning(text, &[MEDIAN]))
+    Some(found.cause(cause).of(&[MEDIAN]))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::declare::Unit;
-
     use super::super::tests::value;
     use super::*;
     use crate::fixture;
 
-    fn pair(claimed: Relation, visits: &[f64]) -> Pair {
-        Pair { cpus: (0, 1), claimed, visits: visits.to_vec() }
-    }
-
     #[test]
-    fn the_padding_is_one_line() {
+    fn padding_has_one_answer_and_what_more_is_good_for() {
         let values = |safe| {
             Metrics(vec![
                 value(STEP, Unit::Bytes, 64.0),
@@ -147,62 +74,36 @@ mod tests {
                 value(SLOWDOWN, Unit::Ratio, 5.2),
             ])
         };
-        let text = padding(&values(128.0)).unwrap().text;
-        assert!(text.contains("to 64 bytes (128 to be safe: pair prefetch seen)"), "{text}");
-        let text = padding(&values(64.0)).unwrap().text;
+        let text = padding(&values(128.0)).unwrap().text();
         assert!(
-            text.contains("to 64 bytes: 8 bytes apart") && text.contains("5.2 times"),
+            text.contains("128 B also keeps the adjacent-line prefetcher out; pad per"),
             "{text}"
         );
+        let found = padding(&values(64.0)).unwrap();
+        assert!(found.text().ends_with("5.2× as long 8 B apart; pad per-thread data to 64 B"));
+        assert_eq!(found.factor, Some(5.2));
         assert!(padding(&Metrics::default()).is_none());
     }
 
     #[test]
-    fn states_are_told_with_their_shares() {
-        let mut visits = vec![10.3; 6];
-        visits.extend([27.0; 18]);
-        let text = states(&[pair(Relation::SameL3, &visits)]).unwrap().text;
-        let expected =
-            "10 ns (as between hyperthreads of one core) in 25 %, 27 ns in 75 % of 24 visits";
-        assert!(text.contains(expected), "{text}");
-        assert!(states(&[pair(Relation::SameL3, &[27.0; 24])]).is_none());
-        // Lines that lie a little better are no CPU that was moved.
-        visits[..6].fill(24.0);
-        assert!(states(&[pair(Relation::SameL3, &visits)]).is_none());
-    }
-
-    #[test]
-    fn claims_that_do_not_hold_are_named() {
-        assert!(siblings(&[pair(Relation::Siblings, &[7.0])]).is_none());
-        let text = siblings(&[pair(Relation::SameL3, &[7.0])]).unwrap().text;
-        assert!(text.contains("cores at one L3 cache"), "{text}");
+    fn neighbours_at_one_l3_that_are_none_are_named() {
         let card = fixture::cores(16).card;
-        assert!(far_at_one_l3(&card, &[pair(Relation::SameL3, &[31.0])]).is_none());
-        assert!(far_at_one_l3(&card, &[pair(Relation::OtherL3, &[127.0])]).is_none());
-        assert!(far_at_one_l3(&card, &[pair(Relation::SameL3, &[127.0])]).is_some());
+        let far = |claimed, ns| {
+            let pair = Pair { cpus: (0, 1), claimed, visits: vec![ns] };
+            far_at_one_l3(&card, &[pair])
+        };
+        assert!(far(Relation::SameL3, 31.0).is_none());
+        assert!(far(Relation::OtherL3, 127.0).is_none());
+        assert!(far(Relation::SameL3, 127.0).unwrap().headline.contains("127 ns apart"));
     }
 
     #[test]
     fn a_machine_that_is_what_it_claims_has_its_padding_only() {
         for cpus in [2, 16, 128, 512] {
             let summary = fixture::cores(cpus);
-            let found = find(&summary.card, &summary.metrics);
-            assert_eq!(found.len(), 1, "{cpus}: {found:?}");
-            assert!(found[0].text.starts_with("pad what"), "{}", found[0].text);
+            let found = super::super::find(&summary.card, &summary.metrics);
+            let codes: Vec<&str> = found.iter().map(|f| f.code.as_str()).collect();
+            assert_eq!(codes, ["FALSE_SHARING"], "{cpus}");
         }
-    }
-
-    #[test]
-    fn rounds_in_different_states_are_told() {
-        let mut card = fixture::cores(2).card;
-        assert!(moved(&card).is_none());
-        let own = card.points.iter_mut().filter(|p| p.probe == "false-sharing");
-        let own = own.filter(|p| p.quantity == "one_way" && p.round < 2);
-        own.for_each(|p| p.samples = vec![10.8]);
-        let text = moved(&card).unwrap().text;
-        assert!(
-            text.contains("11 ns (as between") && text.contains("in 40 %, 28 ns in 60 % of 5"),
-            "{text}"
-        );
     }
 }

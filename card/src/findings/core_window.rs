@@ -1,4 +1,4 @@
-//! How far the core looks ahead, against what is published.
+//! Reorder buffer, load and store queues, against what is published.
 
 use super::{Finding, design, published};
 use crate::file::Card;
@@ -17,9 +17,8 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let counts = if halved.is_some() { &COUNTS[1..] } else { &COUNTS };
     let window = metrics.number(WINDOW);
     let mut found = published::counts(card, metrics, counts, |id, measured| {
-        (id == LOADS && window.is_some_and(|window| measured > 0.9 * window)).then_some(
-            "the window ends first, so that loads which are done do not keep their place in the queue",
-        )
+        (id == LOADS && window.is_some_and(|window| measured > 0.9 * window))
+            .then_some("lower bound: the reorder buffer is full before the load queue is")
     });
     found.extend(halved);
     found
@@ -31,22 +30,25 @@ fn halved(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let (measured, low, high) = (value.value?, value.low?, value.high?);
     let half = |part: f64, whole: f64| (0.4..0.6).contains(&(part / whole));
     let published = design(card).and_then(|arch| reference::published(&arch.key, WINDOW));
-    let text = if half(low, high) {
-        format!(
-            "the core's window holds {low:.0} instructions in some rounds and {high:.0} in others: \
-             it looks halved, because the sibling thread is busy, and other counts of this card may \
-             be those of half a core too"
+    let (headline, cause) = if half(low, high) {
+        (
+            format!(
+                "reorder buffer looks halved: {low:.0} entries in some rounds, {high:.0} in others"
+            ),
+            "the SMT sibling is busy: other counts of this card may be those of half a core too",
         )
     } else if let Some(published) = published.filter(|p| half(measured, p.high)) {
-        format!(
-            "the core's window holds {measured:.0} instructions, published {:.0}: it looks halved, \
-             because the sibling thread is always busy or the core is split between two threads",
-            published.high
+        (
+            format!(
+                "reorder buffer looks halved: {measured:.0} entries, published {:.0}",
+                published.high
+            ),
+            "the SMT sibling is always busy, or the core is split between two threads",
         )
     } else {
         return None;
     };
-    Some(Finding::warning(text, &[WINDOW]))
+    Some(Finding::quality("ROB_HALVED", headline).cause(cause).of(&[WINDOW]))
 }
 
 #[cfg(test)]
@@ -72,7 +74,7 @@ mod tests {
     fn loads_that_the_window_limits_are_noted_with_that_reason() {
         let loads = vec![entries(WINDOW, 445.0), entries(LOADS, 440.0)];
         let text = said(loads).join("\n");
-        assert!(text.contains("the window ends first"), "{text}");
+        assert!(text.contains("lower bound: the reorder buffer is full"), "{text}");
     }
 
     #[test]
@@ -82,7 +84,7 @@ mod tests {
         assert!(all[0].contains("looks halved"), "{all:?}");
         let mut mixed = entries(WINDOW, 440.0);
         mixed.low = Some(220.0);
-        assert!(said(vec![mixed]).join("\n").contains("220 instructions in some rounds"));
+        assert!(said(vec![mixed]).join("\n").contains("220 entries in some rounds"));
         // A window that is merely another one is not halved.
         assert!(!said(vec![entries(WINDOW, 320.0)]).join("\n").contains("halved"));
     }

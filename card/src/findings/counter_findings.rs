@@ -18,11 +18,9 @@ fn refuted(card: &Card) -> Vec<Finding> {
     failed
         .map(|verdict| {
             let ids: Vec<&str> = verdict.proof.metrics.iter().map(|id| id.as_ref()).collect();
-            let text = format!(
-                "a counter refutes what a number is called, which must not be quoted: {}",
-                verdict.text()
-            );
-            Finding::warning(text, &ids)
+            let first = ids.first().copied().unwrap_or_default();
+            let headline = format!("hardware counters refute {first}: do not quote it");
+            Finding::quality("COUNTER_REFUTES", headline).cause(verdict.text()).of(&ids)
         })
         .collect()
 }
@@ -37,15 +35,14 @@ fn clock(ratio: ClockRatio) -> Option<Finding> {
     let ClockRatio { median, low, high, points } = ratio;
     let apart = (median - 1.0).abs() > CLOCKS_APART && points >= LEAST_POINTS;
     apart.then(|| {
-        Finding::warning(
-            format!(
-                "the cycle counter says {median:.3} times the cycles of the two-chain clock (over \
-                 {points} points, {low:.3} to {high:.3} in eight of ten): either the chains do not \
-                 take the cycles that they are taken for on this CPU, or the counter counts \
-                 another clock, and no number in cycles is to be trusted"
-            ),
-            &["clock.core_ghz"],
-        )
+        let headline =
+            format!("cycle counter and two-chain clock differ: {median:.3}× as many cycles counted");
+        let cause = format!(
+            "over {points} points, {low:.3} to {high:.3} in eight of ten: either the chains do not take \
+             the cycles that they are taken for on this CPU, or the counter counts another clock; no \
+             number in cycles is to be trusted"
+        );
+        Finding::quality("CLOCK_COUNTERS", headline).cause(cause).of(&["clock.core_ghz"])
     })
 }
 
@@ -54,13 +51,13 @@ mod tests {
     use crate::counters::Event;
 
     use super::*;
-    use crate::findings::Severity;
+    use crate::findings::Group;
     use crate::fixture;
     use crate::metrics::State;
     use crate::record::PointState;
 
     fn texts(card: &Card) -> Vec<String> {
-        find(card).into_iter().map(|finding| finding.text).collect()
+        find(card).into_iter().map(|finding| finding.text()).collect()
     }
 
     #[test]
@@ -69,9 +66,9 @@ mod tests {
         let found = find(&summary.card);
         assert_eq!(found.len(), 1, "{found:?}");
         let ids = ["branch.indirect_mispredict_cycles", "branch.indirect_mispredict_ns"];
-        assert_eq!(found[0].metrics, ids);
-        assert_eq!(found[0].severity, Severity::Warning);
-        assert!(found[0].text.contains("mispredicts per operation"), "{}", found[0].text);
+        assert_eq!(found[0].evidence, ids);
+        assert_eq!(found[0].group, Group::Quality);
+        assert!(found[0].text().contains("mispredicts per operation"), "{found:?}");
         let of = |id| summary.metrics.get(id).unwrap();
         assert!(ids.iter().all(|id| of(id).state == State::Inconsistent));
         assert_ne!(fixture::recorded().metrics.get(ids[1]).unwrap().state, State::Inconsistent);
@@ -81,7 +78,7 @@ mod tests {
         assert_eq!(metric["state"], "inconsistent");
         assert!(metric["reason"].as_str().unwrap().contains("refuted by a counter"), "{metric}");
         let said = json["findings"].as_array().unwrap().iter();
-        assert_eq!(said.filter(|f| f["text"] == found[0].text.as_str()).count(), 1);
+        assert_eq!(said.filter(|f| f["headline"] == found[0].headline.as_str()).count(), 1);
     }
 
     #[test]

@@ -15,15 +15,18 @@ pub(super) fn find(card: &Card) -> Vec<Finding> {
     if let Some(rest) = slow.get(MOST..).filter(|rest| !rest.is_empty()) {
         let mut numbers: Vec<usize> = rest.iter().map(|cpu| cpu.cpu).collect();
         numbers.sort_unstable();
-        let text = format!(
-            "{} more CPUs are slower than the others of their kind: {}",
-            rest.len(),
-            format_list(&numbers)
-        );
-        found.push(Finding::warning(text, &[]));
+        let (count, list) = (rest.len(), format_list(&numbers));
+        let headline = format!("{count} more CPUs are slower than their like: {list}");
+        let measured = format!("{count} more are slower: {list}");
+        found.push(Finding::claim(CODE, headline, ALIKE, measured));
     }
     found
 }
+
+const CODE: &str = "SLOW_CPU";
+
+/// What is expected of CPUs of one kind.
+const ALIKE: &str = "CPUs alike";
 
 fn one(card: &Card, cpu: &Cpu) -> Finding {
     let at = |slow: &Slow| {
@@ -38,11 +41,10 @@ fn one(card: &Card, cpu: &Cpu) -> Finding {
             slow.kind
         )
     };
-    let text = format!(
-        "{} is slower than the others of its kind, in all visits: {}",
-        card.header.machine.cpu_name(cpu.cpu),
-        cpu.slow.iter().map(at).collect::<Vec<String>>().join("; ")
-    );
+    let name = card.header.machine.cpu_name(cpu.cpu);
+    let measured = cpu.slow.iter().map(at).collect::<Vec<String>>().join("; ");
+    let worst = cpu.slow.iter().map(|slow| 1.0 - slow.pace).fold(0.0, f64::max);
+    let headline = format!("{name} is {:.0} % slower than the others of its kind", 100.0 * worst);
     let metric = |slow: &Slow| match slow.at {
         Trait::CoreGhz => "each_cpu.core_ghz_ratio",
         Trait::L1Load => "each_cpu.l1_ratio",
@@ -50,7 +52,8 @@ fn one(card: &Card, cpu: &Cpu) -> Finding {
         Trait::Flop => "each_cpu.simd_ratio",
     };
     let metrics: Vec<&str> = cpu.slow.iter().map(metric).collect();
-    Finding::warning(text, &metrics)
+    let found = Finding::claim(CODE, headline, ALIKE, format!("{name} slower"));
+    found.cause(format!("in all visits {measured}")).of(&metrics)
 }
 
 #[cfg(test)]
@@ -62,17 +65,17 @@ mod tests {
     fn a_slow_cpu_is_named_with_what_it_is_slow_at_and_many_are_listed() {
         let usual = |cpu| (cpu, 3.5, 3.0, 4.0);
         let found = find(&card(&[usual(0), usual(1), usual(2), (5, 3.2, 3.0, 4.4)]));
-        let text = &found[0].text;
-        assert!(found.len() == 1 && text.starts_with("CPU 5 is slower"), "{found:?}");
+        let text = found[0].text();
+        assert!(found.len() == 1 && text.starts_with("CPU 5 is 9 % slower"), "{found:?}");
         assert!(
             text.contains("core clock 3.21 GHz, 9 % behind the median 3.51 GHz of 4"),
             "{text}"
         );
         assert!(text.contains("load from L1 4.41 cycles"), "{text}");
-        assert_eq!(found[0].metrics, ["each_cpu.core_ghz_ratio", "each_cpu.l1_ratio"]);
+        assert_eq!(found[0].evidence, ["each_cpu.core_ghz_ratio", "each_cpu.l1_ratio"]);
         let many = (0..20).map(|cpu| (cpu, if cpu < 6 { 3.0 } else { 3.5 }, 3.0, 4.0));
         let found = find(&card(&many.collect::<Vec<_>>()));
         assert_eq!(found.len(), 5);
-        assert_eq!(found[4].text, "2 more CPUs are slower than the others of their kind: 4-5");
+        assert_eq!(found[4].headline, "2 more CPUs are slower than their like: 4-5");
     }
 }

@@ -1,35 +1,56 @@
-//! What habits cost on this machine.
+//! What habits of code cost on this machine.
 
-use super::{Finding, believed};
+use super::{Finding, believed, times};
 use crate::metrics::Metrics;
 
 pub(super) fn find(metrics: &Metrics) -> Vec<Finding> {
-    [dear(metrics), free(metrics)].into_iter().flatten().collect()
+    let mut found = dear(metrics);
+    found.extend(free(metrics));
+    found
 }
 
-/// Habits by metric: what is done, and what would be done instead.
-const HABITS: [(&str, &str); 6] = [
-    ("idioms.write_unbuffered_ratio", "single bytes written without a buffer"),
-    ("idioms.string_concat_ratio", "strings put together by copying"),
-    ("idioms.column_order_ratio", "a matrix read by columns"),
-    ("idioms.array_of_structs_ratio", "one field read from an array of structs"),
-    ("idioms.lock_around_io_ratio", "a lock held while writing"),
-    ("idioms.vec_grow_ratio", "vectors that grow"),
+/// Habits by metric: code, what is done, and what to do instead.
+const HABITS: [(&str, &str, &str, &str); 6] = [
+    (
+        "idioms.write_unbuffered_ratio",
+        "UNBUFFERED_WRITES",
+        "1-byte writes without a buffer",
+        "buffer 1-byte writes",
+    ),
+    (
+        "idioms.string_concat_ratio",
+        "STRING_COPIES",
+        "strings put together by copying",
+        "append to one buffer",
+    ),
+    ("idioms.column_order_ratio", "COLUMN_ORDER", "a matrix read by columns", "traverse by rows"),
+    (
+        "idioms.array_of_structs_ratio",
+        "ARRAY_OF_STRUCTS",
+        "one field read from an array of structs",
+        "struct of arrays",
+    ),
+    (
+        "idioms.lock_around_io_ratio",
+        "LOCK_AROUND_IO",
+        "a lock held while writing",
+        "write outside the lock",
+    ),
+    ("idioms.vec_grow_ratio", "VECTOR_GROWTH", "a vector that grows", "reserve the capacity"),
 ];
 
 /// A habit that is worth breaking.
 const DEAR: f64 = 2.0;
 
-fn dear(metrics: &Metrics) -> Option<Finding> {
-    let cost = |(id, what)| Some((believed(metrics, id)?, id, what));
-    let mut all: Vec<(f64, &str, &str)> =
-        HABITS.into_iter().filter_map(cost).filter(|habit| habit.0 >= DEAR).collect();
+fn dear(metrics: &Metrics) -> Vec<Finding> {
+    let costs = HABITS.iter().filter_map(|habit| Some((believed(metrics, habit.0)?, habit)));
+    let mut all: Vec<_> = costs.filter(|(cost, _)| *cost >= DEAR).collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let words = |(ratio, _, what): &(f64, &str, &str)| format!("{what} ({})", times(*ratio));
-    let list: Vec<String> = all.iter().map(words).collect();
-    let ids: Vec<&str> = all.iter().map(|habit| habit.1).collect();
-    let text = format!("dearest of the habits that guides warn of: {}", list.join(", "));
-    (!all.is_empty()).then(|| Finding::note(text, &ids))
+    let finding = |(cost, (id, code, habit, action)): (f64, &(&str, &str, &str, &str))| {
+        let headline = format!("{habit}: {} as long", times(cost));
+        Finding::advice(code, headline, cost, action).of(&[id])
+    };
+    all.into_iter().map(finding).collect()
 }
 
 /// Pairs of times whose difference nobody would notice.
@@ -38,24 +59,20 @@ const FREE: f64 = 1.1;
 fn free(metrics: &Metrics) -> Option<Finding> {
     let direct = "idioms.call_direct_ns";
     let calls = [
-        ("idioms.call_indirect_ns", "function pointers that keep their target"),
-        ("idioms.call_dyn_ns", "dyn calls to one type"),
+        ("idioms.call_indirect_ns", "unchanging function pointers"),
+        ("idioms.call_dyn_ns", "monomorphic dyn calls"),
     ];
     let call = |(id, what)| {
         let ratio = believed(metrics, id)? / believed(metrics, direct)?;
         (ratio < FREE).then_some((id, what))
     };
-    let packed = ("idioms.packed_ratio", "packed records in cache");
+    let packed = ("idioms.packed_ratio", "packed structs in cache");
     let packed = believed(metrics, packed.0).filter(|ratio| *ratio < FREE).map(|_| packed);
     let all: Vec<(&str, &str)> = calls.into_iter().filter_map(call).chain(packed).collect();
     let list: Vec<&str> = all.iter().map(|free| free.1).collect();
     let ids: Vec<&str> = all.iter().map(|free| free.0).collect();
-    let text = format!("warned of, and free on this machine: {}", list.join(", "));
-    (!all.is_empty()).then(|| Finding::note(text, &ids))
-}
-
-fn times(ratio: f64) -> String {
-    if ratio < 9.5 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
+    let headline = format!("no measurable cost here: {}", list.join(", "));
+    (!all.is_empty()).then(|| Finding::no_gain("NO_COST", headline).of(&ids))
 }
 
 #[cfg(test)]
@@ -67,19 +84,14 @@ mod tests {
     fn habits_are_ordered_by_what_they_cost_and_those_that_cost_nothing_named() {
         let metrics = fixture::recorded().metrics;
         let found = find(&metrics);
-        let texts: Vec<&str> = found.iter().map(|f| f.text.as_str()).collect();
         let cost = metrics.number("idioms.write_unbuffered_ratio").unwrap();
-        let first = format!("without a buffer ({cost:.0}×), a matrix read by columns");
-        assert!(texts[0].contains(&first), "{texts:?}");
-        assert!(!texts[0].contains("grow"), "{texts:?}");
-        assert!(texts[1].contains("free") && texts[1].contains("dyn calls"), "{texts:?}");
-    }
-
-    #[test]
-    fn every_metric_that_is_named_is_declared() {
-        let metrics = fixture::recorded().metrics;
-        for finding in find(&metrics) {
-            assert!(finding.metrics.iter().all(|id| metrics.get(id).is_some()), "{finding:?}");
-        }
+        assert_eq!(
+            found[0].headline,
+            format!("1-byte writes without a buffer: {cost:.0}× as long")
+        );
+        assert_eq!(found[1].code, "COLUMN_ORDER");
+        assert!(!found.iter().any(|f| f.code == "VECTOR_GROWTH"), "{found:?}");
+        let last = &found.last().unwrap().headline;
+        assert!(last.contains("no measurable cost") && last.contains("dyn calls"), "{last}");
     }
 }

@@ -8,13 +8,11 @@ const FAIR: &str = "locks.mutex_fairness_ratio";
 /// Below half of an even share.
 pub(super) fn find(metrics: &Metrics) -> Option<Finding> {
     let share = believed(metrics, FAIR).filter(|share| *share < 0.5)?;
-    let text = format!(
-        "with all CPUs at one mutex, the one that had it least had {:.0} % of an even share while it \
-         was watched: one that takes it again before others wake up, or a CPU that had other work, \
-         looks like that",
-        100.0 * share
-    );
-    Some(Finding::note(text, &[FAIR]))
+    let headline =
+        format!("contended mutex: one thread had {:.0} % of a fair share", 100.0 * share);
+    let cause =
+        "a thread that takes the lock again before others wake up, or a CPU that had other work";
+    Some(Finding::limit("MUTEX_FAIRNESS", headline).cause(cause).of(&[FAIR]))
 }
 
 #[cfg(test)]
@@ -29,6 +27,6 @@ mod tests {
         let fair = |share| said(vec![value(FAIR, Unit::Ratio, share)]);
         assert_eq!(fair(0.9), [] as [String; 0]);
         let text = fair(0.2).join("\n");
-        assert!(text.contains("20 % of an even share") && text.contains("other work"), "{text}");
+        assert!(text.contains("20 % of a fair share") && text.contains("other work"), "{text}");
     }
 }

@@ -23,7 +23,7 @@ const PREFETCH_MISSES: &str = "memory.parallelism.dram_prefetch_misses";
 const HUGE_REACH: &str = "tlb.huge_page_reach_bytes";
 const TLB: &str = "tlb.l1_entries";
 const PAIRS: &str = "prefetch.adjacent_line_ratio";
-const SMALL_PAGES: &str = "tlb.small_pages_ns";
+const SMALL_PAGES: &str = "memory.latency.dram_4k_ns";
 const HUGE_PAGES: &str = "memory.latency.dram_ns";
 const OUTER: &str = "prefetch.next_line_ratio";
 const WALK: &str = "tlb.walk_ns";
@@ -31,18 +31,31 @@ const HUGE_WALK: &str = "tlb.huge_walk_ns";
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let found = [
-        one_core(metrics),
-        zeros(metrics),
         host_pages(card, metrics),
-        pairs(metrics),
         distances(card),
+        one_core(metrics),
+        page_walks(card, metrics),
+        nodes(metrics),
+        pairs(metrics),
+        zeros(metrics),
+        page_size(card),
     ];
     found.into_iter().flatten().collect()
 }
 
-/// What several metrics of the memory system say together, and contradicts no claim.
-pub fn sentences(card: &Card, metrics: &Metrics) -> Vec<String> {
-    [page_walks(card, metrics), nodes(card, metrics)].into_iter().flatten().collect()
+/// Pages that were asked for and not had.
+fn page_size(card: &Card) -> Option<Finding> {
+    // Small pages are of KiB, and called 4k, 16k, 64k; huge ones are of MiB.
+    let huge = |p: &&Point| match p.params.get("variant") {
+        Some(Param::Text(name)) => name.starts_with("random_") && name.ends_with('m'),
+        _ => false,
+    };
+    let other = card.points.iter().filter(huge).find(|p| p.backing != Backing::AsAsked)?;
+    let note = other.backing.note().or_else(|| other.note.clone()).unwrap_or_default();
+    let [_, size] = card.header.machine.memory.page_sizes().map(human_bytes);
+    let headline = format!("no {size} pages: the latency curve contains page walks");
+    let action = "allow transparent huge pages for this process, or reserve some";
+    Some(Finding::quality("NO_HUGE_PAGES", headline).cause(note).action(action).of(&[HUGE_PAGES]))
 }
 
 /// All threads must get this much more than one for one to have left something over.
@@ -58,16 +71,14 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     let prefetch = believed(metrics, PREFETCH);
     let all = believed(metrics, ALL_THREADS);
     let more_helps = all.is_some_and(|all| all >= MORE * stream);
-    let opening = match all {
-        Some(all) if more_helps => format!(
-            "one core cannot fill this memory: alone it reads {stream:.1} GB/s, all threads together \
-             {all:.1} GB/s"
-        ),
-        Some(all) => format!(
-            "one core reads {stream:.1} GB/s from memory, and all threads together hardly more \
-             ({all:.1} GB/s): they share a core, or memory is full"
-        ),
-        None => format!("one core reads {stream:.1} GB/s from memory"),
+    let headline = match all {
+        Some(all) if more_helps => {
+            format!("one thread reads {stream:.1} GB/s from DRAM, all threads {all:.1} GB/s")
+        }
+        Some(all) => {
+            format!("one thread fills the DRAM path: {stream:.1} GB/s, all threads {all:.1} GB/s")
+        }
+        None => format!("one thread reads {stream:.1} GB/s from DRAM"),
     };
     let (least, most) = match prefetch {
         Some(prefetch) => (demand.min(prefetch), demand.max(prefetch)),
@@ -77,27 +88,29 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     let limits = match prefetch {
         Some(gbs) => {
             let prefetches = in_flight(gbs, believed(metrics, PREFETCH_MISSES));
-            format!("{loads} by loads, {prefetches} by prefetches")
+            format!("{loads} by demand misses, {prefetches} by software prefetches")
         }
-        None => format!("{loads} by loads"),
+        None => format!("{loads} by demand misses"),
     };
-    let reason = if stream < least / EXPLAINED {
+    let cause = if stream < least / EXPLAINED {
         format!(
-            "that is less than its miss buffers allow ({limits}), so something else limits it: page \
-             walks, the way from the core to memory, or neighbours"
+            "less than the miss buffers allow ({limits}): page walks, the fabric or neighbours limit it"
         )
     } else if stream <= most * EXPLAINED {
-        let so = if more_helps { ". More threads help, faster code does not" } else { "" };
-        format!("that is its miss-buffer limit: {limits}{so}")
+        format!("the miss-buffer limit of a core: {limits}")
     } else {
         format!(
-            "that is more than the code's own misses reach ({limits}): the hardware prefetcher \
-             keeps more lines in flight"
+            "more than demand misses reach ({limits}): the hardware prefetcher keeps more lines in flight"
         )
     };
     let used = [STREAM, ALL_THREADS, DEMAND, PREFETCH, DEMAND_MISSES, PREFETCH_MISSES];
     let used: Vec<&str> = used.into_iter().filter(|id| believed(metrics, id).is_some()).collect();
-    Some(Finding::note(format!("{opening}; {reason}"), &used))
+    let found = Finding::limit("CORE_BANDWIDTH", headline).cause(cause).of(&used);
+    Some(if more_helps {
+        found.action("use more threads for bandwidth, not faster code")
+    } else {
+        found
+    })
 }
 
 /// So many times as fast lines of zeros must be stored: what neighbours take from main memory differs
@@ -107,15 +120,13 @@ const ZEROS: f64 = 1.4;
 /// A processor that writes zeros in another way than everything else.
 fn zeros(metrics: &Metrics) -> Option<Finding> {
     let (stored, zeros) = (believed(metrics, STORED)?, believed(metrics, STORED_ZEROS)?);
-    (zeros >= ZEROS * stored).then(|| {
-        Finding::note(
-            format!(
-                "lines of zeros are stored past the caches {:.1} times as fast as others, \
-                 {zeros:.1} against {stored:.1} GB/s: benchmarks that write zeros overstate",
-                zeros / stored
-            ),
-            &[STORED_ZEROS, STORED],
-        )
+    let ratio = zeros / stored;
+    (ratio >= ZEROS).then(|| {
+        let headline = format!(
+            "non-temporal stores of zeros: {ratio:.1}× the bandwidth, {zeros:.1} against {stored:.1} GB/s"
+        );
+        let action = "do not benchmark with zeros";
+        Finding::advice("ZERO_STORES", headline, ratio, action).of(&[STORED_ZEROS, STORED])
     })
 }
 
@@ -147,15 +158,15 @@ fn host_pages(card: &Card, metrics: &Metrics) -> Option<Finding> {
     // Twice the reach of small pages: the curve has two sizes an octave.
     (reach <= entries * 2.0 * small as f64).then(|| {
         let [small, huge] = [small, huge].map(human_bytes);
-        Finding::warning(
-            format!(
-                "the host backs this guest's {huge} pages with {small} ones: their TLB misses begin at \
-                 {}, where {entries:.0} small pages end. Huge pages help little here, and only the \
-                 host can change that",
-                human_bytes(reach as u64)
-            ),
-            &[HUGE_REACH, TLB],
-        )
+        let reach = human_bytes(reach as u64);
+        let headline = format!("{huge} pages are backed by {small} pages of the host");
+        let measured = format!("backed by {small} pages of the host");
+        Finding::claim("HUGE_PAGE_BACKING", headline, format!("{huge} pages"), measured)
+            .cause(format!(
+                "DTLB misses in huge pages begin at {reach}, where {entries:.0} small pages end"
+            ))
+            .action("huge pages help little here; only the host can change that")
+            .of(&[HUGE_REACH, TLB])
     })
 }
 
@@ -164,22 +175,16 @@ const CAME_ALONG: f64 = 0.7;
 
 fn pairs(metrics: &Metrics) -> Option<Finding> {
     let ratio = believed(metrics, PAIRS).filter(|ratio| *ratio < CAME_ALONG)?;
-    let percent = ratio * 100.0;
     let both_sides = believed(metrics, OUTER).is_some_and(|ratio| ratio < CAME_ALONG);
-    Some(Finding::note(
-        if both_sides {
-            format!(
-                "lines come with their neighbours: after a miss, the line before or behind it costs \
-                 {percent:.0} % of a far one"
-            )
-        } else {
-            format!(
-                "memory comes in pairs of lines: after a miss, the other line of its 128 bytes costs \
-                 {percent:.0} % of a far one"
-            )
-        },
-        &[PAIRS, OUTER],
-    ))
+    let (which, action) = if both_sides {
+        ("line before or behind it", "pack what is used together")
+    } else {
+        ("other line of its 128 B", "align related data to 128 B")
+    };
+    let headline = format!("after a miss, the {which} takes {ratio:.2}× a random one");
+    let cause = "the adjacent-line (spatial) prefetcher is active";
+    let found = Finding::advice("ADJACENT_LINE", headline, 1.0 / ratio, action).cause(cause);
+    Some(found.of(&[PAIRS, OUTER]))
 }
 
 /// How far a measured ratio may be from the claimed one.
@@ -209,73 +214,60 @@ fn distances(card: &Card) -> Option<Finding> {
         (off.is_finite() && off > DISTANCE).then_some((off, from, to, claimed, ratio))
     });
     let (_, from, to, claimed, ratio) = off.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Finding::warning(
-        format!(
-            "memory node {to} is claimed to be {claimed:.1} times as far from node {from} as its own \
-             memory, measured {ratio:.1} times: what is placed by the claimed distances is placed \
-             wrongly"
-        ),
-        &["numa.local_ns", "numa.remote_ns"],
-    ))
+    let headline =
+        format!("node {to} is {ratio:.1}× as far as local memory, claimed {claimed:.1}×");
+    let claim = format!("node {from} to {to}: {claimed:.1}×");
+    let found =
+        Finding::claim("NUMA_DISTANCE", headline, claim, format!("{ratio:.1}× local latency"));
+    let cause = "what is placed by the claimed distances is placed wrongly";
+    Some(found.cause(cause).of(&["numa.local_ns", "numa.remote_ns"]))
 }
 
-/// How far a page walk may be from the difference that it explains.
-const WALK_EXPLAINS: f64 = 0.25;
+/// What random loads cost more in small pages before it is worth a word.
+const SMALL_COST: f64 = 1.05;
 
-/// What small pages cost in main memory, and whether page walks are why.
-fn page_walks(card: &Card, metrics: &Metrics) -> Option<String> {
+/// What small pages cost random loads from main memory.
+fn page_walks(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let [page, huge_page] = card.header.machine.memory.page_sizes().map(human_bytes);
-    let (extra, huge) = (believed(metrics, SMALL_PAGES)?, believed(metrics, HUGE_PAGES)?);
-    let walk = believed(metrics, WALK)?;
-    // A host that splinters huge pages makes them pay for walks too.
-    let huge_walk = believed(metrics, HUGE_WALK).unwrap_or(0.0);
-    if extra < 0.05 * huge {
-        return Some(format!(
-            "{page} pages cost hardly more per memory access than {huge_page} pages here ({huge:.0} ns), \
-             although one page walk is {walk:.0} ns: theirs is {huge_walk:.0} ns"
-        ));
-    }
-    let share = (walk - huge_walk) / extra;
-    let explains = if (share - 1.0).abs() <= WALK_EXPLAINS {
-        "which explains it".to_owned()
-    } else if share > 1.0 {
-        "more than that".to_owned()
-    } else {
-        format!("which explains {:.0} % of it", 100.0 * share.max(0.0))
-    };
-    Some(format!(
-        "{page} pages cost {extra:.0} ns more per memory access than {huge_page} pages ({huge:.0} ns); a \
-         page walk takes {walk:.0} ns in the former and {huge_walk:.0} ns in the latter, {explains}"
-    ))
+    let (huge, small) = (believed(metrics, HUGE_PAGES)?, believed(metrics, SMALL_PAGES)?);
+    let headline =
+        format!("random DRAM loads: {small:.0} ns in {page} pages, {huge:.0} in {huge_page}");
+    let walk = |id| believed(metrics, id).map(|ns| format!("{ns:.0} ns"));
+    let cause = walk(WALK).map(|cold| match walk(HUGE_WALK) {
+        Some(of_huge) => format!(
+            "a page walk with one access per page takes {cold}, and {of_huge} in {huge_page} pages"
+        ),
+        None => format!("a page walk with one access per page takes {cold}"),
+    });
+    (small > SMALL_COST * huge).then(|| {
+        let found = Finding::limit("PAGE_WALKS", headline).of(&[SMALL_PAGES, HUGE_PAGES, WALK]);
+        Finding { cause, ..found }
+    })
 }
 
-/// Near and far memory in one line, or that there is only one kind.
-fn nodes(card: &Card, metrics: &Metrics) -> Option<String> {
-    let pair = |name: &str| {
-        let ns = believed(metrics, &format!("numa.{name}_ns"))?;
+/// Near and far memory.
+fn nodes(metrics: &Metrics) -> Option<Finding> {
+    let ns = |name: &str| believed(metrics, &format!("numa.{name}_ns"));
+    let gbs = |name: &str| {
         let gbs = believed(metrics, &format!("numa.{name}_gbs"));
-        Some((ns, gbs.map_or(String::new(), |gbs| format!(" and {gbs:.1} GB/s"))))
+        gbs.map_or(String::new(), |gbs| format!(", {gbs:.1} GB/s"))
     };
-    let (local, local_gbs) = pair("local")?;
-    let far = |name: &str, words: &str| {
-        let (far, far_gbs) = pair(name)?;
-        Some(format!("memory of {words}: {far:.0} ns{far_gbs}, {:.1} times as long", far / local))
-    };
-    let others =
-        [far("remote", "another node"), far("memory_only", "a node without CPUs")].into_iter();
-    let others: Vec<String> = others.flatten().collect();
-    if others.is_empty() {
-        let one = series::settings(card, "numa", "latency").len() == 1;
-        return one.then(|| format!("one memory node: {local:.0} ns{local_gbs} to its own memory"));
-    }
-    Some(format!("{} as the node's own ({local:.0} ns{local_gbs})", others.join("; ")))
+    let local = ns("local")?;
+    let far = [("remote", "another node"), ("memory_only", "a node without CPUs")];
+    let far = far.into_iter().filter_map(|(name, words)| Some((name, words, ns(name)?)));
+    let (name, words, worst) = far.max_by(|a, b| a.2.total_cmp(&b.2))?;
+    let headline =
+        format!("memory of {words}: {worst:.0} ns, {:.1}× as long as local", worst / local);
+    let cause = format!("{local:.0} ns{} locally, {worst:.0} ns{} there", gbs("local"), gbs(name));
+    let ids = [format!("numa.{name}_ns"), "numa.local_ns".to_owned()];
+    Some(Finding::limit("NUMA_REMOTE", headline).cause(cause).of(&[&ids[0], &ids[1]]))
 }
 
 #[cfg(test)]
 mod tests {
     use crate::declare::Unit;
 
-    use super::super::Severity;
+    use super::super::Group;
     use super::super::tests::value;
     use super::*;
     use crate::fixture;
@@ -291,43 +283,43 @@ mod tests {
         values.push(value(DEMAND_MISSES, Unit::Count, 44.0));
         values.extend(all.map(|all| gbs(ALL_THREADS, all)));
         values.extend(prefetch.map(|prefetch| gbs(PREFETCH, prefetch)));
-        one_core(&Metrics(values)).unwrap().text
+        one_core(&Metrics(values)).unwrap().text()
     }
 
     #[test]
     fn a_stream_between_loads_and_prefetches_is_at_the_miss_buffer_limit() {
         let text = core(28.0, Some(41.3), Some(31.0));
-        assert!(text.starts_with("one core cannot fill this memory: alone it reads 28.0 GB/s"));
-        assert!(text.contains("all threads together 41.3 GB/s"), "{text}");
-        assert!(text.contains("is its miss-buffer limit: 44 lines × 64 B ÷ 110 ns = 25.6 GB/s"));
-        assert!(text.contains("by loads, 31.0 GB/s by prefetches. More threads help"), "{text}");
+        assert!(text.starts_with("one thread reads 28.0 GB/s from DRAM, all threads 41.3 GB/s"));
+        assert!(
+            text.contains("the miss-buffer limit of a core: 44 lines × 64 B ÷ 110 ns = 25.6 GB/s")
+        );
+        assert!(
+            text.contains("by demand misses, 31.0 GB/s by software prefetches; use more threads")
+        );
         // Also where prefetches reach less than loads, and where none was measured.
         assert!(core(24.0, None, Some(22.0)).contains("miss-buffer limit"));
-        assert!(core(26.0, None, None).ends_with("= 25.6 GB/s by loads"));
+        assert!(core(26.0, None, None).ends_with("= 25.6 GB/s by demand misses"));
     }
 
     #[test]
     fn a_stream_above_both_has_the_hardware_prefetcher_to_thank() {
         let text = core(38.0, Some(60.0), Some(31.0));
-        assert!(text.contains("more than the code's own misses reach"), "{text}");
+        assert!(text.contains("more than demand misses reach"), "{text}");
         assert!(text.contains("hardware prefetcher"));
     }
 
     #[test]
     fn a_stream_well_below_is_limited_by_something_else() {
         let text = core(14.0, Some(27.0), Some(31.0));
-        assert!(text.contains("less than its miss buffers allow"), "{text}");
-        assert!(text.contains("something else limits it"));
+        assert!(text.contains("less than the miss buffers allow"), "{text}");
     }
 
     #[test]
-    fn threads_that_add_nothing_are_not_told_to_fill_the_memory() {
+    fn threads_that_add_nothing_are_not_recommended() {
         let text = core(26.0, Some(27.0), None);
-        assert!(
-            !text.contains("cannot fill") && text.contains("hardly more (27.0 GB/s)"),
-            "{text}"
-        );
-        assert!(core(26.0, None, None).starts_with("one core reads 26.0 GB/s from memory; "));
+        assert!(text.starts_with("one thread fills the DRAM path: 26.0 GB/s"), "{text}");
+        assert!(!text.contains("use more threads"), "{text}");
+        assert!(core(26.0, None, None).starts_with("one thread reads 26.0 GB/s from DRAM: "));
     }
 
     #[test]
@@ -342,10 +334,11 @@ mod tests {
     #[test]
     fn zeros_are_named_where_they_are_stored_faster_and_only_there() {
         let said = |stored, of_zeros| {
-            zeros(&Metrics(vec![gbs(STORED, stored), gbs(STORED_ZEROS, of_zeros)])).map(|f| f.text)
+            zeros(&Metrics(vec![gbs(STORED, stored), gbs(STORED_ZEROS, of_zeros)]))
+                .map(|f| f.text())
         };
         let text = said(25.0, 80.0).unwrap();
-        assert!(text.contains("3.2 times as fast as others, 80.0 against 25.0 GB/s"), "{text}");
+        assert!(text.contains("3.2× the bandwidth, 80.0 against 25.0 GB/s"), "{text}");
         assert_eq!(said(25.0, 26.0), None);
         assert_eq!(said(25.0, 10.0), None);
         assert!(zeros(&Metrics(vec![gbs(STORED_ZEROS, 80.0)])).is_none());
@@ -360,8 +353,8 @@ mod tests {
     fn a_host_that_splinters_huge_pages_is_named() {
         let card = fixture::recorded().card;
         let found = host_pages(&card, &reach(288.0)).unwrap();
-        assert_eq!(found.severity, Severity::Warning);
-        assert!(found.text.contains("288 KiB, where 72 small pages end"), "{}", found.text);
+        assert_eq!(found.group, Group::Claim);
+        assert!(found.text().contains("288 KiB, where 72 small pages end"), "{found:?}");
         // Further than twice the reach of small pages, the pages were larger.
         assert!(host_pages(&card, &reach(577.0)).is_none());
         assert!(host_pages(&card, &Metrics::default()).is_none());
@@ -382,8 +375,8 @@ mod tests {
     #[test]
     fn pairs_of_lines_are_named_only_where_they_come_as_pairs() {
         let ratio = |r| pairs(&Metrics(vec![value(PAIRS, Unit::Ratio, r)]));
-        let text = ratio(0.46).unwrap().text;
-        assert!(text.contains("46 %") && text.contains("128 bytes"), "{text}");
+        let text = ratio(0.46).unwrap().text();
+        assert!(text.contains("0.46×") && text.contains("128 B"), "{text}");
         assert!(ratio(0.97).is_none() && pairs(&Metrics::default()).is_none());
     }
 
@@ -391,11 +384,8 @@ mod tests {
     fn a_claimed_distance_that_is_wrong_is_named() {
         // Claimed 21 to 10, measured 1.4.
         let mut two = fixture::two_nodes().card;
-        let text = distances(&two).unwrap().text;
-        assert!(
-            text.contains("claimed to be 2.1 times") && text.contains("measured 1.4"),
-            "{text}"
-        );
+        let text = distances(&two).unwrap().headline;
+        assert!(text.contains("1.4× as far") && text.contains("claimed 2.1×"), "{text}");
         let fitting = serde_json::json!([
             { "id": 0, "cpus": [0], "distances": [10, 14] },
             { "id": 1, "cpus": [1], "distances": [15, 10] },
@@ -407,48 +397,40 @@ mod tests {
     }
 
     #[test]
-    fn page_walks_explain_small_pages_or_do_not() {
+    fn small_pages_are_named_with_their_walks_where_they_cost_anything() {
         let mut card = fixture::empty().card;
         card.header.machine.memory.page_bytes = crate::machine::Fact::Known(16 << 10);
-        let said_beside = |extra, walk, huge_walk: Option<f64>| {
+        let said = |small, huge_walk: Option<f64>| {
             let ns = |id, n| value(id, Unit::Ns, n);
-            let mut values = vec![ns(SMALL_PAGES, extra), ns(HUGE_PAGES, 121.0), ns(WALK, walk)];
+            let mut values = vec![ns(SMALL_PAGES, small), ns(HUGE_PAGES, 121.0), ns(WALK, 48.0)];
             values.extend(huge_walk.map(|n| ns(HUGE_WALK, n)));
-            page_walks(&card, &Metrics(values)).unwrap()
+            page_walks(&card, &Metrics(values)).map(|found| found.text())
         };
-        let said = |extra, walk| said_beside(extra, walk, None);
-        let text = said(53.0, 48.0);
-        assert!(text.contains("cost 53 ns more") && text.ends_with("which explains it"), "{text}");
+        let text = said(174.0, None).unwrap();
         assert!(
-            text.starts_with("16 KiB pages cost") && text.contains("than 32 MiB pages"),
+            text.starts_with("random DRAM loads: 174 ns in 16 KiB pages, 121 in 32 MiB"),
             "{text}"
         );
-        assert!(said(53.0, 20.0).ends_with("which explains 38 % of it"));
-        assert!(said(53.0, 90.0).ends_with("more than that"));
-        let text = said_beside(53.0, 90.0, Some(40.0));
-        assert!(text.contains("90 ns in the former and 40 ns in the latter, which explains it"));
-        assert!(said(1.0, 40.0).contains("cost hardly more"));
+        assert!(text.ends_with("takes 48 ns"), "{text}");
+        assert!(
+            said(174.0, Some(12.0)).unwrap().ends_with("takes 48 ns, and 12 ns in 32 MiB pages")
+        );
+        assert_eq!(said(122.0, None), None);
         assert_eq!(page_walks(&card, &Metrics::default()), None);
     }
 
     #[test]
-    fn one_node_or_several_are_a_line() {
-        let said = |summary: crate::summary::Summary| {
-            nodes(&summary.card, &summary.metrics).unwrap_or_default()
-        };
-        let one = said(fixture::recorded());
-        assert!(
-            one.starts_with("one memory node: ") && one.ends_with("to its own memory"),
-            "{one}"
-        );
-        let two = said(fixture::two_nodes());
-        assert!(two.contains("1.4 times as long as the node's own"), "{two}");
-        let mut alone = fixture::two_nodes();
-        for value in &mut alone.metrics.0 {
+    fn far_memory_is_named_where_there_is_some() {
+        assert_eq!(nodes(&fixture::recorded().metrics), None);
+        let two = nodes(&fixture::two_nodes().metrics).unwrap();
+        assert!(two.headline.starts_with("memory of another node: "), "{}", two.headline);
+        assert!(two.headline.ends_with("1.4× as long as local"), "{}", two.headline);
+        let mut alone = fixture::two_nodes().metrics;
+        for value in &mut alone.0 {
             value.id = value.id.replace("numa.remote", "numa.memory_only");
         }
-        let alone = said(alone);
+        let alone = nodes(&alone).unwrap().headline;
         assert!(alone.starts_with("memory of a node without CPUs: "), "{alone}");
-        assert_eq!(said(fixture::empty()), "");
+        assert_eq!(nodes(&Metrics::default()), None);
     }
 }

@@ -30,18 +30,17 @@ pub fn own_peer(card: &Card) -> bool {
 fn peer(point: &Point, ns: f64) -> Option<Finding> {
     let away = format::quantity(ns, Unit::Ns);
     if is(point, "peer", "this_machine") {
-        let text = "the peer is this machine: its round trip says nothing of a network";
-        return Some(Finding::warning(text.into(), &[PEER]));
+        let found = Finding::quality("PEER_IS_SELF", "the network peer is this machine");
+        let cause = "its round trip says nothing of a network";
+        return Some(found.cause(cause).action("name another host with --peer").of(&[PEER]));
     }
     if is(point, "answer", "refused") {
-        let text = format!(
-            "the peer refused to be connected to ({away}): if a firewall on the way did that, the \
-             peer is farther away"
-        );
-        return Some(Finding::note(text, &[PEER]));
+        let headline = format!("the peer refused the connection after {away}");
+        let cause = "if a firewall on the way did that, the peer is farther away";
+        return Some(Finding::quality("PEER_REFUSED", headline).cause(cause).of(&[PEER]));
     }
-    let text = format!("the peer is {away} away: not in the same datacenter, where 0.5 ms is much");
-    (ns > FAR_NS).then(|| Finding::note(text, &[PEER]))
+    let headline = format!("the peer is {away} away: not in the same datacenter");
+    (ns > FAR_NS).then(|| Finding::limit("PEER_FAR", headline).of(&[PEER]))
 }
 
 #[cfg(test)]
@@ -57,7 +56,7 @@ mod tests {
         let labels = [("peer", peer.into()), ("answer", answer.into())];
         card.points.push(fixture::with(trip, &labels));
         let metrics = Metrics(vec![value(PEER, Unit::Ns, ns)]);
-        find(&card, &metrics).map(|finding| finding.text)
+        find(&card, &metrics).map(|finding| finding.text())
     }
 
     #[test]

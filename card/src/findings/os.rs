@@ -40,12 +40,9 @@ fn ns(value: f64) -> String {
 fn filter(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let filtered = card.header.machine.limits.seccomp.known().is_some_and(|mode| mode == "filter");
     let call = believed(metrics, CALL).filter(|_| filtered)?;
-    let text = format!(
-        "a seccomp filter is run at every system call here: the {} of the simplest one contain it, \
-         and so does every price of the kernel",
-        ns(call)
-    );
-    Some(Finding::note(text, &[CALL]))
+    let headline = format!("null system call {}, a seccomp filter included", ns(call));
+    let cause = "the filter is run at every system call, and is part of every price of the kernel";
+    Some(Finding::limit("SECCOMP_FILTER", headline).cause(cause).of(&[CALL]))
 }
 
 /// Without a call, reading the clock takes a fraction of one.
@@ -53,17 +50,16 @@ fn clock(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let (read, call) = (believed(metrics, CLOCK)?, believed(metrics, CLOCK_CALL)?);
     let source = card.header.machine.kernel.clock_source.known();
     (read > 0.7 * call).then(|| {
-        let source = source.map_or(String::new(), |name| format!(" (it is {name})"));
-        Finding::warning(
-            format!(
-                "reading the clock takes {}, as long as a real system call ({}): the clock source{source} \
-                 cannot be read without one, and programs that look at the time often are slowed \
-                 down by it",
-                ns(read),
+        let source = source.map_or(String::new(), |name| format!(" {name}"));
+        let headline = format!("clock_gettime takes {}, as long as a system call", ns(read));
+        let (claimed, measured) = ("vDSO clock", format!("{} per clock_gettime", ns(read)));
+        Finding::claim("VDSO_CLOCK", headline, claimed, measured)
+            .cause(format!(
+                "clock source{source} is not read in user space: a system call takes {}",
                 ns(call)
-            ),
-            &[CLOCK, CLOCK_CALL],
-        )
+            ))
+            .action("see /sys/devices/system/clocksource/clocksource0/current_clocksource")
+            .of(&[CLOCK, CLOCK_CALL])
     })
 }
 
@@ -71,28 +67,23 @@ fn clock(card: &Card, metrics: &Metrics) -> Option<Finding> {
 fn late(metrics: &Metrics) -> Option<Finding> {
     let (late, tight) = (believed(metrics, LATE)?, believed(metrics, TIGHT)?);
     (late > 1.3 * tight && late - tight > 20e3).then(|| {
-        Finding::note(
-            format!(
-                "a sleep ends {} late, but {} late without timer slack: threads that must be on time \
-                 set it with prctl(PR_SET_TIMERSLACK, 1)",
-                ns(late),
-                ns(tight)
-            ),
-            &[LATE, TIGHT],
-        )
+        let headline =
+            format!("timer overshoot {} with the default slack, {} without", ns(late), ns(tight));
+        let action = "PR_SET_TIMERSLACK 1";
+        Finding::advice("TIMER_SLACK", headline, late / tight, action).of(&[LATE, TIGHT])
     })
 }
 
 fn cold(metrics: &Metrics) -> Option<Finding> {
     let (id, warm) = WARM.into_iter().find_map(|id| Some((id, believed(metrics, id)?)))?;
     let cold = believed(metrics, COLD)?;
-    let text = format!(
-        "memory that the host has to find first costs {} a page to touch, {:.1} times as much as \
-         memory in use before: touch what must be quick before it is needed",
-        ns(cold),
-        cold / warm
-    );
-    (cold > 1.5 * warm).then(|| Finding::note(text, &[COLD, id]))
+    let ratio = cold / warm;
+    let headline = format!("first touch of memory the host has yet to back: {} a page", ns(cold));
+    (cold > 1.5 * warm).then(|| {
+        Finding::advice("FIRST_TOUCH", headline, ratio, "touch memory beforehand")
+            .cause(format!("{ratio:.1} times a page fault in memory used before ({})", ns(warm)))
+            .of(&[COLD, id])
+    })
 }
 
 /// What is copied for a child grows with what its parent uses.
@@ -100,16 +91,13 @@ fn fork(metrics: &Metrics) -> Option<Finding> {
     let (small, large) = (believed(metrics, FORK)?, believed(metrics, FORK_LARGE)?);
     let spawn = believed(metrics, SPAWN)?;
     (large > 2.0 * small && large > 2.0 * spawn).then(|| {
-        Finding::note(
-            format!(
-                "fork takes {} with 64 MiB in use and {} with little; posix_spawn copies nothing and \
-                 starts a program in {}",
-                ns(large),
-                ns(small),
-                ns(spawn)
-            ),
-            &[FORK, FORK_LARGE, SPAWN],
-        )
+        let headline =
+            format!("fork takes {} with 64 MiB in use, posix_spawn {}", ns(large), ns(spawn));
+        let cause = format!("page tables are copied: {} with little memory in use", ns(small));
+        let action = "posix_spawn, not fork";
+        Finding::advice("FORK", headline, large / spawn, action)
+            .cause(cause)
+            .of(&[FORK_LARGE, FORK, SPAWN])
     })
 }
 
@@ -143,22 +131,22 @@ mod tests {
     #[test]
     fn a_clock_that_needs_a_call_is_a_warning() {
         let text = said(vec![one(CLOCK, 1200.0), one(CLOCK_CALL, 1260.0)]).join("\n");
-        assert!(text.contains("1.20 µs, as long as a real system call"), "{text}");
+        assert!(text.contains("clock_gettime takes 1.20 µs, as long as a system call"), "{text}");
     }
 
     #[test]
     fn slack_and_cold_memory_are_told() {
         let text = said(vec![one(LATE, 85e3), one(TIGHT, 31e3)]).join("\n");
-        assert!(text.contains("85.0 µs late, but 31.0 µs"), "{text}");
+        assert!(text.contains("overshoot 85.0 µs with the default slack, 31.0 µs"), "{text}");
         let text = said(vec![one(WARM[1], 500.0), one(COLD, 3000.0)]).join("\n");
-        assert!(text.contains("6.0 times as much"), "{text}");
+        assert!(text.contains("6.0 times a page fault"), "{text}");
     }
 
     #[test]
     fn a_fork_that_grows_is_told_with_what_does_not() {
         let summary = recorded();
         let found = find(&summary.card, &summary.metrics);
-        let text = &found.iter().find(|f| f.metrics.contains(&FORK.to_owned())).unwrap().text;
+        let text = found.iter().find(|f| f.code == "FORK").unwrap().text();
         let cost = |id| ns(summary.metrics.number(id).unwrap());
         assert!(text.contains(&format!("{} with 64 MiB", cost(FORK_LARGE))), "{text}");
         assert!(text.contains(&cost(SPAWN)) && text.contains(&cost(FORK)), "{text}");
@@ -171,6 +159,6 @@ mod tests {
         card.header.machine.limits.seccomp = Fact::Known("off".into());
         assert!(filter(&card, &metrics).is_none());
         card.header.machine.limits.seccomp = Fact::Known("filter".into());
-        assert!(filter(&card, &metrics).unwrap().text.contains("300 ns"));
+        assert!(filter(&card, &metrics).unwrap().headline.contains("300 ns"));
     }
 }

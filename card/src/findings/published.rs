@@ -2,7 +2,7 @@
 
 use crate::declare::Unit;
 
-use super::{Finding, believed, design};
+use super::{Finding, believed, design, first_words};
 use crate::file::Card;
 use crate::format;
 use crate::metrics::{Metrics, State, Value};
@@ -11,6 +11,14 @@ use crate::reference;
 /// How far outside a published range a value may lie unmentioned: the ranges themselves come from
 /// measurements of this precision.
 const PUBLISHED_TOLERANCE: f64 = 0.03;
+
+/// The code of what is not as published.
+const CODE: &str = "OFF_PUBLISHED";
+
+/// `54.6 cycles, published 50 (Zen 4)`.
+fn beside(value: &Value, measured: &str, range: &str, arch: &str) -> String {
+    format!("{}: {measured}, published {range} ({arch})", first_words(&value.summary))
+}
 
 /// Times in cycles outside the published range.
 pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
@@ -27,13 +35,9 @@ pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             } else {
                 format!("{} to {}", range.low, range.high)
             };
-            Finding::note(
-                format!(
-                    "{}: {measured:.1} cycles, published for {} {published}",
-                    value.summary, arch.name
-                ),
-                &[&value.id],
-            )
+            let measured = format!("{measured:.1} cycles");
+            let headline = beside(value, &measured, &published, &arch.name);
+            Finding::limit(CODE, headline).of(&[&value.id])
         })
     };
     metrics.0.iter().filter_map(outside).collect()
@@ -42,7 +46,8 @@ pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 /// A count is off if it differs by more than this.
 const CLOSE: f64 = 0.05;
 
-/// Those of the counts that are not the published ones, each with the reason that `why` knows of.
+/// Those of the counts that are not the published ones, each with the reason that `why` knows of: then
+/// the method is at its end, and not the machine.
 pub(super) fn counts(
     card: &Card,
     metrics: &Metrics,
@@ -56,11 +61,17 @@ pub(super) fn counts(
         let low = measured < published.low * (1.0 - CLOSE);
         let high = measured > published.high * (1.0 + CLOSE);
         (low || high).then(|| {
-            let range = format::range(published.low, published.high, value.unit);
-            let why = why(id, measured).map_or(String::new(), |why| format!(": {why}"));
-            let (name, arch) = (&value.summary, &arch.name);
-            let text = format!("{name}: {measured:.0}, published for {arch} {range}{why}");
-            Finding::note(text, &[id])
+            let range = format::range(published.low, published.high, Unit::Count);
+            match why(id, measured) {
+                Some(why) => {
+                    let headline = beside(value, &format!("≥ {measured:.0}"), &range, &arch.name);
+                    Finding::quality("LOWER_BOUND", headline).cause(why).of(&[id])
+                }
+                None => {
+                    let headline = beside(value, &format!("{measured:.0}"), &range, &arch.name);
+                    Finding::limit(CODE, headline).of(&[id])
+                }
+            }
         })
     };
     ids.iter().filter_map(off).collect()

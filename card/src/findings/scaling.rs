@@ -4,14 +4,12 @@ use super::Finding;
 use crate::declare::Better;
 use crate::file::Card;
 use crate::format;
-use crate::view::scaling::{self, Curve};
+use crate::view::scaling::{self, Curve, Scaled};
 
 pub(super) fn find(card: &Card) -> Vec<Finding> {
     let Some((cpus, quota)) = scaling::all_cpus(card) else { return Vec::new() };
     let mut found: Vec<Finding> = quota.map(|quota| limited(quota, cpus)).into_iter().collect();
     let curves = scaling::curves(card);
-    let guest = card.header.machine.host.guest_of().is_some();
-    found.extend(curves.iter().filter_map(|curve| moved(curve, cpus, guest)));
     found.extend(curves.iter().filter_map(|curve| worth(curve, cpus)));
     found.extend(curves.iter().filter_map(|curve| oversubscribed(curve, cpus)));
     found
@@ -19,16 +17,16 @@ pub(super) fn find(card: &Card) -> Vec<Finding> {
 
 fn limited(quota: &str, cpus: i64) -> Finding {
     let threads = if cpus == 1 { "1 thread".into() } else { format!("{cpus} threads") };
-    let text = format!("{quota}: more than {threads} can only wait for each other's CPU time");
-    Finding::warning(text, &[])
+    let headline = format!("more than {threads} only wait for each other's CPU time");
+    Finding::limit("QUOTA_THREADS", headline).cause(quota)
 }
 
 fn words(kind: &str) -> &'static str {
     match kind {
         "compute" => "computing",
-        "memory" => "reading memory",
-        "lock" => "work under a lock",
-        _ => "passing messages",
+        "memory" => "DRAM reads",
+        "lock" => "work under one lock",
+        _ => "message passing",
     }
 }
 
@@ -40,56 +38,36 @@ fn id(kind: &str, ratio: &str) -> String {
     }
 }
 
-/// Rounds further apart than this did not have the same CPUs.
+/// Rounds further apart than this did not have the same CPUs, and tell nothing of threads.
 const APART: f64 = 1.25;
 
-/// Computing needs nothing but the cores: rounds that differ had different ones.
-fn moved(curve: &Curve, cpus: i64, guest: bool) -> Option<Finding> {
-    let point = curve.at(cpus).filter(|_| curve.kind == "compute" && cpus > 1)?;
+fn is_steady(point: &Scaled) -> bool {
     let low = point.rounds.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = point.rounds.iter().copied().fold(0.0, f64::max);
-    (high > low * APART).then(|| {
-        let why = if guest {
-            "the host gives these CPUs now whole cores and now hyperthreads of one, or their time to \
-             others"
-        } else {
-            "other programs take CPU time, or the clock falls when all cores work"
-        };
-        let text = format!(
-            "{cpus} threads compute {low:.1} to {high:.1} times as much as one, from round to round: \
-             {why}"
-        );
-        Finding::note(text, &["scaling.compute_ratio"])
-    })
+    point.rounds.iter().all(|round| *round <= low * APART)
 }
 
 /// So near to the best, more threads are not worth having.
 const NEAR_BEST: f64 = 0.95;
 
-/// From where on more threads do not help.
+/// From where on more threads do not help. What one thread does alone is no measure of passing
+/// messages, which it passes to itself.
 fn worth(curve: &Curve, cpus: i64) -> Option<Finding> {
-    let full = curve.at(cpus).filter(|_| cpus > 1)?.ratio;
+    let full = curve.at(cpus).filter(|point| cpus > 1 && is_steady(point))?.ratio;
     let within = || curve.points.iter().filter(|point| point.threads <= cpus);
     let best = within().map(|point| point.ratio).fold(1.0, f64::max);
     let enough = within().find(|point| point.ratio >= NEAR_BEST * best)?;
     let what = words(curve.kind);
-    let text = if enough.threads == 1 {
-        format!("{what}: {cpus} threads get {} done of what one does alone", share(full))
-    } else if enough.threads < cpus {
-        let (threads, ratio) = (enough.threads, format::number(enough.ratio));
-        format!(
-            "{what}: more than {threads} threads do not help ({ratio}×; {}× with {cpus})",
-            format::number(full)
-        )
-    } else {
+    let alone = enough.threads == 1;
+    if enough.threads >= cpus || (alone && curve.kind == "message") {
         return None;
+    }
+    let headline = if alone {
+        format!("{what}: {cpus} threads do {} of what one does", format!("{:.0} %", 100.0 * full))
+    } else {
+        let (threads, ratio) = (enough.threads, format::number(enough.ratio));
+        format!("{what}: {ratio}× from {threads} threads on, {}× with {cpus}", format::number(full))
     };
-    Some(Finding::note(text, &[&id(curve.kind, "ratio")]))
-}
-
-/// "90 %", "6 %".
-fn share(ratio: f64) -> String {
-    format!("{:.0} %", 100.0 * ratio)
+    Some(Finding::limit("SCALING", headline).of(&[&id(curve.kind, "ratio")]))
 }
 
 /// A loss that more threads than CPUs are known to cost.
@@ -102,12 +80,13 @@ fn oversubscribed(curve: &Curve, cpus: i64) -> Option<Finding> {
     let best = double.rounds.iter().copied().fold(0.0, f64::max);
     let worst = full.rounds.iter().copied().fold(f64::INFINITY, f64::min);
     (ratio < LOSS && best < worst).then(|| {
-        let text = format!(
-            "{}: twice as many threads as CPUs cost {:.0} % of the throughput",
-            words(curve.kind),
-            100.0 * (1.0 - ratio)
+        let lost = 100.0 * (1.0 - ratio);
+        let headline = format!(
+            "{}: twice as many threads as CPUs lose {lost:.0} % of the throughput",
+            words(curve.kind)
         );
-        Finding::note(text, &[&id(curve.kind, "oversubscribed_ratio")])
+        Finding::advice("OVERSUBSCRIPTION", headline, 1.0 / ratio, "no more threads than CPUs")
+            .of(&[&id(curve.kind, "oversubscribed_ratio")])
     })
 }
 
@@ -116,28 +95,6 @@ mod tests {
     use super::*;
     use crate::declare::Unit;
     use crate::fixture;
-
-    fn texts() -> Vec<String> {
-        find(&fixture::recorded().card).into_iter().map(|f| f.text).collect()
-    }
-
-    #[test]
-    fn moving_cpus_lost_throughput_and_useless_threads_are_told() {
-        let texts = texts();
-        let told = |what: &str| texts.iter().any(|text| text.contains(what));
-        assert!(told("now whole cores and now hyperthreads"), "{texts:?}");
-        assert!(told("work under a lock: 2 threads get 53 % done"), "{texts:?}");
-        assert!(told("passing messages: 2 threads get 3 %"), "{texts:?}");
-    }
-
-    #[test]
-    fn no_host_moves_the_cpus_of_bare_metal() {
-        let mut card = fixture::recorded().card;
-        card.header.machine.host.hypervisor = crate::machine::Fact::Known("none".into());
-        let found = find(&card);
-        let text = found.iter().map(|f| &f.text).find(|t| t.contains("from round to round"));
-        assert!(text.is_some_and(|t| !t.contains("host") && t.contains("other programs")));
-    }
 
     fn curve(kind: &str, ratios: &[f64]) -> Curve {
         let mut card = fixture::blank("9B14");
@@ -157,10 +114,24 @@ mod tests {
     #[test]
     fn memory_is_enough_for_some_threads_only() {
         let flat = curve("memory", &[1.0, 1.9, 2.5, 2.6, 2.6, 2.5]);
-        let text = worth(&flat, 6).unwrap().text;
-        assert!(text.contains("more than 3 threads do not help (2.50×"), "{text}");
+        let text = worth(&flat, 6).unwrap().headline;
+        assert!(text.starts_with("DRAM reads: 2.50× from 3 threads on"), "{text}");
         assert!(worth(&curve("memory", &[1.0, 1.9, 2.8]), 3).is_none());
         assert!(worth(&flat, 1).is_none());
+    }
+
+    #[test]
+    fn threads_that_only_lose_are_told_and_messages_to_oneself_are_no_measure() {
+        let of = |kind| worth(&curve(kind, &[1.0, 0.53]), 2).map(|found| found.headline);
+        assert_eq!(of("lock").unwrap(), "work under one lock: 2 threads do 53 % of what one does");
+        assert_eq!(of("message"), None);
+    }
+
+    #[test]
+    fn rounds_that_had_other_cpus_tell_nothing_of_threads() {
+        let mut moved = curve("lock", &[1.0, 0.53]);
+        moved.points[1].rounds = vec![0.4, 0.53, 0.9];
+        assert!(worth(&moved, 2).is_none());
     }
 
     #[test]
@@ -171,19 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_that_is_named_is_declared() {
-        let summary = fixture::recorded();
-        for finding in find(&summary.card) {
-            assert!(
-                finding.metrics.iter().all(|id| summary.metrics.get(id).is_some()),
-                "{finding:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_quota_is_a_warning() {
+    fn a_quota_is_named_with_the_threads_it_feeds() {
         let finding = limited("a quota of 1.5 CPUs (cgroup cpu.max /pod) on 8 CPUs", 2);
-        assert!(finding.text.contains("1.5 CPUs") && finding.text.contains("more than 2 threads"));
+        assert!(finding.text().contains("1.5 CPUs"));
+        assert!(finding.headline.contains("more than 2 threads"));
     }
 }

@@ -51,43 +51,55 @@ fn disk(file: &Point, random: f64) -> Option<Finding> {
     let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
     let (name, takes) = (says("disk"), format::quantity(random, Unit::Ns));
     let (claim, stand_in, system) = (says("claim"), says("stand_in"), says("file_system"));
-    let text = if random < COPY_NS || (random < MEMORY_NS && name == "unknown") {
-        format!(
-            "a file on {system} (disk: {name}) answers a random read of 4 KiB in {takes}, faster than \
-             a disk: it is read from memory, perhaps by a file system that takes O_DIRECT and ignores \
-             it, such as ZFS before 2.3"
+    let reads = format!("4 KiB random read in {takes}");
+    let finding = |code, headline: String, claimed: String, cause: &str| {
+        Finding::claim(code, headline, claimed, reads.as_str()).cause(cause).of(&[RANDOM])
+    };
+    Some(if random < COPY_NS || (random < MEMORY_NS && name == "unknown") {
+        finding(
+            "STORAGE_IN_MEMORY",
+            format!("{reads} on {system} (disk: {name}): faster than a disk"),
+            format!("file on {system}"),
+            "it is read from memory, perhaps by a file system that takes O_DIRECT and ignores it, such \
+             as ZFS before 2.3",
         )
     } else if claim == "rotating" && random < ROTATES_NS {
         // Of a disk below others, "sda below dm-0".
         let bare = name.split(' ').next().unwrap_or_default();
-        format!(
-            "{name} claims to rotate, but answers a random read of 4 KiB in {takes}, which no platter \
-             can: programs that read /sys/block/{bare}/queue/rotational plan for seeks that it does \
-             not have"
+        finding(
+            "ROTATIONAL_FLAG",
+            format!("{name} claims to rotate, but reads 4 KiB in {takes}"),
+            format!("{name} is rotational"),
+            "no disk with a seek: programs that read the flag plan for seeks",
         )
+        .action(format!("echo 0 > /sys/block/{bare}/queue/rotational"))
     } else if claim == "solid_state" && random > SEEKS_NS {
-        format!(
-            "{name} claims not to rotate, but takes {takes} for a random read of 4 KiB, as long as a \
-             disk that seeks"
+        finding(
+            "SOLID_STATE_FLAG",
+            format!("{name} claims not to rotate, but reads 4 KiB in {takes}"),
+            format!("{name} is an SSD"),
+            "as long as a disk that seeks, or a network disk under load",
         )
     } else if random < MEMORY_NS && stand_in != "none" {
-        format!(
-            "{name} ({stand_in}) answers a random read of 4 KiB in {takes}, faster than flash: the \
-             file is in someone's memory, and a larger one may take longer"
+        finding(
+            "STORAGE_IN_MEMORY",
+            format!("{name} reads 4 KiB in {takes}: faster than flash"),
+            format!("{name} is a disk"),
+            "the file is in the memory of whoever plays this disk; a larger one may take longer",
         )
     } else {
         return None;
-    };
-    Some(Finding::warning(text, &[RANDOM]))
+    })
 }
 
 fn durable(fsync: f64) -> Option<Finding> {
     let takes = format::quantity(fsync, Unit::Ns);
-    let text = format!(
-        "a durable write of 4 KiB takes {takes}, faster than flash: either the cache of the disk \
-         survives a power failure, or flushes are ignored and data may be lost"
-    );
-    (fsync < CACHED_NS).then(|| Finding::warning(text, &[FSYNC]))
+    let headline = format!("durable write of 4 KiB in {takes}: faster than flash");
+    let measured = format!("write and fdatasync in {takes}");
+    let found = Finding::claim("FLUSH_CACHED", headline, "fsync is durable", measured);
+    let cause = "either the cache of the disk survives a power failure, or flushes are ignored and data \
+                 may be lost";
+    (fsync < CACHED_NS).then(|| found.cause(cause).of(&[FSYNC]))
 }
 
 #[cfg(test)]
@@ -104,7 +116,7 @@ mod tests {
         card.points.iter_mut().for_each(set("claim", "unknown"));
         card.points.iter_mut().for_each(change);
         let metrics = numbers.iter().map(|(id, ns)| value(id, Unit::Ns, *ns)).collect();
-        find(&card, &Metrics(metrics)).into_iter().map(|f| f.text).collect()
+        find(&card, &Metrics(metrics)).into_iter().map(|f| f.text()).collect()
     }
 
     fn set(name: &'static str, to: &'static str) -> impl Fn(&mut Point) {
@@ -146,24 +158,30 @@ mod tests {
     #[test]
     fn a_claim_to_rotate_is_held_against_the_reads() {
         let says = |claim, ns| texts(set("claim", claim), &[(RANDOM, ns)]);
-        assert!(says("rotating", 75e3)[0].contains("vda claims to rotate, but answers"));
+        assert!(says("rotating", 75e3)[0].contains("vda claims to rotate, but reads"));
         assert!(says("rotating", 8e6).is_empty());
-        assert!(says("solid_state", 8e6)[0].contains("claims not to rotate, but takes 8.00 ms"));
+        assert!(
+            says("solid_state", 8e6)[0]
+                .contains("claims not to rotate, but reads 4 KiB in 8.00 ms")
+        );
         assert!(says("unknown", 8e6).is_empty());
         let below = |p: &mut Point| {
             set("claim", "rotating")(p);
             set("disk", "sda below dm-0")(p)
         };
         let text = &texts(below, &[(RANDOM, 75e3)])[0];
-        assert!(text.starts_with("sda below dm-0 claims") && text.contains("/sys/block/sda/queue"));
+        assert!(
+            text.starts_with("sda below dm-0 claims")
+                && text.contains("/sys/block/sda/queue/rotational")
+        );
     }
 
     #[test]
     fn memory_is_not_taken_for_a_disk() {
         let says = |stand_in, ns| texts(set("stand_in", stand_in), &[(RANDOM, ns)]);
-        assert!(says("virtio", 9e3)[0].contains("someone's memory"));
+        assert!(says("virtio", 9e3)[0].contains("in the memory of whoever"));
         assert!(says("none", 9e3).is_empty());
-        assert!(says("none", 1.2e3)[0].contains("a file on ext4 (disk: vda)"));
+        assert!(says("none", 1.2e3)[0].contains("on ext4 (disk: vda)"));
         let unknown = |ns| {
             texts(
                 |p| {

@@ -30,38 +30,30 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 /// The line that everyone asks for.
 fn goroutine(metrics: &Metrics) -> Option<Finding> {
     let (thread, tasks) = (believed(metrics, THREAD)?, believed(metrics, ASYNC)?);
-    let stacks = believed(metrics, USER).map_or(String::new(), |user| {
-        format!(
-            ", {} times a bare switch between two stacks ({})",
-            format::number(thread / user),
-            ns(user)
-        )
+    let ratio = thread / tasks;
+    let headline = format!("switch of async tasks {}, of threads {}", ns(tasks), ns(thread));
+    let stack = believed(metrics, USER).map(|user| {
+        format!("a bare switch between two stacks takes {}; threads pay system calls", ns(user))
     });
-    let text = format!(
-        "a goroutine-like switch (async tasks, a queue) costs {} here, a thread switch {} times that \
-         ({}, system calls included){stacks}",
-        ns(tasks),
-        format::number(thread / tasks),
-        ns(thread),
-    );
-    Some(Finding::note(text, &[ASYNC, THREAD, USER]))
+    let found = Finding::advice("ASYNC_SWITCH", headline, ratio, "async tasks for short work");
+    Some(Finding { cause: stack, ..found }.of(&[THREAD, ASYNC, USER]))
 }
 
 fn ns(value: f64) -> String {
     format::quantity(value, Unit::Ns)
 }
 
-/// Stacks that are left by a return are left by a misprediction.
+/// Stacks that are left by a return are left by a mispredict.
 fn by_return(metrics: &Metrics) -> Option<Finding> {
     let (jump, back) = (believed(metrics, USER)?, believed(metrics, RETURN)?);
     (back > 1.5 * jump).then(|| {
-        let text = format!(
-            "a switch between stacks that ends in a return takes {} instead of {}: the CPU expects \
-             the return to go where the last call came from",
-            ns(back),
-            ns(jump)
-        );
-        Finding::note(text, &[USER, RETURN])
+        let headline =
+            format!("user-level context switch by ret {}, by indirect jump {}", ns(back), ns(jump));
+        let cause = "the return address stack mispredicts: ret goes where no call came from";
+        let action = "leave stacks by jump, not ret";
+        Finding::advice("RETURN_SWITCH", headline, back / jump, action)
+            .cause(cause)
+            .of(&[RETURN, USER])
     })
 }
 
@@ -81,16 +73,11 @@ fn processes(card: &Card, metrics: &Metrics) -> Option<Finding> {
             .flat_map(|(_, state)| state.split([';', ',']).map(str::trim))
             .filter(|part| part.contains("IBPB") || part.contains("PTI"))
             .collect();
-        let guards = if guards.is_empty() {
-            String::new()
-        } else {
-            format!("; the kernel's guards: {}", guards.join(", "))
-        };
-        let text = format!(
-            "a switch between processes takes {ratio:.1} times as long as one between threads (futex, \
-             one CPU): the address space changes with it{guards}"
-        );
-        Finding::note(text, &[PROCESSES, THREADS])
+        let guards =
+            if guards.is_empty() { String::new() } else { format!(", with {}", guards.join(", ")) };
+        let headline = format!("switch between processes: {ratio:.1}× one between threads");
+        let cause = format!("the address space changes{guards}");
+        Finding::limit("PROCESS_SWITCH", headline).cause(cause).of(&[PROCESSES, THREADS])
     })
 }
 
@@ -98,14 +85,14 @@ fn processes(card: &Card, metrics: &Metrics) -> Option<Finding> {
 fn refill(metrics: &Metrics) -> Option<Finding> {
     let (calm, full) = (believed(metrics, CALM)?, believed(metrics, FULL)?);
     (full > 2.0 * calm).then(|| {
-        let text = format!(
-            "among 16 threads with 256 KiB each, of which a turn visits 64 KiB, a switch and what it \
-             throws out of the caches cost {}, {} times the switch alone: most of it is paid \
-             afterwards",
+        let headline = format!(
+            "context switch with cache refill, 16 × 256 KiB: {}, without {}",
             ns(full),
-            format::number(full / calm)
+            ns(calm)
         );
-        Finding::note(text, &[FULL, CALM])
+        let cause =
+            "16 threads, of which a turn visits 64 KiB of its 256: most is paid after the switch";
+        Finding::limit("SWITCH_REFILL", headline).cause(cause).of(&[FULL, CALM])
     })
 }
 
@@ -113,13 +100,11 @@ fn refill(metrics: &Metrics) -> Option<Finding> {
 fn wakeup(metrics: &Metrics) -> Option<Finding> {
     let (wakeup, thread) = (believed(metrics, WAKEUP)?, believed(metrics, THREAD)?);
     (wakeup > 2.0 * thread).then(|| {
-        let text = format!(
-            "waking a thread on another, idle CPU takes {}, {} times a switch on one CPU: short work \
-             is not worth handing over",
-            ns(wakeup),
-            format::number(wakeup / thread)
-        );
-        Finding::note(text, &[WAKEUP, THREAD])
+        let ratio = wakeup / thread;
+        let headline =
+            format!("cross-CPU wake-up {}, {} a context switch", ns(wakeup), super::times(ratio));
+        let action = "hand over no work that is shorter than that";
+        Finding::limit("WAKEUP", headline).action(action).of(&[WAKEUP, THREAD])
     })
 }
 
@@ -143,8 +128,9 @@ mod tests {
         let card = fixture::empty().card;
         let found = find(&card, &metrics(&[(THREAD, 1500.0), (ASYNC, 20.0), (USER, 2.5)]));
         let [line] = &found[..] else { panic!("{found:?}") };
-        for part in ["20", "75.0 times", "600 times", "1.5"] {
-            assert!(line.text.contains(part), "{part}: {}", line.text);
+        assert_eq!(line.factor, Some(75.0));
+        for part in ["20.0 ns", "1.50 µs", "2.50 ns"] {
+            assert!(line.text().contains(part), "{part}: {line:?}");
         }
         assert!(find(&card, &metrics(&[(THREAD, 1500.0)])).is_empty());
     }
@@ -176,6 +162,6 @@ mod tests {
         let found = find(&card, &metrics(&other));
         assert_eq!(found.len(), 4);
         // What a turn visits, not only what there is.
-        assert!(found.iter().any(|f| f.text.contains("a turn visits 64 KiB")), "{found:?}");
+        assert!(found.iter().any(|f| f.text().contains("a turn visits 64 KiB")), "{found:?}");
     }
 }

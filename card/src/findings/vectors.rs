@@ -33,32 +33,34 @@ fn steady(metrics: &Metrics, id: &str) -> Option<f64> {
     metrics.get(id).filter(|v| v.state == State::Ok).and_then(|v| v.value)
 }
 
-/// "AVX-512 makes a sum 15.8 times as fast in L1 and 1.1 times in main memory."
+/// "AVX-512 sums 15.8× as fast as scalar in L1, 1.1× in DRAM."
 fn headline(metrics: &Metrics) -> Option<Finding> {
     let id = |width: &str, level: &str| format!("simd.sum.{width}.{level}_ratio");
-    let (width, name, _) = WIDTHS.iter().find(|w| believed(metrics, &id(w.0, "l1")).is_some())?;
+    let (width, name, bits) =
+        WIDTHS.iter().find(|w| believed(metrics, &id(w.0, "l1")).is_some())?;
     let (near, far) = (id(width, "l1"), id(width, "dram"));
     let (l1, dram) = (believed(metrics, &near)?, believed(metrics, &far)?);
     let naive = ["l1", "dram"].map(|level| believed(metrics, &id("naive", level)));
     let naive = match naive {
         [Some(near), Some(far)] => {
-            format!(" ({:.1}× and {:.1}× against a naive loop)", l1 / near, dram / far)
+            format!(", {:.1}× and {:.1}× against one accumulator", l1 / near, dram / far)
         }
         _ => String::new(),
     };
     let narrower =
-        WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name, _)| {
+        WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name, bits)| {
             let (l1_too, dram_too) = (id(width, "l1"), id(width, "dram"));
             let (l1_too, dram_too) = (believed(metrics, &l1_too)?, believed(metrics, &dram_too)?);
-            (l1_too > l1 / MORE)
-                .then(|| format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
+            (l1_too > l1 / MORE).then(|| {
+                (bits, format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
+            })
         });
-    let text = format!(
-        "{name} makes a sum {l1:.1}× as fast as honest scalar code in L1, and {dram:.1}× in main \
-         memory{naive}{}",
-        narrower.unwrap_or_default()
-    );
-    Some(Finding::note(text, &[&near, &far]))
+    // The narrowest that does as well is what one needs.
+    let (bits, narrower) = narrower.unwrap_or((bits, String::new()));
+    let headline = format!("{name} sums {l1:.1}× as fast as scalar in L1, {dram:.1}× in DRAM");
+    let cause = format!("against scalar code with 8 accumulators{naive}{narrower}");
+    let action = format!("{bits} SIMD in cache");
+    Some(Finding::advice("SIMD_GAIN", headline, l1, &action).cause(cause).of(&[&near, &far]))
 }
 
 /// Twice the width must give this much more to be worth its name.
@@ -69,11 +71,9 @@ fn no_wider(metrics: &Metrics) -> Option<Finding> {
     let [narrow, wide] = ["avx", "avx512"].map(|w| format!("simd.fma.f32.{w}.flops_per_cycle"));
     let (of_narrow, of_wide) = (believed(metrics, &narrow)?, believed(metrics, &wide)?);
     (of_wide < of_narrow * MORE).then(|| {
-        let text = format!(
-            "512-bit registers do no more arithmetic than 256-bit ones on this core: \
-             {of_wide:.0} operations a cycle against {of_narrow:.0}"
-        );
-        Finding::note(text, &[&wide, &narrow])
+        let headline =
+            format!("512-bit FMA {of_wide:.0} FLOP/cycle, 256-bit {of_narrow:.0}: no gain");
+        Finding::no_gain("SIMD_512", headline).of(&[&wide, &narrow])
     })
 }
 
@@ -85,16 +85,15 @@ fn peak(metrics: &Metrics) -> Option<Finding> {
         Some((believed(metrics, &id)?, id))
     });
     let (mixed, id) = mixes.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let how = if mixed > alone * MORE {
+    let headline = format!("one core does at most {gflops:.0} GFLOP/s in f32");
+    let cause = if mixed > alone * MORE {
         format!(
-            "additions have ports of their own here, and one for one with multiply-adds a core \
-             does {mixed:.0} operations a cycle instead of {alone:.0}"
+            "FADD ports are separate: FMA + FADD reach {mixed:.0} FLOP/cycle, FMA alone {alone:.0}"
         )
     } else {
-        format!("multiply-adds alone do {alone:.0} operations a cycle, and additions add nothing")
+        format!("FMA reaches {alone:.0} FLOP/cycle, and additions add nothing")
     };
-    let text = format!("one core does {gflops:.0} Gflop/s in f32 at best: {how}");
-    Some(Finding::note(text, &[PEAK, ALONE, &id]))
+    Some(Finding::limit("PEAK_FLOPS", headline).cause(cause).of(&[PEAK, ALONE, &id]))
 }
 
 /// Share of the published rate below which a core does not have the ports, or not for us.
@@ -102,43 +101,31 @@ const LEAST_SHARE: f64 = 0.97;
 
 fn ports(metrics: &Metrics) -> Option<Finding> {
     let share = steady(metrics, PORTS).filter(|share| *share < LEAST_SHARE)?;
-    let text = format!(
-        "multiply-adds reach {:.0} % of what is published for this core: a smaller model of it has \
-         fewer ports, or a hyperthread sibling used them",
-        100.0 * share
-    );
-    Some(Finding::warning(text, &[PORTS]))
+    let headline = format!("FMA reaches {:.0} % of the published throughput", 100.0 * share);
+    let cause = "a smaller model of this core has fewer ports, or an SMT sibling used them";
+    Some(Finding::limit("FMA_PORTS", headline).cause(cause).of(&[PORTS]))
 }
 
-/// Times from which a number below the normal ones is worth a word, and a warning.
+/// Times from which a subnormal number is worth a word.
 const SLOWER: f64 = 1.5;
-const MUCH_SLOWER: f64 = 10.0;
 
 fn subnormal(metrics: &Metrics) -> Option<Finding> {
     let value = metrics.get(SUBNORMAL).filter(|v| matches!(v.state, State::Ok | State::Noisy))?;
     let times = value.high.filter(|times| *times >= SLOWER)?;
     // What the control register calls it: that of x86, or of aarch64.
     let x86 = metrics.get("simd.add.f32.neon.latency_cycles").is_none();
-    let flag = if x86 { "FTZ, DAZ" } else { "FPCR.FZ" };
-    let text = format!(
-        "a multiplication whose result is too small to be a normal number takes up to {times:.1}× \
-         as long; flushing such results to zero ({flag}) avoids it"
-    );
-    Some(match times >= MUCH_SLOWER {
-        true => Finding::warning(text, &[SUBNORMAL]),
-        false => Finding::note(text, &[SUBNORMAL]),
-    })
+    let flag = if x86 { "FTZ and DAZ" } else { "FPCR.FZ" };
+    let headline = format!("multiply with subnormal result: up to {times:.1}× as long");
+    let action = format!("{flag} for subnormals");
+    Some(Finding::advice("SUBNORMALS", headline, times, &action).of(&[SUBNORMAL]))
 }
 
 fn clock(metrics: &Metrics, width: &str, kind: &str) -> Option<Finding> {
     let id = format!("simd.clock.{width}_all_core_ratio");
     let ratio = steady(metrics, &id).filter(|ratio| *ratio < LEAST_SHARE)?;
-    let text = format!(
-        "with all CPUs at {kind} multiply-adds the core clock is {:.0} % lower than alone at \
-         scalar work",
-        100.0 * (1.0 - ratio)
-    );
-    Some(Finding::note(text, &[&id]))
+    let lost = 100.0 * (1.0 - ratio);
+    let headline = format!("{kind} FMA on all CPUs: core clock {lost:.0} % below scalar on one");
+    Some(Finding::limit("ALL_CORE_CLOCK", headline).of(&[&id]))
 }
 
 /// Upper lanes that power up take ten microseconds and more.
@@ -149,12 +136,8 @@ fn warm_up(metrics: &Metrics, width: &str, kind: &str) -> Option<Finding> {
     let narrow = ["simd.warm_up.sse_ns", "simd.warm_up.neon_ns"].map(|id| metrics.number(id));
     let extra = believed(metrics, &id)? - narrow.into_iter().flatten().next()?;
     (extra > POWERING_UP).then(|| {
-        let text = format!(
-            "after a millisecond without them, {kind} vectors need {:.0} µs to reach their \
-             pace",
-            extra / 1000.0
-        );
-        Finding::note(text, &[&id])
+        let headline = format!("{kind} units power up in {:.0} µs after 1 ms idle", extra / 1000.0);
+        Finding::limit("SIMD_WARM_UP", headline).of(&[&id])
     })
 }
 
@@ -183,12 +166,12 @@ mod tests {
             ratio("simd.sum.avx512.dram_ratio", 1.1),
         ];
         let text = said(values.clone()).join("\n");
-        assert!(text.contains("AVX-512 makes a sum 15.8× as fast") && text.contains("1.1×"));
-        assert!(!text.contains("naive"));
+        assert!(text.contains("AVX-512 sums 15.8× as fast") && text.contains("1.1×"));
+        assert!(!text.contains("accumulator,") && !text.contains("one accumulator"));
         values.push(ratio("simd.sum.naive.l1_ratio", 0.2));
         values.push(ratio("simd.sum.naive.dram_ratio", 0.5));
         let text = said(values).join("\n");
-        assert!(text.contains("(79.0× and 2.2× against a naive loop)"), "{text}");
+        assert!(text.contains("79.0× and 2.2× against one accumulator"), "{text}");
     }
 
     #[test]
@@ -200,7 +183,7 @@ mod tests {
             ];
             said(values).join("\n")
         };
-        assert!(of(32.1).contains("no more arithmetic"));
+        assert!(of(32.1).contains("no gain"));
         assert_eq!(of(63.0), "");
     }
 
@@ -209,13 +192,13 @@ mod tests {
         let text = said(vec![ratio(SUBNORMAL, 160.0)]).join("\n");
         assert!(text.contains("160.0×") && text.contains("FTZ"), "{text}");
         let text = said(vec![ratio(PORTS, 0.5)]).join("\n");
-        assert!(text.contains("50 % of what is published"), "{text}");
+        assert!(text.contains("50 % of the published"), "{text}");
         let text = said(vec![ratio("simd.clock.avx512_all_core_ratio", 0.8)]).join("\n");
-        assert!(text.contains("20 % lower"), "{text}");
+        assert!(text.contains("20 % below"), "{text}");
         let ns = |id, n| value(id, Unit::Ns, n);
         let text =
             said(vec![ns("simd.warm_up.sse_ns", 900.0), ns("simd.warm_up.avx_ns", 14_900.0)]);
-        assert!(text.join("\n").contains("need 14 µs"), "{text:?}");
+        assert!(text.join("\n").contains("power up in 14 µs"), "{text:?}");
         let quiet = vec![
             ratio(SUBNORMAL, 1.02),
             ratio(PORTS, 0.99),
@@ -236,7 +219,7 @@ mod tests {
             value("simd.add.f32.neon.latency_cycles", Unit::Cycles, 2.0),
         ])
         .join("\n");
-        for part in ["NEON makes a sum 3.9×", "all CPUs at 128-bit", "(FPCR.FZ)"] {
+        for part in ["NEON sums 3.9×", "128-bit FMA on all CPUs", "FPCR.FZ"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }
@@ -245,8 +228,8 @@ mod tests {
     fn a_guest_on_zen_4_is_told_its_peak() {
         let summary = fixture::recorded();
         let found = find(&summary.metrics);
-        let text: Vec<&str> = found.iter().map(|f| f.text.as_str()).collect();
+        let text: Vec<String> = found.iter().map(Finding::text).collect();
         let text = text.join("\n");
-        assert!(text.contains("177 Gflop/s") && text.contains("48 operations"), "{text}");
+        assert!(text.contains("177 GFLOP/s") && text.contains("48 FLOP/cycle"), "{text}");
     }
 }

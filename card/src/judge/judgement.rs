@@ -36,6 +36,8 @@ pub enum Standing {
     Better,
     /// Worse by no more than the clock is.
     ByTheClock,
+    /// Worse by no more than what others on the same core explain.
+    ByNeighbours,
     /// Its limit is so wide that it says nothing by itself.
     TooNoisy,
     /// Too few of its metrics are there.
@@ -147,6 +149,8 @@ pub struct Judgement {
     pub groups: Vec<GroupChange>,
     /// All metrics that were judged.
     pub metrics: Vec<MetricChange>,
+    /// How active others on the same core were, where they explain what would be suspect otherwise.
+    pub neighbours: Option<String>,
     /// Properties that changed.
     pub properties: Vec<PropertyChange>,
     /// Properties that were compared.
@@ -314,6 +318,7 @@ impl Judgement {
             clock: None,
             groups: Vec::new(),
             metrics: Vec::new(),
+            neighbours: None,
             properties: Vec::new(),
             properties_judged: 0,
             missing: Vec::new(),

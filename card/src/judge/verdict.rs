@@ -8,6 +8,7 @@ use super::comparable::{self, SetAside};
 use super::judgement::{
     Clock, GroupChange, Judgement, MetricChange, PropertyChange, Standing, Verdict, same,
 };
+use super::neighbours::Neighbours;
 use super::prior::Prior;
 use super::rules::{Class, Group, rules};
 use super::statistic::{self, BLIND, Change, Noise, Rounds};
@@ -30,6 +31,9 @@ const AGREEING: usize = 3;
 /// Groups that another load cannot touch, and what is nothing of them.
 const UNTOUCHED: [&str; 4] = ["clock", "core", "caches", "branch"];
 const NOTHING: f64 = 0.01;
+
+/// The group of clocks.
+const CLOCK_GROUP: &str = "clock";
 
 /// The core's clock.
 const CLOCK: &str = "clock.core_ghz";
@@ -68,7 +72,9 @@ pub fn judge<C: Borrow<Summary>>(baseline: &[C], now: &Summary, prior: &Prior) -
     }
     let blank = judgement.groups.iter().filter(|group| group.standing == Standing::NotJudged);
     let blank: Vec<&str> = blank.map(|group| group.title.as_str()).collect();
-    let reason = if judgement.metrics.is_empty() {
+    let reason = if let Some(neighbours) = &judgement.neighbours {
+        format!("{neighbours}: what is worse may be their work; measure again when they are idle")
+    } else if judgement.metrics.is_empty() {
         "no metric is on both sides, measured by the same method".into()
     } else if !blank.is_empty() {
         format!(
@@ -162,6 +168,7 @@ fn compared<'a>(baseline: &[&'a Summary], now: &[&'a Summary], prior: &Prior) ->
     by_the_clock(&mut judgement);
     judgement.groups =
         rules().groups.iter().filter_map(|g| sides.group(g, &judgement, &wanted)).collect();
+    by_neighbours(&mut judgement, Neighbours::of(&now, &base), Neighbours::of(&base, &now));
     judgement.causes = causes::nearest(&judgement.groups, &judgement.metrics, &header.machine);
     judgement
 }
@@ -363,6 +370,31 @@ fn property(
     })
 }
 
+/// What others on the same core explain is not counted, but for the clock, which they do not touch.
+fn by_neighbours(judgement: &mut Judgement, now: Neighbours, before: Neighbours) {
+    let explain = now.explain();
+    let explained = |change: f64, limit: f64| change <= limit + explain;
+    for group in judgement.groups.iter_mut().filter(|g| g.standing == Standing::Worse) {
+        if group.id != CLOCK_GROUP && group.change.is_some_and(|c| explained(c, group.limit)) {
+            group.standing = Standing::ByNeighbours;
+        }
+    }
+    for metric in judgement.metrics.iter_mut().filter(|m| m.standing == Standing::Worse) {
+        if metric.group != CLOCK_GROUP && explained(metric.change, metric.limit) {
+            metric.standing = Standing::ByNeighbours;
+        }
+    }
+    // A sibling takes its part of what the core has, at whichever time it is there.
+    let most = explain.max(before.explain());
+    let by_sibling = |p: &PropertyChange| (p.now / p.before).ln().abs() <= most;
+    let before = judgement.properties.len();
+    judgement.properties.retain(|property| !by_sibling(property));
+    let explained = judgement.groups.iter().any(|g| g.standing == Standing::ByNeighbours)
+        || judgement.metrics.iter().any(|m| m.standing == Standing::ByNeighbours)
+        || judgement.properties.len() < before;
+    judgement.neighbours = explained.then(|| now.words());
+}
+
 /// If the clock has changed, what is no worse than the clock is not counted beside it.
 fn by_the_clock(judgement: &mut Judgement) {
     let clock = judgement.metrics.iter().find(|metric| metric.id == CLOCK);
@@ -436,6 +468,38 @@ mod tests {
         // Where the core is slower as well, it is one.
         machine.break_down(&effect(r#"{ group = "core", worse = 1.1 }"#));
         assert_eq!(judge(&baseline, machine.run(), Prior::embedded()).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn what_a_busy_sibling_explains_is_not_judged_and_what_it_does_not_is() {
+        let busy = |summary: &mut Summary, share: f64| {
+            for value in &mut summary.metrics.0 {
+                if value.id == "noise.sibling_busy_ratio" {
+                    value.each_round = vec![share; 5];
+                }
+            }
+        };
+        let verdict = |worse: f64, share: f64| {
+            let (mut machine, mut baseline) = machine();
+            baseline.iter_mut().for_each(|card| busy(card, 0.02));
+            machine.break_down(&effect(&format!("{{ group = \"caches\", worse = {worse} }}")));
+            let mut now = machine.run().clone();
+            busy(&mut now, share);
+            judge(&baseline, &now, Prior::embedded())
+        };
+        assert_eq!(verdict(1.08, 0.02).verdict, Verdict::Suspect);
+        let explained = verdict(1.08, 0.2);
+        assert_eq!(explained.verdict, Verdict::CannotJudge, "{:?}", explained.reasons);
+        assert!(explained.reasons[0].contains("active 20 % of the time, 2 % in the baseline"));
+        assert_eq!(standing(&explained, "caches"), Standing::ByNeighbours);
+        assert_eq!(verdict(1.6, 0.2).verdict, Verdict::Suspect);
+        // The core's clock is none of their business.
+        let (mut machine, mut baseline) = machine();
+        baseline.iter_mut().for_each(|card| busy(card, 0.02));
+        machine.break_down(known("turbo-off"));
+        let mut now = machine.run().clone();
+        busy(&mut now, 0.5);
+        assert_eq!(judge(&baseline, &now, Prior::embedded()).verdict, Verdict::Suspect);
     }
 
     #[test]

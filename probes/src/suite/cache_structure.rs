@@ -91,14 +91,14 @@ fn declare(d: &mut Declare) {
         "prefetch.adjacent_line_ratio",
         NoiseClass::T4,
         of_far("buddy"),
-        "load of the other line of a 128-byte pair after the first ÷ load of a far line",
+        "adjacent-line prefetcher: load of the other line of 128 bytes ÷ load of a random line",
     )
     .better(Better::Same);
     d.metric(
         "prefetch.next_line_ratio",
         NoiseClass::T4,
         of_far("outer"),
-        "load of the neighbour beyond the 128-byte pair ÷ load of a far line",
+        "next-line prefetcher: load of the line beyond the 128 bytes ÷ load of a random line",
     )
     .better(Better::Same);
 }

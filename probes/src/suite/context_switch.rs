@@ -131,7 +131,7 @@ fn wakeups(d: &mut Declare) {
         "context_switch.wakeup_ns",
         NoiseClass::T4,
         a_moment,
-        "from the call that wakes a thread on another CPU to its answer, asleep for 50 µs before",
+        "cross-CPU wake-up latency, asleep for 50 µs before",
     )
     .report_only(ReportOnly::Placement);
     d.metric(
@@ -172,12 +172,8 @@ fn user_switches(d: &mut Declare, per_switch: &Derive) {
     let switch = d.quantity("user_switch", Unit::Ns, Estimator::LowerQuartile);
     let by = |how: &str| switch.with("how", how).value();
     let ways = [
-        (
-            "user",
-            "jump",
-            "one switch between two stacks without the kernel, back by an indirect jump",
-        ),
-        ("user_return", "return", "the same back by a return, which the CPU predicts wrong"),
+        ("user", "jump", "user-level context switch by indirect jump"),
+        ("user_return", "return", "user-level context switch by ret (RAS mispredict)"),
         ("coroutine", "coroutine", "one switch to or from a corosensei coroutine"),
         (
             "async",

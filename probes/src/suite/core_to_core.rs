@@ -4,7 +4,7 @@
 //! Method: two pinned threads hand a word back and forth, by compare-and-swap and by load and store,
 //! without a pause while they wait; half of a round trip is one way. 16 lines and more are in memory
 //! that the one touched first, as many in memory of the other; a line's time is the median of its
-//! bursts, the pair's the median of its lines. Additions: to a line of one's own, in each form that
+//! bursts, the pair's the median of its lines. Additions: to an owned line (M state), in each form that
 //! the CPU has (on aarch64 single instructions, and loads and stores exclusive); to lines that the
 //! other CPU has just changed; to lines that both have read; and all CPUs on one line for a fixed
 //! time. On large machines each round takes other rows of the matrix, and some pairs of each row.
@@ -49,17 +49,17 @@ fn declare(d: &mut Declare) {
     way(
         "core_to_core.median_ns",
         Estimator::Median,
-        "one way of a line between two CPUs, compare-and-swap: the middle of all visits",
+        "cache-line transfer latency, core to core, compare-and-swap: median of all samples",
     );
     way(
         "core_to_core.min_ns",
         Estimator::Lowest,
-        "one way of a line between two CPUs: the shortest that any pair was seen at",
+        "cache-line transfer latency, core to core: lowest of any pair",
     );
     way(
         "core_to_core.max_ns",
         Estimator::Highest,
-        "one way of a line between two CPUs: the longest that any pair was seen at",
+        "cache-line transfer latency, core to core: highest of any pair",
     );
     d.quantity("line", Unit::Ns, Estimator::Median);
     additions_declared(d);
@@ -84,7 +84,7 @@ fn additions_declared(d: &mut Declare) {
     let add = d.quantity("fetch_add", Unit::Ns, Estimator::LowerQuartile);
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
     d.report_only(None);
-    let of_own = "atomic addition to a line of one's own";
+    let of_own = "atomic addition to an owned line (M state)";
     d.cost("atomics.fetch_add_owned", NoiseClass::T1, owned.clone(), of_own);
     // The first one is what a compiler would choose, and has no name in the ids.
     for form in &Form::declared()[1..] {

@@ -50,25 +50,25 @@ fn declare(d: &mut Declare) {
         "core.reorder_window_entries",
         NoiseClass::T1,
         filled(Filler::Nop).crossing(ENTRIES, 0.5),
-        "instructions that the core has in work at a time",
+        "reorder buffer (ROB) capacity",
     );
     d.metric(
         "core.load_queue_entries",
         NoiseClass::T1,
         filled(Filler::Load).last_before(ENTRIES, STEP),
-        "loads in work at a time, done or not",
+        "load queue entries: loads in flight, done or not",
     );
     d.metric(
         "core.store_queue_entries",
         NoiseClass::T1,
         filled(Filler::Store).last_before(ENTRIES, STEP),
-        "stores in work at a time",
+        "store queue entries",
     );
     d.metric(
         "core.integer_registers_entries",
         NoiseClass::T1,
         filled(Filler::Integer).last_before(ENTRIES, STEP),
-        "results in general registers at a time, beyond the registers that programs see",
+        "integer physical register file (PRF): rename registers, beyond the registers that programs see",
     );
     d.metric(
         "core.vector_registers_entries",

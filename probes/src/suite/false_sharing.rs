@@ -74,14 +74,14 @@ fn declare(d: &mut Declare) {
         "false_sharing.step_bytes",
         NoiseClass::T1,
         step.clone(),
-        "distance from which two CPUs' atomic additions do not hinder each other",
+        "distance from which two CPUs do not share a line falsely",
     );
     let together = d.quantity("lines_together", Unit::Count, Estimator::Median);
     d.metric(
         "false_sharing.safe_padding_bytes",
         NoiseClass::T2,
         step * together.value(),
-        "that distance, or twice as much where lines are seen to come in pairs",
+        "the same, doubled where the adjacent-line prefetcher is seen",
     );
     d.quantity("pair_add", Unit::Ns, Estimator::Median);
     d.quantity("other_pair", Unit::Ns, Estimator::Median);

@@ -88,8 +88,8 @@ fn declare(d: &mut Declare) {
         let time = d.quantity(quantity, Unit::Ns, Estimator::Median);
         d.metric(format!("locks.{quantity}_ns"), NoiseClass::T4, time, summary);
     };
-    handed("handoff", "from unlock to a mutex's sleeping waiter that has it");
-    handed("handoff_spin", "from unlock to a spinning waiter that has it, on another CPU");
+    handed("handoff", "lock hand-off: from unlock to a sleeping waiter that has the mutex");
+    handed("handoff_spin", "lock hand-off: from unlock to a spinning waiter on another CPU");
 }
 
 /// A lock that all CPUs want, with nothing inside; returns its times with whatever is.

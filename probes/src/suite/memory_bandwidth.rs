@@ -60,11 +60,11 @@ fn declare(d: &mut Declare) {
     for (kernel, what) in [
         (Kernel::Read, "reading"),
         (Kernel::Write, "writing"),
-        (Kernel::WriteNt, "writing past the caches"),
+        (Kernel::WriteNt, "non-temporal stores"),
         (Kernel::Copy, "copying (loads and stores)"),
-        (Kernel::CopyNt, "copying past the caches (loads and stores)"),
+        (Kernel::CopyNt, "copying with non-temporal stores (loads and stores)"),
         (Kernel::Triad, "a = b + s·c (two loads and a store)"),
-        (Kernel::Update, "adding to each word in place (loads and stores)"),
+        (Kernel::Update, "read-modify-write of each word (loads and stores)"),
         (Kernel::Memcpy, "the C library's memcpy (loads and stores)"),
     ] {
         let stem = format!("memory.bandwidth.{}", kernel.name());
@@ -86,7 +86,7 @@ fn declare(d: &mut Declare) {
                     format!("{stem}.{}_{unit}", level.name()),
                     tier,
                     best.clone(),
-                    format!("{what}, {place}, one thread, best width, bytes requested"),
+                    format!("{what}, {place}, one thread, best width, application bytes (no RFO)"),
                 );
             }
         }
@@ -95,12 +95,12 @@ fn declare(d: &mut Declare) {
             format!("{stem}.dram_all_threads_gbs"),
             NoiseClass::T4,
             time.with("level", "dram").with("cpus", "all").lowest().rate(1.0),
-            format!("{what}, main memory, a thread on each CPU, bytes requested"),
+            format!("{what}, main memory, a thread on each CPU, application bytes (no RFO)"),
         );
     }
     // What memory is filled with can decide how fast it is written: zeros are figures of their own.
     for (kernel, what) in [
-        (Kernel::WriteNtZero, "writing zeros past the caches"),
+        (Kernel::WriteNtZero, "non-temporal stores of zeros"),
         (Kernel::ZeroLine, "clearing lines by an instruction (CLZERO, DC ZVA)"),
     ] {
         let stem = format!("memory.bandwidth.{}", kernel.name());
@@ -129,10 +129,7 @@ fn declare(d: &mut Declare) {
             format!("memory.bandwidth.{}.dram_bus_gbs", kernel.name()),
             NoiseClass::T3,
             time.lowest().rate(moved),
-            format!(
-                "{what}, main memory, one thread, bytes moved if each line is read before it is \
-                 written"
-            ),
+            format!("{what}, main memory, one thread, write-allocate (RFO) traffic included"),
         )
         .report_only(ReportOnly::Repeats);
     }

@@ -53,9 +53,9 @@ fn declare(d: &mut Declare) {
     let fastest = |level, kind: Kind| at(level).with("kind", kind.name()).lowest();
     let in_flight = |level, kind| one(level) / fastest(level, kind);
     let caches = [
-        (Level::L1, "L1 hits in flight", NoiseClass::T2, "l1-l2"),
-        (Level::L2, "L2 hits in flight", NoiseClass::T2, "l1-l2"),
-        (Level::L3, "L3 hits in flight", NoiseClass::T3, "l3"),
+        (Level::L1, "outstanding L1 hits (MLP)", NoiseClass::T2, "l1-l2"),
+        (Level::L2, "outstanding L2 hits (MLP)", NoiseClass::T2, "l1-l2"),
+        (Level::L3, "outstanding L3 hits (MLP)", NoiseClass::T3, "l3"),
     ];
     for (level, summary, tier, family) in caches {
         d.family(family);
@@ -65,12 +65,8 @@ fn declare(d: &mut Declare) {
     }
     d.family("dram-bandwidth");
     let misses = [
-        ("dram", Kind::Demand, "demand loads from main memory in flight"),
-        (
-            "dram_prefetch",
-            Kind::Prefetch,
-            "lines in flight from main memory when prefetched by instructions",
-        ),
+        ("dram", Kind::Demand, "outstanding demand misses from DRAM (MLP)"),
+        ("dram_prefetch", Kind::Prefetch, "outstanding software prefetches from DRAM (MLP)"),
         (
             "dram_stream",
             Kind::Stream,

@@ -44,7 +44,7 @@ fn declare(d: &mut Declare) {
         "noise.gap_ratio",
         NoiseClass::T4,
         gap_share,
-        "share of a CPU's time lost in gaps above 1 µs",
+        "noise fraction: share of CPU time lost in gaps above 1 µs",
     )
     .better(Better::Lower);
     d.metric("noise.gap_p99_ns", NoiseClass::T4, gap, "99th percentile of the gaps above 1 µs");
@@ -52,7 +52,7 @@ fn declare(d: &mut Declare) {
         "noise.sibling_busy_ratio",
         NoiseClass::T4,
         sibling_busy,
-        "share of time in which a hyperthread sibling delayed this CPU",
+        "share of time in which the SMT sibling was active",
     )
     .better(Better::Lower);
     d.metric(

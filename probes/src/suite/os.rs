@@ -47,12 +47,12 @@ pub const PROBE: Probe = Probe {
 
 /// What the core does on its own.
 const CALLS: [(&str, &str); 11] = [
-    ("syscall", "a system call that does next to nothing (getppid)"),
+    ("syscall", "null system call (getppid)"),
     (
         "syscall_inline",
         "the same without a function around it, whose return the CPU would guess wrong",
     ),
-    ("syscall_invalid", "a system call that does not exist: into the kernel and back"),
+    ("syscall_invalid", "system-call entry and exit (ENOSYS)"),
     ("clock_gettime", "reading the monotonic clock (vDSO)"),
     ("clock_gettime_syscall", "reading the monotonic clock by a real system call"),
     ("signal", "a signal to oneself: sending, handler and return"),
@@ -82,15 +82,11 @@ fn faults() -> [(String, String); 7] {
         ),
         (
             "page_fault_cold".into(),
-            format!("first touch of {small} that the host had to find first (host-cold)"),
+            format!("first touch of {small} not yet backed by the host (EPT fault)"),
         ),
         (faults::of_pages(Pages::Huge), format!("first touch of a huge page of {huge}")),
-        (
-            "page_fault_file".into(),
-            "first touch of pages of a file in memory: one fault, which maps its neighbours too"
-                .into(),
-        ),
-        ("page_fault_cow".into(), "first write to a shared page, which is copied".into()),
+        ("page_fault_file".into(), "minor file fault, fault-around included".into()),
+        ("page_fault_cow".into(), "copy-on-write fault".into()),
     ]
 }
 
@@ -126,29 +122,29 @@ fn declare(d: &mut Declare) {
     lateness(
         "os.timer_lateness_ns",
         at(timers::TYPICAL).value(),
-        "how much later than asked a sleep of 100 µs ends",
+        "timer overshoot of a 100 µs sleep, default slack",
     );
     lateness(
         "os.timer_lateness_p99_ns",
         at(timers::TYPICAL).statistic(Estimator::P99),
-        "how much later the latest hundredth of such sleeps ends",
+        "timer overshoot of a 100 µs sleep, p99",
     );
     lateness(
         "os.timer_lateness_1us_ns",
         at(timers::SHORTEST).value(),
-        "how much later than asked a sleep of 1 µs ends",
+        "timer overshoot of a 1 µs sleep",
     );
     lateness(
         "os.timer_lateness_10ms_ns",
         at(timers::LONGEST).value(),
-        "how much later than asked a sleep of 10 ms ends",
+        "timer overshoot of a 10 ms sleep",
     );
     let tight = d.quantity("timer_lateness_tight", Unit::Ns, Estimator::Median);
     d.metric(
         "os.timer_lateness_tight_ns",
         NoiseClass::T4,
         tight,
-        "how much later a sleep of 100 µs ends that allows no slack",
+        "timer overshoot of a 100 µs sleep, slack 1 ns",
     );
 }
 

@@ -71,7 +71,7 @@ fn declare(d: &mut Declare) {
         "tlb.l1_miss",
         NoiseClass::T2,
         between(Way::Scattered) - between(Way::Control),
-        "extra latency of an access that misses the first-level data TLB only",
+        "L1 DTLB miss, L2 TLB hit: extra latency",
     );
     d.metric(
         "tlb.huge_page_reach_bytes",

@@ -1,13 +1,17 @@
-//! How far a run is, on standard error: a bar on a terminal, else a line a round.
+//! How far a run is, on standard error: on a terminal a bar below the card as far as it is known, which
+//! sharpens from round to round; else a line a round.
 
 use std::time::Duration;
 
+use card::clean;
+use card::file::{Card, End, EndState};
+use card::record::Fail;
+use card::summary::Summary;
+use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use card::clean;
-
 use crate::cmd::say;
-use card::record::Fail;
+use crate::report::text;
 
 pub(super) struct Progress {
     bar: ProgressBar,
@@ -22,7 +26,7 @@ impl Progress {
             // Drawn only between rounds: a ticking bar would disturb what is measured.
             ProgressDrawTarget::stderr(),
         );
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{prefix}{bar:24} {msg}") {
             bar.set_style(style);
         }
         Progress { bar, rounds, last_round: None }
@@ -41,6 +45,25 @@ impl Progress {
         self.last_round = Some(round);
         self.bar.set_message(text);
         self.bar.tick();
+    }
+
+    /// Whether someone looks on, and a round has ended since.
+    pub(super) fn wants_card(&self, round: u32) -> bool {
+        !self.bar.is_hidden() && self.last_round.is_some_and(|last| last < round)
+    }
+
+    /// The card as far as it is known, above the bar.
+    pub(super) fn show_card(&self, card: &Card, so_far: Duration) {
+        let (height, width) = Term::stderr().size();
+        // As if it had ended now: what is missing is what the rounds to come are for.
+        let end = End { state: EndState::Complete, wall_s: so_far.as_secs_f64() };
+        let summary = Summary::of(Card { end: Some(end), ..card.clone() });
+        let text =
+            text::brief(&summary, "CARD", usize::from(width), console::colors_enabled_stderr());
+        // A line for the bar, and one so that nothing scrolls.
+        let room = usize::from(height).saturating_sub(2);
+        let lines = text.lines().take(room).map(|line| format!("{line}\n"));
+        self.bar.set_prefix(lines.collect::<String>());
     }
 
     /// What went wrong, at once.

@@ -9,7 +9,7 @@ use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
 use crate::report::view::{bandwidth, each_cpu, machine_view};
 use card::file::{End, EndState};
-use card::findings::{self, Finding, Severity};
+use card::findings::Finding;
 use card::format;
 use card::machine;
 use card::metrics::{Grade, State, Value};
@@ -30,8 +30,6 @@ pub(super) struct Page<'a> {
     /// The ladder beside each version of the list.
     ladders: Vec<LadderView>,
     each_cpu: Option<each_cpu::Table>,
-    /// What several metrics of the memory system say together.
-    memory: Vec<String>,
     bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
     counters: Option<Counters>,
@@ -55,7 +53,7 @@ struct Headline {
 
 #[derive(Serialize)]
 struct FindingView {
-    severity: &'static str,
+    group: &'static str,
     text: String,
     metrics: String,
 }
@@ -171,7 +169,6 @@ impl<'a> Page<'a> {
             pictures: pictures.iter().map(picture).collect(),
             ladders: ladders(summary),
             each_cpu: each_cpu::table(card),
-            memory: findings::sentences(card, &summary.metrics),
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),
             counters: Counters::of(card),
@@ -222,13 +219,9 @@ fn headlines(summary: &Summary) -> Vec<Headline> {
 
 fn finding(finding: &Finding) -> FindingView {
     FindingView {
-        severity: match finding.severity {
-            Severity::Corruption => "corruption",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        },
-        text: finding.text.clone(),
-        metrics: finding.metrics.join(", "),
+        group: finding.group.word(),
+        text: finding.text(),
+        metrics: finding.evidence.join(", "),
     }
 }
 
@@ -344,12 +337,8 @@ fn rate(value: Option<&Value>) -> RateView {
 fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
     let value = line.main;
     let machine = &summary.card.header.machine;
-    let (published, source) = machine_view::arch_key(machine)
-        .and_then(|key| {
-            let of = |v: &Value| printed(key, v);
-            line.cycles.and_then(of).or_else(|| of(value))
-        })
-        .unwrap_or_default();
+    let of = |v: &Value| machine_view::published(machine, v);
+    let (published, source) = line.cycles.and_then(of).or_else(|| of(value)).unwrap_or_default();
     let claim = machine_view::claimed(machine, &value.id).unwrap_or_default();
     MetricRow {
         id: if line.cycles.is_some() {
@@ -377,16 +366,6 @@ fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
         claim,
         rounds: value.rounds,
     }
-}
-
-/// The range in print and where it stands.
-fn printed(arch: &str, value: &Value) -> Option<(String, String)> {
-    let p = reference::published(arch, &value.id)?;
-    let year = p.year.map(|y| format!(", {y}")).unwrap_or_default();
-    let derived = if p.computed { "; derived" } else { "" };
-    let note = p.note.map(|n| format!("; {n}")).unwrap_or_default();
-    let source = format!("{}{year}{derived}{note}", p.title);
-    Some((format::range(p.low, p.high, value.unit), source))
 }
 
 fn main_lists() -> impl Iterator<Item = &'static List> {

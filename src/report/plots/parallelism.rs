@@ -91,7 +91,7 @@ impl Parallelism {
             single: alone(&settings, "dram").map(|ns| LINE_BYTES / ns),
             memory,
             levels,
-            sentence: sentence.map(|f| format!(" Here {}.", f.text)).unwrap_or_default(),
+            sentence: sentence.map(|f| format!(" Here {}.", f.text())).unwrap_or_default(),
             note: notes(&settings),
             machine: summary.card.header.machine.title(),
         })
@@ -350,7 +350,7 @@ mod tests {
         {
             assert!(svg.contains(text), "{text}");
         }
-        let limit = findings::one_core(&summary.metrics).unwrap().text;
+        let limit = findings::one_core(&summary.metrics).unwrap().text();
         assert!(parallelism.picture().caption.contains(&limit));
     }
 

@@ -247,6 +247,7 @@ fn standing(
         Standing::Worse => ("!", if verdict { "" } else { "worse" }, Style::Yellow),
         Standing::Better => ("", "better", Style::Green),
         Standing::ByTheClock => ("", "explained by the clock", Style::Plain),
+        Standing::ByNeighbours => ("", "explained by the SMT sibling", Style::Plain),
         Standing::NotJudged => ("", "most of it is missing", Style::Dim),
         Standing::TooNoisy => ("", "too noisy to judge", Style::Dim),
         Standing::Within => ("", "", Style::Plain),

@@ -3,7 +3,6 @@
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, mark};
 use crate::report::view::bandwidth::{self, LEVELS, Row};
-use card::findings;
 use card::metrics::{State, Value};
 
 /// Which columns fit.
@@ -32,17 +31,11 @@ impl Columns {
 
 pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     let rows = bandwidth::rows(&summary.metrics);
-    let sentences = findings::sentences(&summary.card, &summary.metrics);
-    if rows.is_empty() && sentences.is_empty() {
+    if rows.is_empty() {
         return;
     }
-    sheet.heading("Memory system");
-    if !rows.is_empty() {
-        table(sheet, &rows);
-    }
-    for sentence in sentences {
-        sheet.wrapped("· ", &sentence, Style::Plain);
-    }
+    sheet.heading("Bandwidth");
+    table(sheet, &rows);
 }
 
 fn table(sheet: &mut Sheet, rows: &[Row<'_>]) {
@@ -117,7 +110,7 @@ mod tests {
     /// The lines of the section.
     fn section(summary: &Summary, width: usize) -> Vec<String> {
         let text = card(summary, width, false);
-        let lines = text.lines().skip_while(|l| !l.starts_with("Memory system"));
+        let lines = text.lines().skip_while(|l| !l.starts_with("Bandwidth"));
         lines.take_while(|l| !l.is_empty()).map(str::to_owned).collect()
     }
 

@@ -5,21 +5,30 @@ use std::cmp::Ordering;
 use super::view::unit_twins::{Line, families};
 use super::view::{bandwidth, machine_view, vectors as tables};
 use card::declare::Unit;
-use card::file::{End, EndState};
-use card::findings::Severity;
+use card::file::{Card, End, EndState};
+
+use card::findings::Group;
 use card::format;
+use card::glob;
+use card::machine::Machine;
 use card::metrics::{Grade, State, Value};
-use card::reference;
 use card::summary::Summary;
 use card::view::each_cpu::place;
 
+mod brief;
 mod counter_table;
 mod each_cpu;
 pub mod judgement;
+mod markdown;
 mod memory;
 mod rungs;
 mod sheet;
 mod vectors;
+mod why;
+
+pub use brief::brief;
+pub use markdown::markdown;
+pub use why::{codes, why};
 
 use sheet::{Cell, Sheet, Style};
 
@@ -36,7 +45,7 @@ pub fn card(summary: &Summary, width: usize, color: bool) -> String {
     rungs::draw(&mut sheet, summary);
     memory::draw(&mut sheet, summary);
     vectors::draw(&mut sheet, summary);
-    metrics(&mut sheet, summary);
+    metrics(&mut sheet, summary, in_no_table);
     counter_table::draw(&mut sheet, summary);
     rest(&mut sheet, summary);
     sheet.finish()
@@ -51,13 +60,7 @@ fn title(sheet: &mut Sheet, summary: &Summary) {
         Cell::left(&machine, room, Style::Bold),
         Cell::right(&date, sheet.width() - room - 1, Style::Dim),
     ]);
-    let state = match &summary.card.end {
-        Some(End { state: EndState::Complete, wall_s }) => {
-            format!("{} s", format::quantity(wall_s.round(), Unit::Count))
-        }
-        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
-        _ => "interrupted: run --resume goes on".to_owned(),
-    };
+    let state = run_state(&summary.card);
     let plan = &header.plan;
     let tool = format!(
         "{} {} ({}) · tier {} · {} rounds on {} · {state}",
@@ -71,30 +74,74 @@ fn title(sheet: &mut Sheet, summary: &Summary) {
     sheet.wrapped("", &tool, Style::Dim);
 }
 
-fn findings(sheet: &mut Sheet, summary: &Summary) {
-    if summary.findings.is_empty() {
-        return;
-    }
-    sheet.heading("Findings");
-    for finding in &summary.findings {
-        let (mark, style) = match finding.severity {
-            Severity::Corruption => ("✗ ", Style::Red),
-            Severity::Warning => ("! ", Style::Yellow),
-            Severity::Note => ("· ", Style::Plain),
-        };
-        sheet.wrapped(mark, &finding.text, style);
+/// How the run ended.
+fn run_state(card: &Card) -> String {
+    match &card.end {
+        Some(End { state: EndState::Complete, wall_s }) => {
+            format!("{} s", format::quantity(wall_s.round(), Unit::Count))
+        }
+        Some(End { state: EndState::Unknown, .. }) => machine_view::UNKNOWN_END.to_owned(),
+        _ => "interrupted: run --resume goes on".to_owned(),
     }
 }
 
-fn metrics(sheet: &mut Sheet, summary: &Summary) {
-    let key = machine_view::arch_key(&summary.card.header.machine);
-    for family in families(&summary.metrics) {
-        let in_table = |value: &Value| {
-            bandwidth::in_table(&value.id)
-                || (tables::in_table(&value.id) && value.state != State::Unavailable)
-                || tables::behind_ratio(&value.id)
+fn findings(sheet: &mut Sheet, summary: &Summary) {
+    for group in Group::ALL {
+        let of_group = || summary.findings.iter().filter(move |f| f.group == group);
+        if of_group().next().is_none() {
+            continue;
+        }
+        sheet.heading(group.title());
+        let (mark, style) = match group {
+            Group::Claim => ("! ", Style::Yellow),
+            Group::Limit | Group::Advice | Group::Quality => ("· ", Style::Plain),
         };
-        let own_line = family.lines.iter().filter(|p| !in_table(p.main));
+        for finding in of_group() {
+            sheet.wrapped(mark, &format!("{} [{}]", finding.text(), finding.code), style);
+        }
+    }
+}
+
+/// The metrics whose id or family the pattern matches, as on the whole card; `None` if there is none.
+pub fn only(summary: &Summary, pattern: &str, width: usize, color: bool) -> Option<String> {
+    let mut wanted = summary.clone();
+    wanted.metrics.0.retain(|v| glob::matches(pattern, &v.id) || glob::matches(pattern, &v.family));
+    let mut sheet = Sheet::new(width.max(NARROWEST), color);
+    metrics(&mut sheet, &wanted, |_| true);
+    (!wanted.metrics.0.is_empty()).then(|| sheet.finish().trim_start().to_owned())
+}
+
+/// The text for a reader whose locale has no letters but ASCII, each character in the place of one.
+pub fn ascii(text: &str) -> String {
+    let plain = |c: char| match c {
+        '–' | '─' | '−' => '-',
+        '·' | '…' => '.',
+        '×' => 'x',
+        'µ' => 'u',
+        '≥' => '>',
+        '≤' => '<',
+        '≠' => '#',
+        '≈' => '~',
+        '✗' => 'X',
+        '÷' => '/',
+        '●' => '*',
+        '□' | '◇' => 'o',
+        c if c.is_ascii() => c,
+        _ => '?',
+    };
+    text.chars().map(plain).collect()
+}
+
+/// What no table of the whole card has already.
+fn in_no_table(value: &Value) -> bool {
+    let in_vectors = tables::in_table(&value.id) && value.state != State::Unavailable;
+    !bandwidth::in_table(&value.id) && !in_vectors && !tables::behind_ratio(&value.id)
+}
+
+fn metrics(sheet: &mut Sheet, summary: &Summary, wanted: fn(&Value) -> bool) {
+    let machine = &summary.card.header.machine;
+    for family in families(&summary.metrics) {
+        let own_line = family.lines.iter().filter(|p| wanted(p.main));
         let (missing, there): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
             own_line.partition(|p| p.main.state == State::Unavailable);
         if missing.is_empty() && there.is_empty() {
@@ -104,7 +151,7 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         // Ids may take the room of a column that is empty.
         let cycles = there.iter().any(|p| p.cycles.is_some());
         for line in there {
-            metric(sheet, line, key, cycles);
+            metric(sheet, line, machine, cycles);
         }
         unavailable(sheet, &missing);
     }
@@ -114,72 +161,80 @@ fn metrics(sheet: &mut Sheet, summary: &Summary) {
         sheet.blank();
         sheet.wrapped(
             "",
-            "~ noisy: the rounds differ by up to 25 % · ≈ by more · 2 two states, of which the larger is \
-             shown · ≠ inconsistent: two methods disagree · – not measured",
+            "~ noisy: the rounds differ by up to 25 % · ? by more: do not quote · 2 two states, of which the \
+             larger is shown · ≠ inconsistent: two methods disagree · – not measured",
             Style::Dim,
         );
     }
 }
 
-/// Mark, name, value, interval, cycles and, where there is room, what is published or the states.
-fn metric(sheet: &mut Sheet, line: &Line<'_>, arch: Option<&str>, cycles: bool) {
+/// Mark, name, value, interval, cycles, and what is published: beside it where there is room, and else
+/// on the next line. A name that is too long for its column has a line of its own: ids are copied.
+fn metric(sheet: &mut Sheet, line: &Line<'_>, machine: &Machine, cycles: bool) {
     let value = line.main;
     let (mark, style) = mark(value);
     let states = match value.states.len() {
         0 => String::new(),
         count => count.to_string(),
     };
-    let published = match sheet.width() {
+    let beside = match sheet.width() {
         ..100 => 0,
         100..120 => 28,
         120.. => 34,
     };
     let twin = if sheet.width() >= 80 && cycles { 15 } else { 0 };
-    let name = sheet.width() - (2 + 12 + 14 + 4 + twin + published);
+    let name = sheet.width() - (2 + 12 + 14 + 4 + twin + beside);
     let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
     let cycles = line
         .cycles
         .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
         .unwrap_or_default();
+    let marks = Cell::left(&format!("{mark:1}{states}"), 2, style);
+    let long = sheet::columns(line.name) > name;
+    if long {
+        sheet.row(&[marks.clone(), Cell::left(line.name, sheet.width() - 3, Style::Plain)]);
+    }
+    let (marks, label) = if long { (Cell::left("", 2, style), "") } else { (marks, line.name) };
     let mut cells = vec![
-        Cell::left(&format!("{mark:1}{states}"), 2, style),
-        Cell::tail(line.name, name, Style::Plain),
+        marks,
+        Cell::left(label, name, Style::Plain),
         Cell::right(&number, 12, if value.state == State::Ok { Style::Bold } else { style }),
         Cell::left(&format::interval(value), 14, Style::Dim),
     ];
     if twin > 0 {
         cells.push(Cell::left(&cycles, twin, Style::Plain));
     }
-    if published > 0 {
-        let fits = |text: &String| sheet::columns(text) < published;
-        let states = Some(format::states(value)).filter(fits);
-        let text = arch.and_then(|key| printed(key, line)).or(states).unwrap_or_default();
-        cells.push(Cell::left(&text, published - 1, Style::Dim));
+    let of = |value: &Value| Some(machine_view::published(machine, value)?.0);
+    let published = line.cycles.and_then(of).or_else(|| of(value));
+    let published = published.map(|range| format!("published {range}"));
+    let text = published.or_else(|| Some(format::states(value)).filter(|text| !text.is_empty()));
+    let fits = text.as_ref().is_some_and(|text| sheet::columns(text) < beside);
+    if fits {
+        cells.push(Cell::left(text.as_deref().unwrap_or_default(), beside - 1, Style::Dim));
     }
     sheet.row(&cells);
+    if let Some(text) = text.filter(|_| !fits) {
+        sheet.wrapped("    ", &text, Style::Dim);
+    }
     // The interval stands there already.
     if let Some(reason) = value.reason.as_ref().filter(|_| !value.only_differs) {
         sheet.wrapped("    ", reason, Style::Dim);
     }
 }
 
-/// `published 12–18 cycles`, of the metric or its twin in cycles.
-fn printed(arch: &str, line: &Line<'_>) -> Option<String> {
-    let of = |value: &Value| {
-        let p = reference::published(arch, &value.id)?;
-        Some(format!("published {}", format::range(p.low, p.high, value.unit)))
-    };
-    line.cycles.and_then(of).or_else(|| of(line.main))
-}
-
 fn mark(value: &Value) -> (&'static str, Style) {
     match value.state {
         State::Ok => ("", Style::Plain),
-        State::Noisy if value.grade == Some(Grade::Wider) => ("≈", Style::Yellow),
+        State::Noisy if value.grade == Some(Grade::Wider) => ("?", Style::Yellow),
         State::Noisy => ("~", Style::Yellow),
         State::Inconsistent => ("≠", Style::Red),
         State::Unavailable => ("–", Style::Dim),
     }
+}
+
+/// The same without the states that are none of spread.
+fn grade(value: &Value) -> &'static str {
+    if value.state == State::Noisy { mark(value).0 } else { "" }
 }
 
 /// What is missing for the same reason stands in one paragraph.
@@ -241,6 +296,7 @@ fn order_style(order: Ordering) -> Style {
 mod tests {
     use super::super::view::ladder;
     use super::*;
+    use card::reference;
     use card::series::Met;
     use card::{clean, fixture};
 
@@ -296,7 +352,7 @@ mod tests {
         }
         let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let said = flat(&text);
-        let findings = summary.findings.iter().map(|f| flat(&f.text));
+        let findings = summary.findings.iter().map(|f| flat(&f.text()));
         let remedies = summary.card.skips.iter().map(|skip| format!("Remedy: {}", skip.remedy));
         for part in findings.chain(remedies) {
             assert!(said.contains(&part), "{part} missing in\n{text}");
@@ -320,14 +376,44 @@ mod tests {
             v.grade = Some(Grade::Wider);
             v.states = vec![met(4.71, 0.6, 3), met(9.02, 0.4, 3)];
         });
-        assert!(line(&summary, 80).starts_with("≈2 branch"), "{}", line(&summary, 80));
+        assert!(line(&summary, 80).starts_with("?2 branch"), "{}", line(&summary, 80));
         assert!(line(&summary, 120).ends_with("2 states: 4.71 60 %, 9.02 40 %"));
-        assert!(card(&summary, 80, false).contains("≈ by more"));
+        assert!(card(&summary, 80, false).contains("? by more"));
     }
 
     #[test]
     fn an_empty_card_is_still_a_card() {
         let text = card(&fixture::empty(), 80, false);
         assert!(text.contains("interrupted") && text.contains("L1 cache reference"), "{text}");
+    }
+
+    #[test]
+    fn ids_are_never_cut_and_published_values_stand_at_any_width() {
+        let summary = fixture::recorded();
+        for width in [60, 80, 100, 120] {
+            let text = card(&summary, width, false);
+            let id = "context_switch.pipe.thread.same_cpu.round_trip";
+            assert!(text.lines().any(|line| line.contains(id)), "{width}");
+            assert!(text.contains("published 14"), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_card_has_what_matches_and_nothing_else() {
+        let summary = fixture::recorded();
+        let text = only(&summary, "memory.latency.*", 80, false).unwrap();
+        assert!(text.contains("memory.latency.l1") && !text.contains("branch"), "{text}");
+        assert!(only(&summary, "branch", 80, false).unwrap().contains("branch.mispredict"));
+        let rate = only(&summary, "memory.bandwidth.read.*", 80, false).unwrap();
+        assert!(rate.contains("memory.bandwidth.read.l1"), "also what stands in a table: {rate}");
+        assert_eq!(only(&summary, "no.such*", 80, false), None);
+    }
+
+    #[test]
+    fn plain_letters_take_the_room_of_those_that_they_stand_for() {
+        let text = brief(&fixture::recorded(), "x", 80, false);
+        let plain = ascii(&text);
+        assert!(plain.is_ascii());
+        assert_eq!(plain.chars().count(), text.chars().count());
     }
 }

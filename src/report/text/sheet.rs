@@ -34,6 +34,7 @@ impl Style {
 }
 
 /// Text in a column of fixed width; what does not fit ends, or begins, with an ellipsis.
+#[derive(Clone)]
 pub(super) struct Cell {
     text: String,
     width: usize,

@@ -2,7 +2,7 @@
 
 use card::findings::{own_peer, unknown_disk};
 use card::format;
-use card::metrics::{State, Value};
+use card::metrics::{Grade, State, Value};
 use card::reference::{self, Group, LATEST, Quote, Row};
 use card::summary::Summary;
 
@@ -21,6 +21,11 @@ impl Rung {
         &self.row.label
     }
 
+    /// The same for narrow tables.
+    pub(in crate::report) fn short(&self) -> &'static str {
+        &self.row.short
+    }
+
     /// The line in the version of that year; where neither that nor the latest table has it, in the
     /// nearest version that does.
     pub(in crate::report) fn beside(&self, year: u16) -> Option<Quote> {
@@ -28,6 +33,11 @@ impl Rung {
             Some(_) => None,
             None => self.row.nearest(year),
         })
+    }
+
+    /// The line in the version of that very year.
+    pub(in crate::report) fn of(&self, year: u16) -> Option<Quote> {
+        self.row.of(year)
     }
 
     /// The line in Dean and Ghemawat's own table.
@@ -43,6 +53,8 @@ pub(in crate::report) struct Measured {
     pub(in crate::report) low: f64,
     pub(in crate::report) high: f64,
     pub(in crate::report) noisy: bool,
+    /// How far the rounds differ.
+    pub(in crate::report) grade: Option<Grade>,
 }
 
 impl Measured {
@@ -124,6 +136,7 @@ fn measured(metric: Option<&Value>) -> Result<Measured, Option<String>> {
             low: value.low.unwrap_or(ns).min(ns),
             high: value.high.unwrap_or(ns).max(ns),
             noisy: value.state == State::Noisy,
+            grade: value.grade,
         }),
         _ => Err(value.reason.clone().map(|reason| match value.state {
             State::Inconsistent => format!("inconsistent: {reason}"),
@@ -184,7 +197,7 @@ mod tests {
     #[test]
     fn progress_is_computed_from_what_was_measured() {
         let mut rungs = rungs(&fixture::summary());
-        let measured = |ns| Ok(Measured { ns, low: ns, high: ns, noisy: false });
+        let measured = |ns| Ok(Measured { ns, low: ns, high: ns, noisy: false, grade: None });
         for rung in &mut rungs {
             rung.here = match rung.row.id.as_str() {
                 "l1" => measured(0.25),
@@ -262,7 +275,7 @@ mod tests {
     fn a_machine_is_no_network_of_its_own() {
         let mut rungs = rungs(&fixture::summary());
         let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
-        trip.here = Ok(Measured { ns: 5e4, low: 5e4, high: 5e4, noisy: false });
+        trip.here = Ok(Measured { ns: 5e4, low: 5e4, high: 5e4, noisy: false, grade: None });
         assert!(progress(&rungs, 2012).unwrap().contains("the network 10× faster"));
         let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
         trip.but = Some("the peer is this machine");
@@ -271,7 +284,7 @@ mod tests {
 
     #[test]
     fn ratios_in_words() {
-        let here = Measured { ns: 16.1, low: 16.0, high: 16.2, noisy: false };
+        let here = Measured { ns: 16.1, low: 16.0, high: 16.2, noisy: false, grade: None };
         let quote = |ns| Quote { ns, list: reference::ladder().list("P25").unwrap() };
         assert_eq!(ratio(&here, quote(100.0)).text, "6.2× faster");
         assert_eq!(ratio(&here, quote(16.0)).text, "about equal");

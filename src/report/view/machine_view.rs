@@ -3,6 +3,9 @@
 use card::machine::{Machine, human_bytes};
 
 use card::findings;
+use card::format;
+use card::metrics::Value;
+use card::reference;
 
 /// How a run ended, where only a later version has a word for it.
 pub(in crate::report) const UNKNOWN_END: &str = "ended in a way that this version does not know";
@@ -47,6 +50,16 @@ pub(in crate::report) fn claimed(machine: &Machine, metric: &str) -> Option<Stri
 /// The key under which values for this machine's cores are published.
 pub(in crate::report) fn arch_key(machine: &Machine) -> Option<&str> {
     machine.cpu.microarchitecture.known().map(|m| m.key.as_str())
+}
+
+/// What is published for this machine's cores of a metric: the range, and where it stands.
+pub(in crate::report) fn published(machine: &Machine, value: &Value) -> Option<(String, String)> {
+    let p = reference::published(arch_key(machine)?, &value.id)?;
+    let year = p.year.map(|y| format!(", {y}")).unwrap_or_default();
+    let derived = if p.computed { "; derived" } else { "" };
+    let note = p.note.map(|n| format!("; {n}")).unwrap_or_default();
+    let source = format!("{}{year}{derived}{note}", p.title);
+    Some((format::range(p.low, p.high, value.unit), source))
 }
 
 #[cfg(test)]

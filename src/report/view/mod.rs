@@ -5,6 +5,7 @@ pub(super) mod bandwidth;
 pub(super) mod counter_table;
 pub(super) mod each_cpu;
 pub(super) mod ladder;
+pub(super) mod levels;
 pub(super) mod machine_view;
 pub(super) mod roofline;
 pub(super) mod unit_twins;

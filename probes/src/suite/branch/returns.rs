@@ -19,7 +19,7 @@ pub(super) fn declare(d: &mut Declare) {
         "branch.return_depth_entries",
         NoiseClass::T1,
         call.last_before("depth", 0.3),
-        "calls within calls whose returns are all predicted",
+        "return address stack (RAS) depth",
     );
 }
 

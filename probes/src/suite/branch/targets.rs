@@ -20,14 +20,14 @@ pub(super) fn declare(d: &mut Declare) {
         "branch.btb_l1_entries",
         NoiseClass::T1,
         spaced.last_before("jumps", 0.06),
-        "jumps that the core follows at full speed",
+        "L1 BTB entries: zero-bubble taken branches",
     )
     .report_only(ReportOnly::Unsteady);
     d.metric(
         "branch.btb_l2_entries",
         NoiseClass::T1,
         spaced.crossing("jumps", 0.35),
-        "jumps that the core follows without decoding them first",
+        "L2 BTB entries: taken branches followed before decode",
     )
     .report_only(ReportOnly::Unsteady);
 }

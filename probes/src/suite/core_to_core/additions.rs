@@ -1,4 +1,4 @@
-//! Additions to a line of one's own, and to lines that another CPU has changed or read.
+//! Additions to an owned line (M state), and to lines that another CPU has changed or read.
 
 use std::io;
 use std::sync::atomic::AtomicU32;
