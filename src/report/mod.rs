@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 use anyhow::Context;
+use card::findings::Group;
 use card::summary::Summary;
+use card::verdict::Verdict;
+use plots::summary_card::Claims;
 
 pub mod page;
 pub mod plots;
 pub mod text;
 mod view;
 
-/// Writes `report.html` and each picture as SVG and PNG into `dir`, which is made if need be.
+/// Writes `report.html`, the card in one picture, and each picture as SVG and PNG into `dir`, which is made if need be.
 /// Returns the files in the order in which a reader wants them, the page first.
 /// Nothing is overwritten unless `force`.
 ///
@@ -27,11 +30,16 @@ pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<P
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
     let mut contents = vec![("report.html".to_owned(), page.into_bytes())];
-    let pngs = plots::pngs(&pictures);
-    for (picture, png) in pictures.into_iter().zip(pngs) {
-        contents.push((format!("{}.svg", picture.name), picture.svg.into_bytes()));
-        contents.push((format!("{}.png", picture.name), png));
-    }
+    let verdict = Verdict::of(summary);
+    let word = verdict.word.to_string();
+    let claims = summary.findings.iter().filter(|f| f.group == Group::Claim);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let claims = Claims {
+        verdict: &word,
+        sentence: &verdict.sentence,
+        failed: claims.map(|f| (text(&f.claimed), text(&f.measured))).collect(),
+    };
+    contents.extend(plots::files(summary, pictures, &claims));
     // All are looked at before the first is written.
     for path in contents.iter().map(|(name, _)| dir.join(name)) {
         anyhow::ensure!(

@@ -66,14 +66,16 @@ fn the_reader_chooses_the_year_of_the_list() {
     let click = |year: &str| {
         format!(
             "<script>document.querySelector('input[value=\"{year}\"]').click();\
-             document.body.dataset.seen = [...document.querySelectorAll('.year')]\
-             .filter(e => e.offsetHeight > 0).map(e => e.className).join();</script></body>"
+             const seen = [...document.querySelectorAll('.ladder .year')]\
+             .filter(e => e.getClientRects().length > 0)\
+             .map(e => [...e.classList].find(name => name.startsWith('of-')));\
+             document.body.dataset.seen = [...new Set(seen)].join();</script></body>"
         )
     };
     for year in ["2002", "2007", "2012", "2024"] {
         fs::write(&page, html.replace("</body>", &click(year))).unwrap();
         let (document, _) = rendered(&browser, &page, 1280);
-        assert!(document.contains(&format!("data-seen=\"year of-{year}\"")), "{year}");
+        assert!(document.contains(&format!("data-seen=\"of-{year}\"")), "{year}");
     }
 }
 
@@ -98,16 +100,22 @@ fn the_page_of_a_run_renders_from_a_file() {
 }
 
 /// Loads every face, and then asks each text of a picture for its box: `data-fonts` is how the faces
-/// came out, `data-cut` the texts that their picture cuts, `data-over` those that lie on another.
+/// came out, `data-cut` the texts that their picture cuts, `data-over` those that lie on another, `data-least`
+/// the smallest text in pixels.
 /// A box is as tall as the font's longest letters; two texts touch where its middle half does.
 const LETTERS: &str = r#"<script>
 Promise.allSettled([...document.fonts].map(face => face.load())).then(() => {
   const seen = document.body.dataset;
   seen.fonts = [...document.fonts].map(face => face.weight + " " + face.status).join();
   const cut = [], over = [];
-  for (const svg of document.querySelectorAll("figure .picture svg, .ladder .picture svg")) {
+  let least = 99;
+  for (const svg of document.querySelectorAll("figure .picture svg")) {
     const sheet = svg.getBoundingClientRect();
-    const where = svg.getAttribute("aria-label") + ": ";
+    if (sheet.width == 0) continue;
+    const where = svg.querySelector("title").textContent + ": ";
+    const scale = sheet.width / svg.viewBox.baseVal.width;
+    for (const text of svg.querySelectorAll("text"))
+      least = Math.min(least, scale * parseFloat(text.getAttribute("font-size")));
     const texts = [...svg.querySelectorAll("text")].map(text => {
       const box = text.getBoundingClientRect();
       const rim = box.height / 4;
@@ -122,6 +130,7 @@ Promise.allSettled([...document.fonts].map(face => face.load())).then(() => {
           over.push(where + a.words + " / " + b.words);
     });
   }
+  seen.least = least.toFixed(1);
   seen.cut = cut.join("; ");
   seen.over = over.join("; ");
 });
@@ -134,12 +143,17 @@ fn the_fonts_of_the_page_load_and_no_label_is_cut_or_covered() {
     let Some((browser, page)) = sample_page(dir.path()) else { return };
     let html = fs::read_to_string(&page).unwrap();
     fs::write(&page, html.replace("</body>", LETTERS)).unwrap();
-    let (document, _) = rendered(&browser, &page, 1440);
-    let seen = |name: &str| {
-        let (_, rest) = document.split_once(&format!("data-{name}=\"")).expect("the script ran");
-        rest.split_once('"').unwrap().0.to_owned()
-    };
-    assert_eq!(seen("fonts"), "400 loaded,500 700 loaded");
-    assert_eq!(seen("cut"), "");
-    assert_eq!(seen("over"), "");
+    // Just above and below the width at which pictures change, too.
+    for width in [1440, 830, 810, 500] {
+        let (document, _) = rendered(&browser, &page, width);
+        let seen = |name: &str| {
+            let (_, rest) =
+                document.split_once(&format!("data-{name}=\"")).expect("the script ran");
+            rest.split_once('"').unwrap().0.to_owned()
+        };
+        assert_eq!(seen("fonts"), "400 loaded,500 700 loaded");
+        assert_eq!(seen("cut"), "", "at {width}");
+        assert_eq!(seen("over"), "", "at {width}");
+        assert!(seen("least").parse::<f64>().unwrap() >= 11.0, "{} at {width}", seen("least"));
+    }
 }

@@ -4,31 +4,33 @@ use card::declare::Unit;
 use serde::Serialize;
 
 use super::counter_table::Counters;
+use super::plots::table::Table;
 use super::plots::{self, Picture};
 use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
 use crate::report::view::{bandwidth, each_cpu, machine_view};
 use card::file::{End, EndState};
-use card::findings::Finding;
+use card::findings::{Finding, Group, times};
 use card::format;
 use card::machine;
 use card::metrics::{Grade, State, Value};
 use card::record::{Fail, Skip};
 use card::reference::{self, List, Row};
 use card::summary::Summary;
+use card::verdict::{Area, Verdict, Word};
 
 /// The whole page.
 #[derive(Serialize)]
 pub(super) struct Page<'a> {
     title: String,
+    verdict: VerdictView,
     date: String,
     tool: String,
     run: String,
     headlines: Vec<Headline>,
-    findings: Vec<FindingView>,
-    pictures: Vec<PictureView>,
-    /// The ladder beside each version of the list.
-    ladders: Vec<LadderView>,
+    findings: Vec<FindingGroup>,
+    parts: Vec<Part>,
+    ladder: LadderView,
     each_cpu: Option<each_cpu::Table>,
     bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
@@ -52,33 +54,81 @@ struct Headline {
 }
 
 #[derive(Serialize)]
+struct VerdictView {
+    word: String,
+    class: &'static str,
+    sentence: String,
+    /// What may be trusted, what is published and measured again, and how many values repeat.
+    lines: Vec<String>,
+}
+
+/// The findings of one group.
+#[derive(Serialize)]
+struct FindingGroup {
+    id: &'static str,
+    title: &'static str,
+    findings: Vec<FindingView>,
+}
+
+#[derive(Serialize)]
 struct FindingView {
-    group: &'static str,
-    text: String,
+    code: String,
+    headline: String,
+    claimed: String,
+    measured: String,
+    interval: String,
+    cause: String,
+    action: String,
     metrics: String,
 }
+
+/// A part of the machine with its pictures and tables.
+#[derive(Serialize)]
+struct Part {
+    id: &'static str,
+    title: &'static str,
+    pictures: Vec<PictureView>,
+    tables: Vec<Table>,
+}
+
+/// The parts, with the names of what belongs to each.
+const PARTS: [(&str, &str, &[&str]); 4] = [
+    (
+        "memory",
+        "Memory",
+        &["levels", "staircase", "bandwidth", "tlb", "parallelism", "loaded_latency", "numa"],
+    ),
+    ("core", "Core", &["structures", "branch", "vectors", "speed_up", "store_forwarding", "clock"]),
+    ("sharing", "Sharing", &["core_to_core", "false_sharing", "scaling", "noise"]),
+    ("system", "System", &["switches", "switch_ring", "prices", "storage", "idioms"]),
+];
 
 #[derive(Serialize)]
 struct PictureView {
     name: &'static str,
     title: String,
+    subtitle: String,
     caption: String,
-    svg: String,
+    wide: String,
+    narrow: String,
 }
 
-/// The ladder beside one version of the list.
+/// The ladder beside all versions of the list, of which the reader sees one.
 #[derive(Serialize)]
 struct LadderView {
+    years: Vec<YearView>,
+    /// `None` when the card has none of the numbers.
+    picture: Option<PictureView>,
+    rows: Vec<RungView>,
+}
+
+#[derive(Serialize)]
+struct YearView {
     year: u16,
     author: &'static str,
     computed: bool,
     /// Shown unless the reader chooses another one.
     first: bool,
-    /// What became faster since then.
-    progress: String,
-    /// Empty when the card has none of the numbers.
-    svg: String,
-    rows: Vec<RungView>,
 }
 
 #[derive(Serialize)]
@@ -89,10 +139,16 @@ struct RungView {
     noisy: bool,
     why: String,
     but: &'static str,
-    old: String,
-    old_ratio: String,
-    new: String,
-    new_ratio: String,
+    years: Vec<QuoteView>,
+    latest: QuoteView,
+}
+
+/// A line in a version of the list, and how this machine stands to it.
+#[derive(Serialize)]
+struct QuoteView {
+    year: u16,
+    text: String,
+    ratio: String,
 }
 
 /// The bandwidths as a table.
@@ -161,13 +217,14 @@ impl<'a> Page<'a> {
         let tool = &header.tool;
         Page {
             title: header.machine.title(),
+            verdict: verdict_view(&Verdict::of(summary)),
             date: format::moment(&header.start),
             tool: format!("{} {} ({})", tool.name, tool.version, tool.revision),
             run: run(summary),
             headlines: headlines(summary),
-            findings: summary.findings.iter().map(finding).collect(),
-            pictures: pictures.iter().map(picture).collect(),
-            ladders: ladders(summary),
+            findings: finding_groups(summary),
+            parts: parts(summary, pictures),
+            ladder: ladder_view(summary, pictures),
             each_cpu: each_cpu::table(card),
             bandwidth: bandwidth_view(summary),
             families: families(summary, |id| !bandwidth::in_table(id)),
@@ -217,55 +274,126 @@ fn headlines(summary: &Summary) -> Vec<Headline> {
     .collect()
 }
 
+fn verdict_view(verdict: &Verdict) -> VerdictView {
+    let named = |areas: &[Area]| areas.iter().map(|a| a.title()).collect::<Vec<&str>>().join(", ");
+    let [quote, read, avoid] = verdict.trust();
+    let trust = [
+        ("Trust ", quote, ""),
+        ("Read ", read, " with the interval"),
+        ("Do not compare ", avoid, ": rounds differ by more than 25 %"),
+    ];
+    let trust = trust.iter().filter(|part| !part.1.is_empty());
+    let mut lines: Vec<String> =
+        trust.map(|(before, areas, after)| format!("{before}{}{after}.", named(areas))).collect();
+    let areas: Vec<String> = verdict
+        .published
+        .iter()
+        .map(|r| format!("{} {} of {}", r.area.title(), r.within, r.of))
+        .collect();
+    if !areas.is_empty() {
+        let (within, of) = verdict.all_published();
+        lines.push(format!(
+            "{within} of {of} published values reproduced within 5 %: {}.",
+            areas.join(", ")
+        ));
+    }
+    let [good, fair, poor] = verdict.grades();
+    let all = good + fair + poor;
+    if all > 0 {
+        lines.push(format!(
+            "{good} of {all} values repeat within 5 %, {fair} within 25 % (~), {poor} do not (?)."
+        ));
+    }
+    VerdictView {
+        word: verdict.word.to_string(),
+        class: match verdict.word {
+            Word::Pass => "pass",
+            Word::Check => "check",
+            Word::Fail => "fail",
+        },
+        sentence: verdict.sentence.clone(),
+        lines,
+    }
+}
+
+fn finding_groups(summary: &Summary) -> Vec<FindingGroup> {
+    let group = |group: Group| {
+        let of_group = summary.findings.iter().filter(|f| f.group == group);
+        FindingGroup {
+            id: group.word(),
+            title: group.title(),
+            findings: of_group.map(finding).collect(),
+        }
+    };
+    Group::ALL.map(group).into_iter().filter(|group| !group.findings.is_empty()).collect()
+}
+
 fn finding(finding: &Finding) -> FindingView {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     FindingView {
-        group: finding.group.word(),
-        text: finding.text(),
+        code: finding.code.clone(),
+        headline: finding.headline.clone(),
+        claimed: text(&finding.claimed),
+        measured: finding.factor.map_or_else(|| text(&finding.measured), times),
+        interval: text(&finding.interval),
+        cause: text(&finding.cause),
+        action: text(&finding.action),
         metrics: finding.evidence.join(", "),
     }
+}
+
+/// Pictures and tables by the part that they belong to; the ladder has a section of its own.
+fn parts(summary: &Summary, pictures: &[Picture]) -> Vec<Part> {
+    let mut tables = plots::tables(summary);
+    let part = |(id, title, names): (&'static str, &'static str, &[&str])| {
+        let of_part = |name: &str| names.contains(&name);
+        let pictures: Vec<&Picture> = pictures.iter().filter(|p| of_part(p.name)).collect();
+        let (own, others) = std::mem::take(&mut tables).into_iter().partition(|t| of_part(t.name));
+        tables = others;
+        Part { id, title, pictures: pictures.into_iter().map(picture).collect(), tables: own }
+    };
+    let parts: Vec<Part> = PARTS.into_iter().map(part).collect();
+    parts.into_iter().filter(|p| !p.pictures.is_empty() || !p.tables.is_empty()).collect()
 }
 
 fn picture(picture: &Picture) -> PictureView {
     PictureView {
         name: picture.name,
         title: picture.title.clone(),
+        subtitle: picture.subtitle.clone(),
         caption: picture.caption.clone(),
-        svg: plots::themed(&picture.svg),
+        wide: plots::themed(&picture.wide),
+        narrow: plots::themed(&picture.narrow),
     }
 }
 
-fn ladders(summary: &Summary) -> Vec<LadderView> {
-    let rungs = ladder::rungs(summary);
-    let extras = ladder::extras(summary);
-    let drawn = plots::ladders(summary);
+/// The picture that has a place of its own.
+const LADDER: &str = "ladder";
+
+fn ladder_view(summary: &Summary, pictures: &[Picture]) -> LadderView {
     let lists = reference::ladder();
     let years = lists.years().into_iter().filter(|y| *y != reference::LATEST);
-    years
+    let years: Vec<YearView> = years
         .filter_map(|year| {
             let list = lists.of(year)?;
-            let svg = drawn.iter().find(|(of, _)| *of == year);
-            Some(LadderView {
-                year,
-                author: &list.author,
-                computed: list.computed,
-                first: year == reference::QUOTED,
-                progress: ladder::progress(&rungs, year).unwrap_or_default(),
-                svg: svg.map(|(_, svg)| plots::themed(svg)).unwrap_or_default(),
-                rows: rungs.iter().chain(&extras).map(|r| rung(r, year)).collect(),
-            })
+            let (author, computed) = (list.author.as_str(), list.computed);
+            Some(YearView { year, author, computed, first: year == reference::QUOTED })
         })
-        .collect()
+        .collect();
+    let rungs = ladder::rungs(summary).into_iter().chain(ladder::extras(summary));
+    let rows = rungs.map(|r| rung(&r, &years)).collect();
+    let picture = pictures.iter().find(|p| p.name == LADDER).map(picture);
+    LadderView { picture, rows, years }
 }
 
-fn rung(rung: &Rung, year: u16) -> RungView {
+fn rung(rung: &Rung, years: &[YearView]) -> RungView {
     let here = rung.here.as_ref().ok();
-    let quoted = |quote: Option<reference::Quote>, column| {
-        let other = |q: reference::Quote| q.list.year.filter(|y| *y != column);
+    let quoted = |quote: Option<reference::Quote>, year| {
+        let other = |q: reference::Quote| q.list.year.filter(|y| *y != year);
         let other = quote.and_then(other).map(|y| format!(" ({y})")).unwrap_or_default();
-        quote.map(|q| format!("{}{other}", format::quoted(q.ns, Unit::Ns))).unwrap_or_default()
-    };
-    let ratio = |quote: Option<reference::Quote>| {
-        here.zip(quote).map(|(h, q)| ladder::ratio(h, q).text).unwrap_or_default()
+        let text = quote.map(|q| format!("{}{other}", format::quoted(q.ns, Unit::Ns)));
+        let ratio = here.zip(quote).map(|(h, q)| ladder::ratio(h, q).text);
+        QuoteView { year, text: text.unwrap_or_default(), ratio: ratio.unwrap_or_default() }
     };
     RungView {
         label: rung.label(),
@@ -274,10 +402,8 @@ fn rung(rung: &Rung, year: u16) -> RungView {
         noisy: here.is_some_and(|h| h.noisy),
         why: rung.here.as_ref().err().cloned().unwrap_or_default(),
         but: rung.but.filter(|_| here.is_some()).unwrap_or_default(),
-        old: quoted(rung.beside(year), year),
-        old_ratio: ratio(rung.beside(year)),
-        new: quoted(rung.latest(), reference::LATEST),
-        new_ratio: ratio(rung.latest()),
+        years: years.iter().map(|y| quoted(rung.beside(y.year), y.year)).collect(),
+        latest: quoted(rung.latest(), reference::LATEST),
     }
 }
 
@@ -389,5 +515,27 @@ fn version(row: &'static Row) -> VersionRow {
         label: &row.label,
         values: main_lists().map(|list| value(list).unwrap_or_default()).collect(),
         note: notes.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use card::fixture;
+
+    #[test]
+    fn every_picture_and_table_belongs_to_one_part() {
+        for summary in
+            [fixture::summary(), fixture::recorded(), fixture::two_nodes(), fixture::cores(16)]
+        {
+            let drawn = plots::all(&summary);
+            let parts = parts(&summary, &drawn);
+            let pictures: Vec<&str> =
+                parts.iter().flat_map(|p| &p.pictures).map(|p| p.name).collect();
+            let tables: Vec<&str> = parts.iter().flat_map(|p| &p.tables).map(|t| t.name).collect();
+            let expected = drawn.iter().map(|p| p.name).filter(|name| *name != LADDER).count();
+            assert_eq!(pictures.len(), expected, "{pictures:?}");
+            assert_eq!(tables.len(), plots::tables(&summary).len(), "{tables:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! A sheet to draw on in page units, the same for SVG and PNG.
+//! A sheet in page units: what is to be drawn is laid out once, and comes out as SVG and as PNG.
 //!
-//! plotters draws on whole numbers. The sheet is therefore four times as fine as its units, and
+//! plotters draws on whole numbers. The drawing is therefore four times as fine as its units, and
 //! the PNG is averaged down by two afterwards, which leaves twice the size of the page in clean
 //! edges. Texts are placed by their baseline, which plotters' two backends put at different
 //! places; [`Backend`] knows where.
@@ -31,10 +31,295 @@ const ROBOTO_HEIGHT: f64 = 2400.0 / 2048.0;
 
 const WHY: &str = "drawing into memory cannot fail once the compiled-in font is registered";
 
-/// What a picture draws: its size in page units, and the drawing itself.
-pub(super) trait Drawing {
-    fn size(&self) -> (f64, f64);
-    fn draw<DB: DrawingBackend>(&self, canvas: &Canvas<'_, DB>);
+/// A place on a sheet, from the upper left corner.
+pub(super) type Spot = (f64, f64);
+
+/// How a line is broken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Dash {
+    Solid,
+    /// Claims and references.
+    Short,
+    /// The second series of a panel.
+    Long,
+    /// The third.
+    Dots,
+}
+
+impl Dash {
+    /// Lengths of dash and gap, in page units.
+    const fn pattern(self) -> Option<(f64, f64)> {
+        match self {
+            Dash::Solid => None,
+            Dash::Short => Some((4.0, 4.0)),
+            Dash::Long => Some((9.0, 4.0)),
+            Dash::Dots => Some((2.0, 3.0)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Shape {
+    Rect(Spot, Spot, Ink),
+    Path(Vec<Spot>, f64, Ink),
+    Polygon(Vec<Spot>, Ink),
+    Dot(Spot, f64, Ink),
+    Text(Spot, String, Type),
+}
+
+/// What neighbours in a group of the SVG have in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Group {
+    dash: Dash,
+    layer: Option<u16>,
+}
+
+/// The box of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Words {
+    pub(super) text: String,
+    pub(super) area: Area,
+    /// In which layer alone it is seen.
+    pub(super) layer: Option<u16>,
+}
+
+/// A rectangle on a sheet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Area {
+    pub(super) left: f64,
+    pub(super) top: f64,
+    pub(super) right: f64,
+    pub(super) bottom: f64,
+}
+
+impl Area {
+    /// Of a text by its baseline, from the height of its figures to below the line.
+    pub(super) fn of(at: Spot, text: &str, set: Type) -> Area {
+        let width = text_width(text, set);
+        let left = match set.align {
+            Align::Left => at.0,
+            Align::Center => at.0 - width / 2.0,
+            Align::Right => at.0 - width,
+        };
+        let (top, bottom) = (at.1 - 0.75 * set.size, at.1 + 0.2 * set.size);
+        Area { left, top, right: left + width, bottom }
+    }
+
+    pub(super) fn touches(&self, other: &Area) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+}
+
+/// What is to be drawn. Coordinates are page units from the upper left corner.
+#[derive(Clone, Debug)]
+pub(super) struct Sheet {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    /// What is drawn from here on is seen in this layer alone.
+    pub(super) layer: Option<u16>,
+    shapes: Vec<(Group, Shape)>,
+}
+
+impl Sheet {
+    pub(super) fn new(width: f64, height: f64) -> Sheet {
+        Sheet { width, height, layer: None, shapes: Vec::new() }
+    }
+
+    fn add(&mut self, dash: Dash, shape: Shape) {
+        self.shapes.push((Group { dash, layer: self.layer }, shape));
+    }
+
+    pub(super) fn rect(&mut self, from: Spot, to: Spot, ink: Ink) {
+        self.add(Dash::Solid, Shape::Rect(from, to, ink));
+    }
+
+    /// A line through all points.
+    pub(super) fn path(&mut self, points: &[Spot], width: f64, ink: Ink, dash: Dash) {
+        if points.len() > 1 {
+            self.add(dash, Shape::Path(points.to_vec(), width, ink));
+        }
+    }
+
+    pub(super) fn line(&mut self, from: Spot, to: Spot, width: f64, ink: Ink) {
+        self.path(&[from, to], width, ink, Dash::Solid);
+    }
+
+    pub(super) fn polygon(&mut self, points: &[Spot], ink: Ink) {
+        self.add(Dash::Solid, Shape::Polygon(points.to_vec(), ink));
+    }
+
+    pub(super) fn dot(&mut self, center: Spot, radius: f64, ink: Ink) {
+        self.add(Dash::Solid, Shape::Dot(center, radius, ink));
+    }
+
+    /// A dot with an empty middle.
+    pub(super) fn ring(&mut self, center: Spot, radius: f64, ink: Ink) {
+        self.dot(center, radius, ink);
+        self.dot(center, radius - 1.8, PAPER);
+    }
+
+    /// A square with an empty middle.
+    pub(super) fn square(&mut self, (x, y): Spot, half: f64, ink: Ink) {
+        self.rect((x - half, y - half), (x + half, y + half), ink);
+        let inner = half - 1.6;
+        self.rect((x - inner, y - inner), (x + inner, y + inner), PAPER);
+    }
+
+    /// A diamond with an empty middle.
+    pub(super) fn diamond(&mut self, (x, y): Spot, half: f64, ink: Ink) {
+        let corners = |d: f64| [(x, y - d), (x + d, y), (x, y + d), (x - d, y)];
+        self.polygon(&corners(half), ink);
+        self.polygon(&corners(half - 2.3), PAPER);
+    }
+
+    /// A text whose baseline is at `at`.
+    pub(super) fn text(&mut self, at: Spot, text: &str, set: Type) {
+        if !text.is_empty() {
+            self.add(Dash::Solid, Shape::Text(at, clean::line(text), set));
+        }
+    }
+
+    /// A text on a piece of paper, for where lines would run through it.
+    pub(super) fn tag(&mut self, at: Spot, text: &str, set: Type) {
+        let area = Area::of(at, text, set);
+        self.rect((area.left - 2.0, area.top - 1.0), (area.right + 2.0, area.bottom + 1.0), PAPER);
+        self.text(at, text, set);
+    }
+
+    /// Of the layers only this one.
+    pub(super) fn keep(&mut self, layer: u16) {
+        self.shapes.retain(|(group, _)| group.layer.is_none_or(|of| of == layer));
+    }
+
+    /// The texts with their boxes.
+    pub(super) fn words(&self) -> impl Iterator<Item = Words> {
+        self.shapes.iter().filter_map(|(group, shape)| match shape {
+            Shape::Text(at, text, set) => {
+                let area = Area::of(*at, text, *set);
+                Some(Words { text: text.clone(), area, layer: group.layer })
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether nothing is written there so far.
+    pub(super) fn is_free(&self, area: Area) -> bool {
+        !self.words().any(|words| words.area.touches(&area))
+    }
+
+    /// Lengths of the lines that join a curve and its name: straight, thin, and not of the grid.
+    #[cfg(test)]
+    pub(super) fn leaders(&self) -> impl Iterator<Item = f64> {
+        let grid = [super::theme::GRID, super::theme::FAINT, super::theme::INK];
+        self.shapes.iter().filter_map(move |(_, shape)| match shape {
+            Shape::Path(points, 1.0, ink) if !grid.contains(ink) => {
+                let [(a, b), (c, d)] = points[..] else { return None };
+                Some((c - a).hypot(d - b))
+            }
+            _ => None,
+        })
+    }
+
+    /// How much is drawn there of curves.
+    pub(super) fn crossed(&self, area: Area) -> f64 {
+        let inside = |a: Spot, b: Spot| {
+            let steps = ((b.0 - a.0).hypot(b.1 - a.1) / 2.0).clamp(1.0, 500.0) as usize;
+            let at = |i: usize| {
+                let share = i as f64 / steps as f64;
+                (a.0 + (b.0 - a.0) * share, a.1 + (b.1 - a.1) * share)
+            };
+            let hit = |p: Spot| {
+                (area.left..area.right).contains(&p.0) && (area.top..area.bottom).contains(&p.1)
+            };
+            (0..steps).filter(|i| hit(at(*i))).count() as f64
+        };
+        let paths = self.shapes.iter().filter_map(|(_, shape)| match shape {
+            Shape::Path(points, width, _) if *width > 1.1 => Some(points),
+            _ => None,
+        });
+        paths.flat_map(|points| points.windows(2)).map(|w| inside(near(w[0]), near(w[1]))).sum()
+    }
+
+    fn fine_size(&self) -> (u32, u32) {
+        let end = |length: f64| (length.min(LARGEST) * FINE) as u32;
+        (end(self.width), end(self.height))
+    }
+
+    /// As SVG, with what screen readers say of it.
+    pub(super) fn svg(&self, title: &str, description: &str) -> String {
+        fonts();
+        let (width, height) = self.fine_size();
+        let escaped = |text: &str| minijinja::HtmlEscape(&clean::line(text)).to_string();
+        let mut out = format!(
+            "<svg width=\"{}\" height=\"{}\" viewBox=\"0 0 {width} {height}\" \
+             xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" font-family=\"{FAMILY}\">\n\
+             <title>{}</title>\n<desc>{}</desc>\n\
+             <rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n",
+            f64::from(width) / FINE,
+            f64::from(height) / FINE,
+            escaped(title),
+            escaped(description),
+            PAPER.hex,
+        );
+        for run in self.shapes.chunk_by(|a, b| a.0 == b.0) {
+            let Group { dash, layer } = run[0].0;
+            let class = layer.map(|year| format!(" class=\"year of-{year}\""));
+            let lengths = dash
+                .pattern()
+                .map(|(dash, gap)| format!(" stroke-dasharray=\"{} {}\"", dash * FINE, gap * FINE));
+            let elements = elements(run, (width, height));
+            match (class, lengths) {
+                (None, None) => out.push_str(&elements),
+                (class, lengths) => {
+                    let (class, lengths) = (class.unwrap_or_default(), lengths.unwrap_or_default());
+                    out.push_str(&format!("<g{class}{lengths}>\n{elements}</g>\n"));
+                }
+            }
+        }
+        out + "</svg>\n"
+    }
+
+    /// As PNG.
+    pub(super) fn png(&self) -> Vec<u8> {
+        fonts();
+        let (width, height) = self.fine_size();
+        let mut pixels = vec![255u8; width as usize * height as usize * 3];
+        {
+            let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+            for (group, shape) in &self.shapes {
+                match (shape, group.dash.pattern()) {
+                    (Shape::Path(points, width, ink), Some(pattern)) => {
+                        for dash in dashes(points, pattern) {
+                            draw(&root, BITMAP, &Shape::Path(dash, *width, *ink));
+                        }
+                    }
+                    _ => draw(&root, BITMAP, shape),
+                }
+            }
+            root.present().expect(WHY);
+        }
+        let small = shrink(&pixels, width as usize);
+        encode(&small, width / SHRINK as u32, height / SHRINK as u32).expect(WHY)
+    }
+}
+
+/// What plotters writes of some shapes, without the frame that it puts around them, and without
+/// what is said once for all of them or goes without saying.
+fn elements(run: &[(Group, Shape)], size: (u32, u32)) -> String {
+    let mut text = String::new();
+    {
+        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        run.iter().for_each(|(_, shape)| draw(&root, SVG, shape));
+        root.present().expect(WHY);
+    }
+    let inside = text.split_once('\n').map_or("", |(_, rest)| rest);
+    let inside = inside.strip_suffix("</svg>\n").unwrap_or(inside);
+    let family = format!(" font-family=\"{FAMILY}\"");
+    let spare = [" opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", &family];
+    spare.iter().fold(inside.to_owned(), |text, spare| text.replace(spare, ""))
 }
 
 /// How a plotters backend turns a text size and a position into letters.
@@ -51,6 +336,39 @@ const SVG: Backend = Backend { size: 1.24, baseline: 0.76 / 1.24 };
 /// ab_glyph scales the whole height, and plotters draws the baseline at half of it.
 const BITMAP: Backend = Backend { size: ROBOTO_HEIGHT, baseline: 0.5 };
 
+fn draw<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, backend: Backend, shape: &Shape) {
+    let all = |points: &[Spot]| points.iter().copied().map(fine).collect::<Vec<(i32, i32)>>();
+    match shape {
+        Shape::Rect(from, to, ink) => {
+            area.draw(&Rectangle::new([fine(*from), fine(*to)], filled(*ink))).expect(WHY);
+        }
+        Shape::Path(points, width, ink) => {
+            let width = (width * FINE).round() as u32;
+            let style = ink.color().stroke_width(width);
+            area.draw(&PathElement::new(all(points), style)).expect(WHY);
+        }
+        Shape::Polygon(points, ink) => {
+            area.draw(&Polygon::new(all(points), filled(*ink))).expect(WHY);
+        }
+        Shape::Dot(center, radius, ink) => {
+            let radius = (radius * FINE).round() as i32;
+            area.draw(&Circle::new(fine(*center), radius, filled(*ink))).expect(WHY);
+        }
+        Shape::Text(at, text, set) => {
+            let asked = set.size * FINE * backend.size;
+            let (x, y) = fine(*at);
+            let top = y - (asked * backend.baseline).round() as i32;
+            let h_pos = match set.align {
+                Align::Left => HPos::Left,
+                Align::Center => HPos::Center,
+                Align::Right => HPos::Right,
+            };
+            let style = style(*set, asked).pos(Pos::new(h_pos, VPos::Top));
+            area.draw(&Text::new(text.as_str(), (x, top), style)).expect(WHY);
+        }
+    }
+}
+
 fn fonts() {
     static REGISTERED: LazyLock<bool> = LazyLock::new(|| {
         let (regular, medium) = (super::REGULAR, super::MEDIUM);
@@ -60,49 +378,32 @@ fn fonts() {
     assert!(*REGISTERED, "the compiled-in fonts are TrueType files");
 }
 
-/// Draws as SVG; `title` is what screen readers say.
-pub(super) fn svg(drawing: &impl Drawing, title: &str) -> String {
-    fonts();
-    let (width, height) = size(drawing);
-    let fine = fine_size(drawing);
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, fine).into_drawing_area();
-        let canvas = Canvas { area: &root, backend: SVG };
-        drawing.draw(&canvas);
-        root.present().expect(WHY);
+/// A line in pieces.
+fn dashes(points: &[Spot], (dash, gap): (f64, f64)) -> Vec<Vec<Spot>> {
+    let mut pieces: Vec<Vec<Spot>> = Vec::new();
+    let mut along = 0.0;
+    for ends in points.windows(2) {
+        let (from, to) = (near(ends[0]), near(ends[1]));
+        let length = (to.0 - from.0).hypot(to.1 - from.1);
+        let at =
+            |d: f64| (from.0 + (to.0 - from.0) * d / length, from.1 + (to.1 - from.1) * d / length);
+        let mut start = 0.0;
+        while start < length {
+            let phase: f64 = (along + start) % (dash + gap);
+            let (drawn, left) =
+                if phase < dash { (true, dash - phase) } else { (false, dash + gap - phase) };
+            // Never so little that rounding makes nothing of it.
+            let end = (start + left.max(1e-3)).min(length);
+            match pieces.last_mut() {
+                Some(last) if drawn && start == 0.0 && phase > 0.0 => last.push(at(end)),
+                _ if drawn => pieces.push(vec![at(start), at(end)]),
+                _ => {}
+            }
+            start = end;
+        }
+        along += length;
     }
-    let fine = format!(r#"width="{}" height="{}""#, fine.0, fine.1);
-    let page = format!(
-        r#"width="{width}" height="{height}" role="img" aria-label="{}""#,
-        minijinja::HtmlEscape(&clean::line(title))
-    );
-    text.replacen(&fine, &page, 1)
-}
-
-/// Draws as PNG.
-pub(super) fn png(drawing: &impl Drawing) -> Vec<u8> {
-    fonts();
-    let (width, height) = fine_size(drawing);
-    let mut pixels = vec![255u8; width as usize * height as usize * 3];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        drawing.draw(&Canvas { area: &root, backend: BITMAP });
-        root.present().expect(WHY);
-    }
-    let small = shrink(&pixels, width as usize);
-    encode(&small, width / SHRINK as u32, height / SHRINK as u32).expect(WHY)
-}
-
-/// The size of the sheet in page units.
-fn size(drawing: &impl Drawing) -> (f64, f64) {
-    let (width, height) = drawing.size();
-    (width.min(LARGEST), height.min(LARGEST))
-}
-
-fn fine_size(drawing: &impl Drawing) -> (u32, u32) {
-    let (width, height) = size(drawing);
-    ((width * FINE) as u32, (height * FINE) as u32)
+    pieces
 }
 
 /// The mean of each square of pixels.
@@ -135,116 +436,17 @@ fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingE
     Ok(bytes)
 }
 
-/// The sheet. Coordinates are page units from the upper left corner.
-pub(super) struct Canvas<'a, DB: DrawingBackend> {
-    area: &'a DrawingArea<DB, Shift>,
-    backend: Backend,
-}
-
-impl<DB: DrawingBackend> Canvas<'_, DB> {
-    /// Paints the whole sheet.
-    pub(super) fn paper(&self) {
-        self.area.fill(&PAPER.color()).expect(WHY);
-    }
-
-    pub(super) fn rect(&self, from: (f64, f64), to: (f64, f64), ink: Ink) {
-        let shape = Rectangle::new([fine(from), fine(to)], filled(ink, 1.0));
-        self.area.draw(&shape).expect(WHY);
-    }
-
-    /// A line through all points.
-    pub(super) fn path(&self, points: &[(f64, f64)], width: f64, ink: Ink) {
-        let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
-        if points.len() > 1 {
-            self.area.draw(&PathElement::new(points, stroke(ink, width))).expect(WHY);
-        }
-    }
-
-    pub(super) fn line(&self, from: (f64, f64), to: (f64, f64), width: f64, ink: Ink) {
-        self.path(&[from, to], width, ink);
-    }
-
-    /// A straight line in dashes of four units.
-    pub(super) fn dashes(&self, from: (f64, f64), to: (f64, f64), width: f64, ink: Ink) {
-        let (from, to) = (near(from), near(to));
-        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
-        let length = dx.hypot(dy);
-        let at = |d: f64| (from.0 + dx * d / length, from.1 + dy * d / length);
-        let mut start = 0.0;
-        while start < length {
-            self.line(at(start), at((start + 4.0).min(length)), width, ink);
-            start += 8.0;
-        }
-    }
-
-    pub(super) fn polygon(&self, points: &[(f64, f64)], ink: Ink, opacity: f64) {
-        let points: Vec<(i32, i32)> = points.iter().copied().map(fine).collect();
-        self.area.draw(&Polygon::new(points, filled(ink, opacity))).expect(WHY);
-    }
-
-    pub(super) fn dot(&self, center: (f64, f64), radius: f64, ink: Ink) {
-        let radius = (radius * FINE).round() as i32;
-        self.area.draw(&Circle::new(fine(center), radius, filled(ink, 1.0))).expect(WHY);
-    }
-
-    /// A dot with an empty middle.
-    pub(super) fn ring(&self, center: (f64, f64), radius: f64, ink: Ink) {
-        self.dot(center, radius, ink);
-        self.dot(center, radius - 1.8, PAPER);
-    }
-
-    /// A square with an empty middle.
-    pub(super) fn square(&self, center: (f64, f64), half: f64, ink: Ink) {
-        let corner = |d: f64| ((center.0 - d, center.1 - d), (center.0 + d, center.1 + d));
-        let (outer, inner) = (corner(half), corner(half - 1.6));
-        self.rect(outer.0, outer.1, ink);
-        self.rect(inner.0, inner.1, PAPER);
-    }
-
-    /// A diamond with an empty middle.
-    pub(super) fn diamond(&self, center: (f64, f64), half: f64, ink: Ink) {
-        let (x, y) = center;
-        let corners = |d: f64| [(x, y - d), (x + d, y), (x, y + d), (x - d, y)];
-        self.polygon(&corners(half), ink, 1.0);
-        self.polygon(&corners(half - 2.3), PAPER, 1.0);
-    }
-
-    /// A text whose baseline is at `at`.
-    pub(super) fn text(&self, at: (f64, f64), text: &str, set: Type) {
-        let asked = set.size * FINE * self.backend.size;
-        let (x, y) = fine(at);
-        let top = y - (asked * self.backend.baseline).round() as i32;
-        let h_pos = match set.align {
-            Align::Left => HPos::Left,
-            Align::Center => HPos::Center,
-            Align::Right => HPos::Right,
-        };
-        let style = style(set, asked).pos(Pos::new(h_pos, VPos::Top));
-        self.area.draw(&Text::new(clean::line(text), (x, top), style)).expect(WHY);
-    }
-}
-
-impl<DB: DrawingBackend> Canvas<'_, DB> {
-    /// A text on a piece of paper, for where lines would run through it.
-    pub(super) fn tag(&self, at: (f64, f64), text: &str, set: Type) {
-        let width = text_width(text, set);
-        let left = match set.align {
-            Align::Left => at.0,
-            Align::Center => at.0 - width / 2.0,
-            Align::Right => at.0 - width,
-        };
-        let (top, bottom) = (at.1 - 0.9 * set.size, at.1 + 0.3 * set.size);
-        self.rect((left - 2.0, top), (left + width + 2.0, bottom), PAPER);
-        self.text(at, text, set);
-    }
-}
-
 /// Width of a text in page units; the same on both backends.
 pub(super) fn text_width(text: &str, set: Type) -> f64 {
     fonts();
     let style = style(set, set.size * FINE * BITMAP.size);
     let ((left, _), (right, _)) = style.font.layout_box(text).expect(WHY);
     f64::from(right - left) / FINE
+}
+
+/// Width of the widest.
+pub(super) fn widest<'a>(texts: impl Iterator<Item = &'a str>, set: Type) -> f64 {
+    texts.map(|text| text_width(text, set)).fold(0.0, f64::max)
 }
 
 /// Breaks a text at spaces into at most `lines` lines of `width`; the last one may end in `…`.
@@ -265,9 +467,9 @@ pub(super) fn wrap(text: &str, width: f64, lines: usize, set: Type) -> Vec<Strin
 }
 
 /// Cuts a text that is wider than `width`.
-fn fit(text: &str, width: f64, set: Type) -> String {
+pub(super) fn fit(text: &str, width: f64, set: Type) -> String {
     let mut kept = text.to_owned();
-    while text_width(&kept, set) > width && kept.len() > 1 {
+    while text_width(&kept, set) > width && kept.chars().count() > 1 {
         kept = card::format::shorten(&kept, kept.chars().count() - 1);
     }
     kept
@@ -281,23 +483,20 @@ fn style(set: Type, size: f64) -> TextStyle<'static> {
     }
 }
 
-/// The place itself, if it is on the sheet or not far from it.
-fn near((x, y): (f64, f64)) -> (f64, f64) {
-    (x.clamp(-LARGEST, LARGEST), y.clamp(-LARGEST, LARGEST))
+/// The place itself, if it is on the sheet or not far from it; what is no number is at its corner.
+fn near((x, y): Spot) -> Spot {
+    let near = |v: f64| if v.is_nan() { 0.0 } else { v.clamp(-LARGEST, LARGEST) };
+    (near(x), near(y))
 }
 
-/// In steps of the drawing; what is no number is at the sheet's corner.
-fn fine(at: (f64, f64)) -> (i32, i32) {
+/// In steps of the drawing.
+fn fine(at: Spot) -> (i32, i32) {
     let (x, y) = near(at);
     ((x * FINE).round() as i32, (y * FINE).round() as i32)
 }
 
-fn filled(ink: Ink, opacity: f64) -> ShapeStyle {
-    ink.color().mix(opacity).filled()
-}
-
-fn stroke(ink: Ink, width: f64) -> ShapeStyle {
-    ink.color().stroke_width((width * FINE).round() as u32)
+fn filled(ink: Ink) -> ShapeStyle {
+    ink.color().filled()
 }
 
 #[cfg(test)]
@@ -308,23 +507,17 @@ mod tests {
     use super::*;
 
     /// Something of every kind at these places.
-    struct Anywhere([(f64, f64); 3]);
-
-    impl Drawing for Anywhere {
-        fn size(&self) -> (f64, f64) {
-            (60.0, 40.0)
+    fn anywhere(places: [Spot; 3]) -> Sheet {
+        let mut sheet = Sheet::new(60.0, 40.0);
+        sheet.rect(places[0], places[1], INK);
+        for dash in [Dash::Solid, Dash::Short, Dash::Dots] {
+            sheet.path(&places, 2.0, INK, dash);
         }
-
-        fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-            let places = self.0;
-            c.rect(places[0], places[1], INK);
-            c.path(&places, 2.0, INK);
-            c.dashes(places[1], places[2], 1.0, INK);
-            c.ring(places[0], 5.0, INK);
-            c.square(places[1], 5.0, INK);
-            c.diamond(places[2], 5.0, INK);
-            c.tag(places[0], "text", BODY);
-        }
+        sheet.ring(places[0], 5.0, INK);
+        sheet.square(places[1], 5.0, INK);
+        sheet.diamond(places[2], 5.0, INK);
+        sheet.tag(places[0], "text", BODY);
+        sheet
     }
 
     #[test]
@@ -345,17 +538,25 @@ mod tests {
 
     #[test]
     fn no_sheet_is_larger_than_can_be_drawn() {
-        struct Tall;
-        impl Drawing for Tall {
-            fn size(&self) -> (f64, f64) {
-                (10.0, 1e9)
-            }
+        let tall = Sheet::new(10.0, 1e9);
+        assert!(tall.svg("", "").contains(r#"height="2000""#) && tall.png().len() < 100_000);
+    }
 
-            fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-                c.paper();
-            }
-        }
-        assert!(svg(&Tall, "").contains(r#"height="2000""#) && png(&Tall).len() < 100_000);
+    /// A dash of the page is one line with a pattern, however long; its layer is a class.
+    #[test]
+    fn dashes_and_layers_are_groups() {
+        let mut sheet = Sheet::new(100.0, 100.0);
+        sheet.path(&[(0.0, 0.0), (90.0, 0.0)], 1.0, INK, Dash::Short);
+        sheet.layer = Some(2012);
+        sheet.text((0.0, 50.0), "then", BODY);
+        let svg = sheet.svg("a <title>", "what it says");
+        assert!(svg.contains("<title>a &lt;title&gt;</title>") && svg.contains("what it says"));
+        assert!(svg.contains("<g stroke-dasharray=\"16 16\">\n<polyline"), "{svg}");
+        assert!(svg.contains("<g class=\"year of-2012\">\n<text"), "{svg}");
+        assert_eq!(svg.matches("<polyline").count(), 1);
+        assert_eq!(svg.matches("<svg").count(), 1);
+        let pieces = dashes(&[(0.0, 0.0), (10.0, 0.0), (20.0, 0.0)], (4.0, 4.0));
+        assert_eq!(pieces.len(), 3, "{pieces:?}");
     }
 
     proptest! {
@@ -363,9 +564,9 @@ mod tests {
         fn places_off_the_sheet_are_no_fault(
             places in prop::array::uniform3((any::<f64>(), any::<f64>())),
         ) {
-            let anywhere = Anywhere(places);
-            prop_assert!(!png(&anywhere).is_empty());
-            prop_assert!(!svg(&anywhere, "").contains("NaN"));
+            let sheet = anywhere(places);
+            prop_assert!(!sheet.png().is_empty());
+            prop_assert!(!sheet.svg("", "").contains("NaN"));
         }
     }
 }

@@ -1,132 +1,161 @@
-//! Core to core: how long a line takes between any two CPUs, as a matrix and as a distribution.
+//! Core to core: how long a line takes between any two CPUs. From four CPUs on a matrix, below a strip
+//! of the states that the samples gather at.
 
 use std::collections::{HashMap, HashSet};
 
 use card::declare::Unit;
-use card::estimate::State;
+use card::estimate::states;
 use card::machine::Relation;
-use plotters::backend::DrawingBackend;
 
-use super::canvas::{Canvas, Drawing};
-use super::frame::{Frame, Label, Tick, WIDTH, heading, labels, time_label};
+use super::chart::{Chart, Panel};
+use super::curves::{Bar, Curves, Scale, ends, time};
 use super::heat::Heat;
-use super::scale::{Axis, one_two_five};
-use super::theme::{Align, BLUE, BODY, INK, Ink, PURPLE, SMALL, VERMILION};
-use super::{Picture, picture};
+use super::measured::{listed, metric, told};
 use card::format;
 use card::summary::Summary;
-use card::view::core_matrix::{self, Distance, Pair};
+use card::view::core_matrix::{self, Distance, Pair, SIBLINGS_NS};
 
-const TITLE: &str = "Core to core: how far is the other CPU?";
-const TOP: f64 = 132.0;
-/// Left edge and side of the matrix.
-const MATRIX: f64 = 66.0;
-const SIDE: f64 = 400.0;
-/// A cell of a small matrix.
-const CELL: f64 = 150.0;
-const HEIGHT: f64 = 640.0;
-/// The distribution.
-const LEFT_EDGE: f64 = 560.0;
-const RIGHT_EDGE: f64 = 720.0;
+/// From so many CPUs on there is a matrix.
+const MATRIX: usize = 4;
 /// More kinds of distances than this are no kinds.
-const MOST_LABELS: usize = 6;
-/// Steps of a distribution, of which more could not be seen.
-const MOST_STEPS: usize = 160;
+const MOST_KINDS: usize = 6;
 /// Share of the cells that must be known.
 const FILLED: f64 = 0.85;
 /// Cells of a row, below which they are not made fewer.
 const FEWEST: usize = 16;
 
-/// The data of the picture.
-pub(super) struct CoreToCore {
-    heat: Heat,
-    /// Before which cells another L3 cache begins, in CPUs.
-    borders: Vec<usize>,
-    cpus: usize,
-    /// CPUs of any pair, and all that there are.
-    met: usize,
-    all: usize,
-    /// One-way times in ascending order, by method.
-    curves: Vec<(&'static str, Ink, Vec<f64>)>,
-    labels: Vec<(f64, String, Vec<String>)>,
-    measured: usize,
-    machine: String,
+/// `None` without a pair.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let pairs = core_matrix::pairs(&summary.card, "cas");
+    let met = core_matrix::order(&summary.card, &pairs);
+    (!pairs.is_empty() && met.len() <= Heat::LARGEST).then_some(())?;
+    let all = met.len().max(summary.card.header.machine.allowed_cpus().len());
+    let of = all * all.saturating_sub(1) / 2;
+    let visited = (pairs.len() < of).then(|| format!("{} of {of} pairs visited", pairs.len()));
+    let kinds = kinds(&pairs);
+    let (panel, what, mut caption) = if met.len() < MATRIX {
+        let (panel, samples) = strip(&pairs)?;
+        (Panel::Curves(panel), format!("share of {samples} samples"), String::new())
+    } else {
+        let (heat, caption) = matrix_panel(summary, met, &pairs, &kinds, visited.as_deref())?;
+        (Panel::Heat(heat), "ns between any two CPUs".into(), caption)
+    };
+    if let Some(visited) = visited {
+        caption = format!("{visited}. {caption}");
+    }
+    let median = metric(summary, "core_to_core.median_ns");
+    let title = match (&kinds[..], median) {
+        ([(_, near)], Some(value)) => {
+            let near = near.claims.first().map(|c| format!(" {c}")).unwrap_or_default();
+            format!("Core to core: {}{near}", told(value))
+        }
+        ([_, _, ..], _) if pairs.len() == 1 => {
+            let mut states = pairs[0].states();
+            states.sort_by(|a, b| b.share.total_cmp(&a.share));
+            let part = |s: &card::estimate::State| {
+                let ns = format::quantity(s.value, Unit::Ns);
+                format!("{ns} in {:.0} %", 100.0 * s.share)
+            };
+            let parts: Vec<String> = states.iter().map(part).collect();
+            format!("Core to core: {} of samples", listed(&parts))
+        }
+        ([_, ..], _) if kinds.len() <= 3 => {
+            let part = |(_, kind): &(f64, Kind)| {
+                let claim = kind.claims.first().map(|c| format!(" {c}")).unwrap_or_default();
+                format!("{}{claim}", kind.head)
+            };
+            format!("Core to core: {}", kinds.iter().map(part).collect::<Vec<_>>().join(", "))
+        }
+        ([], Some(value)) => format!("Core to core: {}", told(value)),
+        _ => {
+            let (low, high) = ends(pairs.iter().map(Pair::ns));
+            format!("Core to core: {}", format::range(low, high, Unit::Ns))
+        }
+    };
+    let says: Vec<String> = kinds.iter().map(|(_, kind)| kind.words()).collect();
+    Some(Chart {
+        name: "core_to_core",
+        says: format!("{title}. {}.", says.join("; ")),
+        title,
+        subtitle: format!("One-way transfer of a cache line by compare-and-swap, {what}"),
+        caption: caption.trim().to_owned(),
+        machine: summary.card.header.machine.title(),
+        panels: vec![panel],
+    })
 }
 
-impl CoreToCore {
-    /// `None` without a pair.
-    pub(super) fn of(summary: &Summary) -> Option<CoreToCore> {
-        let card = &summary.card;
-        let pairs = core_matrix::pairs(card, "cas");
-        let met = core_matrix::order(card, &pairs);
-        (met.len() <= Heat::LARGEST).then_some(())?;
-        let cells = matrix(&met, &pairs);
-        let (order, cells, block) = match block(&cells) {
-            Some(block) => (met.clone(), cells, block),
-            None => {
-                let order = densest(met.clone(), &pairs);
-                let cells = matrix(&order, &pairs);
-                (order, cells, 1)
-            }
-        };
-        let names: Vec<String> = order.iter().map(usize::to_string).collect();
-        let groups = card.header.machine.l3_groups();
-        let group = |cpu: &usize| groups.iter().position(|g| g.contains(cpu));
-        let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
-        let borders = order.windows(2).enumerate().filter(|(_, w)| differs(w));
-        let curve = |method, label, ink| {
-            let all = core_matrix::pairs(card, method);
-            let mut times: Vec<f64> = all.iter().flat_map(|p| p.visits.clone()).collect();
-            times.sort_by(f64::total_cmp);
-            (times.len() > 1).then_some((label, ink, times))
-        };
-        Some(CoreToCore {
-            heat: Heat::in_blocks(names.clone(), names, &cells, Unit::Ns, block)?,
-            borders: borders.map(|(i, _)| i + 1).collect(),
-            cpus: order.len(),
-            met: met.len(),
-            all: met.len().max(card.header.machine.allowed_cpus().len()),
-            curves: [
-                curve("cas", "compare-and-swap", BLUE),
-                curve("store_load", "store and load", PURPLE),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-            labels: described(&pairs),
-            measured: pairs.len(),
-            machine: card.header.machine.title(),
-        })
+/// The matrix, and what its caption says of it.
+fn matrix_panel(
+    summary: &Summary,
+    met: Vec<usize>,
+    pairs: &[Pair],
+    kinds: &[(f64, Kind)],
+    visited: Option<&str>,
+) -> Option<(Heat, String)> {
+    let cells = matrix(&met, pairs);
+    let all = met.len();
+    let (order, cells, block) = match block(&cells) {
+        Some(block) => (met, cells, block),
+        None => {
+            let order = densest(met, pairs);
+            let cells = matrix(&order, pairs);
+            (order, cells, 1)
+        }
+    };
+    let names: Vec<String> = order.iter().map(usize::to_string).collect();
+    let groups = summary.card.header.machine.l3_groups();
+    let group = |cpu: &usize| groups.iter().position(|g| g.contains(cpu));
+    let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
+    let borders = order.windows(2).enumerate().filter(|(_, w)| differs(w));
+    let row = visited.map_or("CPU".into(), |visited| format!("CPU; {visited}"));
+    let heat = Heat::in_blocks(names.clone(), names, &cells, Unit::Ns, block)?;
+    let mut heat = heat.titled("", &row, "CPU");
+    heat.groups = borders.map(|(i, _)| (i + 1) as f64 / order.len() as f64).collect();
+    heat.aside = kinds.iter().map(|(_, kind)| (kind.head.clone(), kind.lines())).collect();
+    let mut caption = String::new();
+    if !heat.groups.is_empty() {
+        caption.push_str("White lines: another L3. ");
     }
+    if block > 1 {
+        caption.push_str(&format!("Each cell is the median of {block} by {block} CPUs. "));
+    }
+    if order.len() < all {
+        caption.push_str(&format!("Shown: the {} CPUs whose pairs are known. ", order.len()));
+    }
+    Some((heat, caption))
+}
 
-    pub(super) fn picture(self) -> Picture {
-        let block = self.heat.block();
-        let cells = if block > 1 {
-            format!(" Each cell is the median of what was measured of {block} by {block} CPUs.")
+/// The states of all samples of few pairs, and how many samples there are.
+fn strip(pairs: &[Pair]) -> Option<(Curves, usize)> {
+    let visits: Vec<f64> = pairs.iter().flat_map(|pair| pair.visits.clone()).collect();
+    let (low, high) = ends(visits.iter().copied().filter(|ns| *ns > 0.0));
+    let range = (low / 1.6, high * 1.6);
+    let percent = |v: f64| match v {
+        // Above that there is room for labels alone.
+        v if v > 100.0 => String::new(),
+        v => format!("{} %", format::plain(v)),
+    };
+    let mut panel = Curves::new(
+        // Within one kind of neighbour a decade has too few ticks.
+        if high > 4.0 * low {
+            Scale::log("one way, log", range, time)
         } else {
-            String::new()
-        };
-        let sampled = self.visited().map_or(String::new(), |text| format!(" {text}."));
-        let sampled = if self.cpus < self.met {
-            format!("{sampled} The matrix has the {} CPUs whose pairs are known.", self.cpus)
-        } else {
-            sampled
-        };
-        let caption = format!(
-            "Two CPUs hand a word back and forth; half of a round trip is how long a line takes from \
-             one to the other. CPUs are ordered by what they are claimed to share; lines in the \
-             matrix mark where another L3 cache begins.{cells}{sampled} At the right, all visits of \
-             all pairs by their time: each step is a kind of neighbour, or a state that a pair was \
-             met in."
-        );
-        picture("core_to_core", TITLE, caption, self)
-    }
-
-    /// "36 of 2016 pairs visited", unless all were.
-    fn visited(&self) -> Option<String> {
-        let all = self.all * self.all.saturating_sub(1) / 2;
-        (self.measured < all).then(|| format!("{} of {all} pairs visited", self.measured))
-    }
+            Scale::linear("one way", range, time)
+        },
+        Scale::linear("share of samples", (0.0, 125.0), percent),
+        Vec::new(),
+    );
+    let bar = |state: &card::estimate::State| {
+        let width = 1.03;
+        let share = 100.0 * state.share;
+        let mut label = vec![format::quantity(state.value, Unit::Ns), format!("{share:.0} %")];
+        if state.value < SIBLINGS_NS {
+            label.push("SMT siblings".into());
+        }
+        Bar { from: state.range.0 / width, to: state.range.1 * width, height: share, label }
+    };
+    panel.bars = states(&visits).iter().map(bar).collect();
+    (!panel.bars.is_empty()).then_some((panel, visits.len()))
 }
 
 /// Times of pairs, ns, by the places of their CPUs.
@@ -181,162 +210,106 @@ fn block(cells: &[Vec<Option<f64>>]) -> Option<usize> {
     enough.find(|&block| filled(block))
 }
 
-/// The distances of a large machine, or the states of the only pair.
-fn described(pairs: &[Pair]) -> Vec<(f64, String, Vec<String>)> {
+/// Pairs at one distance, or a state that the only pair was met in.
+struct Kind {
+    head: String,
+    count: String,
+    claims: Vec<&'static str>,
+}
+
+impl Kind {
+    fn lines(&self) -> Vec<String> {
+        let claims = self.claims.iter().map(|claim| (*claim).to_owned());
+        [self.count.clone()].into_iter().chain(claims).collect()
+    }
+
+    fn words(&self) -> String {
+        format!("{}: {}", self.head, self.lines().join(", "))
+    }
+}
+
+/// The distances of a large machine, or the states of the only pair, each with its middle.
+fn kinds(pairs: &[Pair]) -> Vec<(f64, Kind)> {
     if let [only] = pairs {
-        let states = only.states();
-        let words = |s: &State| {
-            let share = format!("{:.0} % of {} visits", 100.0 * s.share, only.visits.len());
-            (s.value, format::quantity(s.value, Unit::Ns), vec![share])
+        let state = |s: &card::estimate::State| {
+            let count = format!("{:.0} % of {} samples", 100.0 * s.share, only.visits.len());
+            let head = format::quantity(s.value, Unit::Ns);
+            (s.value, Kind { head, count, claims: Vec::new() })
         };
-        return states.iter().map(words).collect();
+        return only.states().iter().map(state).collect();
     }
     let distances = core_matrix::distances(pairs);
-    if distances.len() > MOST_LABELS {
+    if distances.len() > MOST_KINDS {
         return Vec::new();
     }
-    let words = |d: &Distance| {
-        let range = format::range(d.range.0, d.range.1, Unit::Ns);
-        let count = match d.count {
-            1 => "1 pair".to_owned(),
-            n => format!("{n} pairs"),
-        };
-        let mut lines = vec![count];
-        lines.extend(d.claimed.iter().take(2).map(|c| claim(c.0).to_owned()));
-        (d.ns, range, lines)
+    let kind = |d: &Distance| {
+        let head = format::range(d.range.0, d.range.1, Unit::Ns);
+        let claims = d.claimed.iter().take(2).map(|c| claim(c.0)).collect();
+        (d.ns, Kind { head, count: format::count(d.count, "pair"), claims })
     };
-    distances.iter().map(words).collect()
+    distances.iter().map(kind).collect()
 }
 
 fn claim(relation: Relation) -> &'static str {
     match relation {
-        Relation::Siblings => "of one core",
-        Relation::SameL3 => "at one L3 cache",
-        Relation::OtherL3 => "at different L3s",
-        Relation::OtherNode => "of different nodes",
+        Relation::Siblings => "on one core",
+        Relation::SameL3 => "on one L3",
+        Relation::OtherL3 => "across L3s",
+        Relation::OtherNode => "across nodes",
         Relation::Unclaimed => "place not claimed",
-    }
-}
-
-impl Drawing for CoreToCore {
-    fn size(&self) -> (f64, f64) {
-        (WIDTH, HEIGHT)
-    }
-
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        heading(c, TITLE, &self.machine);
-        let (rows, _) = self.heat.size();
-        let side = (rows as f64 * CELL).min(SIDE);
-        c.text((MATRIX, TOP - 34.0), "Between CPUs", BODY.bold());
-        let what = match self.heat.block() {
-            1 => "CPU".to_owned(),
-            n => format!("CPU, every {n}th named"),
-        };
-        let visited = self.visited().map_or(String::new(), |text| format!("; {text}"));
-        c.text((MATRIX, TOP - 12.0), &format!("{what}; ns one way{visited}"), SMALL);
-        self.heat.draw(c, (MATRIX, TOP), (side, side));
-        for border in &self.borders {
-            let at = side * *border as f64 / self.cpus as f64;
-            c.line((MATRIX + at, TOP), (MATRIX + at, TOP + side), 0.8, VERMILION);
-            c.line((MATRIX, TOP + at), (MATRIX + side, TOP + at), 0.8, VERMILION);
-        }
-        // The numbers in the cells of a small matrix say all.
-        if self.cpus > 2 {
-            self.heat.legend(c, (MATRIX, TOP + side + 40.0), 270.0, self.heat.unit().symbol());
-        }
-        if !self.curves.is_empty() {
-            self.draw_distribution(c);
-        }
-    }
-}
-
-impl CoreToCore {
-    fn draw_distribution<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        let bottom = TOP + SIDE;
-        let all = || self.curves.iter().flat_map(|curve| &curve.2).copied();
-        let (low, high) = (all().fold(f64::MAX, f64::min) * 0.8, all().fold(1.0, f64::max) * 1.25);
-        let frame = Frame {
-            left: LEFT_EDGE,
-            right: RIGHT_EDGE,
-            top: TOP,
-            bottom,
-            x: Axis::linear((0.0, 100.0), (LEFT_EDGE, RIGHT_EDGE)),
-            y: Axis::log((low.max(0.1), high), (bottom, TOP)),
-        };
-        let x: Vec<Tick> = [0, 50, 100].map(|p| (f64::from(p), format!("{p} %"))).into();
-        let y: Vec<Tick> =
-            one_two_five(low.max(0.1), high).into_iter().map(|ns| (ns, time_label(ns))).collect();
-        frame.grid(c, &x, &y);
-        let left = LEFT_EDGE - 46.0;
-        c.text((left, TOP - 34.0), "All visits by their time", BODY.bold());
-        c.text((left, TOP - 12.0), "one way, logarithmic", SMALL);
-        c.text((RIGHT_EDGE, bottom + 38.0), "share of the visits", SMALL.align(Align::Right));
-        for (i, (label, ink, times)) in self.curves.iter().enumerate() {
-            let steps = times.len().min(MOST_STEPS);
-            let share = |i: usize| 100.0 * i as f64 / steps as f64;
-            let at = |i: usize| times[i * times.len() / steps];
-            let line: Vec<(f64, f64)> = (0..steps)
-                .flat_map(|i| [(share(i), at(i)), (share(i + 1), at(i))])
-                .map(|p| frame.place(p))
-                .collect();
-            c.path(&line, 2.0, *ink);
-            let y = bottom + 60.0 + 18.0 * i as f64;
-            c.line((left, y - 4.0), (left + 22.0, y - 4.0), 2.4, *ink);
-            c.text((left + 30.0, y), label, SMALL.ink(INK));
-        }
-        let named = |(ns, head, lines): &(f64, String, Vec<String>)| Label {
-            at: (RIGHT_EDGE, frame.y.at(*ns)),
-            head: head.clone(),
-            lines: lines.clone(),
-            ink: BLUE,
-        };
-        let all: Vec<Label> = self.labels.iter().map(named).collect();
-        labels(c, &all, RIGHT_EDGE + 24.0, (TOP - 10.0, bottom + 20.0), false);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::chart::Form;
     use super::*;
-    use crate::report::plots::canvas::svg;
     use card::fixture;
+
+    fn drawn(summary: &Summary) -> String {
+        chart(summary).unwrap().svg(Form::File)
+    }
 
     #[test]
     fn from_two_to_hundreds_of_cpus_there_is_a_picture() {
-        for (cpus, block) in [(2, 1), (16, 1), (128, 1), (512, 16)] {
-            let made = CoreToCore::of(&fixture::cores(cpus)).unwrap();
-            assert_eq!((made.cpus, made.heat.block()), (cpus, block));
-            let drawn = svg(&made, TITLE);
-            assert!(!drawn.contains("NaN") && drawn.len() < 400_000, "{cpus}: {}", drawn.len());
+        for (cpus, block) in [(4, 1), (16, 1), (128, 1), (256, 8), (512, 16)] {
+            let summary = fixture::cores(cpus);
+            let chart = chart(&summary).unwrap();
+            let Panel::Heat(heat) = &chart.panels[0] else { panic!("{cpus}: no matrix") };
+            assert_eq!(heat.block(), block, "{cpus}");
+            for form in [Form::File, Form::Narrow] {
+                let drawn = chart.svg(form);
+                assert!(!drawn.contains("NaN") && drawn.len() < 400_000, "{cpus}: {}", drawn.len());
+            }
         }
+        assert!(matches!(chart(&fixture::cores(2)).unwrap().panels[0], Panel::Curves(_)));
     }
 
     /// Of two CPUs, there is but one number: that of the metric.
     #[test]
-    fn the_matrix_says_what_the_metric_says() {
+    fn the_strip_says_what_the_metric_says() {
         let summary = fixture::recorded();
         let metric = summary.metrics.get("core_to_core.median_ns").unwrap().value.unwrap();
-        let drawn = svg(&CoreToCore::of(&summary).unwrap(), TITLE);
-        let said = card::format::number(metric);
-        assert_eq!(drawn.lines().filter(|line| *line == said).count(), 2, "{said}: {drawn}");
+        let said = format::quantity(metric, Unit::Ns);
+        assert!(drawn(&summary).contains(&format!("\n{said}\n")), "{said}");
     }
 
     #[test]
     fn where_few_pairs_were_visited_what_is_known_is_drawn() {
         let mut summary = fixture::cores(64);
         summary.card.header.machine.limits.allowed_cpus = (0..64).collect();
-        // All of the first three CPUs, and the way from CPU 7 to three others.
+        // All of the first four CPUs, and the way from CPU 7 to three others.
         let visited = |p: &card::record::Point| {
             let number =
                 |name: &str| p.params.get(name).map(ToString::to_string).unwrap_or_default();
-            p.quantity != "one_way" || ["0", "1", "2", "7"].contains(&number("from").as_str())
+            p.quantity != "one_way" || ["0", "1", "2", "3", "7"].contains(&number("from").as_str())
         };
         summary.card.points.retain(visited);
         for point in summary.card.points.iter_mut().filter(|p| p.probe == "core-to-core") {
             let (from, to) = (point.params.get("from"), point.params.get("to"));
             let (Some(from), Some(to)) = (from, to) else { continue };
             let wanted: &[&str] =
-                if from.to_string() == "7" { &["9", "11", "13"] } else { &["0", "1", "2"] };
+                if from.to_string() == "7" { &["9", "11", "13"] } else { &["0", "1", "2", "3"] };
             let names = to.to_string();
             let mut kept: Vec<(&str, f64)> =
                 names.split(',').zip(point.samples.iter().copied()).collect();
@@ -346,19 +319,18 @@ mod tests {
             let to = to.join(",");
             point.params.insert("to".into(), to.as_str().into());
         }
-        let made = CoreToCore::of(&Summary::of(summary.card)).unwrap();
-        assert_eq!((made.cpus, made.met, made.measured), (3, 7, 6));
-        assert!(svg(&made, TITLE).contains("6 of 2016 pairs visited"));
-        let caption = made.picture().caption;
-        assert!(caption.contains("the 3 CPUs whose pairs are known"), "{caption}");
+        let summary = Summary::of(summary.card);
+        assert!(drawn(&summary).contains("9 of 2016 pairs visited"));
+        let caption = chart(&summary).unwrap().caption;
+        assert!(caption.contains("the 4 CPUs whose pairs are known"), "{caption}");
     }
 
     #[test]
     fn kinds_of_neighbours_and_sampling_are_told() {
-        let caption = CoreToCore::of(&fixture::cores(512)).unwrap().picture().caption;
-        assert!(caption.contains("pairs"), "{caption}");
-        let drawn = svg(&CoreToCore::of(&fixture::cores(128)).unwrap(), TITLE);
-        for text in ["of one core", "at one L3 cache", "at different L3s", "of different nodes"] {
+        let caption = chart(&fixture::cores(512)).unwrap().caption;
+        assert!(caption.contains("16 by 16 CPUs"), "{caption}");
+        let drawn = drawn(&fixture::cores(128));
+        for text in ["on one core", "on one L3", "across L3s", "across nodes"] {
             assert!(drawn.contains(text), "{text}");
         }
     }
@@ -368,8 +340,10 @@ mod tests {
         let mut card = fixture::cores(2).card;
         let own = card.points.iter_mut().filter(|p| p.quantity == "one_way" && p.round == 0);
         own.for_each(|p| p.samples.iter_mut().for_each(|ns| *ns *= 4.0));
-        let drawn = svg(&CoreToCore::of(&Summary::of(card)).unwrap(), TITLE);
-        assert!(drawn.contains("20 % of 40 visits") && drawn.contains("80 % of 40 visits"));
-        assert!(CoreToCore::of(&fixture::empty()).is_none());
+        let chart = chart(&Summary::of(card)).unwrap();
+        assert!(chart.says.contains("20 % of 40 samples"), "{}", chart.says);
+        assert!(chart.says.contains("80 % of 40 samples"), "{}", chart.says);
+        assert!(chart.svg(Form::File).contains("\n20 %\n"));
+        assert!(super::chart(&fixture::empty()).is_none());
     }
 }

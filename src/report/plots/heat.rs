@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use card::declare::{Better, Unit};
-use plotters::backend::DrawingBackend;
-
-use super::canvas::{Canvas, text_width};
+use super::canvas::{Sheet, Spot, fit, text_width, widest, wrap};
+use super::chart::Place;
 use super::scale::{one_two_five, round_ticks};
-use super::theme::{Align, GRID, HEAT, INK, MUTED, SMALL, TICK, on_heat};
+use super::theme::{Align, BODY, GRID, HEAT, INK, MUTED, PAPER, SMALL, on_heat};
+use card::declare::{Better, Unit};
 use card::estimate::{middle, quantile};
 use card::format;
 use card::series::Setting;
@@ -17,6 +16,13 @@ use card::series::Setting;
 const SEPARATE: f64 = 9.0;
 /// Higher cells have larger numbers.
 const LARGE: f64 = 60.0;
+/// The largest cell, and the largest matrix.
+const CELL: f64 = 110.0;
+const SIDE: f64 = 440.0;
+/// Between groups, wider than between cells.
+const BORDER: f64 = 2.4;
+/// Groups that are narrower are not marked.
+const NARROWEST_GROUP: f64 = 12.0;
 
 /// The matrix.
 pub(super) struct Heat {
@@ -29,6 +35,14 @@ pub(super) struct Heat {
     unit: Unit,
     /// Rows and columns that make one of a cell.
     block: usize,
+    /// Above the matrix, where a picture has several.
+    title: String,
+    row_title: String,
+    column_title: String,
+    /// Where another group of rows and columns begins, as shares of the whole.
+    pub(super) groups: Vec<f64>,
+    /// What stands beside the matrix: headings, each with its lines.
+    pub(super) aside: Vec<(String, Vec<String>)>,
 }
 
 impl Heat {
@@ -67,6 +81,11 @@ impl Heat {
             cells,
             unit,
             block,
+            title: String::new(),
+            row_title: String::new(),
+            column_title: String::new(),
+            groups: Vec::new(),
+            aside: Vec::new(),
         })
     }
 
@@ -87,6 +106,12 @@ impl Heat {
         let cells = rows.iter().map(|r| columns.iter().map(|c| cell(*r, *c)).collect()).collect();
         let names = |values: Vec<i64>| values.iter().map(i64::to_string).collect();
         Heat::new(names(rows), names(columns), cells, unit)
+    }
+
+    /// With what it is of, and what its rows and columns are.
+    pub(super) fn titled(self, title: &str, row: &str, column: &str) -> Heat {
+        let [title, row_title, column_title] = [title, row, column].map(str::to_owned);
+        Heat { title, row_title, column_title, ..self }
     }
 
     /// How many rows and columns make one cell.
@@ -113,13 +138,47 @@ impl Heat {
         move |i| i as f64 / count as f64
     }
 
-    /// Draws the cells, with the columns' labels below and the rows' at the left.
-    pub(super) fn draw<DB: DrawingBackend>(
-        &self,
-        c: &Canvas<'_, DB>,
-        (left, top): (f64, f64),
-        (width, height): (f64, f64),
-    ) {
+    /// Draws title, cells, labels and legend.
+    pub(super) fn draw(&self, s: &mut Sheet, place: Place) -> f64 {
+        let mut top = place.top;
+        if !self.title.is_empty() {
+            s.text((place.left, top + 14.0), &self.title, BODY.bold());
+            top += 26.0;
+        }
+        s.text((place.left, top + 11.0), &self.row_title, SMALL);
+        top += 22.0;
+        let labels = widest(self.rows.iter().map(String::as_str), SMALL) + 10.0;
+        let left = place.left + labels;
+        let count = self.rows.len().max(self.columns.len()) as f64;
+        let room = (place.right() - left).min(SIDE);
+        let cell = (room / count).min(CELL);
+        let size = (cell * self.columns.len() as f64, cell * self.rows.len() as f64);
+        self.draw_cells(s, (left, top), size);
+        let bottom = top + size.1;
+        // A narrow matrix has its title at the left, where there is room for it.
+        let end = (left + size.0).max(left + text_width(&self.column_title, SMALL));
+        s.text((end, bottom + 38.0), &self.column_title, SMALL.align(Align::Right));
+        let mut below = bottom + 44.0;
+        // The numbers in the cells of a small matrix say all.
+        if self.rows.len() > 2 {
+            self.legend(s, (left, below + 10.0), (room - 60.0).min(320.0));
+            below += 44.0;
+        }
+        let beside = place.right() - end > 180.0;
+        let (x, mut y) = if beside { (end + 40.0, top + 12.0) } else { (place.left, below + 18.0) };
+        let width = place.right() - x;
+        for (head, lines) in &self.aside {
+            s.text((x, y), &fit(head, width, BODY.bold()), BODY.bold());
+            for line in lines.iter().flat_map(|line| wrap(line, width, 2, SMALL)) {
+                y += 17.0;
+                s.text((x, y), &line, SMALL);
+            }
+            y += 30.0;
+        }
+        if self.aside.is_empty() { below } else { below.max(y - 26.0) }
+    }
+
+    fn draw_cells(&self, s: &mut Sheet, (left, top): Spot, (width, height): Spot) {
         let (across, down) = (Heat::places(self.columns.len()), Heat::places(self.rows.len()));
         let x = |i: usize| left + width * across(i);
         let y = |i: usize| top + height * down(i);
@@ -130,18 +189,26 @@ impl Heat {
                 let ink = step.map_or(GRID, |step| HEAT[step]);
                 let (upper, lower) =
                     ((x(from) + gap, y(row) + gap), (x(to) - gap, y(row + 1) - gap));
-                c.rect(upper, lower, ink);
+                s.rect(upper, lower, ink);
             }
         }
-        self.numbers(c, &x, &y, size);
-        let set = TICK.align(Align::Center);
-        let widest = self.columns.iter().map(|l| text_width(l, set)).fold(0.0, f64::max);
+        let lines = self.groups.iter().map(|share| (left + width * share, top + height * share));
+        // Where there are too many groups, lines would be all that is seen.
+        if width / (self.groups.len() + 1) as f64 >= NARROWEST_GROUP {
+            for (x, y) in lines {
+                s.line((x, top), (x, top + height), BORDER, PAPER);
+                s.line((left, y), (left + width, y), BORDER, PAPER);
+            }
+        }
+        self.numbers(s, &x, &y, size);
+        let set = SMALL.align(Align::Center);
+        let widest = widest(self.columns.iter().map(String::as_str), set);
         for i in every(self.columns.len(), (widest + 8.0) / size.0) {
-            c.text(((x(i) + x(i + 1)) / 2.0, top + height + 18.0), &self.columns[i], set);
+            s.text(((x(i) + x(i + 1)) / 2.0, top + height + 18.0), &self.columns[i], set);
         }
         for i in every(self.rows.len(), 16.0 / size.1) {
             let middle = (y(i) + y(i + 1)) / 2.0 + 4.5;
-            c.text((left - 8.0, middle), &self.rows[i], TICK.align(Align::Right));
+            s.text((left - 8.0, middle), &self.rows[i], SMALL.align(Align::Right));
         }
     }
 
@@ -159,12 +226,12 @@ impl Heat {
     }
 
     /// The values, where the cells have room for all of them.
-    fn numbers<DB: DrawingBackend>(
+    fn numbers(
         &self,
-        c: &Canvas<'_, DB>,
+        s: &mut Sheet,
         x: &impl Fn(usize) -> f64,
         y: &impl Fn(usize) -> f64,
-        size: (f64, f64),
+        size: Spot,
     ) {
         let base = if size.1 >= LARGE { SMALL.size(16.0).bold() } else { SMALL };
         let set = base.align(Align::Center);
@@ -178,44 +245,30 @@ impl Heat {
             for (column, cell) in cells.iter().enumerate() {
                 let ink = cell.map_or(MUTED, |value| on_heat(self.step(value)));
                 let middle = (y(row) + y(row + 1)) / 2.0 + 0.36 * set.size;
-                c.text(((x(column) + x(column + 1)) / 2.0, middle), &text(*cell), set.ink(ink));
+                s.text(((x(column) + x(column + 1)) / 2.0, middle), &text(*cell), set.ink(ink));
             }
         }
     }
 
     /// The colours in a strip with the values at their borders.
-    pub(super) fn legend<DB: DrawingBackend>(
-        &self,
-        c: &Canvas<'_, DB>,
-        (left, top): (f64, f64),
-        width: f64,
-        unit: &str,
-    ) {
+    fn legend(&self, s: &mut Sheet, (left, top): Spot, width: f64) {
         let steps = self.borders.len() + 1;
         let at = |i: usize| left + width * i as f64 / steps as f64;
         for i in 0..steps {
-            c.rect((at(i), top), (at(i + 1), top + 12.0), HEAT[self.color(i)]);
+            s.rect((at(i), top), (at(i + 1), top + 12.0), HEAT[self.color(i)]);
         }
-        for (i, border) in self.borders.iter().enumerate() {
-            let text = format::plain(*border);
-            c.text((at(i + 1), top + 28.0), &text, TICK.align(Align::Center));
+        let labels: Vec<String> = self.borders.iter().map(|b| format::plain(*b)).collect();
+        let room = width / steps as f64;
+        let widest = widest(labels.iter().map(String::as_str), SMALL) + 6.0;
+        for i in every(labels.len(), widest / room) {
+            s.text((at(i + 1), top + 28.0), &labels[i], SMALL.align(Align::Center));
         }
-        c.text((left + width + 8.0, top + 10.0), unit, SMALL.ink(INK));
-    }
-
-    /// Rows and columns as drawn.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.rows.len(), self.columns.len())
-    }
-
-    /// The unit of the values.
-    pub(super) fn unit(&self) -> Unit {
-        self.unit
+        s.text((left + width + 8.0, top + 11.0), self.unit.symbol(), SMALL.ink(INK));
     }
 }
 
 /// The values of a parameter, in ascending order.
-pub(super) fn values_of(settings: &[Setting], name: &str) -> Vec<i64> {
+fn values_of(settings: &[Setting], name: &str) -> Vec<i64> {
     let all: BTreeSet<i64> = settings.iter().filter_map(|s| s.int(name)).collect();
     all.into_iter().collect()
 }
@@ -289,7 +342,6 @@ fn log_steps(low: f64, high: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::plots::canvas::{Drawing, svg};
 
     fn labels(count: usize) -> Vec<String> {
         (0..count).map(|i| i.to_string()).collect()
@@ -303,34 +355,28 @@ mod tests {
         Heat::new(labels(count), labels(count), cells, Unit::Ns).unwrap()
     }
 
-    struct Sheet(Heat);
-
-    impl Drawing for Sheet {
-        fn size(&self) -> (f64, f64) {
-            (500.0, 500.0)
-        }
-
-        fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-            self.0.draw(c, (60.0, 20.0), (400.0, 400.0));
-            self.0.legend(c, (60.0, 450.0), 300.0, "ns");
-        }
+    fn svg(heat: &Heat) -> String {
+        let mut sheet = Sheet::new(360.0, 0.0);
+        let place = Place { left: 10.0, top: 0.0, width: 500.0, narrow: false };
+        sheet.height = heat.draw(&mut sheet, place);
+        sheet.svg("", "")
     }
 
     #[test]
     fn from_two_to_hundreds_of_rows_are_drawn() {
-        let two = svg(&Sheet(cores(2)), "");
+        let two = svg(&cores(2));
         assert!(two.contains("–"), "the diagonal is not measured");
         for (count, block) in [(2, 1), (16, 1), (128, 1), (192, 2), (512, 4)] {
             let heat = cores(count);
             assert_eq!((heat.block(), heat.rows.len()), (block, count / block));
-            let drawn = svg(&Sheet(heat), "");
+            let drawn = svg(&heat);
             assert!(drawn.len() < 200_000 && !drawn.contains("NaN"), "{count}: {}", drawn.len());
         }
     }
 
     #[test]
     fn numbers_stand_in_cells_that_have_room() {
-        let has = |count: usize| svg(&Sheet(cores(count)), "").contains("\n110\n");
+        let has = |count: usize| svg(&cores(count)).contains("\n110\n");
         assert!(has(9) && !has(64));
     }
 

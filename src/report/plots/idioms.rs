@@ -1,311 +1,261 @@
-//! What advice is worth: for each pair a dot as advised and one otherwise, on one axis of time, with
-//! the ratio and the reason in the hardware.
+//! What advice is worth: for each pair how many times as long the program takes without it.
 
 use card::declare::{Better, Unit};
-use plotters::backend::DrawingBackend;
-
-use super::canvas::{Canvas, Drawing, text_width};
-use super::frame::{LEFT, WIDTH, heading, time_label};
-use super::scale::{Axis, decades};
-use super::theme::{Align, BLUE, BODY, FAINT, GRID, INK, MUTED, SMALL, TICK, VERMILION};
-use super::{Picture, notes, picture};
-use card::format;
+use card::metrics::Value;
 use card::series::{self, Setting};
 use card::summary::Summary;
 
-const TITLE: &str = "What the advice of performance guides is worth here";
-const PROBE: &str = "idioms";
-const TOP: f64 = 116.0;
-const ROW: f64 = 38.0;
-/// The plot's ends: left of it the words, right of it the ratio.
-const PLOT: (f64, f64) = (404.0, 790.0);
-const RATIO: f64 = 880.0;
-/// Room for the numbers beside the outermost dots.
-const MARGIN: f64 = 54.0;
+use super::chart::{Chart, Panel};
+use super::curves::{Scale, ends};
+use super::measured::{self, listed, metric, number, said, text};
+use super::notes;
+use super::rows::{Cell, Dot, Group, Row, Rows, Shape};
+use super::theme::BLUE;
+use card::format;
 
-/// A pair: the quantity, the way that guides warn of and the one they advise, in words, and why.
+const PROBE: &str = "idioms";
+/// Below this, advice is not worth following for speed.
+const NEGLIGIBLE: f64 = 1.1;
+
+/// A program in two ways: the quantity, the way that guides warn of and the one they advise, what to
+/// do and instead of what.
 struct Pair {
     quantity: &'static str,
     ways: [&'static str; 2],
-    name: &'static str,
-    why: &'static str,
+    advised: &'static str,
+    warned: &'static str,
 }
 
 const fn pair(
     quantity: &'static str,
     ways: [&'static str; 2],
-    name: &'static str,
-    why: &'static str,
+    advised: &'static str,
+    warned: &'static str,
 ) -> Pair {
-    Pair { quantity, ways, name, why }
+    Pair { quantity, ways, advised, warned }
 }
 
 const PAIRS: [Pair; 19] = [
-    pair(
-        "call",
-        ["direct", "inlined"],
-        "a small function called, or inlined",
-        "two taken branches more",
-    ),
-    pair(
-        "call",
-        ["dyn", "direct"],
-        "dyn with one type, or called directly",
-        "loads of the table, and a branch that is predicted",
-    ),
-    pair(
-        "call",
-        ["indirect_random", "indirect"],
-        "pointers to 16 functions mixed, or to one",
-        "15 of 16 calls are mispredicted",
-    ),
-    pair(
-        "call",
-        ["dyn_random", "dyn"],
-        "dyn with 16 types mixed, or with one",
-        "15 of 16 calls are mispredicted",
-    ),
-    pair(
-        "alloc",
-        ["heap_64", "pool_64"],
-        "64 bytes from the heap, or from a pool",
-        "the allocator keeps books; a pool swaps pointers",
-    ),
-    pair(
-        "alloc",
-        ["heap_64", "stack_64"],
-        "64 bytes from the heap, or on the stack",
-        "on the stack there is nothing to do",
-    ),
-    pair(
-        "alloc",
-        ["heap_4k", "pool_4k"],
-        "4 KiB from the heap, or from a pool",
-        "beyond what allocators keep ready for a thread",
-    ),
-    pair(
-        "vector",
-        ["grown", "reserved"],
-        "a vector that grows, or has room for 1000",
-        "nine times: reallocate and copy",
-    ),
+    pair("call", ["direct", "inlined"], "inline a small function", "a direct call"),
+    pair("call", ["dyn", "direct"], "a direct call", "dyn with one type"),
+    pair("call", ["indirect_random", "indirect"], "calls to one target", "16 at random"),
+    pair("call", ["dyn_random", "dyn"], "dyn with one type", "16 types at random"),
+    pair("alloc", ["heap_64", "pool_64"], "64 bytes from a pool", "the heap"),
+    pair("alloc", ["heap_64", "stack_64"], "64 bytes on the stack", "the heap"),
+    pair("alloc", ["heap_4k", "pool_4k"], "4 KiB from a pool", "the heap"),
+    pair("vector", ["grown", "reserved"], "reserve room for 1000 pushes", "a vector that grows"),
     pair(
         "string",
         ["copied", "appended"],
-        "256 pieces: a new string each, or a buffer",
-        "128 bytes copied for each byte that is added",
+        "append 256 pieces to one buffer",
+        "a new string for each",
     ),
-    pair(
-        "once",
-        ["once", "plain"],
-        "a value made on first use, or simply there",
-        "one load and a predicted branch more",
-    ),
-    pair(
-        "write",
-        ["unbuffered", "buffered"],
-        "single bytes written, or 8 KiB at a time",
-        "a system call for each",
-    ),
-    pair(
-        "io_lock",
-        ["held", "released"],
-        "a lock held while writing, or before it",
-        "threads write one after the other, and sleep",
-    ),
-    pair(
-        "map",
-        ["text", "int"],
-        "map in cache: text keys, or integers",
-        "20 bytes to hash and to compare",
-    ),
-    pair(
-        "map",
-        ["int_dram", "int"],
-        "map, integer keys: beyond the caches, or in",
-        "two misses in a row, the tag and the entry",
-    ),
-    pair(
-        "map",
-        ["text_dram", "text"],
-        "map, text keys: beyond the caches, or in",
-        "a third miss, where the text of the key is",
-    ),
-    pair(
-        "matrix",
-        ["columns", "rows"],
-        "a matrix beyond the caches by columns, or by rows",
-        "each number on another line and page; L2 has the line next time",
-    ),
-    pair(
-        "field",
-        ["structs", "arrays"],
-        "one field of structs, or an array of its own",
-        "a line of 64 bytes for each 8",
-    ),
-    pair(
-        "packed",
-        ["packed", "padded"],
-        "records in cache: packed, or aligned",
-        "one load in 9 crosses a line: that is all",
-    ),
-    pair(
-        "packed",
-        ["padded_dram", "packed_dram"],
-        "records beyond the caches: aligned, or packed",
-        "16 bytes to fetch instead of 9",
-    ),
+    pair("once", ["once", "plain"], "a plain value", "a value made on first use"),
+    pair("write", ["unbuffered", "buffered"], "buffer 1-byte writes (8 KiB)", "a call for each"),
+    pair("io_lock", ["held", "released"], "write outside the lock", "holding it"),
+    pair("map", ["text", "int"], "integer keys, map in cache", "keys of 20 bytes"),
+    pair("map", ["int_dram", "int"], "a map in cache, integer keys", "a map in DRAM"),
+    pair("map", ["text_dram", "text"], "a map in cache, text keys", "a map in DRAM"),
+    pair("matrix", ["columns", "rows"], "walk a matrix in DRAM by rows", "by columns"),
+    pair("field", ["structs", "arrays"], "an array for one field", "64-byte structs"),
+    pair("packed", ["packed", "padded"], "align records in cache", "9 bytes packed"),
+    pair("packed", ["padded_dram", "packed_dram"], "pack records in DRAM", "16 bytes padded"),
 ];
 
-struct Row {
+/// The metric of a pair, which speaks for it.
+fn ratio_id(pair: &Pair) -> Option<&'static str> {
+    Some(match (pair.quantity, pair.ways[0]) {
+        ("vector", _) => "idioms.vec_grow_ratio",
+        ("string", _) => "idioms.string_concat_ratio",
+        ("write", _) => "idioms.write_unbuffered_ratio",
+        ("io_lock", _) => "idioms.lock_around_io_ratio",
+        ("matrix", _) => "idioms.column_order_ratio",
+        ("field", _) => "idioms.array_of_structs_ratio",
+        ("packed", "packed") => "idioms.packed_ratio",
+        _ => return None,
+    })
+}
+
+/// The metric of a way's time.
+fn time_id(way: &str) -> Option<&'static str> {
+    Some(match way {
+        "inlined" => "idioms.call_inlined_ns",
+        "direct" => "idioms.call_direct_ns",
+        "indirect" => "idioms.call_indirect_ns",
+        "dyn" => "idioms.call_dyn_ns",
+        "indirect_random" => "idioms.call_indirect_unpredicted_ns",
+        "dyn_random" => "idioms.call_dyn_unpredicted_ns",
+        "heap_64" => "idioms.alloc_64b_ns",
+        "pool_64" => "idioms.alloc_pooled_ns",
+        "stack_64" => "idioms.alloc_stack_ns",
+        "heap_4k" => "idioms.alloc_4k_ns",
+        "pool_4k" => "idioms.alloc_4k_pooled_ns",
+        "int" => "idioms.map_int_key_ns",
+        "text" => "idioms.map_string_key_ns",
+        "int_dram" => "idioms.map_int_key_dram_ns",
+        "text_dram" => "idioms.map_string_key_dram_ns",
+        "once" => "idioms.once_ns",
+        _ => return None,
+    })
+}
+
+/// A pair as measured.
+struct Measured {
     pair: &'static Pair,
-    /// Time in ns of both ways.
-    ns: [f64; 2],
-    /// How many times as long the first one takes, round by round.
     ratio: f64,
+    ends: (f64, f64),
+    mark: &'static str,
+    /// Without the advice, and with it.
+    times: [String; 2],
 }
 
-/// The data of the picture.
-pub(super) struct Idioms {
-    rows: Vec<Row>,
-    note: String,
-    machine: String,
+fn measured(summary: &Summary, pair: &'static Pair) -> Option<Measured> {
+    let settings = series::settings(&summary.card, PROBE, pair.quantity);
+    let find = |how: &str| settings.iter().find(|s: &&Setting| s.is("how", how));
+    let both = [find(pair.ways[0])?, find(pair.ways[1])?];
+    let time = |setting: &Setting, way: &str| {
+        let own = time_id(way).and_then(|id| metric(summary, id));
+        let said = || said(setting.value, Some((setting.low, setting.high)), Unit::Ns);
+        own.map_or_else(said, text)
+    };
+    let times = [time(both[0], pair.ways[0]), time(both[1], pair.ways[1])];
+    let own = ratio_id(pair).and_then(|id| summary.metrics.get(id));
+    if let Some(value) = own {
+        return of_metric(pair, value, times);
+    }
+    let spread = both[0].with(both[1], Better::Lower, |warned, advised| warned / advised)?;
+    let differ = (spread.high - spread.low) / spread.value;
+    let mark = if differ <= 0.05 {
+        ""
+    } else if differ <= 0.25 {
+        "~"
+    } else {
+        "?"
+    };
+    Some(Measured { pair, ratio: spread.value, ends: (spread.low, spread.high), mark, times })
 }
 
-impl Idioms {
-    /// `None` when the card has no pair.
-    pub(super) fn of(summary: &Summary) -> Option<Idioms> {
-        let mut noted = Vec::new();
-        let mut row = |pair: &'static Pair| {
-            let settings = series::settings(&summary.card, PROBE, pair.quantity);
-            let find = |how: &str| settings.iter().find(|s: &&Setting| s.is("how", how));
-            let both = (find(pair.ways[0])?, find(pair.ways[1])?);
-            noted.extend([both.0.clone(), both.1.clone()]);
-            let ratio =
-                both.0.with(both.1, Better::Lower, |warned, advised| warned / advised)?.value;
-            Some(Row { pair, ns: [both.0.value, both.1.value], ratio })
+fn of_metric(pair: &'static Pair, value: &Value, times: [String; 2]) -> Option<Measured> {
+    let ratio = number(value)?;
+    let ends = measured::ends(value).unwrap_or((ratio, ratio));
+    Some(Measured { pair, ratio, ends, mark: measured::mark(value), times })
+}
+
+/// `34×`
+fn times(ratio: f64, ends: (f64, f64)) -> String {
+    // Below a tenth it would be in per cent.
+    format!("{}×", said(ratio.max(0.1), Some(ends), Unit::Ratio))
+}
+
+/// `None` when the card has no pair.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let mut all: Vec<Measured> = PAIRS.iter().filter_map(|pair| measured(summary, pair)).collect();
+    all.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
+    let (gain, none): (Vec<Measured>, Vec<Measured>) =
+        all.into_iter().partition(|pair| pair.ratio >= NEGLIGIBLE);
+    let none: Vec<String> = none.iter().map(|m| m.pair.advised.to_owned()).collect();
+    let (_, high) = ends(gain.iter().flat_map(|m| [m.ends.1, m.ratio]));
+    let first = gain.first()?;
+    let says: Vec<String> = gain
+        .iter()
+        .map(|m| format!("{} instead of {}: {}", m.pair.advised, m.pair.warned, m.factor()))
+        .collect();
+    let no_gain =
+        if none.is_empty() { String::new() } else { format!("No gain here: {}.", listed(&none)) };
+    Some(Chart {
+        name: "idioms",
+        title: format!(
+            "{} of {} pieces of advice pay here, the most {}",
+            gain.len(),
+            gain.len() + none.len(),
+            first.factor()
+        ),
+        subtitle: "How many times as long the same program takes without the advice".into(),
+        says: says.join("; "),
+        caption: format!("{no_gain}{}", notes(summary, PROBE, &PAIRS.map(|pair| pair.quantity)))
+            .trim()
+            .to_owned(),
+        machine: summary.card.header.machine.title(),
+        panels: vec![Panel::Rows(Rows {
+            x: Scale::log("times as long, log", (1.0, high.max(10.0) * 1.2), |v| {
+                format!("{}×", format::plain(v))
+            }),
+            value: "factor",
+            keys: Vec::new(),
+            columns: vec![vec![Cell { text: "without, with".into(), layer: None }]],
+            groups: vec![Group {
+                head: String::new(),
+                rows: gain.iter().map(Measured::row).collect(),
+            }],
+        })],
+    })
+}
+
+impl Measured {
+    fn factor(&self) -> String {
+        [self.mark, &times(self.ratio, self.ends)].join(" ").trim().to_owned()
+    }
+
+    fn row(&self) -> Row {
+        let dot = Dot {
+            at: self.ratio,
+            range: Some(self.ends),
+            shape: Shape::Dot,
+            ink: BLUE,
+            layer: None,
         };
-        let rows: Vec<Row> = PAIRS.iter().filter_map(&mut row).collect();
-        let machine = summary.card.header.machine.title();
-        (!rows.is_empty()).then(|| Idioms { rows, note: notes(&noted), machine })
-    }
-
-    pub(super) fn picture(self) -> Picture {
-        let caption = format!(
-            "Each line is one piece of advice: the orange dot is the program without it, the blue one \
-             the same program with it, further right is slower, and the number at the right says how \
-             many times as long it takes without, as the rounds say it: each of the three numbers is \
-             that of its own middle round, so that the ratio need not be that of the two times. Times \
-             are per call, block, lookup, element, piece, byte or write.{}",
-            self.note
-        );
-        picture("idioms", TITLE, caption, self)
-    }
-
-    fn axis(&self) -> (Axis, Vec<f64>) {
-        let times = || self.rows.iter().flat_map(|row| row.ns);
-        let low = times().fold(f64::INFINITY, f64::min) * 0.9;
-        let high = times().fold(0.0, f64::max) * 1.1;
-        let axis = Axis::log((low, high.max(low * 10.0)), (PLOT.0 + MARGIN, PLOT.1 - MARGIN));
-        (axis, decades(low, high))
-    }
-
-    fn bottom(&self) -> f64 {
-        TOP + ROW * self.rows.len() as f64
-    }
-}
-
-impl Drawing for Idioms {
-    fn size(&self) -> (f64, f64) {
-        (WIDTH, self.bottom() + 44.0)
-    }
-
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        heading(c, TITLE, &self.machine);
-        legend(c);
-        let (axis, ticks) = self.axis();
-        for ns in ticks {
-            let x = axis.at(ns);
-            c.line((x, TOP), (x, self.bottom()), 1.0, GRID);
-            c.text((x, self.bottom() + 22.0), &time_label(ns), TICK.align(Align::Center));
-        }
-        for (i, row) in self.rows.iter().enumerate() {
-            draw_row(c, &axis, row, TOP + ROW * (i as f64 + 0.5));
+        Row {
+            name: self.pair.advised.to_owned(),
+            note: format!("instead of {}", self.pair.warned),
+            value: self.factor(),
+            dots: vec![dot],
+            cells: vec![vec![Cell { text: self.times.join(", "), layer: None }]],
         }
     }
-}
-
-fn legend<DB: DrawingBackend>(c: &Canvas<'_, DB>) {
-    let mut x = PLOT.0 + MARGIN;
-    for (ink, text) in [(BLUE, "as advised"), (VERMILION, "not so")] {
-        c.dot((x, TOP - 24.0), 5.0, ink);
-        c.text((x + 10.0, TOP - 19.5), text, SMALL.ink(INK));
-        x += text_width(text, SMALL) + 40.0;
-    }
-    c.text((RATIO, TOP - 19.5), "times as long", SMALL.align(Align::Right));
-}
-
-fn draw_row<DB: DrawingBackend>(c: &Canvas<'_, DB>, axis: &Axis, row: &Row, y: f64) {
-    c.line((LEFT, y + ROW / 2.0), (RATIO, y + ROW / 2.0), 1.0, GRID);
-    c.text((LEFT, y - 1.5), row.pair.name, BODY);
-    c.text((LEFT, y + 14.0), row.pair.why, SMALL);
-    let [warned, advised] = row.ns.map(|ns| axis.at(ns));
-    c.line((warned, y), (advised, y), 2.0, FAINT);
-    c.dot((warned, y), 5.0, VERMILION);
-    c.dot((advised, y), 5.0, BLUE);
-    // Outside of the two dots there is always room.
-    let right_first = warned >= advised;
-    for (x, ns, right) in [(warned, row.ns[0], right_first), (advised, row.ns[1], !right_first)] {
-        let (at, align) = if right { (x + 9.0, Align::Left) } else { (x - 9.0, Align::Right) };
-        c.text((at, y + 4.5), &format::quantity(ns, Unit::Ns), SMALL.align(align));
-    }
-    let ink = if row.ratio < NEGLIGIBLE { MUTED } else { INK };
-    let text = format!("{}×", format::plain(two_digits(row.ratio)));
-    c.text((RATIO, y + 5.0), &text, BODY.bold().ink(ink).align(Align::Right));
-}
-
-/// Below this, advice is not worth following for speed.
-const NEGLIGIBLE: f64 = 1.1;
-
-/// 1.04, 17, 590: a ratio of two medians is not known better.
-fn two_digits(ratio: f64) -> f64 {
-    let digits = if ratio < 1.5 { 3.0 } else { 2.0 };
-    let step = 10_f64.powf(ratio.log10().floor() + 1.0 - digits);
-    (ratio / step).round() * step
 }
 
 #[cfg(test)]
 mod tests {
     use card::record::Param;
 
+    use super::super::chart::Form;
     use super::*;
-    use crate::report::plots::canvas::svg;
     use card::fixture;
 
     #[test]
-    fn pairs_have_both_dots_their_ratio_and_the_reason() {
-        let mut card = fixture::recorded().card;
-        let all = Idioms::of(&Summary::of(card.clone())).unwrap();
-        assert_eq!(all.rows.len(), PAIRS.len());
-        // One of the two times of a pair is none.
-        let [_, better] = PAIRS[0].ways;
-        let way = Param::from(better);
-        card.points
-            .retain(|p| p.quantity != PAIRS[0].quantity || !p.params.values().any(|v| *v == way));
-        let idioms = Idioms::of(&Summary::of(card)).unwrap();
-        assert_eq!(idioms.rows.len(), PAIRS.len() - 1);
-        let svg = svg(&idioms, TITLE);
-        for text in ["as advised", "660×", "37×", " ns", "mispredicted", "times as long"] {
-            assert!(svg.contains(text), "{text}");
+    fn pairs_have_their_factor_and_their_times_and_the_rest_is_one_line() {
+        let summary = fixture::recorded();
+        let chart = chart(&summary).unwrap();
+        let svg = chart.svg(Form::File);
+        for id in ["idioms.write_unbuffered_ratio", "idioms.column_order_ratio"] {
+            let value = metric(&summary, id).unwrap();
+            let shown = times(number(value).unwrap(), measured::ends(value).unwrap());
+            assert!(svg.contains(&shown), "{id}: {shown}");
         }
-        assert!(!svg.contains("NaN") && !svg.contains('…'));
+        let string = text(metric(&summary, "idioms.map_string_key_dram_ns").unwrap());
+        assert!(svg.contains(&string) && svg.contains(" ns") && !svg.contains("NaN"));
+        let Panel::Rows(rows) = &chart.panels[0] else { panic!("rows") };
+        let shown = rows.groups[0].rows.len();
+        let named = PAIRS.iter().filter(|p| chart.caption.contains(p.advised)).count();
+        assert!(shown < PAIRS.len() && shown + named >= PAIRS.len(), "{shown} + {named}");
+        assert!(rows.groups[0].rows.is_sorted_by(|a, b| a.dots[0].at >= b.dots[0].at));
+    }
+
+    #[test]
+    fn a_pair_without_one_of_its_ways_is_left_out() {
+        let mut card = fixture::recorded().card;
+        let all = chart(&Summary::of(card.clone())).unwrap();
+        let way = Param::from(PAIRS[10].ways[1]);
+        card.points.retain(|p| p.quantity != "write" || !p.params.values().any(|v| *v == way));
+        let one_less = chart(&Summary::of(card)).unwrap();
+        assert!(all.says.contains("1-byte writes") && !one_less.says.contains("1-byte writes"));
     }
 
     #[test]
     fn every_pair_is_one_that_is_measured() {
         let declared = fixture::declared("idioms").metrics;
+        let text = format!("{declared:?}");
         for pair in &PAIRS {
-            let text = format!("{declared:?}");
             for way in pair.ways {
                 assert!(text.contains(pair.quantity), "{}", pair.quantity);
                 // Ways without a metric of their own.
@@ -316,23 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn words_fit_beside_the_plot() {
-        for pair in &PAIRS {
-            let widest = text_width(pair.name, BODY).max(text_width(pair.why, SMALL));
-            assert!(LEFT + widest < PLOT.0, "{}: {widest}", pair.name);
-        }
-    }
-
-    #[test]
-    fn ratios_are_given_as_well_as_they_are_known() {
-        let cases = [(594.2, 590.0), (17.6, 18.0), (1.044, 1.04), (0.57, 0.57), (2.46, 2.5)];
-        for (ratio, rounded) in cases {
-            assert!((two_digits(ratio) - rounded).abs() < 1e-9, "{ratio}");
-        }
+    fn factors_are_given_as_well_as_they_are_known() {
+        assert_eq!(times(33.6, (32.0, 47.0)), "34×");
+        assert_eq!(times(658.2, (639.0, 661.0)), "658×");
+        assert_eq!(times(1.53, (1.0, 2.5)), "1.5×");
     }
 
     #[test]
     fn no_pair_no_picture() {
-        assert!(Idioms::of(&fixture::empty()).is_none());
+        assert!(chart(&fixture::empty()).is_none());
     }
 }

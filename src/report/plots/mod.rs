@@ -1,42 +1,42 @@
-//! The pictures of a card, each as SVG and as PNG; one file per picture.
+//! The pictures of a card, each as SVG and as PNG, and what is a table instead; one file per picture.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use card::series::Setting;
+use canvas::Sheet;
+use chart::{Chart, Form};
+use summary_card::Claims;
+use table::Table;
+
 use card::summary::Summary;
 
 mod bandwidth;
-mod branch_history;
-mod branch_targets;
-mod bytes_per_cycle;
+mod branch;
 mod canvas;
-mod clock;
+mod chart;
 mod core_to_core;
-mod core_window;
-mod false_sharing;
-mod frame;
+mod curves;
 mod heat;
 mod idioms;
 mod ladder;
 mod loaded_latency;
+mod measured;
 mod noise;
 mod numa;
-mod os_and_locks;
 mod parallelism;
+mod rows;
 mod scale;
 mod scaling;
-mod speed_up;
 mod staircase;
-mod storage;
-mod store_forwarding;
-mod switch_ring;
+pub mod summary_card;
 mod switches;
+pub mod table;
+mod tables;
 mod theme;
 mod tlb;
-mod vectors;
 
 /// Roboto Regular, for pictures and page.
 pub(super) const REGULAR: &[u8] =
@@ -49,69 +49,116 @@ pub(super) const MEDIUM: &[u8] =
 pub struct Picture {
     /// Stem of its files.
     pub name: &'static str,
-    /// What it shows.
+    /// What it states.
     pub title: String,
-    /// How to read it.
+    /// What is plotted.
+    pub subtitle: String,
+    /// What has to be known beyond that; may be empty.
     pub caption: String,
-    /// The drawing, in page units, with the fixed light palette.
+    /// As a file of its own, with the fixed light palette.
     pub svg: String,
+    /// For the page, below its title.
+    pub wide: String,
+    /// The same for narrow screens.
+    pub narrow: String,
     /// Drawing pixels takes many times as long as writing SVG, and the page has no need of them.
-    png: Box<dyn Fn() -> Vec<u8> + Send + Sync>,
+    sheet: Sheet,
 }
 
 impl Picture {
-    /// The drawing at twice the page's resolution.
-    pub fn png(&self) -> Vec<u8> {
-        (self.png)()
+    fn of(chart: Chart) -> Picture {
+        let sheet = chart.sheet(Form::File);
+        Picture {
+            svg: sheet.svg(&chart.title, &chart.says),
+            wide: chart.svg(Form::Wide),
+            narrow: chart.svg(Form::Narrow),
+            sheet,
+            name: chart.name,
+            title: chart.title,
+            subtitle: chart.subtitle,
+            caption: chart.caption,
+        }
     }
 }
 
-/// The pictures for which the card has data, in the order of the page.
-pub fn all(summary: &Summary) -> Vec<Picture> {
+fn charts(summary: &Summary) -> impl Iterator<Item = Chart> {
     [
-        ladder::Ladder::of(summary).map(|d| d.picture()),
-        staircase::Staircase::of(summary).map(|d| d.picture()),
-        bandwidth::Bandwidth::of(summary).map(|d| d.picture()),
-        bytes_per_cycle::BytesPerCycle::of(summary).map(|d| d.picture()),
-        loaded_latency::LoadedLatency::of(summary).map(|d| d.picture()),
-        parallelism::Parallelism::of(summary).map(|d| d.picture()),
-        tlb::Tlb::of(summary).map(|d| d.picture()),
-        store_forwarding::StoreForwarding::of(summary).map(|d| d.picture()),
-        numa::Numa::of(summary).map(|d| d.picture()),
-        false_sharing::FalseSharing::of(summary).map(|d| d.picture()),
-        core_to_core::CoreToCore::of(summary).map(|d| d.picture()),
-        branch_history::BranchHistory::of(summary).map(|d| d.picture()),
-        branch_targets::BranchTargets::of(summary).map(|d| d.picture()),
-        core_window::CoreWindow::of(summary).map(|d| d.picture()),
-        switches::Switches::of(summary).map(|d| d.picture()),
-        switch_ring::SwitchRing::of(summary).map(|d| d.picture()),
-        vectors::Vectors::of(summary).map(|d| d.picture()),
-        speed_up::SpeedUp::of(summary).map(|d| d.picture()),
-        os_and_locks::Prices::of(summary, &os_and_locks::LOCKS).map(|d| d.picture()),
-        os_and_locks::Prices::of(summary, &os_and_locks::OS).map(|d| d.picture()),
-        storage::Storage::of(summary).map(|d| d.picture()),
-        idioms::Idioms::of(summary).map(|d| d.picture()),
-        scaling::Scaling::of(summary).map(|d| d.picture()),
-        clock::Clock::of(summary).map(|d| d.picture()),
-        noise::Noise::of(summary).map(|d| d.picture()),
+        ladder::chart(summary),
+        staircase::chart(summary),
+        noise::chart(summary),
+        bandwidth::chart(summary),
+        tlb::chart(summary),
+        parallelism::chart(summary),
+        loaded_latency::chart(summary),
+        numa::chart(summary),
+        core_to_core::chart(summary),
+        scaling::chart(summary),
+        branch::chart(summary),
+        switches::chart(summary),
+        idioms::chart(summary),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The pictures for which the card has data that can be drawn, in the order of the page.
+pub fn all(summary: &Summary) -> Vec<Picture> {
+    charts(summary).map(Picture::of).collect()
+}
+
+/// What is read rather than seen, in the order of the page.
+pub fn tables(summary: &Summary) -> Vec<Table> {
+    [
+        tables::levels(summary),
+        loaded_latency::table(summary),
+        numa::table(summary),
+        tables::structures(summary),
+        tables::store_forwarding(summary),
+        tables::vectors(summary),
+        tables::speed(summary),
+        tables::clock(summary),
+        tables::false_sharing(summary),
+        scaling::table(summary),
+        tables::switch_ring(summary),
+        tables::prices(summary),
+        tables::storage(summary),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
+/// The files of the pictures: SVG and PNG of each, and the card in one picture.
+pub(super) fn files(
+    summary: &Summary,
+    pictures: Vec<Picture>,
+    claims: &Claims<'_>,
+) -> Vec<(String, Vec<u8>)> {
+    let card = summary_card::sheet(summary, claims);
+    let sheets: Vec<&Sheet> = card.iter().chain(pictures.iter().map(|p| &p.sheet)).collect();
+    let mut pngs = pngs(&sheets).into_iter();
+    let card = card.is_some().then(|| pngs.next()).flatten();
+    let mut files: Vec<(String, Vec<u8>)> =
+        card.into_iter().map(|png| ("card.png".to_owned(), png)).collect();
+    for (picture, png) in pictures.into_iter().zip(pngs) {
+        files.push((format!("{}.svg", picture.name), picture.svg.into_bytes()));
+        files.push((format!("{}.png", picture.name), png));
+    }
+    files
+}
+
 /// Pixels of so many pictures at a time: a large one takes 20 MB.
 const AT_A_TIME: usize = 4;
 
-/// The pictures as PNG, in their order, drawn by as many threads as there are CPUs, or fewer where no
-/// more can be started.
-pub(super) fn pngs(pictures: &[Picture]) -> Vec<Vec<u8>> {
+/// Sheets as PNG, in their order, drawn by as many threads as there are CPUs, or fewer where no more
+/// can be started.
+fn pngs(sheets: &[&Sheet]) -> Vec<Vec<u8>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(AT_A_TIME);
     let next = AtomicUsize::new(0);
     let draw = || {
         let mine = std::iter::from_fn(|| {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            Some((at, pictures.get(at)?.png()))
+            Some((at, sheets.get(at)?.png()))
         });
         mine.collect::<Vec<_>>()
     };
@@ -128,15 +175,6 @@ pub(super) fn pngs(pictures: &[Picture]) -> Vec<Vec<u8>> {
     drawn.into_iter().map(|(_, png)| png).collect()
 }
 
-/// The ladder beside each version of the list, by its year; the pictures have one of them.
-pub(super) fn ladders(summary: &Summary) -> Vec<(u16, String)> {
-    let years = card::reference::ladder().years().into_iter();
-    let others = years.filter(|y| *y != card::reference::LATEST);
-    others
-        .filter_map(|year| Some((year, ladder::Ladder::of(summary)?.beside(year).svg())))
-        .collect()
-}
-
 /// An SVG with its palette replaced by the page's variables, so that it follows the page's theme.
 pub(super) fn themed(svg: &str) -> String {
     theme::palette().fold(svg.to_owned(), |svg, ink| {
@@ -144,73 +182,186 @@ pub(super) fn themed(svg: &str) -> String {
     })
 }
 
-/// What the card notes on the points of a picture, as a sentence for its caption.
-fn notes(settings: &[Setting]) -> String {
-    let mut all: Vec<&str> = settings.iter().filter_map(|s| s.note.as_deref()).collect();
-    all.sort_unstable();
-    all.dedup();
-    match all[..] {
-        [] => String::new(),
-        _ => format!(" The card notes: {}.", all.join("; ")),
+/// What the card notes on the points of some quantities, as sentences for a caption; of some rounds
+/// only, in how many.
+fn notes(summary: &Summary, probe: &str, quantities: &[&str]) -> String {
+    let points = summary.card.points.iter();
+    let own = points.filter(|p| p.probe == probe && quantities.contains(&p.quantity.as_str()));
+    let mut rounds: BTreeSet<u32> = BTreeSet::new();
+    let mut notes: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    for point in own {
+        rounds.insert(point.round);
+        if let Some(note) = &point.note {
+            notes.entry(note).or_default().insert(point.round);
+        }
     }
-}
-
-fn picture(
-    name: &'static str,
-    title: &str,
-    caption: String,
-    drawing: impl canvas::Drawing + Send + Sync + 'static,
-) -> Picture {
-    Picture {
-        name,
-        title: title.to_owned(),
-        caption,
-        svg: canvas::svg(&drawing, title),
-        png: Box::new(move || canvas::png(&drawing)),
-    }
+    let sentence = |(note, of): (&str, BTreeSet<u32>)| match of.len() {
+        n if n == rounds.len() => format!(" Note: {note}."),
+        n => format!(" In {n} of {} rounds: {note}.", rounds.len()),
+    };
+    notes.into_iter().map(sentence).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
 
     use super::*;
+    use canvas::Words;
     use card::fixture;
 
-    fn names(summary: &Summary) -> Vec<&'static str> {
-        all(summary).iter().map(|p| p.name).collect()
+    const FORMS: [Form; 3] = [Form::File, Form::Wide, Form::Narrow];
+
+    /// Pictures and tables.
+    fn names(summary: &Summary) -> BTreeSet<&'static str> {
+        let pictures = all(summary).into_iter().map(|p| p.name);
+        pictures.chain(tables(summary).into_iter().map(|t| t.name)).collect()
     }
 
     #[test]
-    fn each_probe_alone_has_its_own_pictures() {
+    fn each_probe_alone_has_its_own_pictures_and_tables() {
         let all = fixture::two_nodes().card;
         let alone = |probe: &str| {
             let mut card = all.clone();
             card.points.retain(|p| p.probe == probe);
             // The ladder has a line of almost every probe.
             let mut names = names(&Summary::of(card));
-            names.retain(|name| *name != "ladder");
-            names
+            names.remove("ladder");
+            Vec::from_iter(names)
         };
-        assert_eq!(alone("memory-bandwidth"), ["bandwidth", "bytes_per_cycle"]);
+        assert_eq!(alone("memory-bandwidth"), ["bandwidth", "levels"]);
         assert_eq!(alone("loaded-latency"), ["loaded_latency"]);
         assert_eq!(alone("memory-parallelism"), ["parallelism"]);
         assert_eq!(alone("store-forwarding"), ["store_forwarding"]);
-        assert_eq!(alone("tlb"), ["tlb"]);
+        assert_eq!(alone("tlb"), ["structures", "tlb"]);
         assert_eq!(alone("numa"), ["numa"]);
-        assert_eq!(alone("branch"), ["branch_history", "branch_targets"]);
-        assert_eq!(alone("core-window"), ["core_window"]);
+        assert_eq!(alone("branch"), ["branch", "structures"]);
+        assert_eq!(alone("core-window"), ["structures"]);
         assert_eq!(alone("cache-structure"), [] as [&str; 0]);
-        assert_eq!(alone("locks"), ["locks"]);
-        assert_eq!(alone("os"), ["os"]);
-        assert_eq!(alone("context-switch"), ["switches", "switch_ring"]);
+        assert_eq!(alone("locks"), ["prices"]);
+        assert_eq!(alone("os"), ["prices"]);
+        assert_eq!(alone("context-switch"), ["switch_ring", "switches"]);
         assert_eq!(alone("storage"), ["storage"]);
         assert_eq!(alone("simd-compute"), ["vectors"]);
         assert_eq!(alone("simd-memory"), ["speed_up"]);
         assert_eq!(alone("idioms"), ["idioms"]);
         assert_eq!(alone("scaling"), ["scaling"]);
+    }
+
+    /// The cards whose pictures are looked at: what a machine has, and what a large one has.
+    fn looked_at() -> Vec<Summary> {
+        let mut many = fixture::recorded();
+        many.card.header.machine.limits.allowed_cpus = (0..8).collect();
+        let cores = [3, 4, 16, 64, 256].map(fixture::cores);
+        let others = [fixture::recorded(), fixture::two_nodes(), fixture::neon(), many];
+        others.into_iter().chain(cores).collect()
+    }
+
+    // DUMP-BEGIN
+    #[test]
+    #[ignore]
+    fn dump() {
+        std::fs::create_dir_all("/tmp/pics_dump").unwrap();
+        let names = ["rec", "two", "neon", "many", "c3", "c4", "c16", "c64", "c256", "c512"];
+        for (summary, card) in looked_at().into_iter().chain([fixture::cores(512)]).zip(names) {
+            for chart in charts(&summary) {
+                if !["rec", "many"].contains(&card)
+                    && !["core_to_core", "numa"].contains(&chart.name)
+                {
+                    continue;
+                }
+                for (form, f) in [(Form::File, "w"), (Form::Narrow, "n")] {
+                    let t = std::time::Instant::now();
+                    let png = chart.sheet(form).png();
+                    println!("{card} {} {f} {:?}", chart.name, t.elapsed());
+                    std::fs::write(format!("/tmp/pics_dump/{card}_{}_{f}.png", chart.name), png)
+                        .unwrap();
+                }
+            }
+            let failed = vec![
+                ("L3 32 MiB".into(), "3–9 MiB usable".into()),
+                ("2 MiB pages".into(), "backed by 4 KiB pages".into()),
+                ("1 thread/core".into(), "SMT sibling busy 5 %".into()),
+                ("rotational disk".into(), "4 KiB read in 81 µs".into()),
+            ];
+            let sentence = "core as published (41 of 45), 4 platform claims do not hold";
+            let claims = Claims { verdict: "CHECK", sentence, failed };
+            if let Some(sheet) = summary_card::sheet(&summary, &claims) {
+                std::fs::write(format!("/tmp/pics_dump/{card}_card.png"), sheet.png()).unwrap();
+            }
+        }
+    }
+    // DUMP-END
+
+    fn seen_together(a: &Words, b: &Words) -> bool {
+        a.layer.is_none() || b.layer.is_none() || a.layer == b.layer
+    }
+
+    #[test]
+    fn no_text_is_cut_or_lies_on_another() {
+        for summary in looked_at() {
+            for chart in charts(&summary) {
+                for form in FORMS {
+                    let (sheet, name) = (chart.sheet(form), chart.name);
+                    let words: Vec<Words> = sheet.words().collect();
+                    for (i, a) in words.iter().enumerate() {
+                        let text = &a.text;
+                        assert!(
+                            a.area.left >= 0.0
+                                && a.area.right <= sheet.width
+                                && a.area.top >= 0.0
+                                && a.area.bottom <= sheet.height,
+                            "{name}, {form:?}: {text} is cut"
+                        );
+                        for b in words[i + 1..].iter().filter(|b| seen_together(a, b)) {
+                            let other = &b.text;
+                            assert!(!a.area.touches(&b.area), "{name}, {form:?}: {text}, {other}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_name_is_far_from_its_curve() {
+        let mut leaders = 0;
+        for chart in looked_at().iter().flat_map(charts) {
+            for length in chart.sheet(Form::File).leaders() {
+                assert!(length <= curves::LONGEST_LEADER, "{}: {length}", chart.name);
+                leaders += 1;
+            }
+        }
+        assert!(leaders > 10, "{leaders}");
+    }
+
+    #[test]
+    fn every_picture_states_a_result_and_says_it_in_numbers() {
+        for chart in charts(&fixture::recorded()) {
+            let digits = |text: &str| text.chars().any(|c| c.is_ascii_digit());
+            assert!(digits(&chart.title), "{}: {}", chart.name, chart.title);
+            assert!(digits(&chart.says), "{}: {}", chart.name, chart.says);
+            let words = chart.caption.split_whitespace().count();
+            assert!(words <= 60, "{}: {words} words: {}", chart.name, chart.caption);
+            let svg = chart.svg(Form::Wide);
+            assert!(svg.contains("<title>") && svg.contains("<desc>"), "{}", chart.name);
+        }
+    }
+
+    #[test]
+    fn a_note_of_some_rounds_says_in_how_many() {
+        let mut card = fixture::recorded().card;
+        let own = card.points.iter_mut().filter(|p| p.probe == "tlb" && p.quantity == "latency");
+        let rounds: BTreeSet<u32> = own.map(|p| p.round).collect();
+        for (few, said) in
+            [(true, format!("In 1 of {} rounds: odd.", rounds.len())), (false, "Note: odd.".into())]
+        {
+            let own =
+                card.points.iter_mut().filter(|p| p.probe == "tlb" && p.quantity == "latency");
+            own.for_each(|p| p.note = (!few || p.round == 0).then(|| "odd".into()));
+            let notes = notes(&Summary::of(card.clone()), "tlb", &["latency"]);
+            assert_eq!(notes.trim(), said);
+        }
     }
 
     /// A run that ends early leaves a point or two of a sweep behind.
@@ -240,9 +391,12 @@ mod tests {
     const NONSENSE: [&str; 4] = ["NaN", "inf", "2147483647", "-2147483648"];
 
     fn makes_sense(summary: &Summary, nonsense: &[&str]) {
-        let pictures = all(summary);
-        let ladders = ladders(summary).into_iter().map(|ladder| ("ladder", ladder.1));
-        for (name, svg) in pictures.into_iter().map(|p| (p.name, p.svg)).chain(ladders) {
+        tables(summary);
+        let card = summary_card::sheet(summary, &Claims::default());
+        let card = card.map(|sheet| ("card", sheet.svg("", "")));
+        let pictures = all(summary).into_iter();
+        let drawn = pictures.flat_map(|p| [p.svg, p.wide, p.narrow].map(|svg| (p.name, svg)));
+        for (name, svg) in drawn.chain(card) {
             for word in nonsense {
                 assert!(!svg.contains(word), "{name}: {word}");
             }

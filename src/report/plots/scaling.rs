@@ -1,207 +1,170 @@
-//! Throughput against threads, relative to one: what more of them are worth, by kind of work.
+//! Throughput against threads, relative to one, by kind of work. Where rounds contradict one another
+//! or the number of CPUs, nothing is drawn: a table says how far they differ.
 
-use plotters::backend::DrawingBackend;
-
-use super::canvas::{Canvas, Drawing};
-use super::frame::{Frame, Label, Tick, WIDTH, heading, labels};
-use super::scale::{Axis, one_two_five, round_ticks};
-use super::theme::{Align, BLUE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION};
-use super::{Picture, picture};
+use super::canvas::Dash;
+use super::chart::{Chart, Panel};
+use super::curves::{Curves, Mark, Scale, Series, ends};
+use super::measured::{interval, marked, metric, told};
+use super::table::{Cell, Table};
+use super::theme::{BLUE, BLUE_DEEP, BLUE_LIGHT, FAINT, Ink, MUTED};
 use card::format;
 use card::summary::Summary;
-use card::view::scaling::{self, Curve};
+use card::view::scaling::{self, Curve, Scaled};
 
-const TITLE: &str = "More threads: what they are worth";
-const HEIGHT: f64 = 452.0;
-const TOP: f64 = 118.0;
-const BOTTOM: f64 = 390.0;
-const LEFT_EDGE: f64 = 70.0;
-const RIGHT_EDGE: f64 = 700.0;
+/// How readers know each of [`scaling::KINDS`], its metric, and how it is drawn.
+type Kind = (&'static str, &'static str, (Ink, Dash, f64));
 
-/// How the picture calls each of [`scaling::KINDS`], and its colour.
-const KINDS: [(&str, Ink); 4] = [
-    ("computing", BLUE),
-    ("reading memory", GREEN),
-    ("half under a lock", VERMILION),
-    ("messages", PURPLE),
+const KINDS: [Kind; 4] = [
+    ("computing", "scaling.compute_ratio", (BLUE, Dash::Solid, 2.6)),
+    ("reading memory", "scaling.memory_ratio", (BLUE_DEEP, Dash::Long, 1.8)),
+    ("half under a lock", "scaling.lock_ratio", (BLUE_LIGHT, Dash::Solid, 1.8)),
+    ("messages", "scaling.message_ratio", (MUTED, Dash::Dots, 1.8)),
 ];
 
 /// Up to so many threads the axes are linear, which everybody reads right.
 const FEW: i64 = 16;
+/// Rounds that differ by more than this share are no line.
+const REPEATABLE: f64 = 0.25;
+/// More than each CPU's share by this is no throughput.
+const ABOVE_IDEAL: f64 = 1.05;
 
-/// The data of the picture.
-pub(super) struct Scaling {
-    curves: Vec<Curve>,
-    cpus: i64,
-    quota: Option<String>,
-    machine: String,
+fn kind(curve: &Curve) -> Option<Kind> {
+    let at = scaling::KINDS.iter().position(|kind| *kind == curve.kind)?;
+    KINDS.get(at).copied()
 }
 
-impl Scaling {
-    /// `None` when the card has no curve.
-    pub(super) fn of(summary: &Summary) -> Option<Scaling> {
-        let curves = scaling::curves(&summary.card);
-        let (cpus, quota) = scaling::all_cpus(&summary.card)?;
-        (!curves.is_empty()).then(|| Scaling {
-            curves,
-            cpus,
-            quota: quota.map(ToOwned::to_owned),
-            machine: summary.card.header.machine.title(),
-        })
-    }
+/// Whether the rounds of a point agree, and none is above what so many threads can do.
+fn holds(point: &Scaled, cpus: i64) -> bool {
+    let (low, high) = ends(point.rounds.iter().copied());
+    let most = ABOVE_IDEAL * point.threads.min(cpus) as f64;
+    (point.threads == 1 || high <= most) && high - low <= REPEATABLE * point.ratio
+}
 
-    pub(super) fn picture(self) -> Picture {
-        let quota = self.quota.as_ref().map_or(String::new(), |quota| {
-            format!(" This run had {quota}: no more threads than that allows count as CPUs.")
+/// `None` when the card has no curves, or they cannot be believed.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let curves = scaling::curves(&summary.card);
+    let (cpus, quota) = scaling::all_cpus(&summary.card)?;
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    (!curves.is_empty() && points().all(|point| holds(point, cpus))).then_some(())?;
+    let most = points().map(|point| point.threads).max().unwrap_or(2);
+    let (low, high) = ends(points().map(|p| p.ratio).chain([1.0, cpus as f64]));
+    let times = |v: f64| format!("{}×", format::plain(v));
+    let (x, y) = if most <= FEW {
+        (
+            Scale::linear("threads", (1.0, most as f64), format::plain),
+            Scale::linear("throughput of one thread = 1", (0.0, high * 1.08), times),
+        )
+    } else {
+        (
+            Scale::doubling("threads, log", (1.0, most as f64), format::plain),
+            Scale::log("throughput of one thread = 1, log", (low / 1.2, high * 1.1), times),
+        )
+    };
+    let mut drawn: Vec<Series> = Vec::new();
+    for curve in &curves {
+        let Some((name, id, (ink, dash, width))) = kind(curve) else { continue };
+        let value = metric(summary, id).map(marked).map(|v| format!("{v}×")).unwrap_or_default();
+        let points = curve.points.iter().map(|p| (p.threads as f64, p.ratio)).collect();
+        drawn.push(Series::main(name, value, points).look(ink, dash, width));
+    }
+    drawn.push(Series {
+        name: String::new(),
+        ..Series::reference("", String::new(), ideal(cpus, most)).look(FAINT, Dash::Solid, 1.2)
+    });
+    let mut panel = Curves::new(x, y, drawn);
+    panel.marks.push(Mark {
+        at: cpus as f64,
+        name: format::count(cpus as usize, "CPU"),
+        ink: MUTED,
+    });
+    let title = title(summary, cpus);
+    let quota = quota.map(|quota| format!(" This run had {quota}.")).unwrap_or_default();
+    Some(Chart {
+        name: "scaling",
+        says: format!("{title}."),
+        title,
+        subtitle: "Throughput of several threads relative to one, by kind of work".into(),
+        caption: format!("Grey: each CPU adds as much as the first.{quota}"),
+        machine: summary.card.header.machine.title(),
+        panels: vec![Panel::Curves(panel)],
+    })
+}
+
+/// In proportion up to the CPUs, level from there; in small steps, as it is bent where only one axis
+/// is logarithmic.
+fn ideal(cpus: i64, most: i64) -> Vec<(f64, f64)> {
+    let cpus = cpus as f64;
+    let rise = (0..=20).map(|i| 1.0 + (cpus - 1.0) * f64::from(i) / 20.0).map(|n| (n, n));
+    rise.chain([(most as f64, cpus)]).collect()
+}
+
+fn title(summary: &Summary, cpus: i64) -> String {
+    match metric(summary, KINDS[0].1) {
+        Some(value) => format!("{cpus} threads compute {}× as much as one", told(value)),
+        None => "Throughput by threads".into(),
+    }
+}
+
+/// How far the rounds differ, where nothing can be drawn.
+pub(super) fn table(summary: &Summary) -> Option<Table> {
+    if chart(summary).is_some() {
+        return None;
+    }
+    let (cpus, _) = scaling::all_cpus(&summary.card)?;
+    let curves = scaling::curves(&summary.card);
+    let all = curves.iter().flat_map(|c| &c.points).filter(|p| p.threads > 1);
+    let (low, high) = ends(all.flat_map(|p| p.rounds.clone()));
+    let title = format!(
+        "Thread scaling cannot be read: rounds from {}× to {}× of one thread on {}",
+        format::plain((low * 100.0).round() / 100.0),
+        format::plain((high * 100.0).round() / 100.0),
+        format::count(cpus as usize, "CPU"),
+    );
+    let heads = ["Work", "A thread for each CPU", "Rounds"];
+    let mut table = Table::new("scaling", title, &heads);
+    table.caption = "Where rounds contradict one another, a line would be a false fact.".into();
+    for (name, id, _) in KINDS {
+        let cells = metric(summary, id).map(|value| {
+            let times = |text: String| if text.contains('%') { text } else { format!("{text}×") };
+            vec![Cell::of(Some(value)).with(times), Cell::plain(times(interval(value)))]
         });
-        let caption = format!(
-            "How much threads get done together, relative to one thread; the dashed line is the ideal \
-             of as many times as much as there are threads at work. Small dots are single rounds: \
-             where they form two groups, the host gave two kinds of CPUs. A single thread sends its \
-             messages to itself, several hand them around and sleep in between.{quota}"
-        );
-        picture("scaling", TITLE, caption, self)
+        table.row("", name, cells);
     }
-
-    fn most_threads(&self) -> i64 {
-        let points = self.curves.iter().flat_map(|curve| &curve.points);
-        points.map(|point| point.threads).max().unwrap_or(2)
-    }
-
-    fn ratios(&self) -> impl Iterator<Item = f64> {
-        self.curves.iter().flat_map(|curve| &curve.points).flat_map(|point| point.rounds.clone())
-    }
-
-    fn frame(&self) -> (Frame, Vec<Tick>, Vec<Tick>) {
-        let most = self.most_threads();
-        let highest = self.ratios().fold(self.cpus as f64, f64::max) * 1.08;
-        let (x_place, y_place) = ((LEFT_EDGE, RIGHT_EDGE), (BOTTOM, TOP));
-        let times = |value: f64| format!("{}×", format::plain(value));
-        let (x, y, x_ticks, y_ticks): (Axis, Axis, Vec<i64>, Vec<f64>) = if most <= FEW {
-            let step = 1 + most / 9;
-            (
-                Axis::linear((0.8, most as f64 + 0.2), x_place),
-                Axis::linear((0.0, highest), y_place),
-                (1..=most).filter(|n| n % step == 0 || *n == 1).collect(),
-                round_ticks(0.0, highest, 5.0),
-            )
-        } else {
-            let lowest = self.ratios().fold(1.0, f64::min) / 1.2;
-            (
-                Axis::log((0.9, most as f64 * 1.1), x_place),
-                Axis::log((lowest, highest), y_place),
-                (0..i64::BITS - 1).map(|power| 1 << power).take_while(|n| *n <= most).collect(),
-                one_two_five(lowest, highest),
-            )
-        };
-        let frame = Frame { left: LEFT_EDGE, right: RIGHT_EDGE, top: TOP, bottom: BOTTOM, x, y };
-        let x_ticks = x_ticks.into_iter().map(|n| (n as f64, n.to_string())).collect();
-        (frame, x_ticks, y_ticks.into_iter().map(|v| (v, times(v))).collect())
-    }
-
-    /// In proportion up to the CPUs, level from there.
-    fn draw_ideal<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
-        let cpus = self.cpus as f64;
-        let mut last = frame.place((1.0, 1.0));
-        // In short steps, as it is bent where only one axis is logarithmic.
-        for i in 1..=20 {
-            let at = 1.0 + (cpus - 1.0) * f64::from(i) / 20.0;
-            let next = frame.place((at, at));
-            if i % 2 == 1 || cpus < 9.0 {
-                c.line(last, next, 1.2, FAINT);
-            }
-            last = next;
-        }
-        c.dashes(last, frame.place((self.most_threads() as f64, cpus)), 1.2, FAINT);
-        let (x, top) = frame.place((cpus, cpus));
-        c.dashes((x, top), (x, BOTTOM), 1.2, MUTED);
-        let name = match (&self.quota, self.cpus) {
-            (Some(_), n) => format!("all that the quota allows: {n}"),
-            (None, 1) => "1 CPU".into(),
-            (None, n) => format!("{n} CPUs"),
-        };
-        c.text((x, TOP - 14.0), &name, SMALL.ink(INK).align(Align::Center));
-    }
-}
-
-impl Drawing for Scaling {
-    fn size(&self) -> (f64, f64) {
-        (WIDTH, HEIGHT)
-    }
-
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        heading(c, TITLE, &self.machine);
-        let (frame, x, y) = self.frame();
-        frame.grid(c, &x, &y);
-        frame.names(c, "threads", "throughput");
-        self.draw_ideal(c, &frame);
-        let mut all = Vec::new();
-        for curve in &self.curves {
-            let kind = scaling::KINDS.iter().position(|kind| *kind == curve.kind);
-            let Some(&(name, ink)) = kind.and_then(|i| KINDS.get(i)) else { continue };
-            for point in &curve.points {
-                for ratio in &point.rounds {
-                    c.dot(frame.place((point.threads as f64, *ratio)), 1.8, ink);
-                }
-            }
-            let line = || curve.points.iter().map(|p| (p.threads as f64, p.ratio));
-            frame.curve(c, line(), 2.6, ink);
-            let Some(end) = line().next_back() else { continue };
-            let full = curve.at(self.cpus).map(|point| {
-                let plural = if self.cpus == 1 { "" } else { "s" };
-                let ratio = format::number(point.ratio);
-                format!("{ratio}× with {} thread{plural}", self.cpus)
-            });
-            let lines = full.into_iter().filter(|_| self.cpus > 1).collect();
-            all.push(Label { at: frame.place(end), head: name.into(), lines, ink });
-        }
-        labels(c, &all, RIGHT_EDGE + 18.0, (TOP - 8.0, BOTTOM + 4.0), false);
-    }
+    table.filled()
 }
 
 #[cfg(test)]
 mod tests {
-    use card::record::Param;
-
+    use super::super::chart::Form;
     use super::*;
-    use crate::report::plots::canvas::svg;
     use card::fixture;
 
+    /// Every round as fast as the ideal, or once and a half as fast with two threads.
+    fn card(factor: f64) -> Summary {
+        let mut card = fixture::recorded().card;
+        let own =
+            card.points.iter_mut().filter(|p| p.probe == "scaling" && p.quantity == "time_per_op");
+        for point in own {
+            let threads = point.params["threads"].to_string().parse::<f64>().unwrap();
+            let pace = if threads > 1.0 { threads.min(2.0) * factor } else { 1.0 };
+            point.samples.iter_mut().for_each(|ns| *ns = 100.0 / pace);
+            point.core_ghz.clear();
+        }
+        Summary::of(card)
+    }
+
     #[test]
-    fn every_kind_has_its_line_and_all_cpus_their_mark() {
-        let svg = svg(&Scaling::of(&fixture::recorded()).unwrap(), TITLE);
-        for text in ["computing", "reading memory", "half under a lock", "messages", "2 CPUs"] {
+    fn a_line_is_drawn_where_rounds_agree_and_no_cpu_does_the_work_of_two() {
+        let good = card(0.95);
+        let svg = chart(&good).unwrap().svg(Form::File);
+        for text in ["computing", "2 CPUs", "half under a lock"] {
             assert!(svg.contains(text), "{text}");
         }
-        assert!(svg.contains("× with 2 threads") && !svg.contains("NaN"));
-    }
-
-    #[test]
-    fn many_cpus_are_drawn_in_proportion() {
-        let mut card = fixture::recorded().card;
-        for point in card.points.iter_mut().filter(|p| p.probe == "scaling") {
-            let Some(Param::Int(threads)) = point.params.get_mut("threads") else { continue };
-            *threads = [1, 128, 192, 256][*threads as usize - 1];
-        }
-        let scaling = Scaling::of(&Summary::of(card)).unwrap();
-        assert_eq!((scaling.cpus, scaling.most_threads()), (128, 256));
-        let svg = svg(&scaling, TITLE);
-        assert!(svg.contains("128 CPUs") && svg.contains("\n256\n") && !svg.contains("NaN"));
-    }
-
-    #[test]
-    fn a_quota_is_named() {
-        let mut card = fixture::recorded().card;
-        for point in card.points.iter_mut().filter(|p| p.probe == "scaling") {
-            point.note = Some("a quota of 1.5 CPUs (cgroup cpu.max /pod) on 8 CPUs".into());
-        }
-        let scaling = Scaling::of(&Summary::of(card)).unwrap();
-        assert!(svg(&scaling, TITLE).contains("quota allows: 2"));
-        assert!(scaling.picture().caption.contains("1.5 CPUs (cgroup"));
-    }
-
-    #[test]
-    fn no_curve_no_picture() {
-        assert!(Scaling::of(&fixture::empty()).is_none());
+        assert!(table(&good).is_none());
+        let above = card(1.5);
+        assert!(chart(&above).is_none());
+        let table = table(&above).unwrap();
+        assert!(table.title.contains("cannot be read"), "{}", table.title);
+        assert!(chart(&fixture::empty()).is_none() && super::table(&fixture::empty()).is_none());
     }
 }

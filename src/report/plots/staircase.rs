@@ -1,146 +1,127 @@
-//! The latency staircase: the time of one dependent load against the working set, with the
-//! levels that were found and the cache sizes that are claimed.
+//! The latency staircase: the time of one dependent load against the working set, with the levels
+//! that were found and the cache sizes that are claimed.
 
 use card::declare::{Level, Select, Unit};
-use plotters::backend::DrawingBackend;
 
-use super::canvas::{Canvas, Drawing, text_width, wrap};
-use super::frame::{Frame, Label, Tick, WIDTH, heading, labels, time_label};
-use super::scale::{Axis, one_two_five, spread};
-use super::theme::{
-    Align, BAND, BLUE, BLUE_PALE, FAINT, GREEN, INK, Ink, MUTED, PURPLE, SMALL, VERMILION,
-};
-use super::{Picture, picture};
+use super::canvas::Dash;
+use super::chart::{Chart, Panel};
+use super::curves::{Curves, Limit, Mark, Scale, Series, Span, bytes, ends, time};
+use super::measured::{listed, metric, number, said, size, text, text_of};
+use super::notes;
+use super::theme::{BLUE_DEEP, BLUE_LIGHT, INK, ORANGE};
 use crate::report::view::machine_view::{self, Claim};
-use card::file::Card;
 use card::format;
 use card::machine::human_bytes;
-use card::metrics::{self, Plateau};
-use card::series::{self, CurvePoint};
+use card::metrics::{self, Plateau, Value};
+use card::reference;
+use card::series;
 use card::summary::Summary;
 
 const PROBE: &str = "memory-latency";
 
-const HEIGHT: f64 = 560.0;
-const LEFT_EDGE: f64 = 78.0;
-const RIGHT_EDGE: f64 = 726.0;
-const TOP: f64 = 138.0;
-const BOTTOM: f64 = 462.0;
-const TITLE: &str = "The latency staircase: how far away is the data?";
-
-/// The variants in the order in which they are drawn, the most telling one last and on top. A kernel
-/// has one of the three sizes of small pages, and one of huge ones.
-const VARIANTS: [(&str, &str, Ink); 8] = [
-    ("sequential", "sequential", GREEN),
-    ("page_local", "random within 256 KiB", PURPLE),
-    ("random_4k", "random, 4 KiB pages", VERMILION),
-    ("random_16k", "random, 16 KiB pages", VERMILION),
-    ("random_64k", "random, 64 KiB pages", VERMILION),
-    ("random_2m", "random, 2 MiB pages", BLUE),
-    ("random_32m", "random, 32 MiB pages", BLUE),
-    ("random_512m", "random, 512 MiB pages", BLUE),
+/// A kernel has one of the three sizes of small pages, and one of huge ones.
+const VARIANTS: [(&str, &str, Look); 7] = [
+    ("random_2m", "random, 2 MiB pages", Look::Huge),
+    ("random_32m", "random, 32 MiB pages", Look::Huge),
+    ("random_512m", "random, 512 MiB pages", Look::Huge),
+    ("random_4k", "random, 4 KiB pages", Look::Small),
+    ("random_16k", "random, 16 KiB pages", Look::Small),
+    ("random_64k", "random, 64 KiB pages", Look::Small),
+    ("sequential", "sequential", Look::Sequential),
 ];
 
-/// Those in huge pages.
-const HUGE: [&str; 3] = ["random_2m", "random_32m", "random_512m"];
-
-/// One variant's curve.
-struct Series {
-    label: &'static str,
-    ink: Ink,
-    points: Vec<CurvePoint>,
-    /// What the card notes on its points.
-    note: Option<String>,
+#[derive(Clone, Copy, PartialEq)]
+enum Look {
+    Huge,
+    Small,
+    Sequential,
 }
 
-/// A level with the texts that stand above it.
-struct Step {
-    plateau: Plateau,
-    name: &'static str,
-    ns: String,
-    cycles: String,
+/// Less than this share of a claimed size is a claim that fails.
+const HOLDS: f64 = 0.75;
+
+/// A level as found: its place on the curve, and what the metrics say of it.
+pub(super) struct Step<'a> {
+    pub(super) name: &'static str,
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) ns: String,
+    pub(super) cycles: Option<String>,
+    /// Its size, by the better one of two methods; memory has none.
+    size: Option<&'a Value>,
+    id: &'static str,
 }
 
-/// The data of the picture.
-pub(super) struct Staircase {
-    series: Vec<Series>,
-    steps: Vec<Step>,
-    claims: Vec<Claim>,
-    machine: String,
+/// A claim and the size that was measured.
+pub(super) struct Held<'a> {
+    pub(super) claim: Claim,
+    pub(super) measured: Option<&'a Value>,
 }
 
-impl Staircase {
-    /// `None` when the card has no latency curve.
-    pub(super) fn of(summary: &Summary) -> Option<Staircase> {
-        let card = &summary.card;
-        let series: Vec<Series> = VARIANTS.into_iter().filter_map(|v| series(card, v)).collect();
-        if series.is_empty() {
-            return None;
+impl Held<'_> {
+    pub(super) fn fails(&self) -> bool {
+        let most = self.measured.and_then(|v| v.high.or(v.value));
+        most.is_some_and(|bytes| bytes < HOLDS * self.claim.bytes as f64)
+    }
+
+    /// `L3 32 MiB`
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.claim.label, human_bytes(self.claim.bytes))
+    }
+}
+
+/// The claimed caches, each with its size as measured.
+pub(super) fn held(summary: &Summary) -> Vec<Held<'_>> {
+    let claims = machine_view::claims(&summary.card.header.machine).into_iter();
+    let best = |claim: &Claim| claim.metrics.iter().find_map(|id| metric(summary, id));
+    claims.map(|claim| Held { measured: best(&claim), claim }).collect()
+}
+
+/// The levels on the curve of random loads in huge pages.
+pub(super) fn steps(summary: &Summary) -> Vec<Step<'_>> {
+    let huge = VARIANTS.iter().filter(|v| v.2 == Look::Huge);
+    let of = |variant| metrics::plateaus(&summary.card, PROBE, &select(variant));
+    huge.flat_map(|v| of(v.0)).map(|plateau| step(summary, plateau)).collect()
+}
+
+fn step(summary: &Summary, plateau: Plateau) -> Step<'_> {
+    let (name, id, level) = match plateau.level {
+        Level::L1 => ("L1d", "l1", Some(0)),
+        Level::L2 => ("L2", "l2", Some(1)),
+        Level::L3 => ("L3", "l3", Some(2)),
+        Level::Dram => ("DRAM", "dram", None),
+    };
+    let ids = level.and_then(|level| card::findings::size_ids().nth(level));
+    let size = ids.and_then(|(_, ids)| ids.into_iter().find_map(|id| metric(summary, id)));
+    let text = |unit: &str| text_of(summary, &format!("memory.latency.{id}_{unit}"));
+    let end = size.and_then(number).filter(|end| *end > plateau.from);
+    Step {
+        name,
+        from: plateau.from,
+        to: end.unwrap_or(plateau.to),
+        ns: text("ns").unwrap_or_else(|| format::quantity(plateau.ns, Unit::Ns)),
+        cycles: text("cycles"),
+        size,
+        id,
+    }
+}
+
+impl Step<'_> {
+    /// `L2: 1 MiB`
+    fn head(&self) -> String {
+        match self.size {
+            Some(value) => format!("{}: {}", self.name, size(value)),
+            None => self.name.to_owned(),
         }
-        let of = |variant| metrics::plateaus(card, PROBE, &select(variant));
-        let plateaus = HUGE.into_iter().flat_map(of);
-        Some(Staircase {
-            series,
-            steps: plateaus.map(|p| step(summary, p)).collect(),
-            claims: machine_view::claims(&card.header.machine),
-            machine: card.header.machine.title(),
-        })
     }
 
-    pub(super) fn picture(self) -> Picture {
-        let mut caption = String::from(
-            "Each curve follows a chain of loads, each load's address being the value of the one \
-             before it, through ever larger working sets. A step is the edge of a cache; the \
-             shaded levels were found on the curve of fully random loads, the dashed lines are \
-             the sizes that the machine claims. Pale bands are the spread between rounds.",
-        );
-        for series in &self.series {
-            if let Some(note) = &series.note {
-                caption.push_str(&format!(" Note on \u{201c}{}\u{201d}: {note}.", series.label));
-            }
-        }
-        picture("staircase", TITLE, caption, self)
-    }
-
-    fn frame(&self) -> Frame {
-        let points = || self.series.iter().flat_map(|s| &s.points);
-        let ends = |of: fn(&CurvePoint) -> f64| {
-            points().map(of).fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)))
-        };
-        let (x_low, x_high) = ends(|p| p.x);
-        let (y_low, y_high) = (ends(|p| p.low).0, ends(|p| p.high).1);
-        Frame {
-            left: LEFT_EDGE,
-            right: RIGHT_EDGE,
-            top: TOP,
-            bottom: BOTTOM,
-            x: Axis::log((x_low, x_high.max(x_low * 2.0)), (LEFT_EDGE, RIGHT_EDGE)),
-            y: Axis::log((y_low.max(0.01) * 0.8, y_high.max(0.02) * 1.25), (BOTTOM, TOP)),
-        }
-    }
-
-    fn y_ticks(&self) -> Vec<Tick> {
-        let all = self.series.iter().flat_map(|s| &s.points);
-        let (low, high) =
-            all.fold((f64::MAX, f64::MIN), |(low, high), p| (low.min(p.low), high.max(p.high)));
-        one_two_five(low.max(0.01) * 0.8, high * 1.25)
-            .into_iter()
-            .map(|ns| (ns, time_label(ns)))
-            .collect()
-    }
-
-    /// Powers of four from the smallest to the largest working set have a label.
-    fn x_ticks(&self) -> Vec<Tick> {
-        let all = self.series.iter().flat_map(|s| &s.points);
-        let (low, high) = all.fold((f64::MAX, f64::MIN), |(l, h), p| (l.min(p.x), h.max(p.x)));
-        (0..50)
-            .map(|e| (e, 2f64.powi(e)))
-            .filter(|(_, bytes)| *bytes >= low && *bytes <= high)
-            .map(|(e, bytes)| {
-                let label = format::quoted(bytes, Unit::Bytes);
-                (bytes, if e % 2 == 0 { label } else { String::new() })
-            })
-            .collect()
+    /// What is published of it, in ns at this machine's clock.
+    fn limit(&self, summary: &Summary) -> Option<Limit> {
+        let key = machine_view::arch_key(&summary.card.header.machine)?;
+        let cycles = reference::published(key, &format!("memory.latency.{}_cycles", self.id))?;
+        let ghz = metric(summary, "clock.core_ghz").and_then(number)?;
+        let y = (cycles.low + cycles.high) / 2.0 / ghz;
+        Some(Limit { from: self.from, to: self.to, y })
     }
 }
 
@@ -148,160 +129,166 @@ fn select(variant: &'static str) -> Select {
     Select::of("latency", &[("variant", variant)])
 }
 
-fn series(card: &Card, (variant, label, ink): (&'static str, &'static str, Ink)) -> Option<Series> {
-    let mut points = series::curve(card, PROBE, &select(variant), "working_set");
-    points.retain(|p| p.x > 0.0 && p.low > 0.0 && p.high.is_finite());
-    let note = card
-        .points
+/// `None` when the card has no latency curve.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let curves: Vec<Series> =
+        VARIANTS.into_iter().filter_map(|variant| curve(summary, variant)).collect();
+    if curves.is_empty() {
+        return None;
+    }
+    let steps = steps(summary);
+    let held = held(summary);
+    let points = || curves.iter().flat_map(|s| &s.points);
+    let (x_low, x_high) = ends(points().map(|p| p.0));
+    let bands = curves.iter().flat_map(|s| &s.band).flat_map(|b| [b.0, b.1]);
+    let (y_low, y_high) = ends(points().map(|p| p.1).chain(bands));
+    let mut panel = Curves::new(
+        Scale::doubling("working set, log", (x_low, x_high.max(x_low * 2.0)), bytes),
+        Scale::log("load-to-use latency, log", (y_low * 0.8, y_high * 1.25), time),
+        curves,
+    );
+    panel.spans = steps
         .iter()
-        .filter(|p| p.params.get("variant").is_some_and(|v| v.to_string() == variant))
-        .find_map(|p| p.note.clone());
-    (!points.is_empty()).then_some(Series { label, ink, points, note })
+        .map(|step| Span {
+            from: step.from,
+            to: step.to,
+            head: step.head(),
+            lines: [step.ns.clone()].into_iter().chain(step.cycles.clone()).collect(),
+        })
+        .collect();
+    panel.marks = held
+        .iter()
+        .map(|held| Mark {
+            at: held.claim.bytes as f64,
+            name: format!("claimed {}", held.name()),
+            ink: if held.fails() { ORANGE } else { INK },
+        })
+        .collect();
+    let limits = steps.iter().filter_map(|step| step.limit(summary)).collect();
+    panel.limits = ("published latency", limits);
+    Some(Chart {
+        name: "staircase",
+        title: title(&steps, &held),
+        subtitle: "One dependent load at a time, by working set; pale: spread between rounds"
+            .into(),
+        says: says(&steps, &held),
+        caption: format!(
+            "Shaded: levels as measured. Dashed: sizes that the machine claims.{}{}",
+            early(summary, &steps),
+            notes(summary, PROBE, &["latency"])
+        ),
+        machine: summary.card.header.machine.title(),
+        panels: vec![Panel::Curves(panel)],
+    })
 }
 
-/// The metrics of the level say ns and cycles; the curve's own height stands in for missing ones.
-fn step(summary: &Summary, plateau: Plateau) -> Step {
-    let (name, id) = match plateau.level {
-        Level::L1 => ("L1", "l1"),
-        Level::L2 => ("L2", "l2"),
-        Level::L3 => ("L3", "l3"),
-        Level::Dram => ("Memory", "dram"),
+fn curve(summary: &Summary, (variant, name, look): (&'static str, &str, Look)) -> Option<Series> {
+    let mut points = series::curve(&summary.card, PROBE, &select(variant), "working_set");
+    points.retain(|p| p.x > 0.0 && p.low > 0.0 && p.high.is_finite());
+    let end = points.last()?;
+    let own = match look {
+        Look::Huge => metric(summary, "memory.latency.dram_ns"),
+        Look::Small => metric(summary, "memory.latency.dram_4k_ns"),
+        Look::Sequential => None,
     };
-    let metric = |unit: &str| {
-        let value = summary.metrics.get(&format!("memory.latency.{id}_{unit}"))?;
-        Some(format::quantity(format::believable(value)?, value.unit))
+    let value = own.map_or_else(|| said(end.value, Some((end.low, end.high)), Unit::Ns), text);
+    let band = points.iter().map(|p| (p.low, p.high)).collect();
+    let series = Series::main(name, value, points.iter().map(|p| (p.x, p.value)).collect());
+    Some(match look {
+        Look::Huge => Series { band, ..series },
+        Look::Small => series.look(BLUE_DEEP, Dash::Long, 1.8),
+        Look::Sequential => series.look(BLUE_LIGHT, Dash::Solid, 1.8),
+    })
+}
+
+/// `L1d and L2 as claimed, L3 ends at 3.4–8.9 MiB of 32 MiB`
+fn title(steps: &[Step<'_>], held: &[Held<'_>]) -> String {
+    let (fail, hold): (Vec<&Held<'_>>, Vec<_>) =
+        held.iter().filter(|h| h.measured.is_some()).partition(|h| h.fails());
+    let hold: Vec<String> = hold.iter().map(|h| h.claim.label.to_owned()).collect();
+    let fails = fail.iter().filter_map(|h| {
+        let claimed = human_bytes(h.claim.bytes);
+        Some(format!("{} ends at {} of {claimed}", h.claim.label, size(h.measured?)))
+    });
+    let holds = (!hold.is_empty()).then(|| format!("{} as claimed", listed(&hold)));
+    let parts: Vec<String> = holds.into_iter().chain(fails).collect();
+    match (&parts[..], steps) {
+        ([], [first, .., last]) => {
+            format!("{} answers in {}, {} in {}", first.name, first.ns, last.name, last.ns)
+        }
+        ([], _) => "Latency by working set".into(),
+        _ => parts.join(", "),
+    }
+}
+
+fn says(steps: &[Step<'_>], held: &[Held<'_>]) -> String {
+    let step = |s: &Step<'_>| {
+        let cycles = s.cycles.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
+        format!("{}, {}{cycles}", s.head(), s.ns)
     };
-    let ns = metric("ns").unwrap_or_else(|| format::quantity(plateau.ns, Unit::Ns));
-    Step { plateau, name, ns, cycles: metric("cycles").unwrap_or_default() }
+    let steps: Vec<String> = steps.iter().map(step).collect();
+    let claimed: Vec<String> = held.iter().map(Held::name).collect();
+    let claimed = match &claimed[..] {
+        [] => String::new(),
+        _ => format!(" Claimed: {}.", claimed.join(", ")),
+    };
+    format!("Latency rises in steps with the working set: {}.{claimed}", steps.join("; "))
 }
 
-impl Drawing for Staircase {
-    fn size(&self) -> (f64, f64) {
-        (WIDTH, HEIGHT)
+/// The curve may leave a level before it ends: its lines collide where pages are scattered.
+fn early(summary: &Summary, steps: &[Step<'_>]) -> String {
+    let knee = metric(summary, "cache.l2_knee_bytes").and_then(number);
+    let l2 = steps.iter().find(|s| s.id == "l2").and_then(|s| s.size).and_then(number);
+    match (knee, l2) {
+        (Some(knee), Some(l2)) if knee < HOLDS * l2 => format!(
+            " The curve leaves L2 from {} on, before L2 is full: pages that the host scatters \
+             collide in its sets.",
+            bytes(knee)
+        ),
+        _ => String::new(),
     }
-
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        heading(c, TITLE, &self.machine);
-        let frame = self.frame();
-        for step in &self.steps {
-            let (from, to) = (frame.x.at(step.plateau.from), frame.x.at(step.plateau.to));
-            c.rect((from, TOP), (to, BOTTOM), BAND);
-        }
-        frame.grid(c, &self.x_ticks(), &self.y_ticks());
-        c.text((super::frame::LEFT, TOP - 12.0), "time per load, logarithmic", SMALL);
-        c.text((RIGHT_EDGE + 18.0, BOTTOM + 20.0), "working set, logarithmic", SMALL);
-        self.draw_claims(c, &frame);
-        self.draw_steps(c, &frame);
-        // The band is opaque, so it must not lie on another curve.
-        self.series.iter().filter(|s| s.ink == BLUE).for_each(|s| band(c, &frame, s));
-        for series in &self.series {
-            let width = if series.ink == BLUE { 2.6 } else { 1.8 };
-            frame.curve(c, series.points.iter().map(|p| (p.x, p.value)), width, series.ink);
-        }
-        self.draw_labels(c, &frame);
-    }
-}
-
-impl Staircase {
-    fn draw_steps<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
-        let wanted: Vec<f64> = self
-            .steps
-            .iter()
-            .map(|s| (frame.x.at(s.plateau.from) + frame.x.at(s.plateau.to)) / 2.0)
-            .collect();
-        let line = |s: &Step| {
-            if s.cycles.is_empty() { s.ns.clone() } else { format!("{} = {}", s.ns, s.cycles) }
-        };
-        let sizes: Vec<f64> =
-            self.steps.iter().map(|s| text_width(&line(s), SMALL) + 12.0).collect();
-        // The name of the y axis keeps the left end of the strip.
-        let places = spread(&wanted, &sizes, LEFT_EDGE - 50.0, WIDTH - 10.0);
-        for (step, x) in self.steps.iter().zip(places) {
-            let (from, to) = (frame.x.at(step.plateau.from), frame.x.at(step.plateau.to));
-            c.line((from, TOP), (to, TOP), 2.0, FAINT);
-            let head = match step.plateau.level {
-                // Memory ends where the sweep ends, which says nothing.
-                Level::Dram => step.name.to_owned(),
-                _ => format!("{} to {}", step.name, format::quoted(step.plateau.to, Unit::Bytes)),
-            };
-            c.text((x, TOP - 46.0), &head, SMALL.bold().ink(INK).align(Align::Center));
-            c.text((x, TOP - 30.0), &line(step), SMALL.align(Align::Center));
-        }
-    }
-
-    fn draw_claims<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
-        let strip = BOTTOM + 66.0;
-        let label = |claim: &Claim| format!("{} {}", claim.label, human_bytes(claim.bytes));
-        let wanted: Vec<f64> = self.claims.iter().map(|k| frame.x.at(k.bytes as f64)).collect();
-        let sizes: Vec<f64> =
-            self.claims.iter().map(|k| text_width(&label(k), SMALL) + 14.0).collect();
-        let places = spread(&wanted, &sizes, LEFT_EDGE, WIDTH - 10.0);
-        if !self.claims.is_empty() {
-            c.text((super::frame::LEFT, strip), "claimed", SMALL);
-        }
-        for ((claim, x), place) in self.claims.iter().zip(wanted).zip(places) {
-            // The gap leaves the tick labels alone.
-            c.dashes((x, TOP), (x, BOTTOM + 6.0), 1.2, MUTED);
-            c.line((x, BOTTOM + 26.0), (place, strip - 14.0), 1.2, MUTED);
-            c.text((place, strip), &label(claim), SMALL.ink(INK).align(Align::Center));
-        }
-    }
-
-    /// Names at the right ends of the curves, moved off one another.
-    fn draw_labels<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame) {
-        let label = |series: &Series| {
-            let end = series.points.last()?;
-            let at = (frame.x.at(end.x), frame.y.at(end.value));
-            let head = series.label.to_owned();
-            Some(Label { at, head, lines: under_label(series), ink: series.ink })
-        };
-        let all: Vec<Label> = self.series.iter().filter_map(label).collect();
-        labels(c, &all, RIGHT_EDGE + 18.0, (TOP - 8.0, BOTTOM + 4.0), false);
-    }
-}
-
-/// The value at the end of a curve, and in two more lines what the card notes on it.
-fn under_label(series: &Series) -> Vec<String> {
-    let value = series.points.last().map(|p| format::quantity(p.value, Unit::Ns));
-    let note = series.note.as_deref().unwrap_or_default();
-    value.into_iter().chain(wrap(note, WIDTH - RIGHT_EDGE - 26.0, 2, SMALL)).collect()
-}
-
-/// The spread between rounds.
-fn band<DB: DrawingBackend>(c: &Canvas<'_, DB>, frame: &Frame, series: &Series) {
-    let upper = series.points.iter().map(|p| (frame.x.at(p.x), frame.y.at(p.high)));
-    let lower = series.points.iter().rev().map(|p| (frame.x.at(p.x), frame.y.at(p.low)));
-    c.polygon(&upper.chain(lower).collect::<Vec<_>>(), BLUE_PALE, 1.0);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::chart::Form;
     use super::*;
-    use crate::report::plots::canvas::svg;
     use card::fixture;
     use card::record::Param;
 
     #[test]
     fn levels_claims_and_units_are_drawn() {
-        let stairs = Staircase::of(&fixture::recorded()).unwrap();
-        let svg = svg(&stairs, TITLE);
-        for text in ["L1 to ", "Memory", "claimed", "KiB", "MiB", "100 ns", "cycles"] {
+        let svg = chart(&fixture::recorded()).unwrap().svg(Form::File);
+        for text in ["L1d: ", "DRAM", "claimed", "KiB", "MiB", "100 ns", "cycles", "published"] {
             assert!(svg.contains(text), "{text}");
         }
+    }
+
+    /// The size on the picture is that of the better method, and a failed claim is in orange.
+    #[test]
+    fn sizes_are_those_of_the_metrics() {
+        let summary = fixture::recorded();
+        let l2 = text(metric(&summary, "cache.l2_bytes").unwrap());
+        let picture = chart(&summary).unwrap();
+        let svg = picture.svg(Form::File);
+        assert!(svg.contains(&format!("\nL2: {l2}\n")), "{l2}: {}", picture.says);
+        let fails = held(&summary).iter().filter(|h| h.fails()).count();
+        let dashes = svg.split("<g stroke-dasharray").skip(1);
+        let orange = dashes.filter(|g| g.split("</g>").next().unwrap().contains(ORANGE.hex));
+        assert_eq!(orange.count(), fails.min(1));
     }
 
     #[test]
     fn pages_of_other_kernels_are_drawn_as_large_as_they_are() {
         let mut summary = fixture::recorded();
-        let as_4k = Staircase::of(&summary).unwrap();
+        let as_4k = steps(&summary).len();
         for (old, new) in [("random_4k", "random_16k"), ("random_2m", "random_32m")] {
             let variants =
                 summary.card.points.iter_mut().filter_map(|p| p.params.get_mut("variant"));
             variants.filter(|v| **v == Param::from(old)).for_each(|v| *v = Param::from(new));
         }
-        let stairs = Staircase::of(&summary).unwrap();
-        assert_eq!(stairs.steps.len(), as_4k.steps.len());
-        let svg = svg(&stairs, TITLE);
+        assert_eq!(steps(&summary).len(), as_4k);
+        let svg = chart(&summary).unwrap().svg(Form::File);
         assert!(svg.contains("random, 16 KiB pages") && svg.contains("random, 32 MiB pages"));
         assert!(!svg.contains(", 4 KiB pages") && !svg.contains(", 2 MiB pages"));
     }
@@ -309,7 +296,7 @@ mod tests {
     #[test]
     fn what_the_card_notes_on_a_curve_is_told() {
         let mut summary = fixture::recorded();
-        let caption = |summary: &Summary| Staircase::of(summary).unwrap().picture().caption;
+        let caption = |summary: &Summary| chart(summary).unwrap().caption;
         assert!(!caption(&summary).contains("huge pages not granted"));
         let huge = Param::from("random_2m");
         let points = summary.card.points.iter_mut();
@@ -321,6 +308,6 @@ mod tests {
 
     #[test]
     fn no_curve_no_picture() {
-        assert!(Staircase::of(&fixture::empty()).is_none());
+        assert!(chart(&fixture::empty()).is_none());
     }
 }

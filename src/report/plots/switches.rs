@@ -1,272 +1,207 @@
-//! Context switches: what a message to another task and its answer take, by mechanism and place.
+//! Context switches: what one of them takes, by mechanism and place.
 
 use card::declare::Unit;
-use plotters::backend::DrawingBackend;
 
-use super::canvas::{Canvas, Drawing, text_width};
-use super::frame::{Frame, LEFT, Tick, WIDTH, heading, time_label};
-use super::scale::{Axis, decades, one_two_five};
-use super::theme::{Align, BLUE, BODY, GREEN, GRID, INK, Ink, SMALL, VERMILION};
-use super::{Picture, picture};
-use card::format;
+use super::chart::{Chart, Panel};
+use super::curves::{Scale, ends, time};
+use super::measured::{self, metric, number, told};
+use super::rows::{Dot, Group, Key, Row, Rows, Shape};
+use super::theme::{BLUE, BLUE_DEEP, BLUE_LIGHT, Ink};
+use card::metrics::Value;
 use card::summary::Summary;
 
-const TITLE: &str = "Context switches: to another task and back";
-const LEFT_EDGE: f64 = 190.0;
-const RIGHT_EDGE: f64 = 868.0;
-const TOP: f64 = 112.0;
-/// Height of a row, and of the heading of a group.
-const ROW: f64 = 26.0;
-const HEAD: f64 = 34.0;
-const FOOT: f64 = 62.0;
-/// Room for the numbers behind the slowest row.
-const NUMBERS: f64 = 150.0;
-
 /// Places in ids, and for readers.
-const PLACES: [(&str, &str); 3] = [
-    ("same_cpu", "On one CPU"),
-    ("sibling", "To a hyperthread sibling"),
-    ("other_cpu", "To another CPU"),
-];
+const PLACES: [(&str, &str); 3] =
+    [("same_cpu", "On one CPU"), ("sibling", "To an SMT sibling"), ("other_cpu", "To another CPU")];
 
 const MECHANISMS: [(&str, &str); 4] =
     [("pipe", "pipe"), ("futex", "futex"), ("eventfd", "eventfd"), ("yield", "sched_yield")];
 
 /// Switches that the kernel knows nothing of: ids, and for readers.
 const WITHOUT: [(&str, &str); 4] = [
-    ("user_ns", "two stacks, by jump"),
-    ("user_return_ns", "two stacks, by return"),
+    ("user_ns", "stack switch, indirect jump"),
+    ("user_return_ns", "stack switch, ret"),
     ("coroutine_ns", "coroutine"),
-    ("async_ns", "async tasks"),
+    ("async_ns", "async task"),
 ];
 
-/// What a mark stands for: its shape and its colour.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mark {
+/// Wake-ups of a thread on another CPU.
+const WAKING: [(&str, &str); 2] =
+    [("wakeup_ns", "asleep for 50 µs"), ("wakeup_idle_ns", "CPU idle for 1 ms")];
+
+/// Who is switched to.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
     Thread,
     Process,
     Spinning,
-    User,
 }
 
-impl Mark {
-    const fn ink(self) -> Ink {
+impl Who {
+    fn look(self) -> (Shape, Ink) {
         match self {
-            Mark::Thread => BLUE,
-            Mark::Process => VERMILION,
-            Mark::Spinning => GREEN,
-            Mark::User => INK,
-        }
-    }
-
-    const fn words(self) -> &'static str {
-        match self {
-            Mark::Thread => "thread",
-            Mark::Process => "process",
-            Mark::Spinning => "thread, neither sleeps",
-            Mark::User => "one thread, without the kernel",
-        }
-    }
-
-    fn draw<DB: DrawingBackend>(self, c: &Canvas<'_, DB>, at: (f64, f64)) {
-        match self {
-            Mark::Thread | Mark::User => c.dot(at, 4.6, self.ink()),
-            Mark::Process => c.diamond(at, 5.6, self.ink()),
-            Mark::Spinning => c.ring(at, 4.4, self.ink()),
+            Who::Thread => (Shape::Dot, BLUE),
+            Who::Process => (Shape::Diamond, BLUE_DEEP),
+            Who::Spinning => (Shape::Ring, BLUE_LIGHT),
         }
     }
 }
 
-/// A round trip in ns, and how far the rounds went apart.
-struct Trip {
-    mark: Mark,
-    ns: f64,
-    low: f64,
-    high: f64,
+/// Of a metric, as a part of it: half a round trip is one switch.
+struct One<'a> {
+    who: Who,
+    value: &'a Value,
+    part: f64,
 }
 
-struct Row {
-    name: &'static str,
-    trips: Vec<Trip>,
-}
-
-struct Group {
-    name: &'static str,
-    rows: Vec<Row>,
-}
-
-/// The data of the picture.
-pub(super) struct Switches {
-    groups: Vec<Group>,
-    machine: String,
-}
-
-impl Switches {
-    /// `None` when no round trip was measured.
-    pub(super) fn of(summary: &Summary) -> Option<Switches> {
-        let without = WITHOUT.into_iter().filter_map(|(id, name)| {
-            // Of one switch: a round trip is two.
-            let trip = trip(summary, id, Mark::User, 2.0)?;
-            Some(Row { name, trips: vec![trip] })
-        });
-        let without = Group { name: "Without the kernel", rows: without.collect() };
-        let places = PLACES.into_iter().map(|(place, name)| Group {
-            name,
-            rows: MECHANISMS.into_iter().filter_map(|how| row(summary, how, place)).collect(),
-        });
-        let groups: Vec<Group> =
-            [without].into_iter().chain(places).filter(|group| !group.rows.is_empty()).collect();
-        (!groups.is_empty())
-            .then(|| Switches { groups, machine: summary.card.header.machine.title() })
+impl One<'_> {
+    fn ns(&self) -> f64 {
+        number(self.value).unwrap_or_default() * self.part
     }
 
-    pub(super) fn picture(self) -> Picture {
-        let caption =
-            "A round trip is a message to another task and its answer. On one CPU it takes \
-                       two switches; across CPUs nobody switches, each wakes the other's CPU. \
-                       Without the kernel it is two switches as well: twice what the table says of \
-                       one. Lines reach from the fastest to the slowest round."
-                .to_owned();
-        picture("switches", TITLE, caption, self)
+    fn ends(&self) -> (f64, f64) {
+        let ns = self.ns();
+        let (low, high) = measured::ends(self.value).unwrap_or((ns, ns));
+        let end = |v: f64| (v * self.part).max(ns / 1e3);
+        (end(low).min(ns), end(high).max(ns))
     }
 
-    fn trips(&self) -> impl Iterator<Item = &Trip> {
-        self.groups.iter().flat_map(|g| &g.rows).flat_map(|r| &r.trips)
+    fn text(&self) -> String {
+        let said = measured::said(self.ns(), Some(self.ends()), Unit::Ns);
+        [measured::mark(self.value), &said].join(" ").trim().to_owned()
     }
 
-    fn bottom(&self) -> f64 {
-        let rows: usize = self.groups.iter().map(|g| g.rows.len()).sum();
-        TOP + HEAD * self.groups.len() as f64 + ROW * rows as f64 + 6.0
-    }
-
-    fn frame(&self) -> Frame {
-        let low = self.trips().map(|t| t.low).fold(f64::INFINITY, f64::min);
-        let high = self.trips().map(|t| t.high).fold(0.0, f64::max);
-        let range = (low / 1.5, high.max(low * 4.0) * 1.1);
-        Frame {
-            left: LEFT_EDGE,
-            right: RIGHT_EDGE,
-            top: TOP,
-            bottom: self.bottom(),
-            x: Axis::log(range, (LEFT_EDGE, RIGHT_EDGE - NUMBERS)),
-            y: Axis::linear((0.0, 1.0), (self.bottom(), TOP)),
-        }
-    }
-
-    fn ticks(&self) -> Vec<Tick> {
-        let low = self.trips().map(|t| t.low).fold(f64::INFINITY, f64::min);
-        let high = self.trips().map(|t| t.high).fold(0.0, f64::max);
-        let (low, high) = (low / 1.5, high.max(low * 4.0) * 1.1);
-        let whole = decades(low, high);
-        let values = if whole.len() < 2 { one_two_five(low, high) } else { whole };
-        values.into_iter().map(|ns| (ns, time_label(ns))).collect()
+    fn dot(&self) -> Dot {
+        let (shape, ink) = self.who.look();
+        Dot { at: self.ns(), range: Some(self.ends()), shape, ink, layer: None }
     }
 }
 
-fn trip(summary: &Summary, id: &str, mark: Mark, times: f64) -> Option<Trip> {
-    let value = summary.metrics.get(&format!("context_switch.{id}"))?;
-    let ns = format::believable(value).filter(|ns| *ns > 0.0)? * times;
-    let end = |end: Option<f64>| end.map_or(ns, |v| v * times).max(ns / 1e3);
-    Some(Trip { mark, ns, low: end(value.low).min(ns), high: end(value.high).max(ns) })
+fn one<'a>(summary: &'a Summary, id: &str, who: Who, part: f64) -> Option<One<'a>> {
+    metric(summary, &format!("context_switch.{id}")).map(|value| One { who, value, part })
 }
 
-fn row(summary: &Summary, (how, name): (&str, &'static str), place: &str) -> Option<Row> {
-    let at = |kind: &str, what: &str| format!("{how}.{kind}.{place}.{what}");
-    let trips = [
-        (at("thread", "round_trip_ns"), Mark::Thread),
-        (at("process", "round_trip_ns"), Mark::Process),
-        (at("thread", "spinning_round_trip_ns"), Mark::Spinning),
+/// `None` when no switch was measured.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let alone = |list: &[(&str, &str)]| -> Vec<(String, Vec<One<'_>>)> {
+        let row = |(id, name): &(&str, &str)| {
+            Some(((*name).to_owned(), vec![one(summary, id, Who::Thread, 1.0)?]))
+        };
+        list.iter().filter_map(row).collect()
+    };
+    let places = PLACES.into_iter().map(|(place, name)| {
+        let rows = MECHANISMS.into_iter().filter_map(|how| row(summary, how, place)).collect();
+        (name, rows)
+    });
+    let groups: Vec<(&str, Vec<(String, Vec<One<'_>>)>)> =
+        [("Without the kernel", alone(&WITHOUT))]
+            .into_iter()
+            .chain(places)
+            .chain([("Wake-up on another CPU, one way", alone(&WAKING))])
+            .filter(|(_, rows)| !rows.is_empty())
+            .collect();
+    let all = || groups.iter().flat_map(|g| &g.1).flat_map(|row| &row.1);
+    let (low, high) = ends(all().flat_map(|one| [one.ends().0, one.ends().1]));
+    let has = |who: Who| all().any(|one| one.who == who);
+    let key = |who: Who, text: &str| {
+        let (shape, ink) = who.look();
+        has(who).then(|| Key { shape, ink, text: text.into(), layer: None })
+    };
+    let keys = [
+        key(Who::Thread, "thread"),
+        key(Who::Process, "process, where it differs"),
+        key(Who::Spinning, "thread that spins instead of sleeping"),
     ];
-    let trips: Vec<Trip> =
-        trips.iter().filter_map(|(id, mark)| trip(summary, id, *mark, 1.0)).collect();
-    (!trips.is_empty()).then_some(Row { name, trips })
+    let says: Vec<String> = groups
+        .iter()
+        .flat_map(|(place, rows)| {
+            rows.iter().map(move |(name, ones)| format!("{place}, {name}: {}", ones[0].text()))
+        })
+        .collect();
+    let rows = |rows: &[(String, Vec<One<'_>>)]| -> Vec<Row> {
+        rows.iter().map(|(name, ones)| drawn(name, ones)).collect()
+    };
+    (!groups.is_empty()).then(|| Chart {
+        name: "switches",
+        title: title(summary),
+        subtitle: "Time of one context switch, half a round trip, by mechanism and place".into(),
+        says: says.join("; "),
+        caption: "System calls included. Lines reach from the fastest to the slowest round.".into(),
+        machine: summary.card.header.machine.title(),
+        panels: vec![Panel::Rows(Rows {
+            x: Scale::log("time of one switch, log", (low / 1.5, high.max(low * 4.0) * 1.5), time),
+            value: "",
+            keys: keys.into_iter().flatten().collect(),
+            columns: Vec::new(),
+            groups: groups
+                .iter()
+                .map(|(head, of)| Group { head: (*head).to_owned(), rows: rows(of) })
+                .collect(),
+        })],
+    })
 }
 
-impl Drawing for Switches {
-    fn size(&self) -> (f64, f64) {
-        (WIDTH, self.bottom() + FOOT)
-    }
-
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        heading(c, TITLE, &self.machine);
-        self.legend(c);
-        let frame = self.frame();
-        let ticks = self.ticks();
-        for (ns, _) in &ticks {
-            c.line((frame.x.at(*ns), TOP), (frame.x.at(*ns), frame.bottom), 1.0, GRID);
-        }
-        frame.grid(c, &ticks, &[]);
-        frame.names(c, "time of a round trip, logarithmic", "");
-        let mut y = TOP;
-        for group in &self.groups {
-            y += HEAD;
-            c.line((LEFT, y - HEAD + 8.0), (RIGHT_EDGE, y - HEAD + 8.0), 1.0, GRID);
-            c.text((LEFT, y - 6.0), group.name, BODY.bold().size(13.0));
-            for row in &group.rows {
-                y += ROW;
-                c.text((LEFT + 12.0, y - 8.0), row.name, SMALL);
-                row.draw(c, &frame, y - 12.0);
-            }
-        }
-    }
-}
-
-impl Row {
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame, y: f64) {
-        // Thread and process nearly coincide; who does not sleep is elsewhere.
-        let (spinning, asleep): (Vec<&Trip>, Vec<&Trip>) =
-            self.trips.iter().partition(|t| t.mark == Mark::Spinning);
-        let step = if asleep.len() > 1 { 10.0 } else { 0.0 };
-        let mut x = 0.0_f64;
-        for (i, trip) in asleep.iter().enumerate() {
-            trip.draw(c, frame, y + step * (i as f64 - 0.5));
-            x = x.max(frame.x.at(trip.high) + 12.0);
-        }
-        spinning.iter().for_each(|trip| trip.draw(c, frame, y));
-        for trip in asleep {
-            let text = format::quantity(trip.ns, Unit::Ns);
-            c.text((x, y + 4.5), &text, SMALL.ink(trip.mark.ink()));
-            x += text_width(&text, SMALL) + 12.0;
-        }
+fn title(summary: &Summary) -> String {
+    let text = |id: &str| metric(summary, &format!("context_switch.{id}")).map(told);
+    let parts = [
+        text("per_switch_ns").map(|t| format!("a context switch takes {t}")),
+        text("direct_ns").map(|t| format!("{t} without its system calls")),
+        text("wakeup_idle_ns").map(|t| format!("waking an idle CPU {t}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.join(", ") {
+        all if all.is_empty() => "Context switches".into(),
+        all => all.replacen("a context", "A context", 1),
     }
 }
 
-impl Trip {
-    fn draw<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>, frame: &Frame, y: f64) {
-        let (low, high) = (frame.x.at(self.low), frame.x.at(self.high));
-        c.line((low, y), (high, y), 1.4, self.mark.ink());
-        self.mark.draw(c, (frame.x.at(self.ns), y));
-    }
+/// A mechanism at a place: threads, processes where they differ, and threads that spin.
+fn row<'a>(
+    summary: &'a Summary,
+    (how, name): (&str, &str),
+    place: &str,
+) -> Option<(String, Vec<One<'a>>)> {
+    let at = |kind: &str, what: &str, who| {
+        one(summary, &format!("{how}.{kind}.{place}.{what}"), who, 0.5)
+    };
+    let thread = at("thread", "round_trip_ns", Who::Thread);
+    let process = at("process", "round_trip_ns", Who::Process).filter(|process| {
+        let apart = |a: (f64, f64), b: (f64, f64)| a.1 < b.0 || b.1 < a.0;
+        thread.as_ref().is_none_or(|thread| apart(thread.ends(), process.ends()))
+    });
+    let spinning = at("thread", "spinning_round_trip_ns", Who::Spinning);
+    let all: Vec<One<'_>> = [thread, process, spinning].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| (name.to_owned(), all))
 }
 
-impl Switches {
-    /// What the marks stand for, as far as there are any.
-    fn legend<DB: DrawingBackend>(&self, c: &Canvas<'_, DB>) {
-        let mut x = LEFT + 6.0;
-        for mark in [Mark::Thread, Mark::Process, Mark::Spinning, Mark::User] {
-            if self.trips().any(|t| t.mark == mark) {
-                mark.draw(c, (x, 82.0));
-                c.text((x + 11.0, 86.5), mark.words(), SMALL.align(Align::Left));
-                x += 34.0 + text_width(mark.words(), SMALL);
-            }
-        }
+fn drawn(name: &str, ones: &[One<'_>]) -> Row {
+    Row {
+        name: name.to_owned(),
+        note: String::new(),
+        value: ones[0].text(),
+        dots: ones.iter().rev().map(One::dot).collect(),
+        cells: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::chart::Form;
     use super::*;
-    use crate::report::plots::canvas::svg;
     use card::fixture;
 
     #[test]
     fn every_place_that_was_measured_has_its_rows() {
-        let drawn = svg(&Switches::of(&fixture::recorded()).unwrap(), TITLE);
-        for text in ["On one CPU", "To another CPU", "Without the kernel", "sched_yield", "process"]
+        let summary = fixture::recorded();
+        let drawn = chart(&summary).unwrap().svg(Form::File);
+        for text in ["On one CPU", "To another CPU", "Without the kernel", "sched_yield", "Wake-up"]
         {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("sibling") && !drawn.contains("NaN"));
+        // One switch is half of the pipe's round trip, as the metric of one switch says.
+        let one = metric(&summary, "context_switch.per_switch_ns").map(measured::marked).unwrap();
+        assert!(drawn.contains(&format!("\n{one}\n")), "{one}");
     }
 
     #[test]
@@ -281,9 +216,9 @@ mod tests {
         card.points.retain(|p| {
             p.params["how"].to_string() == "pipe" && p.params["place"].to_string() == "same_cpu"
         });
-        let drawn = svg(&Switches::of(&Summary::of(card)).unwrap(), TITLE);
+        let drawn = chart(&Summary::of(card)).unwrap().svg(Form::Narrow);
         assert!(drawn.contains("On one CPU") && !drawn.contains("NaN"));
         assert!(!drawn.contains("Without the kernel") && !drawn.contains("another CPU"));
-        assert!(Switches::of(&fixture::empty()).is_none());
+        assert!(chart(&fixture::empty()).is_none());
     }
 }

@@ -1,5 +1,6 @@
-//! Colours and type of the pictures: one light palette, safe for colour-blind readers
-//! (Okabe and Ito), each colour with the CSS variable that stands for it in the page.
+//! Colours and type of the pictures: one light palette, safe for colour-blind readers, each colour
+//! with one meaning (blue this machine, grey what it is held against, orange what fails) and with
+//! the CSS variable that stands for it in the page.
 
 use plotters::style::RGBColor;
 
@@ -32,9 +33,11 @@ pub(super) const GRID: Ink = Ink::new("#E4E7EB", "--grid", 0xE4_E7EB);
 pub(super) const BAND: Ink = Ink::new("#EDF3F9", "--band", 0xED_F3F9);
 pub(super) const BLUE: Ink = Ink::new("#0072B2", "--blue", 0x00_72B2);
 pub(super) const BLUE_PALE: Ink = Ink::new("#CBE1EF", "--blue-pale", 0xCB_E1EF);
-pub(super) const VERMILION: Ink = Ink::new("#D55E00", "--vermilion", 0xD5_5E00);
-pub(super) const GREEN: Ink = Ink::new("#00805D", "--green", 0x00_805D);
-pub(super) const PURPLE: Ink = Ink::new("#A8578A", "--purple", 0xA8_578A);
+/// Other series of this machine in one panel: darker, and lighter.
+pub(super) const BLUE_DEEP: Ink = Ink::new("#0B3C66", "--blue-deep", 0x0B_3C66);
+pub(super) const BLUE_LIGHT: Ink = Ink::new("#4A97CC", "--blue-light", 0x4A_97CC);
+/// What fails, and nothing else.
+pub(super) const ORANGE: Ink = Ink::new("#B54A00", "--orange", 0xB5_4A00);
 
 /// Steps from low to high, ever further from the paper: in the dark theme they get brighter.
 pub(super) const HEAT: [Ink; 8] = [
@@ -55,7 +58,7 @@ pub(super) fn on_heat(step: usize) -> Ink {
 
 /// Every colour that a picture may hold; the page replaces each by its variable.
 pub(super) fn palette() -> impl Iterator<Item = Ink> {
-    [PAPER, INK, MUTED, FAINT, GRID, BAND, BLUE, BLUE_PALE, VERMILION, GREEN, PURPLE]
+    [PAPER, INK, MUTED, FAINT, GRID, BAND, BLUE, BLUE_PALE, BLUE_DEEP, BLUE_LIGHT, ORANGE]
         .into_iter()
         .chain(HEAT)
 }
@@ -102,11 +105,11 @@ impl Type {
     }
 }
 
-/// Four sizes are enough for all pictures; none is below what a README at 900 px can show.
+/// Three sizes are enough for all pictures. The smallest is 11 pixels where the page shows a wide
+/// picture narrowest.
 pub(super) const TITLE: Type = Type::new(19.0, INK).bold();
 pub(super) const BODY: Type = Type::new(14.0, INK);
-pub(super) const SMALL: Type = Type::new(12.5, MUTED);
-pub(super) const TICK: Type = Type::new(12.5, MUTED);
+pub(super) const SMALL: Type = Type::new(13.0, MUTED);
 
 #[cfg(test)]
 mod tests {
@@ -139,6 +142,20 @@ mod tests {
         for ink in palette() {
             let (light, _) = themes(ink.variable);
             assert!((light - luminance(ink.hex)).abs() < 1e-9, "{}", ink.variable);
+        }
+    }
+
+    #[test]
+    fn texts_can_be_read_and_lines_be_seen_in_both_themes() {
+        let paper = themes(PAPER.variable);
+        for (inks, least) in
+            [(&[INK, MUTED, ORANGE, BLUE][..], 4.5), (&[BLUE_DEEP, BLUE_LIGHT], 3.0)]
+        {
+            for ink in inks {
+                let (light, dark) = themes(ink.variable);
+                let both = (contrast(light, paper.0), contrast(dark, paper.1));
+                assert!(both.0 >= least && both.1 >= least, "{}: {both:?}", ink.variable);
+            }
         }
     }
 

@@ -7,6 +7,5 @@ pub(super) mod each_cpu;
 pub(super) mod ladder;
 pub(super) mod levels;
 pub(super) mod machine_view;
-pub(super) mod roofline;
 pub(super) mod unit_twins;
 pub(super) mod vectors;
