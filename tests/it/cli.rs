@@ -76,7 +76,7 @@ fn a_run_writes_card_page_and_pictures_and_shows_them_again() {
         .arg(&out)
         .assert()
         .success()
-        .stdout(contains("Mutex lock/unlock"))
+        .stdout(contains("Mutex"))
         .stderr(contains("round 3/3"));
     let card = card_in(&out).unwrap();
     for file in ["report.html", "ladder.svg", "ladder.png", "switches.png"] {

@@ -51,13 +51,13 @@ fn a_wrong_answer_is_caught_on_the_cpu_that_gave_it() {
     let last = *Machine::detect().allowed_cpus().last().unwrap();
     let out = tempfile::tempdir().unwrap();
     let output = quick(&["fault-wrong-cpu"]).arg("--out").arg(out.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "a wrong answer is no success");
+    assert_eq!(output.status.code(), Some(1), "a wrong answer is no success");
     let run = Run::ended(output, out.path());
     assert_eq!(run.card.fails.len(), 3);
     for fail in &run.card.fails {
         assert_eq!((fail.cpu, fail.cause), (Some(last), FailKind::Corruption));
     }
-    let named = format!("fault-wrong-cpu failed on CPU {last}");
+    let named = format!("fault-wrong-cpu on CPU {last}: wrong answer");
     assert!(run.text().contains(&named), "{}", run.text());
     // The others were measured.
     let elsewhere = run.points("core_ghz").filter(|p| number(p, "cpu") != Some(last as i64));

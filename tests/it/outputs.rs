@@ -103,7 +103,8 @@ fn a_run_whose_progress_no_one_can_hear_is_measured_to_its_end() {
         // A round that fails is told as well.
         let mut command = run(&[&LOCKS[..], &["--only", "fault-error"]].concat(), dir.path());
         let status = command.stdout(Stdio::null()).stderr(stderr).status().unwrap();
-        assert_eq!(status.code(), Some(0));
+        // That round is all there is of its probe, which is a verdict of FAIL.
+        assert_eq!(status.code(), Some(1));
         assert!(Card::read(&card_in(dir.path()).unwrap()).unwrap().is_complete());
         assert!(dir.path().join("report.html").exists());
     }
@@ -293,7 +294,8 @@ fn a_child_that_cannot_be_started_is_a_row_and_the_run_goes_on() {
     limit.arg("--pid").arg(pid.to_string()).arg(format!("--nofile={open}:"));
     assert!(limit.status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    // Whether one of three rounds is lost or two.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
     let card = Card::read(&card).unwrap();
     assert!(card.is_complete() && card.points.iter().any(|p| p.round == 0));
     let rows: Vec<_> = card.fails.iter().map(|f| (f.round, f.how.as_str())).collect();

@@ -144,7 +144,7 @@ fn the_fonts_of_the_page_load_and_no_label_is_cut_or_covered() {
     let html = fs::read_to_string(&page).unwrap();
     fs::write(&page, html.replace("</body>", LETTERS)).unwrap();
     // Just above and below the width at which pictures change, too.
-    for width in [1440, 830, 810, 500] {
+    for width in [1440, 890, 870, 500] {
         let (document, _) = rendered(&browser, &page, width);
         let seen = |name: &str| {
             let (_, rest) =

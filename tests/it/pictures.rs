@@ -62,7 +62,10 @@ fn has_its_pictures(card: &Path, dir: &Path) -> usize {
         }
     }
     let page = fs::read_to_string(dir.join("report.html")).unwrap();
-    let on_page = |name: &str| page.contains(&format!(" id=\"{name}\""));
+    let on_page = |name: &str| {
+        let ids = [format!(" id=\"{name}\""), format!(" id=\"table-{name}\"")];
+        ids.iter().any(|id| page.contains(id))
+    };
     for (name, id) in TABLES.into_iter().chain(SOMETIMES).filter(|(_, id)| measured(id)) {
         assert!(on_page(name), "{id} was measured, but {name} is not on the page");
     }

@@ -3,7 +3,9 @@
 use crate::machine::human_bytes;
 
 use super::{Finding, claims};
+use crate::declare::Unit;
 use crate::file::Card;
+use crate::format;
 use crate::metrics::{Metrics, State, Value};
 
 /// A level whose claims can be held against measurements.
@@ -111,9 +113,7 @@ fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
     };
     // Rounds that scatter are a range, not a number.
     let effective = match (value.low, value.high) {
-        (Some(low), Some(high)) if high > low * KNEE => {
-            format!("{} to {}", human_bytes(low as u64), human_bytes(high as u64))
-        }
+        (Some(low), Some(high)) if high > low * KNEE => format::range(low, high, Unit::Bytes),
         _ => human_bytes(measured as u64),
     };
     let code = format!("{name}_CAPACITY");
@@ -192,8 +192,6 @@ fn sets(metrics: &Metrics, cache: &Cache) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use crate::declare::Unit;
-
     use super::super::tests::{kib, said, value};
     use super::*;
 
@@ -207,7 +205,7 @@ mod tests {
         // Rounds that scatter give a range.
         let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
         (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
-        assert!(said(vec![range]).join("\n").contains("4 MiB to 8 MiB of L3 usable"));
+        assert!(said(vec![range]).join("\n").contains("4–8 MiB of L3 usable"));
         let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
         assert!(said(large).join("\n").contains("the claim is too small"));
     }

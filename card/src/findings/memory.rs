@@ -160,7 +160,7 @@ fn host_pages(card: &Card, metrics: &Metrics) -> Option<Finding> {
         let [small, huge] = [small, huge].map(human_bytes);
         let reach = human_bytes(reach as u64);
         let headline = format!("{huge} pages are backed by {small} pages of the host");
-        let measured = format!("backed by {small} pages of the host");
+        let measured = format!("{small} host pages");
         Finding::claim("HUGE_PAGE_BACKING", headline, format!("{huge} pages"), measured)
             .cause(format!(
                 "DTLB misses in huge pages begin at {reach}, where {entries:.0} small pages end"

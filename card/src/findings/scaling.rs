@@ -62,7 +62,7 @@ fn worth(curve: &Curve, cpus: i64) -> Option<Finding> {
         return None;
     }
     let headline = if alone {
-        format!("{what}: {cpus} threads do {} of what one does", format!("{:.0} %", 100.0 * full))
+        format!("{what}: {cpus} threads do {:.0} % of what one does", 100.0 * full)
     } else {
         let (threads, ratio) = (enough.threads, format::number(enough.ratio));
         format!("{what}: {ratio}× from {threads} threads on, {}× with {cpus}", format::number(full))

@@ -51,7 +51,7 @@ fn disk(file: &Point, random: f64) -> Option<Finding> {
     let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
     let (name, takes) = (says("disk"), format::quantity(random, Unit::Ns));
     let (claim, stand_in, system) = (says("claim"), says("stand_in"), says("file_system"));
-    let reads = format!("4 KiB random read in {takes}");
+    let reads = format!("4 KiB read in {takes}");
     let finding = |code, headline: String, claimed: String, cause: &str| {
         Finding::claim(code, headline, claimed, reads.as_str()).cause(cause).of(&[RANDOM])
     };

@@ -258,12 +258,12 @@ fn run(summary: &Summary) -> String {
 /// The few numbers that a reader should take away.
 fn headlines(summary: &Summary) -> Vec<Headline> {
     [
-        ("memory.latency.l1_ns", "to read from the first cache"),
-        ("memory.latency.dram_ns", "to read from main memory"),
-        ("memory.bandwidth.read.dram_gbs", "read from main memory by one thread"),
-        ("branch.mispredict_ns", "for a branch that was guessed wrong"),
-        ("clock.core_ghz", "core clock under load"),
-        ("noise.gap_ratio", "of the time taken away by others"),
+        ("memory.latency.l1_ns", "L1 load latency"),
+        ("memory.latency.dram_ns", "DRAM load latency"),
+        ("memory.bandwidth.read.dram_gbs", "DRAM read, one thread"),
+        ("branch.mispredict_ns", "branch mispredict"),
+        ("clock.core_ghz", "core clock"),
+        ("noise.gap_ratio", "of CPU time lost to gaps"),
     ]
     .into_iter()
     .filter_map(|(id, text)| {

@@ -257,42 +257,6 @@ mod tests {
         others.into_iter().chain(cores).collect()
     }
 
-    // DUMP-BEGIN
-    #[test]
-    #[ignore]
-    fn dump() {
-        std::fs::create_dir_all("/tmp/pics_dump").unwrap();
-        let names = ["rec", "two", "neon", "many", "c3", "c4", "c16", "c64", "c256", "c512"];
-        for (summary, card) in looked_at().into_iter().chain([fixture::cores(512)]).zip(names) {
-            for chart in charts(&summary) {
-                if !["rec", "many"].contains(&card)
-                    && !["core_to_core", "numa"].contains(&chart.name)
-                {
-                    continue;
-                }
-                for (form, f) in [(Form::File, "w"), (Form::Narrow, "n")] {
-                    let t = std::time::Instant::now();
-                    let png = chart.sheet(form).png();
-                    println!("{card} {} {f} {:?}", chart.name, t.elapsed());
-                    std::fs::write(format!("/tmp/pics_dump/{card}_{}_{f}.png", chart.name), png)
-                        .unwrap();
-                }
-            }
-            let failed = vec![
-                ("L3 32 MiB".into(), "3–9 MiB usable".into()),
-                ("2 MiB pages".into(), "backed by 4 KiB pages".into()),
-                ("1 thread/core".into(), "SMT sibling busy 5 %".into()),
-                ("rotational disk".into(), "4 KiB read in 81 µs".into()),
-            ];
-            let sentence = "core as published (41 of 45), 4 platform claims do not hold";
-            let claims = Claims { verdict: "CHECK", sentence, failed };
-            if let Some(sheet) = summary_card::sheet(&summary, &claims) {
-                std::fs::write(format!("/tmp/pics_dump/{card}_card.png"), sheet.png()).unwrap();
-            }
-        }
-    }
-    // DUMP-END
-
     fn seen_together(a: &Words, b: &Words) -> bool {
         a.layer.is_none() || b.layer.is_none() || a.layer == b.layer
     }

@@ -81,9 +81,12 @@ fn one<'a>(summary: &'a Summary, id: &str, who: Who, part: f64) -> Option<One<'a
     metric(summary, &format!("context_switch.{id}")).map(|value| One { who, value, part })
 }
 
+/// A row: its name, and what is drawn of it.
+type Named<'a> = (String, Vec<One<'a>>);
+
 /// `None` when no switch was measured.
 pub(super) fn chart(summary: &Summary) -> Option<Chart> {
-    let alone = |list: &[(&str, &str)]| -> Vec<(String, Vec<One<'_>>)> {
+    let alone = |list: &[(&str, &str)]| -> Vec<Named<'_>> {
         let row = |(id, name): &(&str, &str)| {
             Some(((*name).to_owned(), vec![one(summary, id, Who::Thread, 1.0)?]))
         };
@@ -93,13 +96,12 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         let rows = MECHANISMS.into_iter().filter_map(|how| row(summary, how, place)).collect();
         (name, rows)
     });
-    let groups: Vec<(&str, Vec<(String, Vec<One<'_>>)>)> =
-        [("Without the kernel", alone(&WITHOUT))]
-            .into_iter()
-            .chain(places)
-            .chain([("Wake-up on another CPU, one way", alone(&WAKING))])
-            .filter(|(_, rows)| !rows.is_empty())
-            .collect();
+    let groups: Vec<(&str, Vec<Named<'_>>)> = [("Without the kernel", alone(&WITHOUT))]
+        .into_iter()
+        .chain(places)
+        .chain([("Wake-up on another CPU, one way", alone(&WAKING))])
+        .filter(|(_, rows)| !rows.is_empty())
+        .collect();
     let all = || groups.iter().flat_map(|g| &g.1).flat_map(|row| &row.1);
     let (low, high) = ends(all().flat_map(|one| [one.ends().0, one.ends().1]));
     let has = |who: Who| all().any(|one| one.who == who);
@@ -118,7 +120,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
             rows.iter().map(move |(name, ones)| format!("{place}, {name}: {}", ones[0].text()))
         })
         .collect();
-    let rows = |rows: &[(String, Vec<One<'_>>)]| -> Vec<Row> {
+    let rows = |rows: &[Named<'_>]| -> Vec<Row> {
         rows.iter().map(|(name, ones)| drawn(name, ones)).collect()
     };
     (!groups.is_empty()).then(|| Chart {

@@ -145,7 +145,8 @@ fn level_row(level: &Level<'_>) -> Vec<Cell> {
     let size = if failed { format!("! {}", level.size) } else { level.size.clone() };
     let value = |value: Option<&Value>| value.map(format::measured).unwrap_or_default();
     let style = level.ns.map_or(Style::Plain, |ns| mark(ns).1);
-    let spread = level.ns.filter(|ns| grade(ns) != "").map(format::interval).unwrap_or_default();
+    let spread =
+        level.ns.filter(|ns| !grade(ns).is_empty()).map(format::interval).unwrap_or_default();
     let (read, read_style) = level.read.map_or((String::new(), Style::Plain), marked);
     let cycles = level.cycles.and_then(format::believable).map(|c| match c < 100.0 {
         true => format!("{c:.1}"),

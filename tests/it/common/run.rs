@@ -36,6 +36,7 @@ pub(crate) struct Run {
     pub(crate) path: PathBuf,
     pub(crate) card: Card,
     pub(crate) metrics: Metrics,
+    whole: String,
 }
 
 impl Run {
@@ -44,7 +45,9 @@ impl Run {
         let path = card_in(out).unwrap_or_else(|| panic!("no card: {output:?}"));
         let card = Card::read(&path).unwrap();
         let metrics = metrics::evaluate(&card);
-        Run { output, path, card, metrics }
+        let all = Command::new(program()).args(["show", "--all"]).arg(&path).output().unwrap();
+        let whole = String::from_utf8(all.stdout).unwrap();
+        Run { output, path, card, metrics, whole }
     }
 
     /// One of which every round must have succeeded, even if there was nothing to be measured.
@@ -71,9 +74,9 @@ impl Run {
         Run::into(out.path(), &mut command)
     }
 
-    /// What it printed.
+    /// All that its card says; what it printed itself is the card in short.
     pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.output.stdout).unwrap()
+        &self.whole
     }
 
     pub(crate) fn points<'a>(&'a self, quantity: &'a str) -> impl Iterator<Item = &'a Point> {
