@@ -259,7 +259,10 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, CardError> {
 
 /// Whether a file holds a summary instead of a card.
 pub(crate) fn is_summary(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(br#"{"kind":"summary""#)
+    const BEGINS: &[u8] = br#"{"kind":"summary""#;
+    // However it was laid out on its way here: `jq` does it anew.
+    let without_blanks = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    without_blanks.take(BEGINS.len()).eq(BEGINS)
 }
 
 fn unreadable(path: &Path, reason: io::Error) -> CardError {

@@ -395,6 +395,16 @@ mod tests {
     }
 
     #[test]
+    fn a_summary_that_was_laid_out_anew_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.summary.json");
+        let whole = fixture::recorded();
+        let object: serde_json::Value = serde_json::from_str(&whole.stored()).unwrap();
+        std::fs::write(&path, format!("{object:#}\n")).unwrap();
+        assert_eq!(Summary::read(&path).unwrap().findings, whole.findings);
+    }
+
+    #[test]
     fn findings_of_another_version_cost_their_row_and_not_the_summary() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.summary.json");

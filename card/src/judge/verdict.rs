@@ -72,7 +72,12 @@ pub fn judge<C: Borrow<Summary>>(baseline: &[C], now: &Summary, prior: &Prior) -
     }
     let blank = judgement.groups.iter().filter(|group| group.standing == Standing::NotJudged);
     let blank: Vec<&str> = blank.map(|group| group.title.as_str()).collect();
-    let reason = if let Some(neighbours) = &judgement.neighbours {
+    // Of one's own causes first.
+    let quota = now.findings.iter().find(|f| f.code == "CPU_QUOTA");
+    let touched = judgement.neighbours.is_some() || !blank.is_empty() || disturbed;
+    let reason = if let Some(quota) = quota.filter(|_| touched) {
+        quota.text()
+    } else if let Some(neighbours) = &judgement.neighbours {
         format!("{neighbours}: what is worse may be their work; measure again when they are idle")
     } else if judgement.metrics.is_empty() {
         "no metric is on both sides, measured by the same method".into()
@@ -468,6 +473,22 @@ mod tests {
         // Where the core is slower as well, it is one.
         machine.break_down(&effect(r#"{ group = "core", worse = 1.1 }"#));
         assert_eq!(judge(&baseline, machine.run(), Prior::embedded()).verdict, Verdict::Suspect);
+    }
+
+    #[test]
+    fn an_own_quota_is_named_before_neighbours_and_short_runs() {
+        let (mut machine, baseline) = machine();
+        let mut now = machine.run().clone();
+        let core = |v: &&mut Value| rules().place(&v.id).is_some_and(|place| place.1.id == "core");
+        now.metrics.0.iter_mut().filter(core).for_each(|value| value.value = None);
+        let short = judge(&baseline, &now, Prior::embedded());
+        assert!(short.reasons[0].contains("too short"), "{:?}", short.reasons);
+        let mut quota = now.findings[0].clone();
+        (quota.code, quota.headline) = ("CPU_QUOTA".into(), "CPU quota stopped this run".into());
+        now.findings.push(quota);
+        let named = judge(&baseline, &now, Prior::embedded());
+        assert_eq!(named.verdict, Verdict::CannotJudge);
+        assert!(named.reasons[0].starts_with("CPU quota stopped this run"), "{:?}", named.reasons);
     }
 
     #[test]
