@@ -205,6 +205,14 @@ pub fn moment(rfc3339: &str) -> String {
     }
 }
 
+/// The same in short, for beside a picture: `22 Nov 04:08`.
+pub fn short_moment(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%-d %b %H:%M").to_string(),
+        Err(_) => shorten(rfc3339, 16),
+    }
+}
+
 /// `text` cut to `most` characters, with an ellipsis where something is missing.
 pub fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {

@@ -44,6 +44,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let why = judgement.set_aside.first().map(|aside| format!(": {}", aside.why));
         anyhow::bail!("the cards cannot be compared{}", why.unwrap_or_default());
     }
+    anyhow::ensure!(
+        judgement.properties_judged > 0 || !judgement.metrics.is_empty(),
+        "the cards have nothing that was measured by the same method: measure both with one version of \
+         this program"
+    );
     if args.json {
         super::print_json(&format!("{:#}\n", serde_json::to_value(&judgement)?))?;
     } else if args.csv {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::files;
 use anyhow::Context;
 use card::findings::Group;
+use card::judge::prior::Prior;
+use card::judge::{self, Judgement};
 use card::summary::Summary;
 use card::verdict::Verdict;
 use plots::summary_card::Claims;
@@ -24,9 +26,7 @@ mod view;
 ///
 /// A file exists and `force` is not given, or `dir` or a file cannot be written.
 pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<PathBuf>> {
-    fs::create_dir_all(dir).with_context(|| {
-        format!("cannot make the folder {}: choose another one with --out", dir.display())
-    })?;
+    make(dir)?;
     let pictures = plots::all(summary);
     let page = page::html(summary, &pictures)?;
     let mut contents = vec![("report.html".to_owned(), page.into_bytes())];
@@ -41,14 +41,47 @@ pub fn write(dir: &Path, summary: &Summary, force: bool) -> anyhow::Result<Vec<P
     };
     contents.extend(plots::files(summary, pictures, &claims));
     // All are looked at before the first is written.
-    for path in contents.iter().map(|(name, _)| dir.join(name)) {
-        anyhow::ensure!(
-            force || !path.exists(),
-            "{} exists: add --force to overwrite it, or choose another folder with --out",
-            path.display()
-        );
-    }
+    contents.iter().try_for_each(|(name, _)| not_over(&dir.join(name), force))?;
     contents.iter().map(|(name, bytes)| save(dir, name, bytes)).collect()
+}
+
+/// Writes `comparison.html` into `dir`: the first card, and each of the others held against it.
+///
+/// # Errors
+///
+/// Two cards are of the same run, the file exists and `force` is not given, or it cannot be written.
+pub fn write_comparison(dir: &Path, cards: &[Summary], force: bool) -> anyhow::Result<PathBuf> {
+    let Some((first, others)) = cards.split_first() else { anyhow::bail!("no card to compare") };
+    for (i, card) in cards.iter().enumerate() {
+        let same = |other: &&Summary| other.card.header.id == card.card.header.id;
+        if let Some(at) = cards[..i].iter().position(|other| same(&other)) {
+            let [a, b] = [at, i].map(plots::beside::letter);
+            anyhow::bail!("{a} and {b} are the same run: give each card once");
+        }
+    }
+    let prior = Prior::embedded();
+    let against =
+        |other| judge::compare(std::slice::from_ref(first), std::slice::from_ref(other), prior);
+    let judgements: Vec<Judgement> = others.iter().map(against).collect();
+    let page = page::comparison(cards, &judgements)?;
+    make(dir)?;
+    not_over(&dir.join("comparison.html"), force)?;
+    save(dir, "comparison.html", page.as_bytes())
+}
+
+fn make(dir: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| {
+        format!("cannot make the folder {}: choose another one with --out", dir.display())
+    })
+}
+
+fn not_over(path: &Path, force: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        force || !path.exists(),
+        "{} exists: add --force to overwrite it, or choose another folder with --out",
+        path.display()
+    );
+    Ok(())
 }
 
 fn save(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {

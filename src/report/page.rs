@@ -6,8 +6,10 @@ use minijinja::{AutoEscape, Environment};
 
 use super::plots::{self, Picture};
 use card::clean;
+use card::judge::Judgement;
 use card::summary::Summary;
 
+mod comparison;
 mod context;
 mod counter_table;
 
@@ -17,6 +19,11 @@ const MACROS: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/macros.html"));
 const STYLE: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/style.css"));
+
+const COMPARISON: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/comparison.html"));
+const COMPARISON_STYLE: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/templates/comparison.css"));
 
 /// The page of a card with its pictures inlined.
 ///
@@ -29,6 +36,20 @@ pub fn html(summary: &Summary, pictures: &[Picture]) -> anyhow::Result<String> {
     template
         .render(minijinja::value::Serde(context::Page::of(summary, pictures)))
         .context("the page could not be filled in: report this with the card")
+}
+
+/// The page of several cards: the first, and what was judged of each of the others beside it.
+///
+/// # Errors
+///
+/// The templates, which are compiled in, are broken.
+pub fn comparison(cards: &[Summary], judgements: &[Judgement]) -> anyhow::Result<String> {
+    let environment = environment().context("the page's template is broken: report this")?;
+    let template = environment.get_template("comparison.html")?;
+    let pictures = plots::beside::pictures(&comparison::named(cards));
+    template
+        .render(minijinja::value::Serde(comparison::Page::of(cards, judgements, &pictures)))
+        .context("the page could not be filled in: report this with the cards")
 }
 
 /// Templates that end in `.html` escape everything that comes from a card.
@@ -50,6 +71,8 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     environment.add_template("style.css", STYLE)?;
     environment.add_template("macros.html", MACROS)?;
     environment.add_template("report.html", PAGE)?;
+    environment.add_template("comparison.css", COMPARISON_STYLE)?;
+    environment.add_template("comparison.html", COMPARISON)?;
     environment.add_global("font_regular", encoded(plots::REGULAR));
     environment.add_global("font_medium", encoded(plots::MEDIUM));
     Ok(environment)
@@ -141,7 +164,7 @@ mod tests {
         balanced(full_page());
     }
 
-    fn balanced(page: &str) {
+    pub(super) fn balanced(page: &str) {
         for tag in ["section", "table", "tbody", "tr", "td", "th", "figure", "svg", "details"] {
             let open = page.matches(&format!("<{tag}>")).count()
                 + page.matches(&format!("<{tag} ")).count();

@@ -139,11 +139,7 @@ fn what_cannot_be_judged_says_why_and_ends_with_2() {
     let empty = machine.dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
     let with = |change: &dyn Fn(&mut Summary)| {
-        let mut card = Summary::read(&now).unwrap();
-        change(&mut card);
-        let path = machine.dir.path().join("other.summary.json");
-        fs::write(&path, card.stored()).unwrap();
-        path
+        with(&machine, Summary::read(&now).unwrap(), |card| change(card))
     };
     let judged = |card: &Path| said(&["check", "--baseline", text(&dir), text(card)]);
     type Change<'a> = &'a dyn Fn(&mut Summary);
@@ -276,9 +272,72 @@ fn two_cards_are_compared_in_four_forms() {
     assert!(json["metrics"].as_array().unwrap().iter().any(|m| m["standing"] == "worse"));
     let (code, three) = said(&["compare", b0, b1, a0]);
     assert!(code == 2 && three.contains("behind `--`"), "{three}");
-    // Cards of machines that have nothing in common.
-    let (code, apart) = said(&["compare", text(&recorded_card("aarch64")), a0]);
-    assert!(code == 2 && apart.contains("another architecture"), "{apart}");
+    // Cards of different machines: what differs comes first.
+    let other = Summary::read(&after[0]).unwrap();
+    let renamed = with(&machine, other, |card| {
+        card.card.header.machine.cpu.brand = card::machine::Fact::Known("Another Processor".into());
+    });
+    let (code, apart) = said(&["compare", b0, text(&renamed)]);
+    let differs = apart.find("processor: AMD EPYC").zip(apart.find("Another Processor"));
+    assert!(code == 0 && differs < apart.find("group  ").map(|at| (at, at)), "{apart}");
+    // And those that have nothing in common.
+    let other = Summary::read(&after[0]).unwrap();
+    let methods = with(&machine, other, |card| {
+        card.card.header.declarations.iter_mut().for_each(|d| d.method = 99);
+    });
+    let (code, nothing) = said(&["compare", b0, text(&methods)]);
+    assert!(code == 2 && nothing.contains("nothing that was measured by the same"), "{nothing}");
+}
+
+#[test]
+fn cards_are_drawn_side_by_side() {
+    let mut machine = Machine::new(17);
+    let before = machine.runs("before", 1);
+    machine.break_down("gather");
+    let after = machine.runs("after", 7);
+    let out = machine.dir.path().join("out");
+    let report = |cards: &[&Path]| {
+        let mut arguments = vec!["report", "--force", "--out", text(&out)];
+        arguments.extend(cards.iter().map(|card| text(card)));
+        said(&arguments)
+    };
+    let drawn = |cards: &[&Path]| {
+        let (code, written) = report(cards);
+        assert!(code == 0 && written.trim().ends_with("comparison.html"), "{written}");
+        fs::read_to_string(out.join("comparison.html")).unwrap()
+    };
+    let two = drawn(&[&before[0], &after[0]]);
+    // The judgement is that of `compare`.
+    let judged = said(&["compare", "--json", text(&before[0]), text(&after[0])]).1;
+    let judged: serde_json::Value = serde_json::from_str(&judged).unwrap();
+    let (_, differs) = two.split_once("id=\"differs\"").unwrap();
+    let (differs, _) = differs.split_once("id=\"seen\"").unwrap();
+    let of = |word: &str| {
+        let metrics = judged["metrics"].as_array().unwrap().iter();
+        metrics.filter(|m| m["standing"] == word).count()
+    };
+    assert!(of("worse") > 0);
+    for (word, mark) in [("worse", "▼ "), ("better", "▲ ")] {
+        let cells = differs.matches(&format!("<td class=\"change {word}\">{mark}")).count();
+        assert_eq!(cells, of(word), "{word}");
+    }
+    assert!(differs.contains("simd.gather.scalar"));
+    let all: Vec<&Path> = before.iter().chain(&after).map(|path| &**path).collect();
+    assert!(drawn(&all).contains(">H is</th>"));
+    let (code, same) = report(&[&before[0], &after[0], &before[0]]);
+    assert!(code == 2 && same.contains("A and C are the same run"), "{same}");
+    let (code, many) = report(&[&all[..], &all[..1]].concat());
+    assert!(code == 2 && many.contains("8 at most"), "{many}");
+    let again = said(&["report", "--out", text(&out), text(&before[0]), text(&after[0])]);
+    assert!(again.0 == 2 && again.1.contains("--force"), "{}", again.1);
+}
+
+/// A changed copy of a card.
+fn with(machine: &Machine, mut card: Summary, change: impl FnOnce(&mut Summary)) -> PathBuf {
+    change(&mut card);
+    let path = machine.dir.path().join("other.summary.json");
+    fs::write(&path, card.stored()).unwrap();
+    path
 }
 
 #[test]

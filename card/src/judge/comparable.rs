@@ -29,14 +29,8 @@ pub struct SetAside {
     pub why: String,
 }
 
-/// Of the same machine model, measured in the same way on the same CPU: otherwise the reason.
-pub(super) fn obstacle(base: &Header, now: &Header) -> Option<String> {
-    if base.id == now.id {
-        return Some("it is the very run that is judged".into());
-    }
-    let differs = |what: &str, then: String, now: String| {
-        (then != now).then(|| format!("{what}: {then} there, {now} here"))
-    };
+/// What makes two cards those of different machines, or measured in different ways, the most telling first.
+fn unlike(base: &Header, now: &Header) -> impl Iterator<Item = Difference> {
     let model = |h: &Header| h.machine.cpu.brand.known().cloned().unwrap_or_default();
     let cpus = |h: &Header| h.machine.allowed_cpus().len().to_string();
     let architecture = |h: &Header| h.machine.cpu.architecture.clone();
@@ -46,19 +40,28 @@ pub(super) fn obstacle(base: &Header, now: &Header) -> Option<String> {
     let nothing_else = |then: String| if then.is_empty() { "unknown".into() } else { then };
     type Get<'a> = &'a dyn Fn(&Header) -> String;
     let facts: [(&str, Get<'_>); 6] = [
-        ("another architecture", &architecture),
-        ("another processor", &model),
-        ("another design of core", &design),
-        ("another number of CPUs", &cpus),
-        ("another tier", &|h| h.plan.tier.clone()),
-        ("another CPU measured", &|h| format!("CPU {}", h.plan.cpu)),
+        ("architecture", &architecture),
+        ("processor", &model),
+        ("design of core", &design),
+        ("number of CPUs", &cpus),
+        ("tier", &|h| h.plan.tier.clone()),
+        ("CPU measured", &|h| format!("CPU {}", h.plan.cpu)),
     ];
-    facts
-        .into_iter()
-        .find_map(|(what, of)| differs(what, nothing_else(of(base)), nothing_else(of(now))))
+    let differences = facts.map(|(fact, of)| Difference {
+        fact: fact.into(),
+        then: nothing_else(of(base)),
+        now: nothing_else(of(now)),
+    });
+    differences.into_iter().filter(|difference| difference.then != difference.now)
 }
 
-/// What else differs, the most telling first.
+/// Why a card is no baseline: it is of another machine model, or was measured in another way.
+pub(super) fn obstacle(base: &Header, now: &Header) -> Option<String> {
+    let Difference { fact, then, now } = unlike(base, now).next()?;
+    Some(format!("another {fact}: {then} there, {now} here"))
+}
+
+/// All that differs, the most telling first.
 pub(super) fn differences(base: &Header, now: &Header) -> Vec<Difference> {
     let text = |fact: &Fact<String>| fact.known().cloned();
     let flag = |fact: &Fact<bool>| fact.known().map(|&on| if on { "on" } else { "off" }.to_owned());
@@ -84,17 +87,15 @@ pub(super) fn differences(base: &Header, now: &Header) -> Vec<Difference> {
         ("program", &|h| Some(format!("{} ({})", h.tool.version, h.tool.revision))),
     ];
     let unknown = || "unknown".to_owned();
-    let mut found: Vec<Difference> = facts
-        .into_iter()
-        .filter_map(|(fact, of)| {
-            let (then, now) = (of(base), of(now));
-            (then != now).then(|| Difference {
-                fact: fact.into(),
-                then: then.unwrap_or_else(unknown),
-                now: now.unwrap_or_else(unknown),
-            })
+    let others = facts.into_iter().filter_map(|(fact, of)| {
+        let (then, now) = (of(base), of(now));
+        (then != now).then(|| Difference {
+            fact: fact.into(),
+            then: then.unwrap_or_else(unknown),
+            now: now.unwrap_or_else(unknown),
         })
-        .collect();
+    });
+    let mut found: Vec<Difference> = unlike(base, now).chain(others).collect();
     let mitigations =
         |h: &'_ Header| h.machine.kernel.mitigations.known().cloned().unwrap_or_default();
     let (then, now) = (mitigations(base), mitigations(now));

@@ -41,7 +41,7 @@ const CLOCK: &str = "clock.core_ghz";
 /// A card held against a baseline.
 pub fn judge<C: Borrow<Summary>>(baseline: &[C], now: &Summary, prior: &Prior) -> Judgement {
     let baseline: Vec<&Summary> = baseline.iter().map(Borrow::borrow).collect();
-    let mut judgement = compared(&baseline, &[now], prior);
+    let mut judgement = compared(&baseline, &[now], &now.card.header, prior);
     let corrupt = now.card.fails.iter().find(|fail| fail.cause == FailKind::Corruption);
     if let Some(fail) = corrupt {
         judgement.verdict = Verdict::Worse;
@@ -114,22 +114,33 @@ fn other_load(judgement: &Judgement) -> Option<String> {
     })
 }
 
-/// Cards held against others, without a verdict.
+/// Cards held against others, without a verdict. They may be of different machines: what differs is named.
 pub fn compare<C: Borrow<Summary>>(baseline: &[C], now: &[C], prior: &Prior) -> Judgement {
     let [baseline, now] = [baseline, now].map(|cards| cards.iter().map(Borrow::borrow));
-    compared(&baseline.collect::<Vec<_>>(), &now.collect::<Vec<_>>(), prior)
+    let baseline: Vec<&Summary> = baseline.collect();
+    let Some(like) = baseline.first() else { return Judgement::of_nothing() };
+    compared(&baseline, &now.collect::<Vec<_>>(), &like.card.header, prior)
 }
 
-fn compared<'a>(baseline: &[&'a Summary], now: &[&'a Summary], prior: &Prior) -> Judgement {
+/// Cards that are held against those of a baseline that are `like` that one.
+fn compared<'a>(
+    baseline: &[&'a Summary],
+    now: &[&'a Summary],
+    like: &Header,
+    prior: &Prior,
+) -> Judgement {
     let Some((&first, more)) = now.split_first() else { return Judgement::of_nothing() };
     let header = &first.card.header;
     let mut set_aside = Vec::new();
-    // Those of a side that are like the first card at hand, each run once.
-    let mut add = |used: &mut Vec<&'a Summary>, cards: &[&'a Summary]| {
+    // Those of a side that are alike, each run once.
+    let mut add = |used: &mut Vec<&'a Summary>, cards: &[&'a Summary], like: &Header| {
         for &card in cards {
             let Header { id, start, .. } = &card.card.header;
+            let judged = *id == header.id;
             let twice = used.iter().any(|known| known.card.header.id == *id);
-            let why = comparable::obstacle(&card.card.header, header)
+            let why = judged
+                .then(|| "it is the very run that is judged".to_owned())
+                .or_else(|| comparable::obstacle(&card.card.header, like))
                 .or_else(|| twice.then(|| "the same run is there already".into()));
             match why {
                 None => used.push(card),
@@ -140,8 +151,8 @@ fn compared<'a>(baseline: &[&'a Summary], now: &[&'a Summary], prior: &Prior) ->
         }
     };
     let (mut base, mut now) = (Vec::new(), vec![first]);
-    add(&mut base, baseline);
-    add(&mut now, more);
+    add(&mut base, baseline, like);
+    add(&mut now, more, header);
     let mut starts: Vec<&str> = base.iter().map(|card| card.card.header.start.as_str()).collect();
     starts.sort_unstable();
     let latest = base.iter().max_by_key(|card| &card.card.header.start);
@@ -174,7 +185,10 @@ fn compared<'a>(baseline: &[&'a Summary], now: &[&'a Summary], prior: &Prior) ->
     judgement.groups =
         rules().groups.iter().filter_map(|g| sides.group(g, &judgement, &wanted)).collect();
     by_neighbours(&mut judgement, Neighbours::of(&now, &base), Neighbours::of(&base, &now));
-    judgement.causes = causes::nearest(&judgement.groups, &judgement.metrics, &header.machine);
+    // Two machines differ by design, which has no cause.
+    if comparable::obstacle(like, header).is_none() {
+        judgement.causes = causes::nearest(&judgement.groups, &judgement.metrics, &header.machine);
+    }
     judgement
 }
 

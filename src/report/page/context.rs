@@ -104,7 +104,7 @@ const PARTS: [(&str, &str, &[&str]); 4] = [
 ];
 
 #[derive(Serialize)]
-struct PictureView {
+pub(super) struct PictureView {
     name: &'static str,
     title: String,
     subtitle: String,
@@ -306,13 +306,18 @@ fn verdict_view(verdict: &Verdict) -> VerdictView {
     }
     VerdictView {
         word: verdict.word.to_string(),
-        class: match verdict.word {
-            Word::Pass => "pass",
-            Word::Check => "check",
-            Word::Fail => "fail",
-        },
+        class: word_class(verdict.word),
         sentence: verdict.sentence.clone(),
         lines,
+    }
+}
+
+/// How the style sheet calls a verdict.
+pub(super) fn word_class(word: Word) -> &'static str {
+    match word {
+        Word::Pass => "pass",
+        Word::Check => "check",
+        Word::Fail => "fail",
     }
 }
 
@@ -356,7 +361,7 @@ fn parts(summary: &Summary, pictures: &[Picture]) -> Vec<Part> {
     parts.into_iter().filter(|p| !p.pictures.is_empty() || !p.tables.is_empty()).collect()
 }
 
-fn picture(picture: &Picture) -> PictureView {
+pub(super) fn picture(picture: &Picture) -> PictureView {
     PictureView {
         name: picture.name,
         title: picture.title.clone(),

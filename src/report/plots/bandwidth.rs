@@ -35,8 +35,11 @@ const LOOKS: [(Ink, Dash, f64); 4] = [
 /// Curves that are nowhere further apart are one.
 const COINCIDE: f64 = 0.05;
 
-/// `None` when the card has no bandwidths.
-pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+/// A curve with its name.
+type Line = (String, Vec<(f64, f64)>);
+
+/// What one thread reads by working set, GB/s, with each width of loads, the widest first.
+pub(super) fn lines(summary: &Summary) -> Vec<Line> {
     let mut settings = series::settings(&summary.card, PROBE, "time_per_byte");
     // Where there is one CPU, all of them together are one thread too.
     settings.retain(|s| {
@@ -48,7 +51,12 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         let points = points(settings.iter().filter(|s| s.is("width", width)));
         (!points.is_empty()).then(|| (name.to_owned(), points))
     };
-    let lines = merged(WIDTHS.into_iter().filter_map(of_width).collect());
+    WIDTHS.into_iter().filter_map(of_width).collect()
+}
+
+/// `None` when the card has no bandwidths.
+pub(super) fn chart(summary: &Summary) -> Option<Chart> {
+    let lines = merged(lines(summary), COINCIDE, ", ");
     if lines.is_empty() {
         return None;
     }
@@ -104,18 +112,17 @@ fn points<'a>(settings: impl Iterator<Item = &'a Setting>) -> Vec<(f64, f64)> {
     points
 }
 
-/// Lines that coincide as one, with both names.
-fn merged(lines: Vec<(String, Vec<(f64, f64)>)>) -> Vec<(String, Vec<(f64, f64)>)> {
-    let mut kept: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+/// Lines that are nowhere further apart than `within` as one, with all names.
+pub(super) fn merged(lines: Vec<Line>, within: f64, and: &str) -> Vec<Line> {
+    let mut kept: Vec<Line> = Vec::new();
     for (name, points) in lines {
         let same = |other: &[(f64, f64)]| {
-            let near = |(a, b): (&(f64, f64), &(f64, f64))| {
-                a.0 == b.0 && (a.1 / b.1 - 1.0).abs() < COINCIDE
-            };
+            let near =
+                |(a, b): (&(f64, f64), &(f64, f64))| a.0 == b.0 && (a.1 / b.1 - 1.0).abs() < within;
             other.len() == points.len() && other.iter().zip(&points).all(near)
         };
         match kept.iter_mut().find(|line| same(&line.1)) {
-            Some(line) => line.0 = format!("{}, {name}", line.0),
+            Some(line) => line.0 = [&line.0, name.as_str()].join(and),
             None => kept.push((name, points)),
         }
     }
@@ -186,7 +193,8 @@ mod tests {
     fn lines_that_coincide_are_one_with_both_names() {
         let at = |rate: f64| vec![(1024.0, rate), (4096.0, rate)];
         let lines = [("a", 100.0), ("b", 103.0), ("c", 50.0)].map(|(n, r)| (n.to_owned(), at(r)));
-        let names: Vec<String> = merged(lines.into()).into_iter().map(|line| line.0).collect();
+        let names: Vec<String> =
+            merged(lines.into(), COINCIDE, ", ").into_iter().map(|line| line.0).collect();
         assert_eq!(names, ["a, b", "c"]);
     }
 

@@ -44,18 +44,34 @@ pub(super) enum Dash {
     Long,
     /// The third.
     Dots,
+    /// Lengths of dashes and gaps in turns, in page units.
+    Of(&'static [f64]),
 }
 
 impl Dash {
-    /// Lengths of dash and gap, in page units.
-    const fn pattern(self) -> Option<(f64, f64)> {
+    /// Lengths of dashes and gaps in turns, in page units.
+    pub(super) const fn pattern(self) -> &'static [f64] {
         match self {
-            Dash::Solid => None,
-            Dash::Short => Some((4.0, 4.0)),
-            Dash::Long => Some((9.0, 4.0)),
-            Dash::Dots => Some((2.0, 3.0)),
+            Dash::Solid => &[],
+            Dash::Short => &[4.0, 4.0],
+            Dash::Long => &[9.0, 4.0],
+            Dash::Dots => &[2.0, 3.0],
+            Dash::Of(lengths) => lengths,
         }
     }
+}
+
+/// What marks a place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Symbol {
+    Dot,
+    Ring,
+    Square,
+    Diamond,
+    Up,
+    Down,
+    Plus,
+    Cross,
 }
 
 #[derive(Clone, Debug)]
@@ -155,24 +171,40 @@ impl Sheet {
         self.add(Dash::Solid, Shape::Dot(center, radius, ink));
     }
 
-    /// A dot with an empty middle.
-    pub(super) fn ring(&mut self, center: Spot, radius: f64, ink: Ink) {
-        self.dot(center, radius, ink);
-        self.dot(center, radius - 1.8, PAPER);
-    }
-
-    /// A square with an empty middle.
-    pub(super) fn square(&mut self, (x, y): Spot, half: f64, ink: Ink) {
-        self.rect((x - half, y - half), (x + half, y + half), ink);
-        let inner = half - 1.6;
-        self.rect((x - inner, y - inner), (x + inner, y + inner), PAPER);
-    }
-
-    /// A diamond with an empty middle.
-    pub(super) fn diamond(&mut self, (x, y): Spot, half: f64, ink: Ink) {
-        let corners = |d: f64| [(x, y - d), (x + d, y), (x, y + d), (x - d, y)];
-        self.polygon(&corners(half), ink);
-        self.polygon(&corners(half - 2.3), PAPER);
+    /// A symbol that reaches so far from its place; all but the dot have an empty middle.
+    pub(super) fn symbol(&mut self, symbol: Symbol, (x, y): Spot, reach: f64, ink: Ink) {
+        let corners = |symbol, d: f64| match symbol {
+            Symbol::Up => vec![(x, y - d), (x + d, y + d), (x - d, y + d)],
+            Symbol::Down => vec![(x, y + d), (x + d, y - d), (x - d, y - d)],
+            _ => vec![(x, y - d), (x + d, y), (x, y + d), (x - d, y)],
+        };
+        let bar = |a: Spot, b: Spot| [(x + a.0, y + a.1), (x + b.0, y + b.1)];
+        match symbol {
+            Symbol::Dot => self.dot((x, y), reach, ink),
+            Symbol::Ring => {
+                self.dot((x, y), reach, ink);
+                self.dot((x, y), reach - 1.8, PAPER);
+            }
+            Symbol::Square => {
+                self.rect((x - reach, y - reach), (x + reach, y + reach), ink);
+                let inner = reach - 1.6;
+                self.rect((x - inner, y - inner), (x + inner, y + inner), PAPER);
+            }
+            Symbol::Diamond | Symbol::Up | Symbol::Down => {
+                let reach = reach + 1.0;
+                self.polygon(&corners(symbol, reach), ink);
+                self.polygon(&corners(symbol, reach - 2.3), PAPER);
+            }
+            Symbol::Plus => {
+                self.path(&bar((-reach, 0.0), (reach, 0.0)), 2.2, ink, Dash::Solid);
+                self.path(&bar((0.0, -reach), (0.0, reach)), 2.2, ink, Dash::Solid);
+            }
+            Symbol::Cross => {
+                let reach = reach - 1.0;
+                self.path(&bar((-reach, -reach), (reach, reach)), 2.2, ink, Dash::Solid);
+                self.path(&bar((-reach, reach), (reach, -reach)), 2.2, ink, Dash::Solid);
+            }
+        }
     }
 
     /// A text whose baseline is at `at`.
@@ -223,6 +255,25 @@ impl Sheet {
         })
     }
 
+    /// No text is cut, and none lies on another that is seen at the same time.
+    #[cfg(test)]
+    pub(super) fn assert_words_are_apart(&self, name: &str) {
+        let together =
+            |a: &Words, b: &Words| a.layer.is_none() || b.layer.is_none() || a.layer == b.layer;
+        let words: Vec<Words> = self.words().collect();
+        for (i, a) in words.iter().enumerate() {
+            let (text, area) = (&a.text, a.area);
+            let inside = area.left >= 0.0
+                && area.right <= self.width
+                && area.top >= 0.0
+                && area.bottom <= self.height;
+            assert!(inside, "{name}, {} wide: {text} is cut", self.width);
+            for b in words[i + 1..].iter().filter(|b| together(a, b)) {
+                assert!(!area.touches(&b.area), "{name}, {} wide: {text}, {}", self.width, b.text);
+            }
+        }
+    }
+
     /// How much is drawn there of curves.
     pub(super) fn crossed(&self, area: Area) -> f64 {
         let inside = |a: Spot, b: Spot| {
@@ -267,9 +318,10 @@ impl Sheet {
         for run in self.shapes.chunk_by(|a, b| a.0 == b.0) {
             let Group { dash, layer } = run[0].0;
             let class = layer.map(|year| format!(" class=\"year of-{year}\""));
-            let lengths = dash
-                .pattern()
-                .map(|(dash, gap)| format!(" stroke-dasharray=\"{} {}\"", dash * FINE, gap * FINE));
+            let lengths = dash.pattern().iter().map(|length| (length * FINE).to_string());
+            let lengths: Vec<String> = lengths.collect();
+            let lengths = (!lengths.is_empty())
+                .then(|| format!(" stroke-dasharray=\"{}\"", lengths.join(" ")));
             let elements = elements(run, (width, height));
             match (class, lengths) {
                 (None, None) => out.push_str(&elements),
@@ -291,7 +343,7 @@ impl Sheet {
             let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
             for (group, shape) in &self.shapes {
                 match (shape, group.dash.pattern()) {
-                    (Shape::Path(points, width, ink), Some(pattern)) => {
+                    (Shape::Path(points, width, ink), pattern @ [_, ..]) => {
                         for dash in dashes(points, pattern) {
                             draw(&root, BITMAP, &Shape::Path(dash, *width, *ink));
                         }
@@ -378,8 +430,20 @@ fn fonts() {
     assert!(*REGISTERED, "the compiled-in fonts are TrueType files");
 }
 
-/// A line in pieces.
-fn dashes(points: &[Spot], (dash, gap): (f64, f64)) -> Vec<Vec<Spot>> {
+/// A line in pieces, by lengths of dashes and gaps in turns.
+fn dashes(points: &[Spot], pattern: &[f64]) -> Vec<Vec<Spot>> {
+    let whole: f64 = pattern.iter().sum();
+    // Where in the pattern something lies: whether a dash is there, since when, and for how long.
+    let phase = |at: f64| {
+        let mut since = at % whole;
+        for (i, length) in pattern.iter().enumerate() {
+            if since < *length {
+                return (i % 2 == 0, since, length - since);
+            }
+            since -= length;
+        }
+        (false, 0.0, 0.0)
+    };
     let mut pieces: Vec<Vec<Spot>> = Vec::new();
     let mut along = 0.0;
     for ends in points.windows(2) {
@@ -389,13 +453,11 @@ fn dashes(points: &[Spot], (dash, gap): (f64, f64)) -> Vec<Vec<Spot>> {
             |d: f64| (from.0 + (to.0 - from.0) * d / length, from.1 + (to.1 - from.1) * d / length);
         let mut start = 0.0;
         while start < length {
-            let phase: f64 = (along + start) % (dash + gap);
-            let (drawn, left) =
-                if phase < dash { (true, dash - phase) } else { (false, dash + gap - phase) };
+            let (drawn, since, left) = phase(along + start);
             // Never so little that rounding makes nothing of it.
             let end = (start + left.max(1e-3)).min(length);
             match pieces.last_mut() {
-                Some(last) if drawn && start == 0.0 && phase > 0.0 => last.push(at(end)),
+                Some(last) if drawn && start == 0.0 && since > 0.0 => last.push(at(end)),
                 _ if drawn => pieces.push(vec![at(start), at(end)]),
                 _ => {}
             }
@@ -513,9 +575,9 @@ mod tests {
         for dash in [Dash::Solid, Dash::Short, Dash::Dots] {
             sheet.path(&places, 2.0, INK, dash);
         }
-        sheet.ring(places[0], 5.0, INK);
-        sheet.square(places[1], 5.0, INK);
-        sheet.diamond(places[2], 5.0, INK);
+        for symbol in [Symbol::Ring, Symbol::Square, Symbol::Diamond, Symbol::Up, Symbol::Cross] {
+            sheet.symbol(symbol, places[0], 5.0, INK);
+        }
         sheet.tag(places[0], "text", BODY);
         sheet
     }
@@ -555,8 +617,10 @@ mod tests {
         assert!(svg.contains("<g class=\"year of-2012\">\n<text"), "{svg}");
         assert_eq!(svg.matches("<polyline").count(), 1);
         assert_eq!(svg.matches("<svg").count(), 1);
-        let pieces = dashes(&[(0.0, 0.0), (10.0, 0.0), (20.0, 0.0)], (4.0, 4.0));
+        let pieces = dashes(&[(0.0, 0.0), (10.0, 0.0), (20.0, 0.0)], &[4.0, 4.0]);
         assert_eq!(pieces.len(), 3, "{pieces:?}");
+        let of_four = dashes(&[(0.0, 0.0), (36.0, 0.0)], &[10.0, 3.0, 2.0, 3.0]);
+        assert_eq!(of_four.len(), 4, "{of_four:?}");
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use card::declare::Unit;
 use card::estimate::states;
-use card::machine::Relation;
+use card::machine::{Machine, Relation};
 
 use super::chart::{Chart, Panel};
 use super::curves::{Bar, Curves, Scale, ends, time};
@@ -16,7 +16,7 @@ use card::summary::Summary;
 use card::view::core_matrix::{self, Distance, Pair, SIBLINGS_NS};
 
 /// From so many CPUs on there is a matrix.
-const MATRIX: usize = 4;
+pub(super) const MATRIX: usize = 4;
 /// More kinds of distances than this are no kinds.
 const MOST_KINDS: usize = 6;
 /// Share of the cells that must be known.
@@ -103,14 +103,10 @@ fn matrix_panel(
         }
     };
     let names: Vec<String> = order.iter().map(usize::to_string).collect();
-    let groups = summary.card.header.machine.l3_groups();
-    let group = |cpu: &usize| groups.iter().position(|g| g.contains(cpu));
-    let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
-    let borders = order.windows(2).enumerate().filter(|(_, w)| differs(w));
     let row = visited.map_or("CPU".into(), |visited| format!("CPU; {visited}"));
     let heat = Heat::in_blocks(names.clone(), names, &cells, Unit::Ns, block)?;
     let mut heat = heat.titled("", &row, "CPU");
-    heat.groups = borders.map(|(i, _)| (i + 1) as f64 / order.len() as f64).collect();
+    heat.groups = l3_borders(&summary.card.header.machine, &order);
     heat.aside = kinds.iter().map(|(_, kind)| (kind.head.clone(), kind.lines())).collect();
     let mut caption = String::new();
     if !heat.groups.is_empty() {
@@ -123,6 +119,15 @@ fn matrix_panel(
         caption.push_str(&format!("Shown: the {} CPUs whose pairs are known. ", order.len()));
     }
     Some((heat, caption))
+}
+
+/// Where in that order CPUs of another L3 begin, as shares of the whole.
+pub(super) fn l3_borders(machine: &Machine, order: &[usize]) -> Vec<f64> {
+    let groups = machine.l3_groups();
+    let group = |cpu: &usize| groups.iter().position(|g| g.contains(cpu));
+    let differs = |w: &[usize]| group(&w[0]) != group(&w[1]);
+    let borders = order.windows(2).enumerate().filter(|(_, w)| differs(w));
+    borders.map(|(i, _)| (i + 1) as f64 / order.len() as f64).collect()
 }
 
 /// The states of all samples of few pairs, and how many samples there are.
@@ -159,7 +164,7 @@ fn strip(pairs: &[Pair]) -> Option<(Curves, usize)> {
 }
 
 /// Times of pairs, ns, by the places of their CPUs.
-fn matrix(order: &[usize], pairs: &[Pair]) -> Vec<Vec<Option<f64>>> {
+pub(super) fn matrix(order: &[usize], pairs: &[Pair]) -> Vec<Vec<Option<f64>>> {
     let place: HashMap<usize, usize> = order.iter().enumerate().map(|(i, &cpu)| (cpu, i)).collect();
     let mut cells = vec![vec![None; order.len()]; order.len()];
     for pair in pairs {
@@ -191,7 +196,7 @@ fn densest(mut cpus: Vec<usize>, pairs: &[Pair]) -> Vec<usize> {
 }
 
 /// So many CPUs to a cell that most cells are known; `None` where few would be left of them.
-fn block(cells: &[Vec<Option<f64>>]) -> Option<usize> {
+pub(super) fn block(cells: &[Vec<Option<f64>>]) -> Option<usize> {
     let count = cells.len();
     let filled = |block: usize| {
         let rows = count.div_ceil(block);
@@ -250,7 +255,7 @@ fn kinds(pairs: &[Pair]) -> Vec<(f64, Kind)> {
     distances.iter().map(kind).collect()
 }
 
-fn claim(relation: Relation) -> &'static str {
+pub(super) fn claim(relation: Relation) -> &'static str {
     match relation {
         Relation::Siblings => "on one core",
         Relation::SameL3 => "on one L3",

@@ -1,7 +1,7 @@
 //! A panel with two axes: series, bars, bands, shaded spans, claims as dashed lines, published
 //! limits as short ones.
 
-use super::canvas::{Area, Dash, Sheet, Spot, fit, text_width, widest};
+use super::canvas::{Area, Dash, Sheet, Spot, Symbol, fit, text_width, widest};
 use super::chart::Place;
 use super::scale::{Axis, decades, one_two_five, round_ticks, spread, within};
 use super::theme::{Align, BAND, BLUE, BLUE_PALE, BODY, FAINT, GRID, INK, Ink, MUTED, SMALL};
@@ -13,6 +13,9 @@ const HEIGHT: f64 = 280.0;
 const NARROW_HEIGHT: f64 = 210.0;
 /// No line between a curve and its name is longer.
 pub(super) const LONGEST_LEADER: f64 = 40.0;
+/// Every so many points of a curve are marked, if any, by a symbol that reaches so far.
+const MARKED: usize = 8;
+const MARK: f64 = 4.2;
 /// From the right edge of the plot to the names of the curves.
 const NAMES: f64 = 28.0;
 /// Height of a line of small text.
@@ -125,6 +128,8 @@ pub(super) struct Series {
     pub(super) ink: Ink,
     pub(super) dash: Dash,
     pub(super) width: f64,
+    /// What marks every few of its points, and from which one on.
+    pub(super) symbol: Option<(Symbol, usize)>,
     pub(super) points: Vec<Spot>,
     /// Lowest and highest round at each point; empty: not drawn.
     pub(super) band: Vec<(f64, f64)>,
@@ -134,13 +139,15 @@ impl Series {
     /// Of this machine, the most telling one of its panel.
     pub(super) fn main(name: &str, value: String, points: Vec<Spot>) -> Series {
         let (ink, dash, width) = (BLUE, Dash::Solid, 2.6);
-        Series { name: name.into(), value, ink, dash, width, points, band: Vec::new() }
+        let (symbol, band) = (None, Vec::new());
+        Series { name: name.into(), value, ink, dash, width, symbol, points, band }
     }
 
     /// What it is held against: a level or a curve that was not measured.
     pub(super) fn reference(name: &str, value: String, points: Vec<Spot>) -> Series {
         let (ink, dash, width) = (MUTED, Dash::Short, 1.2);
-        Series { name: name.into(), value, ink, dash, width, points, band: Vec::new() }
+        let (symbol, band) = (None, Vec::new());
+        Series { name: name.into(), value, ink, dash, width, symbol, points, band }
     }
 
     pub(super) fn look(self, ink: Ink, dash: Dash, width: f64) -> Series {
@@ -365,6 +372,10 @@ impl Curves {
             if let [only] = points[..] {
                 s.dot(only, series.width, series.ink);
             }
+            if let Some((symbol, first)) = series.symbol {
+                let some = points.iter().skip(first).step_by(MARKED);
+                some.for_each(|at| s.symbol(symbol, *at, MARK, series.ink));
+            }
         }
         self.draw_bar_labels(s, frame);
     }
@@ -440,6 +451,9 @@ impl Curves {
             } else {
                 // Too far for a line, or as near to another curve: a piece of it says whose name it is.
                 s.path(&[(x - 26.0, y), (x - 4.0, y)], series.width, series.ink, series.dash);
+                if let Some((symbol, _)) = series.symbol {
+                    s.symbol(symbol, (x - 15.0, y), MARK, series.ink);
+                }
             }
             s.text((x, first), &series.name, SET.bold().ink(INK));
             s.text((x, first + 16.0), &series.value, SET);
@@ -454,6 +468,9 @@ impl Curves {
             y += 19.0;
             let sample = [(place.left, y - 4.5), (place.left + 26.0, y - 4.5)];
             s.path(&sample, series.width, series.ink, series.dash);
+            if let Some((symbol, _)) = series.symbol {
+                s.symbol(symbol, (place.left + 13.0, y - 4.5), MARK, series.ink);
+            }
             let room = place.width - 34.0 - text_width(&series.value, SET) - 10.0;
             s.text((place.left + 34.0, y), &fit(&series.name, room, SET), SET.ink(INK));
             s.text((place.right(), y), &series.value, SET.align(Align::Right));

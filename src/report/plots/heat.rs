@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::canvas::{Sheet, Spot, fit, text_width, widest, wrap};
 use super::chart::Place;
 use super::scale::{one_two_five, round_ticks};
-use super::theme::{Align, BODY, GRID, HEAT, INK, MUTED, PAPER, SMALL, on_heat};
+use super::theme::{Align, BODY, GRID, HEAT, INK, Ink, MUTED, PAPER, SHIFT, SMALL, on_heat};
 use card::declare::{Better, Unit};
 use card::estimate::{middle, quantile};
 use card::format;
@@ -19,6 +19,8 @@ const LARGE: f64 = 60.0;
 /// The largest cell, and the largest matrix.
 const CELL: f64 = 110.0;
 const SIDE: f64 = 440.0;
+/// Where the colours of factors meet.
+pub const FACTORS: [f64; 6] = [0.5, 0.67, 0.9, 1.1, 1.5, 2.0];
 /// Between groups, wider than between cells.
 const BORDER: f64 = 2.4;
 /// Groups that are narrower are not marked.
@@ -32,6 +34,7 @@ pub(super) struct Heat {
     cells: Vec<Vec<Option<f64>>>,
     /// Where one colour ends and the next begins.
     borders: Vec<f64>,
+    colors: &'static [Ink],
     unit: Unit,
     /// Rows and columns that make one of a cell.
     block: usize,
@@ -76,6 +79,7 @@ impl Heat {
         let first = |labels: Vec<String>| labels.into_iter().step_by(block).collect();
         Some(Heat {
             borders: borders(&values)?,
+            colors: &HEAT,
             rows: first(rows),
             columns: first(columns),
             cells,
@@ -114,6 +118,22 @@ impl Heat {
         Heat { title, row_title, column_title, ..self }
     }
 
+    /// The same cells as factors: below 1 in one colour, above it in another.
+    pub(super) fn of_factors(self) -> Heat {
+        Heat { borders: FACTORS.to_vec(), colors: &SHIFT, ..self }
+    }
+
+    /// Two matrices whose colours mean the same.
+    pub(super) fn on_one_scale(mut self, mut other: Heat) -> [Heat; 2] {
+        let values = [&self, &other].into_iter().flat_map(|heat| heat.cells.iter().flatten());
+        let values: Vec<f64> = values.flatten().copied().collect();
+        if let Some(borders) = borders(&values) {
+            self.borders.clone_from(&borders);
+            other.borders = borders;
+        }
+        [self, other]
+    }
+
     /// How many rows and columns make one cell.
     pub(super) fn block(&self) -> usize {
         self.block
@@ -129,7 +149,7 @@ impl Heat {
     fn color(&self, i: usize) -> usize {
         match self.borders.len() {
             0 => 2,
-            n => i * (HEAT.len() - 1) / n,
+            n => i * (self.colors.len() - 1) / n,
         }
     }
 
@@ -186,7 +206,7 @@ impl Heat {
         let gap = if size.0.min(size.1) >= SEPARATE { 0.5 } else { 0.0 };
         for (row, cells) in self.cells.iter().enumerate() {
             for (from, to, step) in self.runs(cells, gap > 0.0) {
-                let ink = step.map_or(GRID, |step| HEAT[step]);
+                let ink = step.map_or(GRID, |step| self.colors[step]);
                 let (upper, lower) =
                     ((x(from) + gap, y(row) + gap), (x(to) - gap, y(row + 1) - gap));
                 s.rect(upper, lower, ink);
@@ -243,11 +263,16 @@ impl Heat {
         }
         for (row, cells) in self.cells.iter().enumerate() {
             for (column, cell) in cells.iter().enumerate() {
-                let ink = cell.map_or(MUTED, |value| on_heat(self.step(value)));
+                let ink = cell.map_or(MUTED, |value| self.ink_on(self.step(value)));
                 let middle = (y(row) + y(row + 1)) / 2.0 + 0.36 * set.size;
                 s.text(((x(column) + x(column + 1)) / 2.0, middle), &text(*cell), set.ink(ink));
             }
         }
+    }
+
+    /// What can be read on a colour.
+    fn ink_on(&self, step: usize) -> Ink {
+        if self.colors.len() == HEAT.len() { on_heat(step) } else { INK }
     }
 
     /// The colours in a strip with the values at their borders.
@@ -255,7 +280,7 @@ impl Heat {
         let steps = self.borders.len() + 1;
         let at = |i: usize| left + width * i as f64 / steps as f64;
         for i in 0..steps {
-            s.rect((at(i), top), (at(i + 1), top + 12.0), HEAT[self.color(i)]);
+            s.rect((at(i), top), (at(i + 1), top + 12.0), self.colors[self.color(i)]);
         }
         let labels: Vec<String> = self.borders.iter().map(|b| format::plain(*b)).collect();
         let room = width / steps as f64;

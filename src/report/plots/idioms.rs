@@ -5,11 +5,12 @@ use card::metrics::Value;
 use card::series::{self, Setting};
 use card::summary::Summary;
 
+use super::canvas::Symbol;
 use super::chart::{Chart, Panel};
 use super::curves::{Scale, ends};
 use super::measured::{self, listed, metric, number, said, text};
 use super::notes;
-use super::rows::{Cell, Dot, Group, Row, Rows, Shape};
+use super::rows::{Cell, Dot, Group, Row, Rows};
 use super::theme::BLUE;
 use card::format;
 
@@ -200,7 +201,7 @@ impl Measured {
         let dot = Dot {
             at: self.ratio,
             range: Some(self.ends),
-            shape: Shape::Dot,
+            symbol: Symbol::Dot,
             ink: BLUE,
             layer: None,
         };

@@ -3,10 +3,11 @@
 
 use std::cmp::Ordering;
 
+use super::canvas::Symbol;
 use super::chart::{Chart, Panel};
 use super::curves::{Scale, ends, time};
 use super::measured::said;
-use super::rows::{Cell, Dot, Group, Key, Row, Rows, Shape};
+use super::rows::{Cell, Dot, Group, Key, Row, Rows};
 use super::theme::{BLUE, MUTED};
 use crate::report::view::ladder::{Measured, Rung, extras, ratio, rungs};
 use card::declare::Unit;
@@ -79,11 +80,11 @@ fn cell(year: u16, text: String) -> Cell {
 }
 
 fn keys(years: &[u16]) -> Vec<Key> {
-    let key = |shape, ink, text: String, layer| Key { shape, ink, text, layer };
-    let here = key(Shape::Dot, BLUE, "this machine (hollow: rounds differ)".into(), None);
-    let latest = key(Shape::Diamond, MUTED, format!("table of {LATEST}"), None);
+    let key = |symbol, ink, text: String, layer| Key { symbol, ink, text, layer };
+    let here = key(Symbol::Dot, BLUE, "this machine (hollow: rounds differ)".into(), None);
+    let latest = key(Symbol::Diamond, MUTED, format!("table of {LATEST}"), None);
     let years =
-        years.iter().map(|year| key(Shape::Square, MUTED, format!("list of {year}"), Some(*year)));
+        years.iter().map(|year| key(Symbol::Square, MUTED, format!("list of {year}"), Some(*year)));
     [here, latest].into_iter().chain(years).collect()
 }
 
@@ -121,20 +122,20 @@ impl Line {
     }
 
     fn row(&self, years: &[u16]) -> Row {
-        let reference = |quote: Quote, shape, layer| Dot {
+        let reference = |quote: Quote, symbol, layer| Dot {
             at: quote.ns,
             range: None,
-            shape,
+            symbol,
             ink: MUTED,
             layer,
         };
         let of_years = years.iter().filter_map(|year| {
             let quote = self.rung.beside(*year)?;
-            Some(reference(quote, Shape::Square, Some(*year)))
+            Some(reference(quote, Symbol::Square, Some(*year)))
         });
-        let latest = self.rung.latest().map(|quote| reference(quote, Shape::Diamond, None));
-        let shape = if self.here.noisy { Shape::Ring } else { Shape::Dot };
-        let here = Dot { at: self.here.ns, range: None, shape, ink: BLUE, layer: None };
+        let latest = self.rung.latest().map(|quote| reference(quote, Symbol::Diamond, None));
+        let symbol = if self.here.noisy { Symbol::Ring } else { Symbol::Dot };
+        let here = Dot { at: self.here.ns, range: None, symbol, ink: BLUE, layer: None };
         let against = |year: &u16| {
             let Some(quote) = self.rung.beside(*year) else { return Cell::default() };
             let other = quote.list.year.filter(|of| of != year);

@@ -14,6 +14,7 @@ use table::Table;
 use card::summary::Summary;
 
 mod bandwidth;
+pub mod beside;
 mod branch;
 mod canvas;
 mod chart;
@@ -207,7 +208,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use canvas::Words;
     use card::fixture;
 
     const FORMS: [Form; 3] = [Form::File, Form::Wide, Form::Narrow];
@@ -257,31 +257,12 @@ mod tests {
         others.into_iter().chain(cores).collect()
     }
 
-    fn seen_together(a: &Words, b: &Words) -> bool {
-        a.layer.is_none() || b.layer.is_none() || a.layer == b.layer
-    }
-
     #[test]
     fn no_text_is_cut_or_lies_on_another() {
         for summary in looked_at() {
             for chart in charts(&summary) {
                 for form in FORMS {
-                    let (sheet, name) = (chart.sheet(form), chart.name);
-                    let words: Vec<Words> = sheet.words().collect();
-                    for (i, a) in words.iter().enumerate() {
-                        let text = &a.text;
-                        assert!(
-                            a.area.left >= 0.0
-                                && a.area.right <= sheet.width
-                                && a.area.top >= 0.0
-                                && a.area.bottom <= sheet.height,
-                            "{name}, {form:?}: {text} is cut"
-                        );
-                        for b in words[i + 1..].iter().filter(|b| seen_together(a, b)) {
-                            let other = &b.text;
-                            assert!(!a.area.touches(&b.area), "{name}, {form:?}: {text}, {other}");
-                        }
-                    }
+                    chart.sheet(form).assert_words_are_apart(chart.name);
                 }
             }
         }

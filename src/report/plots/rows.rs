@@ -1,7 +1,7 @@
 //! A panel of lines of text, each with marks on one axis that all of them share. Where it is narrow,
 //! the marks stand below the text.
 
-use super::canvas::{Sheet, fit, text_width, widest};
+use super::canvas::{Sheet, Symbol, fit, text_width, widest};
 use super::chart::Place;
 use super::curves::Scale;
 use super::scale::{Axis, within};
@@ -18,30 +18,11 @@ const HEAD: f64 = 32.0;
 const MARK: f64 = 5.0;
 const GAP: f64 = 16.0;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Shape {
-    Dot,
-    Ring,
-    Square,
-    Diamond,
-}
-
-impl Shape {
-    fn draw(self, s: &mut Sheet, at: (f64, f64), ink: Ink) {
-        match self {
-            Shape::Dot => s.dot(at, MARK, ink),
-            Shape::Ring => s.ring(at, MARK, ink),
-            Shape::Square => s.square(at, MARK, ink),
-            Shape::Diamond => s.diamond(at, MARK + 1.0, ink),
-        }
-    }
-}
-
 /// A value on the axis, with the spread between rounds where that can be seen.
 pub(super) struct Dot {
     pub(super) at: f64,
     pub(super) range: Option<(f64, f64)>,
-    pub(super) shape: Shape,
+    pub(super) symbol: Symbol,
     pub(super) ink: Ink,
     /// The layer that alone has it.
     pub(super) layer: Option<u16>,
@@ -73,7 +54,7 @@ pub(super) struct Group {
 
 /// What a mark stands for.
 pub(super) struct Key {
-    pub(super) shape: Shape,
+    pub(super) symbol: Symbol,
     pub(super) ink: Ink,
     pub(super) text: String,
     pub(super) layer: Option<u16>,
@@ -198,7 +179,7 @@ impl Rows {
             }
             layers_from = key.layer.map(|_| x);
             s.layer = key.layer;
-            key.shape.draw(s, (x + MARK + 1.0, y - 4.5), key.ink);
+            s.symbol(key.symbol, (x + MARK + 1.0, y - 4.5), MARK, key.ink);
             s.text((x + 16.0, y), &key.text, SET.ink(INK));
             s.layer = None;
             x += width + 20.0;
@@ -251,7 +232,7 @@ fn draw_row(s: &mut Sheet, row: &Row, top: f64, place: Place, at: &Columns, axis
                 s.line((low, middle), (high, middle), 2.0, dot.ink);
             }
         }
-        dot.shape.draw(s, (axis.at(dot.at), middle), dot.ink);
+        s.symbol(dot.symbol, (axis.at(dot.at), middle), MARK, dot.ink);
     }
     s.layer = None;
     if row.dots.is_empty() {

@@ -14,7 +14,7 @@ use card::format;
 use card::machine::human_bytes;
 use card::metrics::{self, Plateau, Value};
 use card::reference;
-use card::series;
+use card::series::{self, CurvePoint};
 use card::summary::Summary;
 
 const PROBE: &str = "memory-latency";
@@ -182,9 +182,22 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     })
 }
 
-fn curve(summary: &Summary, (variant, name, look): (&'static str, &str, Look)) -> Option<Series> {
+fn points(summary: &Summary, variant: &'static str) -> Vec<CurvePoint> {
     let mut points = series::curve(&summary.card, PROBE, &select(variant), "working_set");
     points.retain(|p| p.x > 0.0 && p.low > 0.0 && p.high.is_finite());
+    points
+}
+
+/// The latency of random loads by working set, ns, in the largest pages that there are.
+pub(super) fn random(summary: &Summary) -> Vec<(f64, f64)> {
+    let random = VARIANTS.iter().filter(|variant| variant.2 != Look::Sequential);
+    let mut all = random.map(|variant| points(summary, variant.0));
+    let points = all.find(|points| !points.is_empty()).unwrap_or_default();
+    points.iter().map(|p| (p.x, p.value)).collect()
+}
+
+fn curve(summary: &Summary, (variant, name, look): (&'static str, &str, Look)) -> Option<Series> {
+    let points = points(summary, variant);
     let end = points.last()?;
     let own = match look {
         Look::Huge => metric(summary, "memory.latency.dram_ns"),

@@ -2,10 +2,11 @@
 
 use card::declare::Unit;
 
+use super::canvas::Symbol;
 use super::chart::{Chart, Panel};
 use super::curves::{Scale, ends, time};
 use super::measured::{self, metric, number, told};
-use super::rows::{Dot, Group, Key, Row, Rows, Shape};
+use super::rows::{Dot, Group, Key, Row, Rows};
 use super::theme::{BLUE, BLUE_DEEP, BLUE_LIGHT, Ink};
 use card::metrics::Value;
 use card::summary::Summary;
@@ -38,11 +39,11 @@ enum Who {
 }
 
 impl Who {
-    fn look(self) -> (Shape, Ink) {
+    fn look(self) -> (Symbol, Ink) {
         match self {
-            Who::Thread => (Shape::Dot, BLUE),
-            Who::Process => (Shape::Diamond, BLUE_DEEP),
-            Who::Spinning => (Shape::Ring, BLUE_LIGHT),
+            Who::Thread => (Symbol::Dot, BLUE),
+            Who::Process => (Symbol::Diamond, BLUE_DEEP),
+            Who::Spinning => (Symbol::Ring, BLUE_LIGHT),
         }
     }
 }
@@ -72,8 +73,8 @@ impl One<'_> {
     }
 
     fn dot(&self) -> Dot {
-        let (shape, ink) = self.who.look();
-        Dot { at: self.ns(), range: Some(self.ends()), shape, ink, layer: None }
+        let (symbol, ink) = self.who.look();
+        Dot { at: self.ns(), range: Some(self.ends()), symbol, ink, layer: None }
     }
 }
 
@@ -106,8 +107,8 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let (low, high) = ends(all().flat_map(|one| [one.ends().0, one.ends().1]));
     let has = |who: Who| all().any(|one| one.who == who);
     let key = |who: Who, text: &str| {
-        let (shape, ink) = who.look();
-        has(who).then(|| Key { shape, ink, text: text.into(), layer: None })
+        let (symbol, ink) = who.look();
+        has(who).then(|| Key { symbol, ink, text: text.into(), layer: None })
     };
     let keys = [
         key(Who::Thread, "thread"),

@@ -39,6 +39,29 @@ pub(super) const BLUE_LIGHT: Ink = Ink::new("#4A97CC", "--blue-light", 0x4A_97CC
 /// What fails, and nothing else.
 pub(super) const ORANGE: Ink = Ink::new("#B54A00", "--orange", 0xB5_4A00);
 
+/// Cards beside the first one, which has [`INK`]: in grey they are about alike, and dash and symbol tell
+/// them apart.
+pub(super) const OTHERS: [Ink; 7] = [
+    BLUE,
+    ORANGE,
+    Ink::new("#00805D", "--card-d", 0x00_805D),
+    Ink::new("#A8578A", "--card-e", 0xA8_578A),
+    Ink::new("#3A86B8", "--card-f", 0x3A_86B8),
+    Ink::new("#8A6A00", "--card-g", 0x8A_6A00),
+    Ink::new("#6B7680", "--card-h", 0x6B_7680),
+];
+
+/// From less to more than another card: blue, the paper's own, amber.
+pub(super) const SHIFT: [Ink; 7] = [
+    Ink::new("#7FB8DC", "--shift-0", 0x7F_B8DC),
+    Ink::new("#B3D4EA", "--shift-1", 0xB3_D4EA),
+    Ink::new("#DBE9F4", "--shift-2", 0xDB_E9F4),
+    Ink::new("#F1F2F3", "--shift-3", 0xF1_F2F3),
+    Ink::new("#FBE3CF", "--shift-4", 0xFB_E3CF),
+    Ink::new("#F3BF94", "--shift-5", 0xF3_BF94),
+    Ink::new("#E59A5C", "--shift-6", 0xE5_9A5C),
+];
+
 /// Steps from low to high, ever further from the paper: in the dark theme they get brighter.
 pub(super) const HEAT: [Ink; 8] = [
     Ink::new("#E3EEF8", "--heat-0", 0xE3_EEF8),
@@ -61,6 +84,8 @@ pub(super) fn palette() -> impl Iterator<Item = Ink> {
     [PAPER, INK, MUTED, FAINT, GRID, BAND, BLUE, BLUE_PALE, BLUE_DEEP, BLUE_LIGHT, ORANGE]
         .into_iter()
         .chain(HEAT)
+        .chain(SHIFT)
+        .chain(OTHERS.into_iter().skip(2))
 }
 
 /// The font of the pictures. Its name is also what SVG says to browsers, hence the fallback.
@@ -148,9 +173,11 @@ mod tests {
     #[test]
     fn texts_can_be_read_and_lines_be_seen_in_both_themes() {
         let paper = themes(PAPER.variable);
-        for (inks, least) in
-            [(&[INK, MUTED, ORANGE, BLUE][..], 4.5), (&[BLUE_DEEP, BLUE_LIGHT], 3.0)]
-        {
+        for (inks, least) in [
+            (&[INK, MUTED, ORANGE, BLUE][..], 4.5),
+            (&[BLUE_DEEP, BLUE_LIGHT], 3.0),
+            (&OTHERS, 3.0),
+        ] {
             for ink in inks {
                 let (light, dark) = themes(ink.variable);
                 let both = (contrast(light, paper.0), contrast(dark, paper.1));
@@ -165,6 +192,16 @@ mod tests {
             let (text, cell) = (themes(on_heat(i).variable), themes(step.variable));
             let both = (contrast(text.0, cell.0), contrast(text.1, cell.1));
             assert!(both.0 >= 4.5 && both.1 >= 4.5, "step {i}: {both:?}");
+        }
+    }
+
+    #[test]
+    fn ratios_can_be_read_on_every_shade_of_a_difference() {
+        let ink = themes(INK.variable);
+        for step in SHIFT {
+            let cell = themes(step.variable);
+            let both = (contrast(ink.0, cell.0), contrast(ink.1, cell.1));
+            assert!(both.0 >= 4.5 && both.1 >= 4.5, "{}: {both:?}", step.variable);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::NARROWEST;
 use super::sheet::{Cell, Sheet, Style};
-use card::declare::{Better, Unit};
+use crate::report::view::change::{is_of_rates, is_rate, percent, share};
+use card::declare::Unit;
 use card::format::{self, count, moment};
 use card::judge::expect::Broken;
 use card::judge::{
@@ -91,7 +92,7 @@ fn gist(judgement: &Judgement) -> String {
     let property = judgement.properties.iter().find(|p| counts(p.confirmed));
     match (&worse[..], property, single) {
         ([group, rest @ ..], ..) => {
-            let by = percent(share(group.change.unwrap_or(0.0), is_rate(judgement, group)));
+            let by = percent(share(group.change.unwrap_or(0.0), is_of_rates(judgement, group)));
             let others = match rest.len() {
                 0 => String::new(),
                 n => format!(", and {} more", count(n, "group")),
@@ -164,27 +165,6 @@ fn facts(sheet: &mut Sheet, judgement: &Judgement) {
     }
 }
 
-/// Shares of 1 in the direction in which people think: how much lower a rate is, how much longer a
-/// time.
-fn share(change: f64, of_rate: bool) -> f64 {
-    if of_rate { -(-change).exp_m1() } else { change.exp_m1() }
-}
-
-fn percent(share: f64) -> String {
-    // Without "-0.0".
-    let tenths = (share * 1000.0).round() / 10.0 + 0.0;
-    format!("{tenths:.1} %")
-}
-
-fn is_rate(judgement: &Judgement, group: &GroupChange) -> bool {
-    let (mut rates, mut all) = (0, 0);
-    for metric in judgement.metrics_of(group) {
-        rates += usize::from(metric.unit.usually_better() == Better::Higher);
-        all += 1;
-    }
-    2 * rates > all
-}
-
 const NAME: usize = 24;
 const NUMBER: usize = 10;
 
@@ -198,7 +178,7 @@ fn groups(sheet: &mut Sheet, judgement: &Judgement, verdict: bool) {
         Cell::right(limit, NUMBER, Style::Dim),
     ]);
     for group in &judgement.groups {
-        let rate = is_rate(judgement, group);
+        let rate = is_of_rates(judgement, group);
         let change = group.change.map_or("–".to_owned(), |c| percent(share(c, rate)));
         let (mark, words, style) = standing(group.standing, group.confirmed, verdict);
         let words = match (group.id.as_str(), judgement.clock) {
@@ -269,7 +249,7 @@ const BARE_NUMBERS: usize = 16;
 
 /// A metric with both numbers.
 fn row_of(sheet: &mut Sheet, metric: &MetricChange, verdict: bool) {
-    let rate = metric.unit.usually_better() == Better::Higher;
+    let rate = is_rate(metric.unit);
     let (mark, _, style) = standing(metric.standing, metric.confirmed, verdict);
     let bare = sheet.width() < 100;
     let unit = if bare { Unit::Ratio } else { metric.unit };

@@ -2,6 +2,7 @@
 //! same rows.
 
 pub(super) mod bandwidth;
+pub(super) mod change;
 pub(super) mod counter_table;
 pub(super) mod each_cpu;
 pub(super) mod ladder;
