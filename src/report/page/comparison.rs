@@ -624,6 +624,7 @@ mod tests {
         let page = page(&[recorded(), cores(64)]);
         assert!(page.contains("Not the same on all of them") && page.contains("design of core"));
         assert!(page.contains("Nothing of B can be held against A"));
+        assert!(page.contains("No value can be judged") && !page.contains("id=\"seen\""));
     }
 
     #[test]
