@@ -1,7 +1,6 @@
 //! The page: one HTML file with everything inside, readable from disk without a network.
 
 use anyhow::Context;
-use base64::Engine;
 use minijinja::{AutoEscape, Environment};
 
 use super::plots::{self, Picture};
@@ -73,13 +72,8 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     environment.add_template("report.html", PAGE)?;
     environment.add_template("comparison.css", COMPARISON_STYLE)?;
     environment.add_template("comparison.html", COMPARISON)?;
-    environment.add_global("font_regular", encoded(plots::REGULAR));
-    environment.add_global("font_medium", encoded(plots::MEDIUM));
+    environment.add_global("font_faces", plots::font_faces());
     Ok(environment)
-}
-
-fn encoded(font: &[u8]) -> String {
-    base64::engine::general_purpose::STANDARD.encode(font)
 }
 
 #[cfg(test)]
@@ -115,7 +109,33 @@ mod tests {
         for outside in ["src=\"http", "<link", "@import", "url(http", "url(\"http"] {
             assert!(!page.contains(outside), "{outside}");
         }
-        assert!(page.len() < 2 << 20, "{} bytes", page.len());
+        assert!(page.len() < 600_000, "{} bytes", page.len());
+    }
+
+    /// What the web fonts lack is drawn by whatever font the reader has.
+    #[test]
+    fn the_web_fonts_have_every_character_that_is_written() {
+        let subset = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/subset.txt"));
+        let others = [fixture::two_nodes(), fixture::cores(16), fixture::counted()];
+        for summary in others.iter().chain([&fixture::summary()]) {
+            let pictures = plots::all(summary);
+            let page = html(summary, &pictures).unwrap();
+            for text in pictures.iter().map(|p| &p.svg).chain([&page]) {
+                let strange = text.chars().find(|c| !subset.contains(*c) && *c != '\n');
+                assert_eq!(strange, None, "run scripts/fonts.sh after adding it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_to_the_page_has_a_preview() {
+        let page = full_page();
+        assert!(page.contains("<meta property=\"og:image\" content=\"card.png\">"));
+        assert!(page.contains("<meta property=\"og:title\" content=\""));
+        let sentence = card::verdict::Verdict::of(&fixture::summary()).sentence;
+        assert!(page.contains(&format!("og:description\" content=\"{sentence}\"")), "{sentence}");
+        let empty = html(&fixture::empty(), &[]).unwrap();
+        assert!(!empty.contains("og:image"), "there is none");
     }
 
     #[test]
@@ -156,7 +176,7 @@ mod tests {
         assert!(!page.contains(">IPC<"), "a table of blanks");
         let mut old = fixture::uncounted();
         old.card.header.counters = Default::default();
-        assert!(!html(&old).contains("<h2>Counters</h2>"));
+        assert!(!html(&old).contains("<h3>Counters</h3>"));
     }
 
     #[test]

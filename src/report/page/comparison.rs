@@ -227,7 +227,7 @@ fn sentence(card: usize, judgement: &Judgement) -> String {
             Standing::Worse => "worse",
             Standing::Better => "better",
             Standing::ByTheClock => "worse, as the clock explains",
-            Standing::ByNeighbours => "worse, as a busier SMT sibling explains",
+            Standing::ByNeighbours => "worse, as busier neighbours explain",
             _ => return None,
         };
         Some(format!("{} {by} {word}", group.title))

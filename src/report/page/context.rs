@@ -1,5 +1,7 @@
 //! What the page's template is filled in with: finished texts, nothing to compute.
 
+use std::collections::BTreeMap;
+
 use card::declare::Unit;
 use serde::Serialize;
 
@@ -10,10 +12,10 @@ use crate::report::view::ladder::{self, Rung};
 use crate::report::view::unit_twins::{self, Line};
 use crate::report::view::{bandwidth, each_cpu, machine_view};
 use card::file::{End, EndState};
-use card::findings::{Finding, Group, times};
+use card::findings::{Finding, Group};
 use card::format;
 use card::machine;
-use card::metrics::{Grade, State, Value};
+use card::metrics::{State, Value};
 use card::record::{Fail, Skip};
 use card::reference::{self, List, Row};
 use card::summary::Summary;
@@ -29,11 +31,15 @@ pub(super) struct Page<'a> {
     run: String,
     headlines: Vec<Headline>,
     findings: Vec<FindingGroup>,
+    /// Whether the card in one picture lies beside the page.
+    has_card: bool,
     parts: Vec<Part>,
     ladder: LadderView,
     each_cpu: Option<each_cpu::Table>,
     bandwidth: Option<BandwidthView>,
     families: Vec<FamilyView>,
+    /// Lines of all families.
+    metrics: usize,
     counters: Option<Counters>,
     machine: Vec<machine::Row>,
     skips: &'a [Skip],
@@ -50,7 +56,7 @@ pub(super) struct Page<'a> {
 struct Headline {
     number: String,
     text: String,
-    noisy: bool,
+    mark: &'static str,
 }
 
 #[derive(Serialize)]
@@ -72,10 +78,10 @@ struct FindingGroup {
 
 #[derive(Serialize)]
 struct FindingView {
+    /// The code, with a number from the second of its kind on.
+    id: String,
     code: String,
     headline: String,
-    claimed: String,
-    measured: String,
     interval: String,
     cause: String,
     action: String,
@@ -136,7 +142,7 @@ struct RungView {
     label: &'static str,
     value: String,
     interval: String,
-    noisy: bool,
+    mark: &'static str,
     why: String,
     but: &'static str,
     years: Vec<QuoteView>,
@@ -158,8 +164,6 @@ struct BandwidthView {
     rows: Vec<KernelView>,
     /// Cells without a value, and why.
     missing: Vec<String>,
-    /// The same, metric by metric.
-    families: Vec<FamilyView>,
 }
 
 #[derive(Serialize)]
@@ -172,35 +176,53 @@ struct KernelView {
     bus: RateView,
 }
 
-/// A number, the state that must not be overlooked, and the spread between rounds or the reason.
+/// A number, and what may be thought of it.
 #[derive(Default, Serialize)]
 struct RateView {
     text: String,
-    state: &'static str,
-    more: String,
+    mark: &'static str,
 }
 
 #[derive(Serialize)]
 struct FamilyView {
     name: String,
     rows: Vec<MetricRow>,
+    gaps: Vec<GapView>,
 }
 
 #[derive(Serialize)]
 struct MetricRow {
     id: String,
     summary: String,
+    mark: &'static str,
     value: String,
     interval: String,
+    range: Option<RangeView>,
     cycles: String,
-    state: &'static str,
-    grade: &'static str,
     states: String,
     reason: String,
+    claim: String,
+    /// A finding says that the claim does not hold.
+    claim_fails: bool,
     published: String,
     source: String,
-    claim: String,
-    rounds: u32,
+    off: String,
+}
+
+/// The ends of an interval on a scale from a quarter below the value, which is 0, to a quarter above it,
+/// which is 100.
+#[derive(Debug, PartialEq, Serialize)]
+struct RangeView {
+    low: u8,
+    high: u8,
+}
+
+/// Metrics without a value for one reason.
+#[derive(Serialize)]
+struct GapView {
+    count: String,
+    ids: String,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -215,6 +237,7 @@ impl<'a> Page<'a> {
         let card = &summary.card;
         let header = &card.header;
         let tool = &header.tool;
+        let families = families(summary);
         Page {
             title: header.machine.title(),
             verdict: verdict_view(&Verdict::of(summary)),
@@ -223,11 +246,13 @@ impl<'a> Page<'a> {
             run: run(summary),
             headlines: headlines(summary),
             findings: finding_groups(summary),
+            has_card: plots::has_card(summary),
             parts: parts(summary, pictures),
             ladder: ladder_view(summary, pictures),
             each_cpu: each_cpu::table(card),
             bandwidth: bandwidth_view(summary),
-            families: families(summary, |id| !bandwidth::in_table(id)),
+            metrics: families.iter().map(|f| f.rows.len()).sum(),
+            families,
             counters: Counters::of(card),
             machine: header.machine.rows(),
             skips: &card.skips,
@@ -269,7 +294,7 @@ fn headlines(summary: &Summary) -> Vec<Headline> {
     .filter_map(|(id, text)| {
         let value = summary.metrics.get(id)?;
         let number = format::quantity(format::believable(value)?, value.unit);
-        Some(Headline { number, text: text.into(), noisy: value.state == State::Noisy })
+        Some(Headline { number, text: text.into(), mark: mark(value) })
     })
     .collect()
 }
@@ -322,25 +347,29 @@ pub(super) fn word_class(word: Word) -> &'static str {
 }
 
 fn finding_groups(summary: &Summary) -> Vec<FindingGroup> {
-    let group = |group: Group| {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut group = |group: Group| {
         let of_group = summary.findings.iter().filter(|f| f.group == group);
-        FindingGroup {
-            id: group.word(),
-            title: group.title(),
-            findings: of_group.map(finding).collect(),
-        }
+        let findings = of_group.map(|found| {
+            let times = seen.entry(&found.code).or_default();
+            *times += 1;
+            let again = if *times > 1 { format!("-{times}") } else { String::new() };
+            finding(found, format!("{}{again}", found.code))
+        });
+        FindingGroup { id: group.word(), title: group.title(), findings: findings.collect() }
     };
-    Group::ALL.map(group).into_iter().filter(|group| !group.findings.is_empty()).collect()
+    let groups = Group::ALL.into_iter().map(&mut group);
+    groups.filter(|group| !group.findings.is_empty()).collect()
 }
 
-fn finding(finding: &Finding) -> FindingView {
+fn finding(finding: &Finding, id: String) -> FindingView {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     FindingView {
+        id,
         code: finding.code.clone(),
         headline: finding.headline.clone(),
-        claimed: text(&finding.claimed),
-        measured: finding.factor.map_or_else(|| text(&finding.measured), times),
-        interval: text(&finding.interval),
+        // Unless the headline gives it.
+        interval: text(&finding.interval.clone().filter(|i| !finding.headline.contains(i))),
         cause: text(&finding.cause),
         action: text(&finding.action),
         metrics: finding.evidence.join(", "),
@@ -404,7 +433,7 @@ fn rung(rung: &Rung, years: &[YearView]) -> RungView {
         label: rung.label(),
         value: here.map(|h| h.text()).unwrap_or_default(),
         interval: here.map(|h| h.interval()).unwrap_or_default(),
-        noisy: here.is_some_and(|h| h.noisy),
+        mark: here.map_or("", |h| plots::spread_mark(h.noisy, h.grade)),
         why: rung.here.as_ref().err().cloned().unwrap_or_default(),
         but: rung.but.filter(|_| here.is_some()).unwrap_or_default(),
         years: years.iter().map(|y| quoted(rung.beside(y.year), y.year)).collect(),
@@ -412,21 +441,24 @@ fn rung(rung: &Rung, years: &[YearView]) -> RungView {
     }
 }
 
-/// Families with those of their metrics that are wanted.
-fn families(summary: &Summary, wanted: fn(&str) -> bool) -> Vec<FamilyView> {
-    unit_twins::families(&summary.metrics)
-        .into_iter()
-        .map(|family| FamilyView {
+/// Families with their metrics: those that have a value, and what is missing by its reason.
+fn families(summary: &Summary) -> Vec<FamilyView> {
+    let families = unit_twins::families(&summary.metrics).into_iter();
+    let view = |family: unit_twins::Family<'_>| {
+        let (missing, there): (Vec<&Line<'_>>, Vec<&Line<'_>>) =
+            family.lines.iter().partition(|line| line.main.state == State::Unavailable);
+        let gaps = unit_twins::by_reason(&missing).into_iter().map(|(reason, ids)| GapView {
+            count: format::count(ids.len(), "metric"),
+            ids: ids.join(", "),
+            reason,
+        });
+        FamilyView {
             name: family.name.to_owned(),
-            rows: family
-                .lines
-                .iter()
-                .filter(|line| wanted(&line.main.id))
-                .map(|line| metric(summary, line))
-                .collect(),
-        })
-        .filter(|family| !family.rows.is_empty())
-        .collect()
+            gaps: gaps.collect(),
+            rows: there.into_iter().map(|line| metric(summary, line)).collect(),
+        }
+    };
+    families.map(view).collect()
 }
 
 fn bandwidth_view(summary: &Summary) -> Option<BandwidthView> {
@@ -436,7 +468,6 @@ fn bandwidth_view(summary: &Summary) -> Option<BandwidthView> {
         levels: bandwidth::LEVELS.iter().map(|(_, name)| *name).collect(),
         rows: rows.iter().map(kernel).collect(),
         missing: missing.map(|(why, cells)| format!("{}: {why}", cells.join("; "))).collect(),
-        families: families(summary, bandwidth::in_table),
     })
 }
 
@@ -453,24 +484,26 @@ fn kernel(row: &bandwidth::Row<'_>) -> KernelView {
 fn rate(value: Option<&Value>) -> RateView {
     let Some(value) = value else { return RateView::default() };
     let text = value.value.map_or_else(|| "–".to_owned(), format::number);
-    let more = match value.state {
-        State::Ok => format::interval(value),
-        _ => [Some(format::interval(value)), value.reason.clone()]
-            .into_iter()
-            .flatten()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<String>>()
-            .join("; "),
-    };
-    RateView { text, state: value.state.word(), more }
+    RateView { text, mark: mark(value) }
+}
+
+/// How far a number may be trusted: as in the pictures, and `≠` where two methods disagree.
+fn mark(value: &Value) -> &'static str {
+    if value.state == State::Inconsistent { "≠" } else { plots::mark(value) }
 }
 
 fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
     let value = line.main;
     let machine = &summary.card.header.machine;
-    let of = |v: &Value| machine_view::published(machine, v);
-    let (published, source) = line.cycles.and_then(of).or_else(|| of(value)).unwrap_or_default();
+    let beside = [line.cycles, Some(value)].into_iter().flatten();
+    let beside = beside.filter_map(|v| Some((v, machine_view::published(machine, v)?))).next();
+    let rests_on = |f: &&Finding| f.evidence.contains(&value.id);
+    let off = beside.as_ref().and_then(|(v, p)| p.off(format::believable(v)?));
+    let mut on_it = summary.findings.iter().filter(rests_on);
+    let is_bound = on_it.clone().any(|f| f.code == LOWER_BOUND);
+    let (published, source) = beside.map(|(_, p)| (p.text, p.source)).unwrap_or_default();
     let claim = machine_view::claimed(machine, &value.id).unwrap_or_default();
+    let symbol = value.value.map_or("", |v| format::scale(v, value.unit).symbol);
     MetricRow {
         id: if line.cycles.is_some() {
             format!("{}_ns, _cycles", line.name)
@@ -478,25 +511,36 @@ fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
             line.name.to_owned()
         },
         summary: value.summary.clone(),
+        mark: mark(value),
         value: value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default(),
         interval: format::interval(value),
+        range: range(value),
         cycles: line
             .cycles
-            .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
+            .and_then(|c| Some(format::number(format::believable(c)?)))
             .unwrap_or_default(),
-        state: value.state.word(),
-        grade: match value.grade.filter(|_| value.state == State::Noisy) {
-            Some(Grade::Within25) => "within 25 %",
-            Some(Grade::Wider) => "wider than 25 %",
-            Some(Grade::Within5) | None => value.state.word(),
-        },
         states: format::states(value),
-        reason: value.reason.clone().unwrap_or_default(),
-        published,
-        source,
+        reason: value.reason.clone().filter(|_| !value.only_differs).unwrap_or_default(),
+        claim_fails: !claim.is_empty() && on_it.any(|f| f.group == Group::Claim),
         claim,
-        rounds: value.rounds,
+        published: match published.strip_suffix(symbol) {
+            Some(bare) if !symbol.is_empty() => bare.trim_end().to_owned(),
+            _ => published,
+        },
+        source,
+        off: off.filter(|_| !is_bound).unwrap_or_default(),
     }
+}
+
+/// The code of findings on numbers whose method ends before what it measures.
+const LOWER_BOUND: &str = "LOWER_BOUND";
+
+/// `None` where no interval can be seen on the scale.
+fn range(value: &Value) -> Option<RangeView> {
+    let middle = format::believable(value).filter(|v| *v > 0.0)?;
+    let at = |end: f64| (50.0 + 200.0 * (end / middle - 1.0)).clamp(0.0, 100.0).round() as u8;
+    let (low, high) = (at(value.low?), at(value.high?));
+    (low < high).then_some(RangeView { low, high })
 }
 
 fn main_lists() -> impl Iterator<Item = &'static List> {
@@ -542,5 +586,51 @@ mod tests {
             assert_eq!(pictures.len(), expected, "{pictures:?}");
             assert_eq!(tables.len(), plots::tables(&summary).len(), "{tables:?}");
         }
+    }
+
+    #[test]
+    fn every_metric_has_a_row_or_a_reason() {
+        let summary = fixture::summary();
+        let families = families(&summary);
+        let of = |id: &str| families.iter().flat_map(|f| &f.rows).find(|r| r.id == id).unwrap();
+        let gaps = families.iter().flat_map(|f| &f.gaps);
+        let missing: usize = gaps.map(|gap| gap.ids.split(", ").count()).sum();
+        let rows: usize = families.iter().map(|f| f.rows.len()).sum();
+        let lines: usize =
+            unit_twins::families(&summary.metrics).iter().map(|f| f.lines.len()).sum();
+        assert_eq!(rows + missing, lines);
+        assert!(missing > 10, "{missing}");
+        let l1 = of("memory.latency.l1_ns, _cycles");
+        assert_eq!((l1.mark, l1.cycles.as_str()), ("", "4.00"));
+        assert_eq!((l1.published.as_str(), l1.off.as_str()), ("4 cycles", "in range"));
+        assert_eq!(of("cache.line_bytes").mark, "≠");
+        let l3 = of("cache.l3_effective_bytes");
+        assert!(l3.claim_fails && l3.claim == "32 MiB", "{}", l3.claim);
+    }
+
+    #[test]
+    fn a_range_is_seen_against_a_quarter_of_the_value() {
+        let summary = fixture::recorded();
+        let mut value = summary.metrics.get("memory.latency.l1_ns").unwrap().clone();
+        let mut of = |value_at, low, high| {
+            (value.value, value.low, value.high) = (Some(value_at), Some(low), Some(high));
+            range(&value)
+        };
+        assert_eq!(of(100.0, 90.0, 105.0), Some(RangeView { low: 30, high: 60 }));
+        assert_eq!(of(100.0, 1.0, 1e308), Some(RangeView { low: 0, high: 100 }));
+        assert_eq!(of(100.0, 100.0, 100.0), None);
+        assert_eq!(of(-1.0, -2.0, 3.0), None);
+    }
+
+    #[test]
+    fn findings_are_found_by_their_code() {
+        let mut summary = fixture::recorded();
+        summary.findings = [&summary.findings[..], &summary.findings[..1]].concat();
+        let groups = finding_groups(&summary);
+        let ids: Vec<&str> =
+            groups.iter().flat_map(|g| &g.findings).map(|f| f.id.as_str()).collect();
+        let distinct: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+        assert_eq!((ids.len(), distinct.len()), (summary.findings.len(), ids.len()));
+        assert!(ids.contains(&"L3_CAPACITY"), "{ids:?}");
     }
 }

@@ -370,8 +370,25 @@ fn elements(run: &[(Group, Shape)], size: (u32, u32)) -> String {
     let inside = text.split_once('\n').map_or("", |(_, rest)| rest);
     let inside = inside.strip_suffix("</svg>\n").unwrap_or(inside);
     let family = format!(" font-family=\"{FAMILY}\"");
-    let spare = [" opacity=\"1\"", " stroke=\"none\"", " stroke-width=\"1\"", &family];
-    spare.iter().fold(inside.to_owned(), |text, spare| text.replace(spare, ""))
+    let spare = [
+        " opacity=\"1\"",
+        " stroke=\"none\"",
+        " stroke-width=\"1\"",
+        " text-anchor=\"start\"",
+        &family,
+    ];
+    let text = spare.iter().fold(inside.to_owned(), |text, spare| text.replace(spare, ""));
+    let mut parts = text.split(SIZE);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + SIZE + &short_number(part))
+}
+
+const SIZE: &str = "font-size=\"";
+
+/// `51.6" …` for `51.612903225806456" …`.
+fn short_number(text: &str) -> String {
+    let number = text.split_once('"').and_then(|(n, rest)| Some((n.parse::<f64>().ok()?, rest)));
+    number.map_or_else(|| text.to_owned(), |(number, rest)| format!("{number:.1}\"{rest}"))
 }
 
 /// How a plotters backend turns a text size and a position into letters.
@@ -530,11 +547,19 @@ pub(super) fn wrap(text: &str, width: f64, lines: usize, set: Type) -> Vec<Strin
 
 /// Cuts a text that is wider than `width`.
 pub(super) fn fit(text: &str, width: f64, set: Type) -> String {
-    let mut kept = text.to_owned();
-    while text_width(&kept, set) > width && kept.chars().count() > 1 {
-        kept = card::format::shorten(&kept, kept.chars().count() - 1);
+    if text_width(text, set) <= width {
+        return text.to_owned();
     }
-    kept
+    // Halved each time: a card's texts may be very long.
+    let (mut fits, mut too_many) = (1, text.chars().count());
+    while too_many - fits > 1 {
+        let middle = usize::midpoint(fits, too_many);
+        match text_width(&card::format::shorten(text, middle), set) <= width {
+            true => fits = middle,
+            false => too_many = middle,
+        }
+    }
+    card::format::shorten(text, fits)
 }
 
 fn style(set: Type, size: f64) -> TextStyle<'static> {
@@ -596,6 +621,8 @@ mod tests {
         assert!(lines[1].ends_with('…'));
         assert!(lines.iter().all(|l| text_width(l, SMALL) <= 90.0));
         assert!(wrap("", 90.0, 2, SMALL).is_empty());
+        let cut = fit(&"endless".repeat(10_000), 90.0, SMALL);
+        assert!(cut.ends_with('…') && (60.0..=90.0).contains(&text_width(&cut, SMALL)), "{cut}");
     }
 
     #[test]

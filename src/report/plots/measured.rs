@@ -60,11 +60,16 @@ pub(super) fn said(number: f64, ends: Option<(f64, f64)>, unit: Unit) -> String 
 
 /// How far the rounds differ, as a mark behind a number: nothing within 5 %, `~` within 25 %, `?`
 /// beyond.
-pub(super) fn mark(value: &Value) -> &'static str {
-    match (value.state, value.grade) {
-        (State::Noisy, Some(Grade::Within25)) => "~",
-        (State::Noisy, _) => "?",
-        _ => "",
+pub(in crate::report) fn mark(value: &Value) -> &'static str {
+    spread_mark(value.state == State::Noisy, value.grade)
+}
+
+/// The same of what is known of a value.
+pub(in crate::report) fn spread_mark(noisy: bool, grade: Option<Grade>) -> &'static str {
+    match grade {
+        _ if !noisy => "",
+        Some(Grade::Within25) => "~",
+        _ => "?",
     }
 }
 

@@ -6,10 +6,13 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use base64::Engine;
 use canvas::Sheet;
 use chart::{Chart, Form};
 use summary_card::Claims;
 use table::Table;
+
+pub(super) use measured::{mark, spread_mark};
 
 use card::summary::Summary;
 
@@ -39,12 +42,37 @@ mod tables;
 mod theme;
 mod tlb;
 
-/// Roboto Regular, for pictures and page.
-pub(super) const REGULAR: &[u8] =
+/// Roboto Regular, for measuring texts and for PNGs.
+const REGULAR: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Regular.ttf"));
 /// Roboto Medium.
-pub(super) const MEDIUM: &[u8] =
+const MEDIUM: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Medium.ttf"));
+
+/// The same for browsers, which fall back to other fonts letter by letter: a seventh of the bytes, made
+/// by `scripts/fonts.sh`. With the weights that they stand for.
+const WEB_FONTS: [(&str, &[u8]); 2] = [
+    (
+        "400",
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Regular.woff2")),
+    ),
+    (
+        "500 700",
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/fonts/Roboto-Medium.woff2")),
+    ),
+];
+
+/// The fonts as CSS, for the page and for pictures that stand alone.
+pub(super) fn font_faces() -> String {
+    let face = |(weight, font): &(&str, &[u8])| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(font);
+        format!(
+            "@font-face {{ font-family: \"Roboto\"; font-weight: {weight}; \
+             src: url(\"data:font/woff2;base64,{encoded}\") format(\"woff2\"); }}\n"
+        )
+    };
+    WEB_FONTS.iter().map(face).collect()
+}
 
 /// A finished picture.
 pub struct Picture {
@@ -69,8 +97,9 @@ pub struct Picture {
 impl Picture {
     fn of(chart: Chart) -> Picture {
         let sheet = chart.sheet(Form::File);
+        let svg = sheet.svg(&chart.title, &chart.says);
         Picture {
-            svg: sheet.svg(&chart.title, &chart.says),
+            svg: svg.replacen("</desc>", &format!("</desc>\n<style>{}</style>", font_faces()), 1),
             wide: chart.svg(Form::Wide),
             narrow: chart.svg(Form::Narrow),
             sheet,
@@ -100,6 +129,11 @@ fn charts(summary: &Summary) -> impl Iterator<Item = Chart> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// Whether there is something to show in [`files`]' one picture of the card.
+pub(super) fn has_card(summary: &Summary) -> bool {
+    summary_card::sheet(summary, &Claims::default()).is_some()
 }
 
 /// The pictures for which the card has data that can be drawn, in the order of the page.
@@ -342,6 +376,8 @@ mod tests {
         let pictures = all(summary).into_iter();
         let drawn = pictures.flat_map(|p| [p.svg, p.wide, p.narrow].map(|svg| (p.name, svg)));
         for (name, svg) in drawn.chain(card) {
+            // A font may spell anything.
+            let svg = svg.rsplit("</style>").next().unwrap_or_default();
             for word in nonsense {
                 assert!(!svg.contains(word), "{name}: {word}");
             }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::view::unit_twins::{Line, families};
+use super::view::unit_twins::{self, Line, families};
 use super::view::{bandwidth, machine_view, vectors as tables};
 use card::declare::Unit;
 use card::file::{Card, End, EndState};
@@ -204,7 +204,7 @@ fn metric(sheet: &mut Sheet, line: &Line<'_>, machine: &Machine, cycles: bool) {
     if twin > 0 {
         cells.push(Cell::left(&cycles, twin, Style::Plain));
     }
-    let of = |value: &Value| Some(machine_view::published(machine, value)?.0);
+    let of = |value: &Value| Some(machine_view::published(machine, value)?.text);
     let published = line.cycles.and_then(of).or_else(|| of(value));
     let published = published.map(|range| format!("published {range}"));
     let text = published.or_else(|| Some(format::states(value)).filter(|text| !text.is_empty()));
@@ -239,22 +239,9 @@ fn grade(value: &Value) -> &'static str {
 
 /// What is missing for the same reason stands in one paragraph.
 fn unavailable(sheet: &mut Sheet, lines: &[&Line<'_>]) {
-    let reason = |p: &Line<'_>| p.main.reason.clone().unwrap_or_else(|| "not measured".into());
-    for (reason, names) in grouped(lines.iter().map(|p| (reason(p), p.name))) {
+    for (reason, names) in unit_twins::by_reason(lines) {
         sheet.wrapped("– ", &format!("{}: {reason}", names.join(", ")), Style::Dim);
     }
-}
-
-/// Values by key, keys in the order of their first appearance.
-fn grouped<'a>(items: impl Iterator<Item = (String, &'a str)>) -> Vec<(String, Vec<&'a str>)> {
-    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
-    for (key, value) in items {
-        match groups.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, values)) => values.push(value),
-            None => groups.push((key, vec![value])),
-        }
-    }
-    groups
 }
 
 fn rest(sheet: &mut Sheet, summary: &Summary) {

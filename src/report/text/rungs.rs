@@ -1,7 +1,8 @@
 //! The latency ladder as a table, with a small log plot where the terminal is wide enough.
 
 use super::sheet::{Cell, Sheet, Style};
-use super::{Summary, format, grouped, order_style};
+use super::{Summary, format, order_style};
+use crate::report::view::grouped;
 use crate::report::view::ladder::{Measured, Rung, extras, progress, ratio, rungs};
 use card::declare::Unit;
 use card::reference::{QUOTED, Quote};

@@ -91,7 +91,7 @@ fn evidence(sheet: &mut Sheet, summary: &Summary, value: &Value) {
     said(
         "publ.",
         machine_view::published(machine, value)
-            .map(|p| format!("{} ({})", p.0, p.1))
+            .map(|p| format!("{} ({})", p.text, p.source))
             .unwrap_or_default(),
     );
     said("probe", value.probe.clone());

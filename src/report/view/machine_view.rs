@@ -52,14 +52,39 @@ pub(in crate::report) fn arch_key(machine: &Machine) -> Option<&str> {
     machine.cpu.microarchitecture.known().map(|m| m.key.as_str())
 }
 
-/// What is published for this machine's cores of a metric: the range, and where it stands.
-pub(in crate::report) fn published(machine: &Machine, value: &Value) -> Option<(String, String)> {
+/// What is published of a metric.
+pub(in crate::report) struct Beside {
+    /// The range, with its unit.
+    pub(in crate::report) text: String,
+    /// Where it stands.
+    pub(in crate::report) source: String,
+    low: f64,
+    high: f64,
+}
+
+impl Beside {
+    /// How far a number is from the nearer end: `+9 %`, `in range`; nothing beside zero.
+    pub(in crate::report) fn off(&self, number: f64) -> Option<String> {
+        let nearer = number.clamp(self.low, self.high);
+        let percent = (100.0 * (number / nearer - 1.0)).round();
+        match percent {
+            _ if !percent.is_finite() => None,
+            0.0 => Some("in range".into()),
+            _ if percent < 0.0 => Some(format!("−{:.0} %", -percent)),
+            _ => Some(format!("+{percent:.0} %")),
+        }
+    }
+}
+
+/// What is published for this machine's cores of a metric.
+pub(in crate::report) fn published(machine: &Machine, value: &Value) -> Option<Beside> {
     let p = reference::published(arch_key(machine)?, &value.id)?;
     let year = p.year.map(|y| format!(", {y}")).unwrap_or_default();
     let derived = if p.computed { "; derived" } else { "" };
     let note = p.note.map(|n| format!("; {n}")).unwrap_or_default();
     let source = format!("{}{year}{derived}{note}", p.title);
-    Some((format::range(p.low, p.high, value.unit), source))
+    let text = format::range(p.low, p.high, value.unit);
+    Some(Beside { text, source, low: p.low, high: p.high })
 }
 
 #[cfg(test)]
@@ -80,6 +105,16 @@ mod tests {
             let measured = claim.metrics.iter().any(|id| declared.contains(id));
             assert!(measured, "{:?}", claim.metrics);
         }
+    }
+
+    #[test]
+    fn a_difference_is_to_the_nearer_end() {
+        let beside = |low, high| Beside { text: String::new(), source: String::new(), low, high };
+        let off = |number, (low, high)| beside(low, high).off(number);
+        assert_eq!(off(54.6, (46.0, 50.0)).unwrap(), "+9 %");
+        assert_eq!(off(4001.0, (7680.0, 7680.0)).unwrap(), "−48 %");
+        assert_eq!(off(4.01, (4.0, 4.0)).unwrap(), "in range");
+        assert_eq!(off(1.0, (0.0, 0.0)), None);
     }
 
     #[test]

@@ -48,6 +48,12 @@ fn line<'a>(metrics: &'a Metrics, value: &'a Value) -> Option<Line<'a>> {
     })
 }
 
+/// Names of what has no value, by why.
+pub(in crate::report) fn by_reason<'a>(lines: &[&Line<'a>]) -> Vec<(String, Vec<&'a str>)> {
+    let reason = |of: &Line<'_>| of.main.reason.clone().unwrap_or_else(|| "not measured".into());
+    super::grouped(lines.iter().map(|line| (reason(line), line.name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
