@@ -24,6 +24,7 @@ use crate::legacy;
 use crate::machine::{Machine, Throttled};
 use crate::peer::Peer;
 use crate::record::{Fail, Point, Record, Skip};
+use crate::today;
 use input::MOST_BYTES;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -321,6 +322,7 @@ pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Card, CardError> {
     legacy::plan(&mut card.header.plan);
     legacy::quantities(&mut card);
     legacy::policy(&mut card);
+    today::reword(&mut card.header.declarations);
     Ok(card)
 }
 

@@ -182,10 +182,16 @@ pub fn times(ratio: f64) -> String {
     if ratio < 9.5 { format!("{ratio:.1}×") } else { format!("{ratio:.0}×") }
 }
 
-/// The first words of a text that stands in a headline.
-fn first_words(text: &str) -> String {
+/// A metric as it stands on every report: with its unit, and to the digit that its rounds agree on.
+fn shown(metrics: &Metrics, id: &str) -> String {
+    metrics.get(id).map(format::measured).unwrap_or_default()
+}
+
+/// The noun that a summary begins with, in a headline: what is before its colon, or its first words.
+fn noun(summary: &str) -> String {
     const MOST: usize = 7;
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let noun = summary.split(':').next().unwrap_or_default();
+    let words: Vec<&str> = noun.split_whitespace().collect();
     match words.get(..MOST) {
         Some(first) if words.len() > MOST => format!("{}…", first.join(" ")),
         _ => words.join(" "),
@@ -397,7 +403,7 @@ pub(crate) mod tests {
     #[test]
     fn a_clock_that_cannot_be_right_is_a_warning() {
         let text = said(vec![value(MUL_ADD, Unit::Ratio, 2.63)]).join("\n");
-        assert!(text.contains("2.630 additions"), "{text}");
+        assert!(text.contains("2.630 adds"), "{text}");
         let text = said(vec![value(L1_CHASE, Unit::Cycles, 4.5)]).join("\n");
         assert!(text.contains("no whole number"), "{text}");
         // Where it takes another number of cycles, that many additions are right.
@@ -406,7 +412,7 @@ pub(crate) mod tests {
             said(vec![multiply, value(MUL_ADD, Unit::Ratio, ratio)]).join("\n")
         };
         assert!(!of(5.0, 4.999).contains("additions"));
-        assert!(of(5.0, 4.83).contains("4.830 additions, not 5"));
+        assert!(of(5.0, 4.83).contains("4.830 adds, not 5"));
         // A noisy value proves nothing.
         let noisy = Value { state: State::Noisy, ..value(MUL_ADD, Unit::Ratio, 2.63) };
         assert_eq!(said(vec![noisy]), [] as [String; 0]);
@@ -415,7 +421,7 @@ pub(crate) mod tests {
     #[test]
     fn a_multiplication_is_held_against_what_is_published() {
         let text = said(vec![value(MULTIPLY, Unit::Cycles, 5.0)]).join("\n");
-        assert!(text.contains("5.0 cycles, published 3 (Zen 5 (Turin))"), "{text}");
+        assert!(text.contains("5.00 cycles, published 3 (Zen 5 (Turin))"), "{text}");
         assert_eq!(said(vec![value(MULTIPLY, Unit::Cycles, 3.0)]), [] as [String; 0]);
     }
 
@@ -525,7 +531,7 @@ pub(crate) mod tests {
     #[test]
     fn what_lies_outside_the_published_range_is_noted() {
         let text = said(vec![value("memory.latency.l1_cycles", Unit::Cycles, 5.0)]).join("\n");
-        assert!(text.contains("5.0 cycles, published 4 (Zen 5 (Turin))"), "{text}");
+        assert!(text.contains("5.00 cycles, published 4 (Zen 5 (Turin))"), "{text}");
         let text = said(vec![value(PIPELINE, Unit::Cycles, 23.0)]).join("\n");
         assert!(text.contains("12 to 18"), "{text}");
     }

@@ -20,11 +20,10 @@ mod trees;
 
 pub use trees::tree;
 
-/// What the probes declare today on x86_64, as `probecard list --json` prints it: kept as text, since
-/// a card knows no probe's code.
+/// What the probes declare today on x86_64.
 pub fn all_declared() -> &'static [Declaration] {
     static ALL: LazyLock<Vec<Declaration>> =
-        LazyLock::new(|| serde_json::from_str(include_str!("fixture/declarations.json")).unwrap());
+        LazyLock::new(|| serde_json::from_str(crate::today::DECLARED).unwrap());
     &ALL
 }
 

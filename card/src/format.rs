@@ -123,25 +123,95 @@ pub fn quantity(value: f64, unit: Unit) -> String {
     with_symbol(digits(value / scale.factor, unit), scale.symbol)
 }
 
-/// A metric's number with its unit, no digit finer than a tenth of its spread: `20 µs`, `1.08 ns`; empty
-/// if there is none to show.
+/// The last digit worth a place: near a tenth of the spread, of three digits at most and one at least.
+/// `None` where all of them are: of exact numbers, and of those that no digits are counted of.
+fn last_digit(number: f64, (low, high): (f64, f64), unit: Unit) -> Option<f64> {
+    let exact = unit == Unit::Count || (unit == Unit::Bytes && low == high);
+    let power = number.abs().log10().floor();
+    let spread = ((high - low).abs() / 10.0).log10().round();
+    // Sizes lie on a grid of their own, which whole digits would miss.
+    let most = if unit == Unit::Bytes { power.min(-1.0) } else { power };
+    let step = 10f64.powf(spread.min(most).max(power - 2.0));
+    (!exact && COUNTABLE.contains(&number.abs()) && step.is_normal()).then_some(step)
+}
+
+/// Numbers to that digit, in one scale.
+struct Digits {
+    scale: Scale,
+    step: Option<f64>,
+    unit: Unit,
+}
+
+impl Digits {
+    /// Of a number between two others.
+    fn of(number: f64, ends: (f64, f64), unit: Unit) -> Digits {
+        let scaled = scale(number, unit);
+        let ends = (ends.0 / scaled.factor, ends.1 / scaled.factor);
+        let step = last_digit(number / scaled.factor, ends, unit).map(|step| step * scaled.factor);
+        let rounded = step.map_or(number, |step| (number / step).round() * step);
+        Digits { scale: scale(rounded, unit), step, unit }
+    }
+
+    fn text(&self, value: f64) -> String {
+        let number = value / self.scale.factor;
+        let Some(step) = self.step.map(|step| step / self.scale.factor) else {
+            return digits(number, self.unit);
+        };
+        let rounded = (number / step).round() * step;
+        // Not more than three digits where one end is far larger than the number.
+        let three = 2.0 - rounded.abs().max(step).log10().floor();
+        let places = (-step.log10()).round().min(three).clamp(0.0, 9.0) as usize;
+        format!("{rounded:.places$}")
+    }
+}
+
+/// A number with its unit, no digit much finer than a tenth of the distance of its ends: `20 µs`, `1.08 ns`.
+pub fn within(number: f64, ends: (f64, f64), unit: Unit) -> String {
+    let digits = Digits::of(number, ends, unit);
+    with_symbol(digits.text(number), digits.scale.symbol)
+}
+
+/// The ends of a number in the unit and to the digit in which [`within`] prints it, without the unit.
+pub fn ends(number: f64, (low, high): (f64, f64), unit: Unit) -> String {
+    let digits = Digits::of(number, (low, high), unit);
+    let (low, high) = (digits.text(low), digits.text(high));
+    if low == high { low } else { format!("{low}–{high}") }
+}
+
+/// A metric's number with its unit, to the digit that its rounds agree on; empty if there is none.
+pub fn shown(value: &Value) -> String {
+    value.value.map_or(String::new(), |number| within(number, spread(value), value.unit))
+}
+
+/// Its number alone, for tables that have the unit above it.
+pub fn bare(value: &Value) -> String {
+    value.value.map_or(String::new(), |number| within(number, spread(value), Unit::Unknown))
+}
+
+/// [`shown`] of what may be drawn or compared.
 pub fn measured(value: &Value) -> String {
-    let Some(middle) = believable(value) else { return String::new() };
-    let scale = scale(middle, value.unit);
-    let number = middle / scale.factor;
-    let spread = value.low.zip(value.high).map_or(0.0, |(low, high)| high - low) / scale.factor;
-    // Of three digits the last one may go; a number of one digit would tell too little.
-    let tens = 10f64.powf(number.abs().log10().floor() - 1.0);
-    let coarse = number != 0.0 && spread / 10.0 > tens / 10.0 && value.unit != Unit::Count;
-    let text = match coarse {
-        true => {
-            let rounded = (number / tens).round() * tens;
-            let places = (1.0 - rounded.abs().log10().floor()).clamp(0.0, 9.0);
-            format!("{rounded:.*}", places as usize)
+    believable(value).map_or(String::new(), |_| shown(value))
+}
+
+/// Lowest and highest round; the number itself where they are not known.
+pub fn spread(value: &Value) -> (f64, f64) {
+    let number = value.value.unwrap_or_default();
+    value.low.zip(value.high).unwrap_or((number, number))
+}
+
+/// Rounds of a size that differ by more are a range.
+const SCATTERS: f64 = 1.25;
+
+/// A measured size: `1 MiB`, or `4.4–7.1 MiB` where the rounds scatter.
+pub fn size(value: &Value) -> String {
+    let (low, high) = spread(value);
+    match interval(value) {
+        range if high > SCATTERS * low && !range.is_empty() => {
+            let number = value.value.unwrap_or_default();
+            with_symbol(range, Digits::of(number, (low, high), value.unit).scale.symbol)
         }
-        false => digits(number, value.unit),
-    };
-    with_symbol(text, scale.symbol)
+        _ => shown(value),
+    }
 }
 
 /// A size: `64 B`, `32 KiB`, `1.25 MiB`.
@@ -155,15 +225,13 @@ pub fn quoted(value: f64, unit: Unit) -> String {
     with_symbol(plain(value / scale.factor), scale.symbol)
 }
 
-/// `low–high` in the unit in which the value is printed, without the unit; empty if unknown.
+/// `low–high` in the unit and to the digit in which the value is printed, without the unit; empty if
+/// unknown.
 pub fn interval(value: &Value) -> String {
     let (Some(middle), Some(low), Some(high)) = (value.value, value.low, value.high) else {
         return String::new();
     };
-    let scale = scale(middle, value.unit);
-    let end = |x: f64| digits(x / scale.factor, value.unit);
-    let (low, high) = (end(low), end(high));
-    if low == high { low } else { format!("{low}–{high}") }
+    ends(middle, (low, high), value.unit)
 }
 
 /// `2 states: 1.93 40 %, 2.17 60 %`, each with its share, in the unit in which the value is printed;
@@ -291,6 +359,24 @@ mod tests {
     }
 
     #[test]
+    fn ends_have_the_digits_of_their_number() {
+        let of = |number: f64, low, high, unit| ends(number, (low, high), unit);
+        assert_eq!(of(19_800.0, 16_000.0, 22_800.0, Unit::Ns), "16–23");
+        assert_eq!(of(1.083, 1.08, 1.09, Unit::Ns), "1.08–1.09");
+        assert_eq!(of(14.0, 14.0, 14.0, Unit::Cycles), "14.0");
+        assert_eq!(of(99.0, 90.0, 1250.0, Unit::Ns), "90–1250");
+        assert_eq!(of(0.0, 0.0, 1.0, Unit::Ns), "0–1.00");
+        let mib = |n: f64| n * 1048576.0;
+        let size = |number, low, high| {
+            let value = crate::findings::tests::value("x", Unit::Bytes, mib(number));
+            super::size(&Value { low: Some(mib(low)), high: Some(mib(high)), ..value })
+        };
+        assert_eq!(size(5.68, 4.43, 7.05), "4.4–7.1 MiB");
+        assert_eq!(size(1.0, 1.0, 1.0), "1 MiB");
+        assert_eq!(size(512.0, 512.0, 724.0), "512–724 MiB");
+    }
+
+    #[test]
     fn no_digit_is_finer_than_a_tenth_of_the_spread() {
         let value = |number: f64, low, high, unit| {
             let value = crate::findings::tests::value("x", unit, number);
@@ -299,6 +385,14 @@ mod tests {
         assert_eq!(value(19_800.0, 16_000.0, 22_800.0, Unit::Ns), "20 µs");
         assert_eq!(value(1.083, 1.08, 1.09, Unit::Ns), "1.08 ns");
         assert_eq!(value(33.6, 25.0, 38.0, Unit::Ratio), "34");
+        assert_eq!(value(0.0128, 0.011, 0.03, Unit::Ratio), "1.3 %");
+        assert_eq!(value(999_600.0, 999_600.0, 999_600.0, Unit::Ns), "1.00 ms");
+        assert_eq!(value(5.0, 1.0, 1000.0, Unit::Ns), "5 ns");
+        assert_eq!(value(32768.0, 32768.0, 32768.0, Unit::Bytes), "32 KiB");
+        assert_eq!(
+            value(5.68 * 1048576.0, 4.43 * 1048576.0, 7.05 * 1048576.0, Unit::Bytes),
+            "5.7 MiB"
+        );
         assert_eq!(value(162.0, 155.0, 163.0, Unit::Ns), "162 ns");
         assert_eq!(value(162.0, 105.0, 203.0, Unit::Ns), "160 ns");
         assert_eq!(value(4003.0, 3000.0, 5000.0, Unit::Count), "4003");

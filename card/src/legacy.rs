@@ -78,8 +78,48 @@ pub fn fail(fail: &mut Fail) {
     }
 }
 
+/// What notes and skips said in words that are others today.
+const REWORDED: [(&str, &str); 12] = [
+    (
+        "the two CPUs were hyperthreads of one core, as a line's way from one to the other told",
+        "the two CPUs were SMT siblings, by their core-to-core latency",
+    ),
+    (
+        "additions to lines whose other half is read take",
+        "fetch_add to a line of a pair whose other line is read takes",
+    ),
+    (
+        " times as long; after a flush such a line costs ",
+        "× the time; after a flush the other line takes ",
+    ),
+    (" times a far one", "× a random one"),
+    ("a busy hyperthread sibling", "an active SMT sibling"),
+    ("a hyperthread sibling", "an SMT sibling"),
+    ("the hyperthread sibling", "the SMT sibling"),
+    (
+        "whoever plays this disk may hold the file in memory",
+        "the virtual disk's backend may cache the file",
+    ),
+    (
+        "claims to rotate, but answers random reads within a millisecond",
+        "reports rotational=1, but random reads take less than 1 ms",
+    ),
+    ("claims not to rotate", "reports rotational=0"),
+    ("claims to rotate", "rotational=1"),
+    ("a round visits", "a round measures"),
+];
+
+fn reword(text: &mut String) {
+    for (old, new) in REWORDED {
+        if text.contains(old) {
+            *text = text.replace(old, new);
+        }
+    }
+}
+
 /// Which pages memory had used to be in a note alone.
 pub fn point(point: &mut Point) {
+    point.note.iter_mut().for_each(reword);
     let note = point.note.as_deref().unwrap_or_default();
     let of_pages = ["4 KiB pages", "4K pages", "2 MiB pages", "page size unknown"];
     if point.backing == Backing::AsAsked && of_pages.iter().any(|words| note.starts_with(words)) {
@@ -94,6 +134,7 @@ pub fn plan(plan: &mut Plan) {
 
 /// Metrics used to be named within the need: "2 CPUs (locks.*_contended_ns, locks.handoff*_ns)".
 pub fn skip(skip: &mut Skip) {
+    [&mut skip.need, &mut skip.reason, &mut skip.remedy].into_iter().for_each(reword);
     if !skip.metrics.is_empty() {
         return;
     }
@@ -115,6 +156,23 @@ mod tests {
     use super::*;
     use crate::declare::Unit;
     use crate::series::Quantities;
+
+    #[test]
+    fn notes_are_in_the_words_of_today() {
+        let mut text =
+            "x; additions to lines whose other half is read take 1.23 times as long; after a \
+                        flush such a line costs 0.57 times a far one"
+                .to_owned();
+        reword(&mut text);
+        assert_eq!(
+            text,
+            "x; fetch_add to a line of a pair whose other line is read takes 1.23× the time; after a \
+             flush the other line takes 0.57× a random one"
+        );
+        let mut same = text.clone();
+        reword(&mut same);
+        assert_eq!(same, text);
+    }
 
     #[test]
     fn causes_and_pinning_are_taken_out_of_words() {

@@ -8,7 +8,8 @@
 //! - [`declare`]: what a probe records and which metrics come of it; [`record`]: what it hands over
 //!   while it runs; [`counters`]: which hardware events could be counted. With [`machine`], what the
 //!   hardware and the kernel claim of themselves, these are the contents of a card.
-//! - [`mod@file`]: reading and writing a card; [`legacy`]: what older cards said in other words.
+//! - [`mod@file`]: reading and writing a card; [`legacy`] and [`today`]: what older cards said in
+//!   other words.
 //! - [`estimate`]: pure functions from samples to estimates; [`series`]: the points of a quantity by
 //!   setting and round; [`metrics`]: points to metrics; [`view`]: what the points of one probe show.
 //! - [`findings`]: measured against claimed and published; [`mod@reference`]: what is
@@ -74,6 +75,7 @@ pub mod reference;
 pub mod series;
 pub mod simulate;
 pub mod summary;
+pub mod today;
 pub mod verdict;
 pub mod view;
 mod vocabulary;

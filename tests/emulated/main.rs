@@ -530,7 +530,7 @@ fn four_arm_cores_run_every_probe_but_those_for_a_disk() {
     left_out(&card, "storage", "a directory on a disk", "tmpfs");
     left_out(&card, "simd-compute", "SVE", "does not offer it");
     left_out(&card, "network", "--peer", "no other machine");
-    left_out(&card, "context-switch", "a hyperthread sibling", "claims none");
+    left_out(&card, "context-switch", "an SMT sibling", "claims none");
     left_out(&card, "memory-bandwidth", "copies by itself", "x86 has it");
     let settings = |name: &str| -> BTreeSet<String> {
         card.points.iter().filter_map(|p| p.params.get(name).map(ToString::to_string)).collect()

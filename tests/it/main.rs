@@ -23,3 +23,4 @@ mod readers;
 mod survival;
 mod switching;
 mod tidy;
+mod words;

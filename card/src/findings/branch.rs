@@ -35,8 +35,7 @@ fn penalty(metrics: &Metrics) -> Vec<Finding> {
     {
         let headline =
             format!("mispredict penalty grows by {slope:.2} cycles per cycle of delay, not 1");
-        let cause = "the predictor did not fail on half of the random branches, so the penalty is off \
-                     too";
+        let cause = "not half of the random branches mispredicted: the penalty is off as well";
         found.push(
             Finding::quality("MISPREDICT_METHOD", headline).cause(cause).of(&[SLOPE, PIPELINE]),
         );

@@ -3,7 +3,6 @@
 use crate::machine::human_bytes;
 
 use super::{Finding, claims};
-use crate::declare::Unit;
 use crate::file::Card;
 use crate::format;
 use crate::metrics::{Metrics, State, Value};
@@ -112,10 +111,7 @@ fn size(card: &Card, metrics: &Metrics, cache: &Cache) -> Option<Finding> {
         return seen.then(|| Finding::quality(&code, headline).cause(reason).of(&[&value.id]));
     };
     // Rounds that scatter are a range, not a number.
-    let effective = match (value.low, value.high) {
-        (Some(low), Some(high)) if high > low * KNEE => format::range(low, high, Unit::Bytes),
-        _ => human_bytes(measured as u64),
-    };
+    let effective = format::size(value);
     let code = format!("{name}_CAPACITY");
     // A claim that some round keeps is kept: a busy SMT sibling takes and feigns space.
     let of = |bytes: f64| bytes / claimed as f64;
@@ -196,6 +192,7 @@ fn sets(metrics: &Metrics, cache: &Cache) -> Option<Finding> {
 mod tests {
     use super::super::tests::{kib, said, value};
     use super::*;
+    use crate::declare::Unit;
 
     #[test]
     fn a_small_share_of_a_shared_cache_is_named() {
@@ -207,7 +204,7 @@ mod tests {
         // Rounds that scatter give a range.
         let mut range = value("cache.l3_knee_bytes", Unit::Bytes, kib(6.0 * 1024.0));
         (range.low, range.high) = (Some(kib(4096.0)), Some(kib(8192.0)));
-        assert!(said(vec![range]).join("\n").contains("4–8 MiB of L3 usable"));
+        assert!(said(vec![range]).join("\n").contains("4.0–8.0 MiB of L3 usable"));
         let large = vec![value("cache.l1d_knee_bytes", Unit::Bytes, kib(96.0))];
         assert!(said(large).join("\n").contains("the claim is too small"));
     }

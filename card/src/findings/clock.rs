@@ -34,7 +34,7 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     } else if let Some(ratio) = steady(MUL_ADD)
         && (ratio - taken).abs() > 0.02
     {
-        let headline = format!("a multiplication takes {ratio:.3} additions, not {taken}");
+        let headline = format!("multiply latency is {ratio:.3} adds, not {taken}");
         let cause = "an SMT sibling that never rests, or the two-chain clock does not fit this core: \
                      cycles are not to be trusted";
         found.push(Finding::quality("CLOCK_METHOD", headline).cause(cause).of(&[MUL_ADD]));
@@ -42,7 +42,7 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     if let Some(chase) = metrics.number(L1_CHASE)
         && (chase / chase.round() - 1.0).abs() > 0.01
     {
-        let headline = format!("an L1 load takes {chase:.2} cycles, no whole number");
+        let headline = format!("L1 latency {chase:.2} cycles is no whole number");
         let cause = "the core clock may be off by as much";
         found.push(Finding::quality("CLOCK_METHOD", headline).cause(cause).of(&[L1_CHASE, CORE]));
     }
@@ -81,7 +81,7 @@ fn counter(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             (format!("{name} {claimed:.4} GHz"), format!("{measured:.4} GHz"));
         found.push(
             Finding::claim("TSC_RATE", headline, claimed, measured)
-                .cause("programs that trust the claim measure time wrongly")
+                .cause("programs that rely on the claimed rate measure time wrongly")
                 .of(&[TSC]),
         );
     }

@@ -16,7 +16,7 @@ pub(super) fn find(card: &Card) -> Vec<Finding> {
         let mut numbers: Vec<usize> = rest.iter().map(|cpu| cpu.cpu).collect();
         numbers.sort_unstable();
         let (count, list) = (rest.len(), format_list(&numbers));
-        let headline = format!("{count} more CPUs are slower than their like: {list}");
+        let headline = format!("{count} more CPUs are slower than their kind: {list}");
         let measured = format!("{count} more are slower: {list}");
         found.push(Finding::claim(CODE, headline, ALIKE, measured));
     }
@@ -53,7 +53,7 @@ fn one(card: &Card, cpu: &Cpu) -> Finding {
     };
     let metrics: Vec<&str> = cpu.slow.iter().map(metric).collect();
     let found = Finding::claim(CODE, headline, ALIKE, format!("{name} slower"));
-    found.cause(format!("in all visits {measured}")).of(&metrics)
+    found.cause(format!("in all rounds {measured}")).of(&metrics)
 }
 
 #[cfg(test)]
@@ -76,6 +76,6 @@ mod tests {
         let many = (0..20).map(|cpu| (cpu, if cpu < 6 { 3.0 } else { 3.5 }, 3.0, 4.0));
         let found = find(&card(&many.collect::<Vec<_>>()));
         assert_eq!(found.len(), 5);
-        assert_eq!(found[4].headline, "2 more CPUs are slower than their like: 4-5");
+        assert_eq!(found[4].headline, "2 more CPUs are slower than their kind: 4-5");
     }
 }

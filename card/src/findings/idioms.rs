@@ -14,29 +14,39 @@ const HABITS: [(&str, &str, &str, &str); 6] = [
     (
         "idioms.write_unbuffered_ratio",
         "UNBUFFERED_WRITES",
-        "1-byte writes without a buffer",
+        "unbuffered 1-byte writes",
         "buffer 1-byte writes",
     ),
     (
         "idioms.string_concat_ratio",
         "STRING_COPIES",
-        "strings put together by copying",
+        "string concatenation by copying",
         "append to one buffer",
     ),
-    ("idioms.column_order_ratio", "COLUMN_ORDER", "a matrix read by columns", "traverse by rows"),
+    (
+        "idioms.column_order_ratio",
+        "COLUMN_ORDER",
+        "column-order matrix traversal",
+        "traverse by rows",
+    ),
     (
         "idioms.array_of_structs_ratio",
         "ARRAY_OF_STRUCTS",
-        "one field read from an array of structs",
+        "one field of an array of structs",
         "struct of arrays",
     ),
     (
         "idioms.lock_around_io_ratio",
         "LOCK_AROUND_IO",
-        "a lock held while writing",
+        "lock held during a write",
         "write outside the lock",
     ),
-    ("idioms.vec_grow_ratio", "VECTOR_GROWTH", "a vector that grows", "reserve the capacity"),
+    (
+        "idioms.vec_grow_ratio",
+        "VECTOR_GROWTH",
+        "vector growth by reallocation",
+        "reserve the capacity",
+    ),
 ];
 
 /// A habit that is worth breaking.
@@ -47,7 +57,7 @@ fn dear(metrics: &Metrics) -> Vec<Finding> {
     let mut all: Vec<_> = costs.filter(|(cost, _)| *cost >= DEAR).collect();
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     let finding = |(cost, (id, code, habit, action)): (f64, &(&str, &str, &str, &str))| {
-        let headline = format!("{habit}: {} as long", times(cost));
+        let headline = format!("{habit}: {} the time", times(cost));
         Finding::advice(code, headline, cost, action).of(&[id])
     };
     all.into_iter().map(finding).collect()
@@ -59,7 +69,7 @@ const FREE: f64 = 1.1;
 fn free(metrics: &Metrics) -> Option<Finding> {
     let direct = "idioms.call_direct_ns";
     let calls = [
-        ("idioms.call_indirect_ns", "unchanging function pointers"),
+        ("idioms.call_indirect_ns", "constant function pointers"),
         ("idioms.call_dyn_ns", "monomorphic dyn calls"),
     ];
     let call = |(id, what)| {
@@ -85,10 +95,7 @@ mod tests {
         let metrics = fixture::recorded().metrics;
         let found = find(&metrics);
         let cost = metrics.number("idioms.write_unbuffered_ratio").unwrap();
-        assert_eq!(
-            found[0].headline,
-            format!("1-byte writes without a buffer: {cost:.0}× as long")
-        );
+        assert_eq!(found[0].headline, format!("unbuffered 1-byte writes: {cost:.0}× the time"));
         assert_eq!(found[1].code, "COLUMN_ORDER");
         assert!(!found.iter().any(|f| f.code == "VECTOR_GROWTH"), "{found:?}");
         let last = &found.last().unwrap().headline;

@@ -9,9 +9,8 @@ const FAIR: &str = "locks.mutex_fairness_ratio";
 pub(super) fn find(metrics: &Metrics) -> Option<Finding> {
     let share = believed(metrics, FAIR).filter(|share| *share < 0.5)?;
     let headline =
-        format!("contended mutex: one thread had {:.0} % of a fair share", 100.0 * share);
-    let cause =
-        "a thread that takes the lock again before others wake up, or a CPU that had other work";
+        format!("contended mutex: fairness {:.0} % (min share ÷ fair share)", 100.0 * share);
+    let cause = "the owner reacquires the lock before waiters wake up, or other work on a CPU";
     Some(Finding::limit("MUTEX_FAIRNESS", headline).cause(cause).of(&[FAIR]))
 }
 
@@ -27,6 +26,6 @@ mod tests {
         let fair = |share| said(vec![value(FAIR, Unit::Ratio, share)]);
         assert_eq!(fair(0.9), [] as [String; 0]);
         let text = fair(0.2).join("\n");
-        assert!(text.contains("20 % of a fair share") && text.contains("other work"), "{text}");
+        assert!(text.contains("fairness 20 %") && text.contains("other work"), "{text}");
     }
 }

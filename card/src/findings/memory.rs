@@ -3,7 +3,7 @@
 
 use crate::machine::human_bytes;
 
-use super::{Finding, believed};
+use super::{Finding, believed, shown};
 use crate::file::Card;
 use crate::metrics::Metrics;
 use crate::record::{Backing, Param, Point};
@@ -71,14 +71,15 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     let prefetch = believed(metrics, PREFETCH);
     let all = believed(metrics, ALL_THREADS);
     let more_helps = all.is_some_and(|all| all >= MORE * stream);
+    let [one, many] = [STREAM, ALL_THREADS].map(|id| shown(metrics, id));
     let headline = match all {
-        Some(all) if more_helps => {
-            format!("one thread reads {stream:.1} GB/s from DRAM, all threads {all:.1} GB/s")
+        Some(_) if more_helps => {
+            format!("one thread reads {one} from DRAM, all threads {many}")
         }
-        Some(all) => {
-            format!("one thread fills the DRAM path: {stream:.1} GB/s, all threads {all:.1} GB/s")
+        Some(_) => {
+            format!("one thread fills the DRAM path: {one}, all threads {many}")
         }
-        None => format!("one thread reads {stream:.1} GB/s from DRAM"),
+        None => format!("one thread reads {one} from DRAM"),
     };
     let (least, most) = match prefetch {
         Some(prefetch) => (demand.min(prefetch), demand.max(prefetch)),
@@ -106,11 +107,7 @@ pub fn one_core(metrics: &Metrics) -> Option<Finding> {
     let used = [STREAM, ALL_THREADS, DEMAND, PREFETCH, DEMAND_MISSES, PREFETCH_MISSES];
     let used: Vec<&str> = used.into_iter().filter(|id| believed(metrics, id).is_some()).collect();
     let found = Finding::limit("CORE_BANDWIDTH", headline).cause(cause).of(&used);
-    Some(if more_helps {
-        found.action("use more threads for bandwidth, not faster code")
-    } else {
-        found
-    })
+    Some(if more_helps { found.action("use more threads for bandwidth") } else { found })
 }
 
 /// So many times as fast lines of zeros must be stored: what neighbours take from main memory differs
@@ -123,7 +120,9 @@ fn zeros(metrics: &Metrics) -> Option<Finding> {
     let ratio = zeros / stored;
     (ratio >= ZEROS).then(|| {
         let headline = format!(
-            "non-temporal stores of zeros: {ratio:.1}× the bandwidth, {zeros:.1} against {stored:.1} GB/s"
+            "non-temporal stores of zeros: {ratio:.1}× the bandwidth, {} against {}",
+            shown(metrics, STORED_ZEROS),
+            shown(metrics, STORED)
         );
         let action = "do not benchmark with zeros";
         Finding::advice("ZERO_STORES", headline, ratio, action).of(&[STORED_ZEROS, STORED])
@@ -177,11 +176,11 @@ fn pairs(metrics: &Metrics) -> Option<Finding> {
     let ratio = believed(metrics, PAIRS).filter(|ratio| *ratio < CAME_ALONG)?;
     let both_sides = believed(metrics, OUTER).is_some_and(|ratio| ratio < CAME_ALONG);
     let (which, action) = if both_sides {
-        ("line before or behind it", "pack what is used together")
+        ("neighbouring line", "pack what is used together")
     } else {
-        ("other line of its 128 B", "align related data to 128 B")
+        ("other line of the 128 B pair", "align related data to 128 B")
     };
-    let headline = format!("after a miss, the {which} takes {ratio:.2}× a random one");
+    let headline = format!("{which} after a miss: {ratio:.2}× the latency of a random line");
     let cause = "the adjacent-line (spatial) prefetcher is active";
     let found = Finding::advice("ADJACENT_LINE", headline, 1.0 / ratio, action).cause(cause);
     Some(found.of(&[PAIRS, OUTER]))
@@ -215,11 +214,11 @@ fn distances(card: &Card) -> Option<Finding> {
     });
     let (_, from, to, claimed, ratio) = off.max_by(|a, b| a.0.total_cmp(&b.0))?;
     let headline =
-        format!("node {to} is {ratio:.1}× as far as local memory, claimed {claimed:.1}×");
+        format!("NUMA distance of node {to}: {ratio:.1}× local latency, claimed {claimed:.1}×");
     let claim = format!("node {from} to {to}: {claimed:.1}×");
     let found =
         Finding::claim("NUMA_DISTANCE", headline, claim, format!("{ratio:.1}× local latency"));
-    let cause = "what is placed by the claimed distances is placed wrongly";
+    let cause = "placement by the claimed (SLIT) distances is misled";
     Some(found.cause(cause).of(&["numa.local_ns", "numa.remote_ns"]))
 }
 
@@ -230,9 +229,13 @@ const SMALL_COST: f64 = 1.05;
 fn page_walks(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let [page, huge_page] = card.header.machine.memory.page_sizes().map(human_bytes);
     let (huge, small) = (believed(metrics, HUGE_PAGES)?, believed(metrics, SMALL_PAGES)?);
-    let headline =
-        format!("random DRAM loads: {small:.0} ns in {page} pages, {huge:.0} in {huge_page}");
-    let walk = |id| believed(metrics, id).map(|ns| format!("{ns:.0} ns"));
+    let told = |id| shown(metrics, id);
+    let headline = format!(
+        "random DRAM loads: {} in {page} pages, {} in {huge_page}",
+        told(SMALL_PAGES),
+        told(HUGE_PAGES)
+    );
+    let walk = |id| believed(metrics, id).map(|_| told(id));
     let cause = walk(WALK).map(|cold| match walk(HUGE_WALK) {
         Some(of_huge) => format!(
             "a page walk with one access per page takes {cold}, and {of_huge} in {huge_page} pages"
@@ -249,16 +252,16 @@ fn page_walks(card: &Card, metrics: &Metrics) -> Option<Finding> {
 fn nodes(metrics: &Metrics) -> Option<Finding> {
     let ns = |name: &str| believed(metrics, &format!("numa.{name}_ns"));
     let gbs = |name: &str| {
-        let gbs = believed(metrics, &format!("numa.{name}_gbs"));
-        gbs.map_or(String::new(), |gbs| format!(", {gbs:.1} GB/s"))
+        let id = format!("numa.{name}_gbs");
+        believed(metrics, &id).map_or(String::new(), |_| format!(", {}", shown(metrics, &id)))
     };
     let local = ns("local")?;
-    let far = [("remote", "another node"), ("memory_only", "a node without CPUs")];
+    let far = [("remote", "remote NUMA node"), ("memory_only", "memory-only NUMA node")];
     let far = far.into_iter().filter_map(|(name, words)| Some((name, words, ns(name)?)));
     let (name, words, worst) = far.max_by(|a, b| a.2.total_cmp(&b.2))?;
-    let headline =
-        format!("memory of {words}: {worst:.0} ns, {:.1}× as long as local", worst / local);
-    let cause = format!("{local:.0} ns{} locally, {worst:.0} ns{} there", gbs("local"), gbs(name));
+    let [here, there] = ["local", name].map(|name| shown(metrics, &format!("numa.{name}_ns")));
+    let headline = format!("{words}: {there}, {:.1}× local latency", worst / local);
+    let cause = format!("local {here}{}, {name} {there}{}", gbs("local"), gbs(name));
     let ids = [format!("numa.{name}_ns"), "numa.local_ns".to_owned()];
     Some(Finding::limit("NUMA_REMOTE", headline).cause(cause).of(&[&ids[0], &ids[1]]))
 }
@@ -338,7 +341,7 @@ mod tests {
                 .map(|f| f.text())
         };
         let text = said(25.0, 80.0).unwrap();
-        assert!(text.contains("3.2× the bandwidth, 80.0 against 25.0 GB/s"), "{text}");
+        assert!(text.contains("3.2× the bandwidth, 80.0 GB/s against 25.0 GB/s"), "{text}");
         assert_eq!(said(25.0, 26.0), None);
         assert_eq!(said(25.0, 10.0), None);
         assert!(zeros(&Metrics(vec![gbs(STORED_ZEROS, 80.0)])).is_none());
@@ -385,7 +388,7 @@ mod tests {
         // Claimed 21 to 10, measured 1.4.
         let mut two = fixture::two_nodes().card;
         let text = distances(&two).unwrap().headline;
-        assert!(text.contains("1.4× as far") && text.contains("claimed 2.1×"), "{text}");
+        assert!(text.contains("1.4× local latency") && text.contains("claimed 2.1×"), "{text}");
         let fitting = serde_json::json!([
             { "id": 0, "cpus": [0], "distances": [10, 14] },
             { "id": 1, "cpus": [1], "distances": [15, 10] },
@@ -408,12 +411,14 @@ mod tests {
         };
         let text = said(174.0, None).unwrap();
         assert!(
-            text.starts_with("random DRAM loads: 174 ns in 16 KiB pages, 121 in 32 MiB"),
+            text.starts_with("random DRAM loads: 174 ns in 16 KiB pages, 121 ns in 32 MiB"),
             "{text}"
         );
-        assert!(text.ends_with("takes 48 ns"), "{text}");
+        assert!(text.ends_with("takes 48.0 ns"), "{text}");
         assert!(
-            said(174.0, Some(12.0)).unwrap().ends_with("takes 48 ns, and 12 ns in 32 MiB pages")
+            said(174.0, Some(12.0))
+                .unwrap()
+                .ends_with("takes 48.0 ns, and 12.0 ns in 32 MiB pages")
         );
         assert_eq!(said(122.0, None), None);
         assert_eq!(page_walks(&card, &Metrics::default()), None);
@@ -423,14 +428,14 @@ mod tests {
     fn far_memory_is_named_where_there_is_some() {
         assert_eq!(nodes(&fixture::recorded().metrics), None);
         let two = nodes(&fixture::two_nodes().metrics).unwrap();
-        assert!(two.headline.starts_with("memory of another node: "), "{}", two.headline);
-        assert!(two.headline.ends_with("1.4× as long as local"), "{}", two.headline);
+        assert!(two.headline.starts_with("remote NUMA node: "), "{}", two.headline);
+        assert!(two.headline.ends_with("1.4× local latency"), "{}", two.headline);
         let mut alone = fixture::two_nodes().metrics;
         for value in &mut alone.0 {
             value.id = value.id.replace("numa.remote", "numa.memory_only");
         }
         let alone = nodes(&alone).unwrap().headline;
-        assert!(alone.starts_with("memory of a node without CPUs: "), "{alone}");
+        assert!(alone.starts_with("memory-only NUMA node: "), "{alone}");
         assert_eq!(nodes(&Metrics::default()), None);
     }
 }

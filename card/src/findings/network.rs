@@ -39,7 +39,7 @@ fn peer(point: &Point, ns: f64) -> Option<Finding> {
         let cause = "if a firewall on the way did that, the peer is farther away";
         return Some(Finding::quality("PEER_REFUSED", headline).cause(cause).of(&[PEER]));
     }
-    let headline = format!("the peer is {away} away: not in the same datacenter");
+    let headline = format!("peer round trip {away}: another datacenter");
     (ns > FAR_NS).then(|| Finding::limit("PEER_FAR", headline).of(&[PEER]))
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let has = |said: Option<String>, words: &str| said.is_some_and(|text| text.contains(words));
         assert!(has(said(14e3, "this_machine", "accepted"), "this machine"));
         assert!(has(said(80e3, "other_machine", "refused"), "refused"));
-        assert!(has(said(12e6, "other_machine", "accepted"), "12.0 ms away"));
+        assert!(has(said(12e6, "other_machine", "accepted"), "12.0 ms: another datacenter"));
         assert_eq!(said(300e3, "other_machine", "accepted"), None);
         assert_eq!(find(&fixture::empty().card, &Metrics::default()), None);
     }

@@ -1,10 +1,7 @@
 //! What the prices of the kernel mean for programs.
 
-use crate::declare::Unit;
-
-use super::{Finding, believed};
+use super::{Finding, believed, shown};
 use crate::file::Card;
-use crate::format::quantity;
 use crate::metrics::Metrics;
 
 const CALL: &str = "os.syscall_ns";
@@ -32,16 +29,12 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     all.into_iter().flatten().collect()
 }
 
-fn ns(value: f64) -> String {
-    quantity(value, Unit::Ns)
-}
-
 /// A filter runs at every call.
 fn filter(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let filtered = card.header.machine.limits.seccomp.known().is_some_and(|mode| mode == "filter");
-    let call = believed(metrics, CALL).filter(|_| filtered)?;
-    let headline = format!("null system call {}, a seccomp filter included", ns(call));
-    let cause = "the filter is run at every system call, and is part of every price of the kernel";
+    believed(metrics, CALL).filter(|_| filtered)?;
+    let headline = format!("null system call {}, a seccomp filter included", shown(metrics, CALL));
+    let cause = "the filter runs at every system call, in every OS latency of this card";
     Some(Finding::limit("SECCOMP_FILTER", headline).cause(cause).of(&[CALL]))
 }
 
@@ -51,12 +44,14 @@ fn clock(card: &Card, metrics: &Metrics) -> Option<Finding> {
     let source = card.header.machine.kernel.clock_source.known();
     (read > 0.7 * call).then(|| {
         let source = source.map_or(String::new(), |name| format!(" {name}"));
-        let headline = format!("clock_gettime takes {}, as long as a system call", ns(read));
-        let (claimed, measured) = ("vDSO clock", format!("{} per clock_gettime", ns(read)));
+        let headline =
+            format!("clock_gettime takes {}, as long as a system call", shown(metrics, CLOCK));
+        let (claimed, measured) =
+            ("vDSO clock", format!("{} per clock_gettime", shown(metrics, CLOCK)));
         Finding::claim("VDSO_CLOCK", headline, claimed, measured)
             .cause(format!(
                 "clock source{source} is not read in user space: a system call takes {}",
-                ns(call)
+                shown(metrics, CLOCK_CALL)
             ))
             .action("see /sys/devices/system/clocksource/clocksource0/current_clocksource")
             .of(&[CLOCK, CLOCK_CALL])
@@ -67,8 +62,11 @@ fn clock(card: &Card, metrics: &Metrics) -> Option<Finding> {
 fn late(metrics: &Metrics) -> Option<Finding> {
     let (late, tight) = (believed(metrics, LATE)?, believed(metrics, TIGHT)?);
     (late > 1.3 * tight && late - tight > 20e3).then(|| {
-        let headline =
-            format!("timer overshoot {} with the default slack, {} without", ns(late), ns(tight));
+        let headline = format!(
+            "timer overshoot {} with the default slack, {} without",
+            shown(metrics, LATE),
+            shown(metrics, TIGHT)
+        );
         let action = "PR_SET_TIMERSLACK 1";
         Finding::advice("TIMER_SLACK", headline, late / tight, action).of(&[LATE, TIGHT])
     })
@@ -78,10 +76,16 @@ fn cold(metrics: &Metrics) -> Option<Finding> {
     let (id, warm) = WARM.into_iter().find_map(|id| Some((id, believed(metrics, id)?)))?;
     let cold = believed(metrics, COLD)?;
     let ratio = cold / warm;
-    let headline = format!("first touch of memory the host has yet to back: {} a page", ns(cold));
+    let headline = format!(
+        "first touch, not yet backed by the host (EPT fault): {} a page",
+        shown(metrics, COLD)
+    );
     (cold > 1.5 * warm).then(|| {
-        Finding::advice("FIRST_TOUCH", headline, ratio, "touch memory beforehand")
-            .cause(format!("{ratio:.1} times a page fault in memory used before ({})", ns(warm)))
+        Finding::advice("FIRST_TOUCH", headline, ratio, "pre-fault memory")
+            .cause(format!(
+                "{ratio:.1}× a minor page fault in backed memory ({})",
+                shown(metrics, id)
+            ))
             .of(&[COLD, id])
     })
 }
@@ -91,9 +95,12 @@ fn fork(metrics: &Metrics) -> Option<Finding> {
     let (small, large) = (believed(metrics, FORK)?, believed(metrics, FORK_LARGE)?);
     let spawn = believed(metrics, SPAWN)?;
     (large > 2.0 * small && large > 2.0 * spawn).then(|| {
-        let headline =
-            format!("fork takes {} with 64 MiB in use, posix_spawn {}", ns(large), ns(spawn));
-        let cause = format!("page tables are copied: {} with little memory in use", ns(small));
+        let headline = format!(
+            "fork takes {} with 64 MiB in use, posix_spawn {}",
+            shown(metrics, FORK_LARGE),
+            shown(metrics, SPAWN)
+        );
+        let cause = format!("page-table copy: {} with little memory in use", shown(metrics, FORK));
         let action = "posix_spawn, not fork";
         Finding::advice("FORK", headline, large / spawn, action)
             .cause(cause)
@@ -103,6 +110,7 @@ fn fork(metrics: &Metrics) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use crate::declare::Unit;
     use crate::machine::Fact;
 
     use super::super::tests::{said, value};
@@ -139,7 +147,7 @@ mod tests {
         let text = said(vec![one(LATE, 85e3), one(TIGHT, 31e3)]).join("\n");
         assert!(text.contains("overshoot 85.0 µs with the default slack, 31.0 µs"), "{text}");
         let text = said(vec![one(WARM[1], 500.0), one(COLD, 3000.0)]).join("\n");
-        assert!(text.contains("6.0 times a page fault"), "{text}");
+        assert!(text.contains("6.0× a minor page fault"), "{text}");
     }
 
     #[test]
@@ -147,7 +155,7 @@ mod tests {
         let summary = recorded();
         let found = find(&summary.card, &summary.metrics);
         let text = found.iter().find(|f| f.code == "FORK").unwrap().text();
-        let cost = |id| ns(summary.metrics.number(id).unwrap());
+        let cost = |id| shown(&summary.metrics, id);
         assert!(text.contains(&format!("{} with 64 MiB", cost(FORK_LARGE))), "{text}");
         assert!(text.contains(&cost(SPAWN)) && text.contains(&cost(FORK)), "{text}");
     }

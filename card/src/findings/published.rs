@@ -2,7 +2,7 @@
 
 use crate::declare::Unit;
 
-use super::{Finding, believed, design, first_words};
+use super::{Finding, believed, design, noun};
 use crate::file::Card;
 use crate::format;
 use crate::metrics::{Metrics, State, Value};
@@ -17,7 +17,7 @@ const CODE: &str = "OFF_PUBLISHED";
 
 /// `54.6 cycles, published 50 (Zen 4)`.
 fn beside(value: &Value, measured: &str, range: &str, arch: &str) -> String {
-    format!("{}: {measured}, published {range} ({arch})", first_words(&value.summary))
+    format!("{}: {measured}, published {range} ({arch})", noun(&value.summary))
 }
 
 /// Times in cycles outside the published range.
@@ -35,7 +35,7 @@ pub(super) fn cycles(card: &Card, metrics: &Metrics) -> Vec<Finding> {
             } else {
                 format!("{} to {}", range.low, range.high)
             };
-            let measured = format!("{measured:.1} cycles");
+            let measured = format::measured(value);
             let headline = beside(value, &measured, &published, &arch.name);
             Finding::limit(CODE, headline).of(&[&value.id])
         })
@@ -64,11 +64,16 @@ pub(super) fn counts(
             let range = format::range(published.low, published.high, Unit::Count);
             match why(id, measured) {
                 Some(why) => {
-                    let headline = beside(value, &format!("≥ {measured:.0}"), &range, &arch.name);
+                    let headline = beside(
+                        value,
+                        &format!("≥ {}", format::measured(value)),
+                        &range,
+                        &arch.name,
+                    );
                     Finding::quality("LOWER_BOUND", headline).cause(why).of(&[id])
                 }
                 None => {
-                    let headline = beside(value, &format!("{measured:.0}"), &range, &arch.name);
+                    let headline = beside(value, &format::measured(value), &range, &arch.name);
                     Finding::limit(CODE, headline).of(&[id])
                 }
             }

@@ -17,7 +17,7 @@ pub(super) fn find(card: &Card) -> Vec<Finding> {
 
 fn limited(quota: &str, cpus: i64) -> Finding {
     let threads = if cpus == 1 { "1 thread".into() } else { format!("{cpus} threads") };
-    let headline = format!("more than {threads} only wait for each other's CPU time");
+    let headline = format!("CPU quota: no gain beyond {threads}");
     Finding::limit("QUOTA_THREADS", headline).cause(quota)
 }
 
@@ -62,7 +62,7 @@ fn worth(curve: &Curve, cpus: i64) -> Option<Finding> {
         return None;
     }
     let headline = if alone {
-        format!("{what}: {cpus} threads do {:.0} % of what one does", 100.0 * full)
+        format!("{what}: {cpus} threads reach {:.0} % of one thread", 100.0 * full)
     } else {
         let (threads, ratio) = (enough.threads, format::number(enough.ratio));
         format!("{what}: {ratio}× from {threads} threads on, {}× with {cpus}", format::number(full))
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn threads_that_only_lose_are_told_and_messages_to_oneself_are_no_measure() {
         let of = |kind| worth(&curve(kind, &[1.0, 0.53]), 2).map(|found| found.headline);
-        assert_eq!(of("lock").unwrap(), "work under one lock: 2 threads do 53 % of what one does");
+        assert_eq!(of("lock").unwrap(), "work under one lock: 2 threads reach 53 % of one thread");
         assert_eq!(of("message"), None);
     }
 
@@ -145,6 +145,6 @@ mod tests {
     fn a_quota_is_named_with_the_threads_it_feeds() {
         let finding = limited("a quota of 1.5 CPUs (cgroup cpu.max /pod) on 8 CPUs", 2);
         assert!(finding.text().contains("1.5 CPUs"));
-        assert!(finding.headline.contains("more than 2 threads"));
+        assert!(finding.headline.contains("no gain beyond 2 threads"));
     }
 }

@@ -1,11 +1,9 @@
 //! Disks that are not what they claim to be.
 
-use crate::declare::Unit;
 use crate::record::Point;
 
-use super::{Finding, believed};
+use super::{Finding, believed, shown};
 use crate::file::Card;
-use crate::format;
 use crate::metrics::Metrics;
 
 const RANDOM: &str = "storage.read_4k_random_ns";
@@ -28,8 +26,8 @@ const CACHED_NS: f64 = 20e3;
 
 pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
     let file = card.points.iter().find(|p| p.probe == "storage" && p.quantity == "file");
-    let disk = file.and_then(|file| disk(file, believed(metrics, RANDOM)?));
-    let durable = believed(metrics, FSYNC).and_then(durable);
+    let disk = file.and_then(|file| disk(file, metrics));
+    let durable = durable(metrics);
     [disk, durable].into_iter().flatten().collect()
 }
 
@@ -47,9 +45,10 @@ pub fn unknown_disk(card: &Card) -> Option<String> {
 }
 
 /// What the disk claims, against what random reads take.
-fn disk(file: &Point, random: f64) -> Option<Finding> {
+fn disk(file: &Point, metrics: &Metrics) -> Option<Finding> {
+    let random = believed(metrics, RANDOM)?;
     let says = |name: &str| file.params.get(name).map(ToString::to_string).unwrap_or_default();
-    let (name, takes) = (says("disk"), format::quantity(random, Unit::Ns));
+    let (name, takes) = (says("disk"), shown(metrics, RANDOM));
     let (claim, stand_in, system) = (says("claim"), says("stand_in"), says("file_system"));
     let reads = format!("4 KiB read in {takes}");
     let finding = |code, headline: String, claimed: String, cause: &str| {
@@ -68,32 +67,33 @@ fn disk(file: &Point, random: f64) -> Option<Finding> {
         let bare = name.split(' ').next().unwrap_or_default();
         finding(
             "ROTATIONAL_FLAG",
-            format!("{name} claims to rotate, but reads 4 KiB in {takes}"),
-            format!("{name} is rotational"),
-            "no disk with a seek: programs that read the flag plan for seeks",
+            format!("{name} reports rotational=1, but reads 4 KiB in {takes}"),
+            format!("{name} rotational=1"),
+            "the 4 KiB random read rules out a disk with a seek",
         )
         .action(format!("echo 0 > /sys/block/{bare}/queue/rotational"))
     } else if claim == "solid_state" && random > SEEKS_NS {
         finding(
             "SOLID_STATE_FLAG",
-            format!("{name} claims not to rotate, but reads 4 KiB in {takes}"),
+            format!("{name} reports rotational=0, but reads 4 KiB in {takes}"),
             format!("{name} is an SSD"),
-            "as long as a disk that seeks, or a network disk under load",
+            "seek time of a rotating disk, or a network disk under load",
         )
     } else if random < MEMORY_NS && stand_in != "none" {
         finding(
             "STORAGE_IN_MEMORY",
             format!("{name} reads 4 KiB in {takes}: faster than flash"),
             format!("{name} is a disk"),
-            "the file is in the memory of whoever plays this disk; a larger one may take longer",
+            "the virtual disk's backend may cache the file; a larger file may take longer",
         )
     } else {
         return None;
     })
 }
 
-fn durable(fsync: f64) -> Option<Finding> {
-    let takes = format::quantity(fsync, Unit::Ns);
+fn durable(metrics: &Metrics) -> Option<Finding> {
+    let fsync = believed(metrics, FSYNC)?;
+    let takes = shown(metrics, FSYNC);
     let headline = format!("durable write of 4 KiB in {takes}: faster than flash");
     let measured = format!("write and fdatasync in {takes}");
     let found = Finding::claim("FLUSH_CACHED", headline, "fsync is durable", measured);
@@ -104,6 +104,7 @@ fn durable(fsync: f64) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use crate::declare::Unit;
     use crate::record::Param;
 
     use super::super::tests::value;
@@ -158,11 +159,11 @@ mod tests {
     #[test]
     fn a_claim_to_rotate_is_held_against_the_reads() {
         let says = |claim, ns| texts(set("claim", claim), &[(RANDOM, ns)]);
-        assert!(says("rotating", 75e3)[0].contains("vda claims to rotate, but reads"));
+        assert!(says("rotating", 75e3)[0].contains("vda reports rotational=1, but reads"));
         assert!(says("rotating", 8e6).is_empty());
         assert!(
             says("solid_state", 8e6)[0]
-                .contains("claims not to rotate, but reads 4 KiB in 8.00 ms")
+                .contains("reports rotational=0, but reads 4 KiB in 8.00 ms")
         );
         assert!(says("unknown", 8e6).is_empty());
         let below = |p: &mut Point| {
@@ -171,7 +172,7 @@ mod tests {
         };
         let text = &texts(below, &[(RANDOM, 75e3)])[0];
         assert!(
-            text.starts_with("sda below dm-0 claims")
+            text.starts_with("sda below dm-0 reports")
                 && text.contains("/sys/block/sda/queue/rotational")
         );
     }
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn memory_is_not_taken_for_a_disk() {
         let says = |stand_in, ns| texts(set("stand_in", stand_in), &[(RANDOM, ns)]);
-        assert!(says("virtio", 9e3)[0].contains("in the memory of whoever"));
+        assert!(says("virtio", 9e3)[0].contains("backend may cache"));
         assert!(says("none", 9e3).is_empty());
         assert!(says("none", 1.2e3)[0].contains("on ext4 (disk: vda)"));
         let unknown = |ns| {

@@ -1,9 +1,7 @@
 //! Switches: what the kernel adds, and what decides on it.
 
-use super::{Finding, believed};
-use crate::declare::Unit;
+use super::{Finding, believed, shown};
 use crate::file::Card;
-use crate::format;
 use crate::metrics::Metrics;
 
 const THREAD: &str = "context_switch.per_switch_ns";
@@ -31,25 +29,28 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Vec<Finding> {
 fn goroutine(metrics: &Metrics) -> Option<Finding> {
     let (thread, tasks) = (believed(metrics, THREAD)?, believed(metrics, ASYNC)?);
     let ratio = thread / tasks;
-    let headline = format!("switch of async tasks {}, of threads {}", ns(tasks), ns(thread));
-    let stack = believed(metrics, USER).map(|user| {
-        format!("a bare switch between two stacks takes {}; threads pay system calls", ns(user))
+    let headline = format!(
+        "async task switch {}, thread switch with system calls {}",
+        shown(metrics, ASYNC),
+        shown(metrics, THREAD)
+    );
+    let stack = believed(metrics, USER).map(|_| {
+        format!("user-level context switch {}; threads pay system calls", shown(metrics, USER))
     });
     let found = Finding::advice("ASYNC_SWITCH", headline, ratio, "async tasks for short work");
     Some(Finding { cause: stack, ..found }.of(&[THREAD, ASYNC, USER]))
-}
-
-fn ns(value: f64) -> String {
-    format::quantity(value, Unit::Ns)
 }
 
 /// Stacks that are left by a return are left by a mispredict.
 fn by_return(metrics: &Metrics) -> Option<Finding> {
     let (jump, back) = (believed(metrics, USER)?, believed(metrics, RETURN)?);
     (back > 1.5 * jump).then(|| {
-        let headline =
-            format!("user-level context switch by ret {}, by indirect jump {}", ns(back), ns(jump));
-        let cause = "the return address stack mispredicts: ret goes where no call came from";
+        let headline = format!(
+            "user-level context switch by ret {}, by indirect jump {}",
+            shown(metrics, RETURN),
+            shown(metrics, USER)
+        );
+        let cause = "return address stack (RAS) mispredict";
         let action = "leave stacks by jump, not ret";
         Finding::advice("RETURN_SWITCH", headline, back / jump, action)
             .cause(cause)
@@ -86,12 +87,11 @@ fn refill(metrics: &Metrics) -> Option<Finding> {
     let (calm, full) = (believed(metrics, CALM)?, believed(metrics, FULL)?);
     (full > 2.0 * calm).then(|| {
         let headline = format!(
-            "context switch with cache refill, 16 × 256 KiB: {}, without {}",
-            ns(full),
-            ns(calm)
+            "context switch with 256 KiB footprint each: {}, without {}",
+            shown(metrics, FULL),
+            shown(metrics, CALM)
         );
-        let cause =
-            "16 threads, of which a turn visits 64 KiB of its 256: most is paid after the switch";
+        let cause = "cache refill in a ring of 16 threads, 64 KiB read per turn";
         Finding::limit("SWITCH_REFILL", headline).cause(cause).of(&[FULL, CALM])
     })
 }
@@ -101,9 +101,12 @@ fn wakeup(metrics: &Metrics) -> Option<Finding> {
     let (wakeup, thread) = (believed(metrics, WAKEUP)?, believed(metrics, THREAD)?);
     (wakeup > 2.0 * thread).then(|| {
         let ratio = wakeup / thread;
-        let headline =
-            format!("cross-CPU wake-up {}, {} a context switch", ns(wakeup), super::times(ratio));
-        let action = "hand over no work that is shorter than that";
+        let headline = format!(
+            "cross-CPU wake-up {}, {} a same-CPU context switch",
+            shown(metrics, WAKEUP),
+            super::times(ratio)
+        );
+        let action = "batch work shorter than a wake-up";
         Finding::limit("WAKEUP", headline).action(action).of(&[WAKEUP, THREAD])
     })
 }
@@ -162,6 +165,6 @@ mod tests {
         let found = find(&card, &metrics(&other));
         assert_eq!(found.len(), 4);
         // What a turn visits, not only what there is.
-        assert!(found.iter().any(|f| f.text().contains("a turn visits 64 KiB")), "{found:?}");
+        assert!(found.iter().any(|f| f.text().contains("read per turn")), "{found:?}");
     }
 }

@@ -50,9 +50,11 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Option<Finding> {
     }
     let moved = distances.is_some() || rounds.is_some() || threads.is_some();
     let cause = match (guest, moved) {
-        (true, true) => "the host moves vCPUs between cores",
-        (true, false) => "the host shows hyperthreads as cores",
-        (false, true) => "other programs take CPU time, or the clock falls when all cores work",
+        (true, true) => "vCPU placement changes between rounds",
+        (true, false) => "the host shows SMT siblings as cores",
+        (false, true) => {
+            "CPU placement changes, other programs take CPU time, or the all-core clock is lower"
+        }
         (false, false) => "firmware or kernel report another topology",
     };
     let all = measured.join("; ");
@@ -62,7 +64,7 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Option<Finding> {
                 "SMT sibling active {:.0} % of the time, claimed 1 thread per core",
                 busy * 100.0
             ),
-            None => "CPUs are hyperthreads of one core, claimed to be cores".to_owned(),
+            None => "CPUs are SMT siblings, claimed to be cores".to_owned(),
         };
         Finding::claim("SMT_HIDDEN", headline, "1 thread per core", all)
             .cause(cause)
@@ -70,7 +72,7 @@ pub(super) fn find(card: &Card, metrics: &Metrics) -> Option<Finding> {
     } else if moved {
         let first = distances.or(threads).or(rounds).unwrap_or_default();
         let code = if guest { "VCPU_PLACEMENT" } else { "CPU_PLACEMENT" };
-        let headline = format!("CPUs do not stay where they are: {first}");
+        let headline = first.clone();
         let others = measured.into_iter().filter(|text| *text != first).collect::<Vec<String>>();
         let others = others.into_iter().fold(String::new(), |all, text| format!("{all}; {text}"));
         Finding::quality(code, headline).cause(format!("{cause}{others}"))
@@ -86,7 +88,8 @@ fn near_pair(pair: &Pair) -> String {
     format!("{:.0} ns between CPUs {a} and {b}, claimed {}", pair.ns(), pair.claimed.words())
 }
 
-/// "core to core 10, 27 or 105 ns (25, 70, 5 % of 40 samples)", of the pair that was met at most places.
+/// "core-to-core latency is multimodal: 10, 27 or 105 ns (25, 70, 5 %; n = 40)", of the pair that was met
+/// at most places.
 fn distances(pairs: &[Pair]) -> Option<String> {
     let moved = pairs.iter().filter(|pair| pair.was_moved());
     let most = moved.max_by_key(|pair| pair.states().len())?;
@@ -98,7 +101,8 @@ fn distances(pairs: &[Pair]) -> Option<String> {
     let (ns, shares) = (list(&|s| s.value), list(&|s| 100.0 * s.share));
     let last = ns.len().checked_sub(1)?;
     Some(format!(
-        "core to core {} or {} ns ({} % of {} samples)",
+        "core-to-core latency is {}: {} or {} ns ({} %; n = {})",
+        if last == 1 { "bimodal" } else { "multimodal" },
         ns[..last].join(", "),
         ns[last],
         shares.join(", "),
@@ -123,7 +127,8 @@ fn compute(card: &Card) -> Option<String> {
     let point = curves.iter().find(|curve| curve.kind == "compute")?.at(cpus)?;
     let low = point.rounds.iter().copied().fold(f64::INFINITY, f64::min);
     let high = point.rounds.iter().copied().fold(0.0, f64::max);
-    (high > low * APART).then(|| format!("{cpus} threads compute {low:.1} to {high:.1}×"))
+    (high > low * APART)
+        .then(|| format!("compute scaling {low:.1} to {high:.1}× at {cpus} threads"))
 }
 
 #[cfg(test)]
@@ -145,7 +150,7 @@ mod tests {
         let mut visits = vec![10.3; 6];
         visits.extend([27.0; 18]);
         let text = distances(&[pair(Relation::SameL3, &visits)]).unwrap();
-        assert_eq!(text, "core to core 10 or 27 ns (25, 75 % of 24 samples)");
+        assert_eq!(text, "core-to-core latency is bimodal: 10 or 27 ns (25, 75 %; n = 24)");
         assert!(distances(&[pair(Relation::SameL3, &[27.0; 24])]).is_none());
         // Lines that lie a little better are no CPU that was moved.
         visits[..6].fill(24.0);
@@ -161,8 +166,8 @@ mod tests {
         assert_eq!(found.code, "SMT_HIDDEN");
         let measured = found.measured.unwrap();
         assert!(measured.starts_with("SMT sibling active 5 % of the time; "), "{measured}");
-        assert!(measured.contains("2 threads compute"), "{measured}");
-        assert!(found.cause.unwrap().contains("the host moves vCPUs"));
+        assert!(measured.contains("compute scaling"), "{measured}");
+        assert!(found.cause.unwrap().contains("vCPU placement changes"));
         assert_eq!(found.evidence, [SIBLING, COMPUTE]);
     }
 

@@ -51,13 +51,12 @@ fn headline(metrics: &Metrics) -> Option<Finding> {
         WIDTHS.iter().skip_while(|w| w.0 != *width).skip(1).find_map(|(width, name, bits)| {
             let (l1_too, dram_too) = (id(width, "l1"), id(width, "dram"));
             let (l1_too, dram_too) = (believed(metrics, &l1_too)?, believed(metrics, &dram_too)?);
-            (l1_too > l1 / MORE).then(|| {
-                (bits, format!("; {name} does it as well: {l1_too:.1}× and {dram_too:.1}×"))
-            })
+            (l1_too > l1 / MORE)
+                .then(|| (bits, format!("; {name} reaches {l1_too:.1}× and {dram_too:.1}×")))
         });
     // The narrowest that does as well is what one needs.
     let (bits, narrower) = narrower.unwrap_or((bits, String::new()));
-    let headline = format!("{name} sums {l1:.1}× as fast as scalar in L1, {dram:.1}× in DRAM");
+    let headline = format!("{name} sum {l1:.1}× scalar in L1, {dram:.1}× in DRAM");
     let cause = format!("against scalar code with 8 accumulators{naive}{narrower}");
     let action = format!("{bits} SIMD in cache");
     Some(Finding::advice("SIMD_GAIN", headline, l1, &action).cause(cause).of(&[&near, &far]))
@@ -85,13 +84,13 @@ fn peak(metrics: &Metrics) -> Option<Finding> {
         Some((believed(metrics, &id)?, id))
     });
     let (mixed, id) = mixes.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let headline = format!("one core does at most {gflops:.0} GFLOP/s in f32");
+    let headline = format!("peak of one core: {gflops:.0} GFLOP/s in f32");
     let cause = if mixed > alone * MORE {
         format!(
             "FADD ports are separate: FMA + FADD reach {mixed:.0} FLOP/cycle, FMA alone {alone:.0}"
         )
     } else {
-        format!("FMA reaches {alone:.0} FLOP/cycle, and additions add nothing")
+        format!("FMA and FADD share ports: FMA alone reaches {alone:.0} FLOP/cycle")
     };
     Some(Finding::limit("PEAK_FLOPS", headline).cause(cause).of(&[PEAK, ALONE, &id]))
 }
@@ -102,7 +101,7 @@ const LEAST_SHARE: f64 = 0.97;
 fn ports(metrics: &Metrics) -> Option<Finding> {
     let share = steady(metrics, PORTS).filter(|share| *share < LEAST_SHARE)?;
     let headline = format!("FMA reaches {:.0} % of the published throughput", 100.0 * share);
-    let cause = "a smaller model of this core has fewer ports, or an SMT sibling used them";
+    let cause = "fewer FMA ports on this model, or an active SMT sibling";
     Some(Finding::limit("FMA_PORTS", headline).cause(cause).of(&[PORTS]))
 }
 
@@ -115,7 +114,7 @@ fn subnormal(metrics: &Metrics) -> Option<Finding> {
     // What the control register calls it: that of x86, or of aarch64.
     let x86 = metrics.get("simd.add.f32.neon.latency_cycles").is_none();
     let flag = if x86 { "FTZ and DAZ" } else { "FPCR.FZ" };
-    let headline = format!("multiply with subnormal result: up to {times:.1}× as long");
+    let headline = format!("multiply with subnormal result: up to {times:.1}×");
     let action = format!("{flag} for subnormals");
     Some(Finding::advice("SUBNORMALS", headline, times, &action).of(&[SUBNORMAL]))
 }
@@ -166,7 +165,7 @@ mod tests {
             ratio("simd.sum.avx512.dram_ratio", 1.1),
         ];
         let text = said(values.clone()).join("\n");
-        assert!(text.contains("AVX-512 sums 15.8× as fast") && text.contains("1.1×"));
+        assert!(text.contains("AVX-512 sum 15.8× scalar") && text.contains("1.1×"));
         assert!(!text.contains("accumulator,") && !text.contains("one accumulator"));
         values.push(ratio("simd.sum.naive.l1_ratio", 0.2));
         values.push(ratio("simd.sum.naive.dram_ratio", 0.5));
@@ -219,7 +218,7 @@ mod tests {
             value("simd.add.f32.neon.latency_cycles", Unit::Cycles, 2.0),
         ])
         .join("\n");
-        for part in ["NEON sums 3.9×", "128-bit FMA on all CPUs", "FPCR.FZ"] {
+        for part in ["NEON sum 3.9×", "128-bit FMA on all CPUs", "FPCR.FZ"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

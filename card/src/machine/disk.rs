@@ -66,7 +66,7 @@ impl Disk {
         Disk { file_system: mount.map(|m| m.kind).into(), device: device.into() }
     }
 
-    /// "ext4 on vda (256 GiB, virtio, claims to rotate, scheduler none)".
+    /// "ext4 on vda (256 GiB, virtio, rotational=1, scheduler none)".
     pub fn title(&self) -> String {
         let system = self.file_system.known().map_or("an unknown file system", String::as_str);
         match self.device.as_result() {
@@ -159,9 +159,9 @@ impl Device {
         }
     }
 
-    /// "vda (256 GiB, virtio, claims to rotate, scheduler none)".
+    /// "vda (256 GiB, virtio, rotational=1, scheduler none)".
     pub fn title(&self) -> String {
-        let claim = self.rotating.map(|yes| if yes { "claims to rotate" } else { "solid state" });
+        let claim = self.rotating.map(|yes| if yes { "rotational=1" } else { "solid state" });
         let said = [
             self.model.clone(),
             self.bytes.map(human_bytes),
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(device("8:1").unwrap(), whole);
         assert_eq!(
             whole.title(),
-            "sda (ATA SLOW 1000, 932 GiB, claims to rotate, scheduler mq-deadline)"
+            "sda (ATA SLOW 1000, 932 GiB, rotational=1, scheduler mq-deadline)"
         );
         let mapped = device("253:0").unwrap();
         assert_eq!(mapped, Device { name: "sda below dm-0".into(), ..whole });

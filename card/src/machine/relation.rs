@@ -35,7 +35,7 @@ impl Relation {
     /// For readers: "two CPUs are claimed to be …".
     pub const fn words(self) -> &'static str {
         match self {
-            Relation::Siblings => "hyperthreads of one core",
+            Relation::Siblings => "SMT siblings",
             Relation::SameL3 => "cores at one L3 cache",
             Relation::OtherL3 => "cores at different L3 caches",
             Relation::OtherNode => "cores of different memory nodes",

@@ -540,7 +540,7 @@ fn why(points: &[&Point]) -> String {
         return strayed.to_string();
     }
     let reasons = [
-        ("the hyperthread sibling was busy", sum(|p| p.disturbances.sibling)),
+        ("the SMT sibling was active", sum(|p| p.disturbances.sibling)),
         ("the core clock moved", sum(|p| p.disturbances.clock)),
         ("the thread was switched out", sum(|p| p.disturbances.nivcsw + p.disturbances.nvcsw)),
         ("pages faulted", sum(|p| p.disturbances.minflt)),

@@ -120,7 +120,7 @@ fn nothing_accepted_is_unavailable_and_says_what_was_in_the_way() {
     let value = of(&card(Unit::Ns, quartile(), vec![point]));
     assert_eq!((value.state, value.value), (State::Unavailable, None));
     let reason = value.reason.unwrap();
-    assert!(reason.contains("sibling was busy in 40 of 44"), "{reason}");
+    assert!(reason.contains("sibling was active in 40 of 44"), "{reason}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn noise(looks: &[Look], own: Option<&str>) -> impl Iterator<Item = Check> {
     looks.iter().map(move |look| {
         let busy = match look.doubt {
             Some(doubt) => format!("no core clock: {doubt}"),
-            None => format!("hyperthread sibling busy {:.0} % of it", look.busy * 100.0),
+            None => format!("SMT sibling active {:.0} % of it", look.busy * 100.0),
         };
         let found = format!(
             "CPU {}: {:.2} % of its time lost in gaps above 1 µs, {busy}",

@@ -36,7 +36,7 @@ mod targets;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "branch",
-    summary: "mispredict penalty (pipeline and effective), cost of taken and not-taken branches",
+    summary: "mispredict penalty, BTB and pattern history capacity, return address stack",
     needs: &[],
     uses: &[],
     seconds: 5.0,
@@ -58,64 +58,64 @@ fn declare(d: &mut Declare) {
         "branch.mispredict",
         NoiseClass::T2,
         twice(effective.random.mode(Mode::Fast) - effective.alternating.clone()),
-        "effective cost of a mispredicted branch, the next ones overlapping; the faster state if two",
+        "mispredict penalty, throughput-effective (faster state)",
     );
     d.metric(
         "branch.mispredict_pipeline_cycles",
         NoiseClass::T2,
         twice(delayed.random.intercept(DELAY) - delayed.alternating.intercept(DELAY)),
-        "pipeline penalty from condition ready to the next dependent operation: the fit at no delay",
+        "mispredict penalty, pipeline: fit at zero resolution delay",
     );
     d.metric(
         "branch.mispredict_fit_slope_ratio",
         NoiseClass::T2,
         twice(delayed.random.slope(DELAY) - delayed.alternating.slope(DELAY)),
-        "cycles of penalty per cycle of resolution delay; 1 when half the branches fail",
+        "slope of the mispredict penalty fit; 1: half of the branches mispredict",
     )
     .better(Better::Lower);
     d.metric(
         "branch.mispredict_serial_cycles",
         NoiseClass::T2,
         twice(serial.random.mode(Mode::Fast) - serial.alternating.clone()),
-        "pipeline penalty measured directly, without delay; the faster state if there are two",
+        "mispredict penalty, pipeline: direct (faster state)",
     );
     d.metric(
         "branch.mispredict_serial_slow_cycles",
         NoiseClass::T2,
         twice(serial.random.mode(Mode::Slow) - serial.alternating.clone()),
-        "pipeline penalty measured directly, in the slower of two states",
+        "mispredict penalty, pipeline: direct (slower state)",
     )
     .report_only(ReportOnly::Unsteady);
     d.metric(
         "branch.mispredict_slow_share_ratio",
         NoiseClass::T2,
         serial.random.slow_share(),
-        "share of the samples in the slower state of the penalty",
+        "share of samples in the slower state of the mispredict penalty",
     )
     .better(Better::Lower);
     d.metric(
         "branch.predicted_cycles",
         NoiseClass::T2,
         effective.alternating.clone(),
-        "one branch of an alternating pattern, predicted right: what it costs with its work",
+        "predicted branch, alternating pattern, with its work",
     );
     d.metric(
         "branch.branch_free_cycles",
         NoiseClass::T2,
         parallel.with("pattern", BRANCH_FREE),
-        "the same work without a branch",
+        "work of a predicted branch, without the branch",
     );
     d.metric(
         "branch.taken_cycles",
         NoiseClass::T2,
         fixed.with("direction", TAKEN),
-        "one branch that is always taken, with its compare, 16 bytes apart",
+        "taken branch with compare, 16 bytes apart",
     );
     d.metric(
         "branch.not_taken_cycles",
         NoiseClass::T2,
         fixed.with("direction", NOT_TAKEN),
-        "one branch that is never taken, with its compare, 16 bytes apart",
+        "not-taken branch with compare, 16 bytes apart",
     );
     effective
         .proofs(d, ["branch.mispredict_cycles", "branch.mispredict_ns", "branch.predicted_cycles"]);

@@ -28,7 +28,7 @@ use card::record::Skip;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "cache-line",
-    summary: "cache-line size by four methods, and what a load across a line border costs",
+    summary: "cache-line size by four methods; latency of loads across a cache-line boundary",
     needs: &[],
     uses: &[],
     seconds: 1.6,
@@ -60,7 +60,7 @@ fn declare(d: &mut Declare) {
         "cache.split_load_penalty",
         NoiseClass::T1,
         split_penalty.with("load", "crossing") - split_penalty.with("load", "inside"),
-        "extra load-to-use latency of a load that crosses a line border",
+        "extra load-to-use latency across a cache-line boundary",
     );
 }
 

@@ -34,7 +34,7 @@ use card::record::Skip;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "cache-structure",
-    summary: "sizes and ways of the caches, and whether neighbours of a line come along",
+    summary: "cache sizes and ways; adjacent-line and next-line prefetchers",
     needs: &[Need::Memory(32 << 20)],
     uses: &[],
     seconds: 2.4,
@@ -55,33 +55,33 @@ fn declare(d: &mut Declare) {
         "cache.l1d_bytes",
         NoiseClass::T1,
         latency.with("part", "l1").last_before("working_set", 1.5),
-        "L1 data cache: working set up to which every load hits it",
+        "L1D capacity: largest working set with only hits",
     );
     d.metric(
         "cache.l1d_ways",
         NoiseClass::T1,
         conflict.with("level", "l1").last_before("lines", 1.0),
-        "L1 data cache: lines that one set holds",
+        "L1D associativity (ways)",
     );
     let sets = same_set.value().rate(1.0).power_of_two();
     d.metric(
         "cache.l2_bytes",
         NoiseClass::T1,
         (ways.clone() * sets).times(LINE as f64),
-        "L2 cache: ways × sets × line, from eviction sets",
+        "L2 capacity: ways × sets × line, by eviction sets",
     );
     d.metric(
         "cache.l2_ways",
         NoiseClass::T1,
         ways,
-        "L2 cache: lines that evict a line of their set, none of them spare",
+        "L2 associativity (ways), by minimal eviction sets",
     );
     d.family("l3");
     d.metric(
         "cache.l3_effective_bytes",
         NoiseClass::T4,
         latency.with("part", "l3").crossing("working_set", 0.25),
-        "L3 cache as it is left to this CPU: working set that it still mostly serves",
+        "L3 effective capacity: working set still mostly served by L3",
     )
     .better(Better::Higher)
     .report_only(ReportOnly::Neighbours);
@@ -91,14 +91,14 @@ fn declare(d: &mut Declare) {
         "prefetch.adjacent_line_ratio",
         NoiseClass::T4,
         of_far("buddy"),
-        "adjacent-line prefetcher: load of the other line of 128 bytes ÷ load of a random line",
+        "adjacent-line prefetcher: latency of the other line of 128 B ÷ random line",
     )
     .better(Better::Same);
     d.metric(
         "prefetch.next_line_ratio",
         NoiseClass::T4,
         of_far("outer"),
-        "next-line prefetcher: load of the line beyond the 128 bytes ÷ load of a random line",
+        "next-line prefetcher: latency of the line beyond the 128 B ÷ random line",
     )
     .better(Better::Same);
 }
@@ -180,7 +180,7 @@ fn neighbours(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     const LONGEST_NS: f64 = 1000.0;
     if !can_flush() {
         let skip = Skip::new(
-            "clflush to see which lines come along",
+            "clflush to see the adjacent-line prefetcher",
             "the CPU does not announce it",
             "none",
         );
@@ -365,9 +365,9 @@ fn l2(bench: &mut Bench<'_>) -> anyhow::Result<()> {
     }
     if ways.is_empty() {
         let skip = Skip::new(
-            "a quiet moment to find L2 eviction sets",
-            format!("none of {attempts} attempts gave a set that evicts every time"),
-            "run again when the hyperthread sibling and the neighbours are quiet, or with \
+            "an idle SMT sibling to find L2 eviction sets",
+            format!("none of {attempts} attempts gave a reliable eviction set"),
+            "run again while the SMT sibling and the neighbours are idle, or with \
              --tier thorough",
         );
         return bench.skip(skip.of(["cache.l2_bytes", "cache.l2_ways"]));

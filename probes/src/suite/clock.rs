@@ -32,7 +32,7 @@ use card::record::{Point, PointState};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "clock",
-    summary: "core clock, what moves it, and the timer",
+    summary: "core clock: settled, after idle, under SIMD and all-core load; timer cost",
     needs: &[],
     uses: &[],
     seconds: 2.0,
@@ -65,12 +65,12 @@ fn declare(d: &mut Declare) {
     let [counted_add, counted_mul] = ["add", "mul"].map(|op| counted.with("op", op));
 
     d.family("core-frequency");
-    d.metric("clock.core_ghz", NoiseClass::T2, core_ghz, "core clock, settled, one core at work");
+    d.metric("clock.core_ghz", NoiseClass::T2, core_ghz, "core clock, settled, one core active");
     d.metric(
         "clock.settle_ms",
         NoiseClass::T4,
         settle,
-        "time from idle until the clock is within 1 % of its plateau; 0: at once",
+        "ramp-up time from idle to within 1 % of the settled clock",
     )
     .report_only(ReportOnly::Tail);
     d.family("timer");
@@ -78,7 +78,7 @@ fn declare(d: &mut Declare) {
         "clock.tsc_ghz",
         NoiseClass::T1,
         tsc_ghz,
-        "rate of the time counter against the kernel's raw clock",
+        "time-stamp counter frequency against CLOCK_MONOTONIC_RAW",
     )
     .better(Better::Same);
     d.family("core-frequency");
@@ -87,7 +87,7 @@ fn declare(d: &mut Declare) {
             format!("clock.{}_ratio", width.name),
             NoiseClass::T2,
             width_ratio.with("width", width.name),
-            format!("core clock under {} multiply-adds ÷ under scalar work", width.title),
+            format!("core clock under {} FMA ÷ under scalar code", width.title),
         )
         .judged();
     }
@@ -95,7 +95,7 @@ fn declare(d: &mut Declare) {
         "clock.all_core_ratio",
         NoiseClass::T2,
         all_core_ratio,
-        "core clock with all CPUs at work ÷ with one",
+        "core clock, all CPUs active ÷ one active",
     )
     .judged();
     d.family("timer");
@@ -103,20 +103,15 @@ fn declare(d: &mut Declare) {
         "clock.timer_granularity_ns",
         NoiseClass::T2,
         granularity,
-        "smallest step of the time counter",
+        "time-stamp counter granularity",
     )
     .better(Better::Same);
-    d.metric(
-        "clock.timer_cost_ns",
-        NoiseClass::T2,
-        timer_cost,
-        "cost of one serialised time stamp",
-    );
+    d.metric("clock.timer_cost_ns", NoiseClass::T2, timer_cost, "serialised time-stamp read");
     d.metric(
         "clock.empty_kernel_ns",
         NoiseClass::T2,
         empty_kernel,
-        "a timed region with nothing in it: what every sample contains besides its kernel",
+        "empty timed region: overhead in every sample",
     )
     .report_only(ReportOnly::Repeats);
     d.family("core-frequency");
@@ -124,29 +119,28 @@ fn declare(d: &mut Declare) {
         "clock.add_ns",
         NoiseClass::T2,
         add.clone(),
-        "one dependent addition, quiet sibling: one cycle of the core",
+        "latency of a dependent add, SMT sibling idle: one core cycle",
     );
     d.family("alu");
     d.metric(
         "clock.add_cycles",
         NoiseClass::T1,
         add,
-        "one dependent addition, quiet sibling; must be 1",
+        "latency of a dependent add, SMT sibling idle: must be 1",
     )
     .better(Better::Same);
     d.metric(
         "clock.multiply_cycles",
         NoiseClass::T1,
         multiply,
-        "one dependent 64-bit multiplication: what the two-chain clock takes it for",
+        "latency of a dependent 64-bit multiply, as assumed by the two-chain clock",
     )
     .better(Better::Same);
     d.metric(
         "clock.mul_add_ratio",
         NoiseClass::T1,
         mul_add,
-        "dependent multiplication ÷ dependent addition, upper quartile of all readings: the cycles \
-         of a multiplication, unless a sibling never rests",
+        "dependent multiply ÷ dependent add, upper quartile: multiply latency in cycles",
     )
     .judged()
     .better(Better::Same);
@@ -154,7 +148,7 @@ fn declare(d: &mut Declare) {
         "clock.l1_chase_cycles",
         NoiseClass::T1,
         l1_load,
-        "L1 pointer chase in two-chain cycles, quiet sibling; must be a whole number",
+        "L1 pointer chase in two-chain cycles, SMT sibling idle: must be a whole number",
     )
     .report_only(ReportOnly::Unsteady)
     .better(Better::Same);
@@ -162,15 +156,14 @@ fn declare(d: &mut Declare) {
         "clock.counted_add_cycles",
         NoiseClass::T1,
         counted_add.count(Event::CoreCycles),
-        "one dependent addition by the counter of core cycles; must be 1",
+        "latency of a dependent add by the core-cycle counter: must be 1",
     )
     .better(Better::Same);
     d.metric(
         "clock.counted_mul_cycles",
         NoiseClass::T1,
         counted_mul.count(Event::CoreCycles),
-        "one dependent multiplication by the counter of core cycles; must be the whole number \
-         that it is taken for",
+        "latency of a dependent 64-bit multiply by the core-cycle counter: must be a whole number",
     )
     .better(Better::Same);
 

@@ -43,7 +43,7 @@ fn declare(d: &mut Declare) {
             let (kind, title, in_vain, copy) = match data {
                 Data::Json => ("", "JSON", "", ""),
                 Data::Text => ("text_", "text", "", ""),
-                Data::Random => ("random_", "random bytes", ": in vain", ": a copy"),
+                Data::Random => ("random_", "random bytes", " (incompressible)", " (a copy)"),
             };
             let of = |points: &Points| points.with("data", data.name()).with("size", size);
             let stem = format!("compress.snappy_{kind}{short}");
@@ -64,7 +64,7 @@ fn declare(d: &mut Declare) {
                     format!("{stem}_ratio"),
                     NoiseClass::T2,
                     of(&ratio),
-                    format!("size of {long} of {title} to its compressed size"),
+                    format!("compression ratio of {long} of {title}"),
                 );
             }
         }

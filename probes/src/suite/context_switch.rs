@@ -40,7 +40,7 @@ use card::record::Params;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "context-switch",
-    summary: "handing a CPU, or a message, from one task to another",
+    summary: "context switches, cross-CPU wake-ups, user-level switches",
     needs: &[],
     uses: &[],
     seconds: 1.8,
@@ -92,7 +92,7 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
     const HOWS: [&str; 4] = ["pipe", "futex", "eventfd", "yield"];
     const PLACES: [(&str, &str, &[&str]); 3] = [
         ("same_cpu", "on the same CPU: two switches", &HOWS),
-        ("sibling", "on a hyperthread sibling: two wake-ups", HOWS.split_at(3).0),
+        ("sibling", "on an SMT sibling: two wake-ups", HOWS.split_at(3).0),
         ("other_cpu", "on another CPU: two wake-ups", HOWS.split_at(3).0),
     ];
     let placed = Some(ReportOnly::Placement);
@@ -111,13 +111,13 @@ fn round_trips(d: &mut Declare, of: &impl Fn(&str, &str, &str) -> Points) {
     }
     d.report_only(placed);
     let spinning = d.quantity("spinning", Unit::Ns, Estimator::Median);
-    for (place, words) in [("sibling", "a hyperthread sibling"), ("other_cpu", "another CPU")] {
+    for (place, words) in [("sibling", "an SMT sibling"), ("other_cpu", "another CPU")] {
         for how in Mechanism::ALL.map(Mechanism::name) {
             d.metric(
                 format!("context_switch.{how}.thread.{place}.spinning_round_trip_ns"),
                 NoiseClass::T4,
                 spinning.with("how", how).with("place", place),
-                format!("round trip by {how} to a thread on {words}, neither of them sleeping"),
+                format!("round trip by {how} to a thread on {words}, both spinning"),
             );
         }
     }
@@ -138,7 +138,7 @@ fn wakeups(d: &mut Declare) {
         "context_switch.wakeup_idle_ns",
         NoiseClass::T4,
         idle,
-        "the same with a CPU that was idle for 1 ms before",
+        "cross-CPU wake-up latency, idle for 1 ms before",
     )
     .report_only(ReportOnly::Placement);
 }
@@ -147,11 +147,11 @@ fn rings(d: &mut Declare) {
     let ring = d.quantity("ring", Unit::Ns, Estimator::Median).with("tasks", ring::MOST);
     let walk = d.quantity("walk", Unit::Ns, Estimator::Median);
     let words = [
-        ("0k", "without memory of their own"),
-        ("16k", "that visit 16 KiB each"),
-        ("64k", "that visit 64 KiB each"),
-        ("256k", "with 256 KiB each, 64 KiB of it in a turn"),
-        ("1m", "with 1 MiB each, 64 KiB of it in a turn"),
+        ("0k", "without a memory footprint"),
+        ("16k", "with 16 KiB footprint each"),
+        ("64k", "with 64 KiB footprint each"),
+        ("256k", "with 256 KiB footprint each, 64 KiB read per turn"),
+        ("1m", "with 1 MiB footprint each, 64 KiB read per turn"),
     ];
     for (bytes, (size, words)) in ring::FOOTPRINTS.into_iter().zip(words) {
         d.report_only((bytes > LARGEST_IN_L2).then_some(ReportOnly::Neighbours));
@@ -159,7 +159,7 @@ fn rings(d: &mut Declare) {
             format!("context_switch.ring_{size}_ns"),
             NoiseClass::T4,
             ring.with("footprint", bytes) - walk.with("footprint", bytes),
-            format!("one switch in a ring of 16 threads {words}, calls and walk subtracted"),
+            format!("context switch including cache refill, ring of 16 threads {words}"),
         );
     }
     d.report_only(None);
@@ -188,14 +188,14 @@ fn user_switches(d: &mut Declare, per_switch: &Derive) {
         "context_switch.thread_to_user_ratio",
         NoiseClass::T4,
         per_switch.clone() / by("jump"),
-        "a switch between threads on one CPU, calls included, in switches between stacks",
+        "thread switch, system calls included ÷ user-level switch",
     )
     .better(Better::Same);
     d.metric(
         "context_switch.thread_to_async_ratio",
         NoiseClass::T4,
         per_switch.clone() / by("async"),
-        "a switch between threads on one CPU, calls included, in switches between async tasks",
+        "thread switch, system calls included ÷ async task switch",
     )
     .better(Better::Same);
     // The kernel has no part in them.

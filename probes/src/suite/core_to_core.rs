@@ -29,7 +29,7 @@ mod matrix;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "core-to-core",
-    summary: "a line's way from CPU to CPU, and atomic additions near and far",
+    summary: "cache-line transfer latency, core to core; atomic fetch_add by line state",
     needs: &[Need::Cpus(2)],
     uses: &[],
     seconds: 1.2,
@@ -69,14 +69,14 @@ fn declare(d: &mut Declare) {
         "atomics.contended_gops",
         NoiseClass::T4,
         contended.value().rate(1.0),
-        "atomic additions of all CPUs to one line, together",
+        "contended fetch_add, all CPUs on one line, total",
     );
     let fairness = d.quantity("fairness", Unit::Ratio, Estimator::Median);
     d.metric(
         "atomics.fairness_ratio",
         NoiseClass::T4,
         fairness,
-        "share of the CPU that got least of them, relative to an even share",
+        "fairness of contended fetch_add (min share ÷ fair share)",
     );
 }
 
@@ -84,7 +84,7 @@ fn additions_declared(d: &mut Declare) {
     let add = d.quantity("fetch_add", Unit::Ns, Estimator::LowerQuartile);
     let [owned, remote, shared] = ["owned", "remote", "shared"].map(|line| add.with("line", line));
     d.report_only(None);
-    let of_own = "atomic addition to an owned line (M state)";
+    let of_own = "fetch_add to an owned line (M state)";
     d.cost("atomics.fetch_add_owned", NoiseClass::T1, owned.clone(), of_own);
     // The first one is what a compiler would choose, and has no name in the ids.
     for form in &Form::declared()[1..] {
@@ -100,13 +100,13 @@ fn additions_declared(d: &mut Declare) {
         "atomics.fetch_add_remote",
         NoiseClass::T4,
         remote.clone(),
-        "atomic addition to a line that another CPU changed last",
+        "fetch_add to a line modified by another CPU",
     );
     d.cost(
         "atomics.fetch_add_shared",
         NoiseClass::T4,
         shared,
-        "atomic addition to a line that both CPUs have read",
+        "fetch_add to a line shared by both CPUs",
     );
     // Where the other core is decides what the vendor calls it: a line of its own, a core's own
     // caches do not hold.

@@ -33,7 +33,7 @@ use card::declare::{Declare, Estimator, NoiseClass, ReportOnly, Unit};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "core-window",
-    summary: "reorder window, load and store queues, registers to rename to",
+    summary: "reorder buffer (ROB), load and store queues, physical register files (PRF)",
     needs: &[],
     uses: &[],
     seconds: 1.2,
@@ -56,7 +56,7 @@ fn declare(d: &mut Declare) {
         "core.load_queue_entries",
         NoiseClass::T1,
         filled(Filler::Load).last_before(ENTRIES, STEP),
-        "load queue entries: loads in flight, done or not",
+        "load queue entries: loads in flight (lower bound; ROB-limited)",
     );
     d.metric(
         "core.store_queue_entries",
@@ -68,13 +68,13 @@ fn declare(d: &mut Declare) {
         "core.integer_registers_entries",
         NoiseClass::T1,
         filled(Filler::Integer).last_before(ENTRIES, STEP),
-        "integer physical register file (PRF): rename registers, beyond the registers that programs see",
+        "integer physical register file (PRF): rename registers",
     );
     d.metric(
         "core.vector_registers_entries",
         NoiseClass::T1,
         filled(Filler::Vector).crossing(ENTRIES, 0.5),
-        "results in vector registers at a time, beyond the registers that programs see",
+        "vector physical register file (PRF): rename registers",
     )
     .report_only(ReportOnly::Unsteady);
 }

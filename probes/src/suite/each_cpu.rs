@@ -29,7 +29,7 @@ use card::record::{Params, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "each-cpu",
-    summary: "every CPU by itself: clock, L1, mispredicted branches and vectors, answers checked",
+    summary: "each CPU alone: clock, L1 latency, mispredict penalty, SIMD; results verified",
     needs: &[],
     uses: &[],
     // Of one CPU; with its start a visit takes less than 0.35 s, and five of them 1.7 s.
@@ -49,12 +49,17 @@ pub(super) fn declare(d: &mut Declare) {
         let spread = from.lowest() / from.highest();
         d.metric(id, noise, spread, summary).better(Better::Higher);
     };
-    let summary = "core clock of the slowest CPU ÷ that of the fastest, each alone at work";
+    let summary = "core clock of the slowest CPU ÷ fastest, each alone";
     ratio("each_cpu.core_ghz_ratio", NoiseClass::T2, &ghz, summary);
     for (id, noise, from, summary) in [
-        ("each_cpu.l1_ratio", NoiseClass::T1, &times[0], "cycles of a load from L1"),
-        ("each_cpu.branch_ratio", NoiseClass::T2, &times[1], "cycles of an unpredictable branch"),
-        ("each_cpu.simd_ratio", NoiseClass::T2, &times[2], "cycles of a vector operation"),
+        ("each_cpu.l1_ratio", NoiseClass::T1, &times[0], "L1 latency, fastest CPU ÷ slowest"),
+        (
+            "each_cpu.branch_ratio",
+            NoiseClass::T2,
+            &times[1],
+            "mispredicted branch, fastest CPU ÷ slowest",
+        ),
+        ("each_cpu.simd_ratio", NoiseClass::T2, &times[2], "SIMD cycles, fastest CPU ÷ slowest"),
     ] {
         ratio(id, noise, from, summary);
     }

@@ -43,7 +43,7 @@ use sweep::{COARSEST, Kernel, Setting, curve, point, sweep};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "false-sharing",
-    summary: "what two CPUs at one line cost each other, and how far apart is enough",
+    summary: "false sharing: slowdown of two CPUs by distance, safe padding",
     needs: &[Need::Cpus(2)],
     uses: &[PAIRS, L2],
     seconds: 1.6,
@@ -66,7 +66,7 @@ fn declare(d: &mut Declare) {
         "false_sharing.slowdown_ratio",
         NoiseClass::T4,
         at(&time, GRID) / at(&time, UNRELATED),
-        format!("atomic additions of two CPUs, {GRID} bytes apart ÷ {UNRELATED} bytes apart"),
+        format!("fetch_add by two CPUs, {GRID} B apart ÷ {UNRELATED} B apart"),
     )
     .better(Better::Lower);
     let step = time.with("kernel", atomic).step_down("offset");
@@ -74,14 +74,14 @@ fn declare(d: &mut Declare) {
         "false_sharing.step_bytes",
         NoiseClass::T1,
         step.clone(),
-        "distance from which two CPUs do not share a line falsely",
+        "least distance without false sharing",
     );
     let together = d.quantity("lines_together", Unit::Count, Estimator::Median);
     d.metric(
         "false_sharing.safe_padding_bytes",
         NoiseClass::T2,
         step * together.value(),
-        "the same, doubled where the adjacent-line prefetcher is seen",
+        "safe padding: twice the line where the adjacent-line prefetcher is active",
     );
     d.quantity("pair_add", Unit::Ns, Estimator::Median);
     d.quantity("other_pair", Unit::Ns, Estimator::Median);
@@ -193,10 +193,8 @@ fn partners(bench: &mut Bench<'_>) -> Vec<(Relation, usize)> {
 
 /// What the reader must know of the two CPUs' state.
 fn siblings(one_way: f64) -> Option<String> {
-    (one_way < SIBLINGS_NS).then(|| {
-        "the two CPUs were hyperthreads of one core, as a line's way from one to the other told"
-            .into()
-    })
+    (one_way < SIBLINGS_NS)
+        .then(|| "the two CPUs were SMT siblings, by their core-to-core latency".into())
 }
 
 fn timed(

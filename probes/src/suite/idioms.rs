@@ -34,7 +34,7 @@ mod once;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "idioms",
-    summary: "calls, allocation, maps, growth, buffers, locks around I/O, memory order: as advised and not",
+    summary: "cost of anti-patterns: calls, allocation, maps, growth, buffering, data layout",
     needs: &[],
     uses: &[],
     seconds: 1.2,
@@ -111,7 +111,7 @@ fn plan(bench: &mut Bench<'_>, share: f64) -> Plan {
         }
     }
     let quiet = quiet == QUIET_LOOKS;
-    let note = (!quiet).then(|| "beside a busy hyperthread sibling".into());
+    let note = (!quiet).then(|| "beside an active SMT sibling".into());
     Plan { policy: SamplingPlan { need_idle_sibling: quiet, ..policy }, note }
 }
 

@@ -39,7 +39,7 @@ use card::record::{Param, Point, PointState, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "loaded-latency",
-    summary: "latency of main memory against the traffic of all other CPUs",
+    summary: "loaded latency of DRAM against injected bandwidth",
     needs: &[Need::Cpus(2), Need::Memory(8 << 20)],
     uses: &[],
     seconds: 1.2,
@@ -56,14 +56,14 @@ fn declare(d: &mut Declare) {
         "memory.loaded_latency.idle_ns",
         NoiseClass::T3,
         latency.with("loaders", 0),
-        "load-to-use latency, main memory, all other CPUs idle",
+        "DRAM latency while all other CPUs are idle",
     );
     for (share, part) in [(0.25, "a quarter"), (0.5, "half"), (0.75, "three quarters")] {
         d.metric(
             format!("memory.loaded_latency.at_{}_ns", share * 100.0),
             NoiseClass::T3,
             latency.at_share(&load, "delay", share),
-            format!("the same while the others read {part} of what they can"),
+            format!("loaded latency of DRAM at {part} of peak injected bandwidth"),
         );
     }
     d.family("dram-bandwidth");
@@ -71,7 +71,7 @@ fn declare(d: &mut Declare) {
         "memory.loaded_latency.peak_gbs",
         NoiseClass::T4,
         load.with("delay", 0),
-        "what all other CPUs read together while one chases pointers",
+        "peak injected bandwidth: DRAM reads of all other CPUs",
     );
 }
 
@@ -369,11 +369,12 @@ fn note(bench: &Bench<'_>, loaders: &[usize]) -> Option<String> {
         let s = if n == 1 { "" } else { "s" };
         format!("{n} loader{s}: what {} CPUs achieve, not the socket's limit", n + 1)
     });
-    let sibling = loaders.iter().any(|cpu| siblings.contains(cpu)).then(|| {
-        "one of them on the chaser's hyperthread sibling, so the core is shared, too".into()
-    });
+    let sibling = loaders
+        .iter()
+        .any(|cpu| siblings.contains(cpu))
+        .then(|| "one of them on the chaser's SMT sibling, so the core is shared, too".into());
     let guest = (few.is_some() && sibling.is_none() && bench.machine.has_feature("hypervisor"))
-        .then(|| "in a guest, one of them may be the chaser's hyperthread sibling".into());
+        .then(|| "in a guest, one of them may be the chaser's SMT sibling".into());
     [few, sibling, guest].into_iter().flatten().reduce(|a, b| format!("{a}; {b}"))
 }
 

@@ -28,7 +28,7 @@ mod kinds;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "locks",
-    summary: "locks that no one else wants, that all want, and that change hands",
+    summary: "uncontended and contended locks, lock hand-off, fairness",
     needs: &[],
     uses: &[],
     seconds: 0.6,
@@ -61,27 +61,27 @@ fn declare(d: &mut Declare) {
         NoiseClass::T2,
         "lock and unlock of an uncontended spin lock",
     );
-    alone("locks.atomic", "atomic", NoiseClass::T2, "an atomic addition instead of a lock");
+    alone("locks.atomic", "atomic", NoiseClass::T2, "uncontended atomic fetch_add");
     d.report_only(Some(ReportOnly::Contention));
-    for (lock, name) in [("mutex", "a mutex"), ("spin", "a spin lock")] {
-        let time = contended_by_all(d, lock, &format!("lock of {name}"), "at it");
+    for (lock, name) in [("mutex", "mutex"), ("spin", "spin lock")] {
+        let time = contended_by_all(d, lock, name);
         for work in contended::WORKS.into_iter().filter(|&work| work > 0) {
             d.metric(
                 format!("locks.{lock}_work_{work}_ns"),
                 NoiseClass::T4,
                 time.with("work", work),
-                format!("the same with {work} ns of work inside"),
+                format!("{name}, all CPUs: acquire-to-acquire interval, {work} ns of work inside"),
             );
         }
     }
-    contended_by_all(d, "rwlock_read", "read lock", "reading");
-    for lock in ["mutex", "spin"] {
+    contended_by_all(d, "rwlock_read", "read lock");
+    for (lock, name) in [("mutex", "mutex"), ("spin", "spin lock")] {
         let even = d.quantity(format!("{lock}_fairness"), Unit::Ratio, Estimator::Median);
         d.metric(
             format!("locks.{lock}_fairness_ratio"),
             NoiseClass::T4,
             even,
-            "how often the CPU had the lock that had it least, relative to an even share",
+            format!("fairness of the contended {name} (min share ÷ fair share)"),
         );
     }
     let mut handed = |quantity: &'static str, summary: &'static str| {
@@ -93,14 +93,14 @@ fn declare(d: &mut Declare) {
 }
 
 /// A lock that all CPUs want, with nothing inside; returns its times with whatever is.
-fn contended_by_all(d: &mut Declare, lock: &str, turn: &str, doing: &str) -> Points {
+fn contended_by_all(d: &mut Declare, lock: &str, name: &str) -> Points {
     let time = d.quantity(format!("{lock}_contended"), Unit::Ns, Estimator::Median);
     let time = time.with("cpus", "all");
     d.metric(
         format!("locks.{lock}_contended_ns"),
         NoiseClass::T4,
         time.with("work", 0),
-        format!("from one {turn} to the next, whoever has it, all CPUs {doing}"),
+        format!("{name}, all CPUs: contended acquire-to-acquire interval"),
     );
     time
 }

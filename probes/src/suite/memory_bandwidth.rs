@@ -46,7 +46,7 @@ use card::record::{Params, Point, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "memory-bandwidth",
-    summary: "bandwidth of reading, writing and copying, by width, working set and threads",
+    summary: "read, write and copy bandwidth by SIMD width, working set and threads",
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 4.0,
@@ -75,7 +75,7 @@ fn declare(d: &mut Declare) {
             (Level::L1, "L1", NoiseClass::T2, "l1-l2"),
             (Level::L2, "L2", NoiseClass::T2, "l1-l2"),
             (Level::L3, "L3", NoiseClass::T3, "l3"),
-            (Level::Dram, "main memory", NoiseClass::T3, "dram-bandwidth"),
+            (Level::Dram, "DRAM", NoiseClass::T3, "dram-bandwidth"),
         ] {
             let (tier, family) =
                 if past_caches { (NoiseClass::T3, "dram-bandwidth") } else { (tier, family) };
@@ -95,7 +95,7 @@ fn declare(d: &mut Declare) {
             format!("{stem}.dram_all_threads_gbs"),
             NoiseClass::T4,
             time.with("level", "dram").with("cpus", "all").lowest().rate(1.0),
-            format!("{what}, main memory, a thread on each CPU, application bytes (no RFO)"),
+            format!("{what}, DRAM, 1 thread per CPU, application bytes (no RFO)"),
         );
     }
     // What memory is filled with can decide how fast it is written: zeros are figures of their own.
@@ -109,13 +109,13 @@ fn declare(d: &mut Declare) {
             format!("{stem}.dram_gbs"),
             NoiseClass::T3,
             time.with("threads", 1).lowest().rate(1.0),
-            format!("{what}, main memory, one thread, best width"),
+            format!("{what}, DRAM, one thread, best width"),
         );
         d.metric(
             format!("{stem}.dram_all_threads_gbs"),
             NoiseClass::T4,
             time.with("cpus", "all").lowest().rate(1.0),
-            format!("{what}, main memory, a thread on each CPU"),
+            format!("{what}, DRAM, 1 thread per CPU"),
         );
     }
     // Two lines move for each line stored, three for two and four for three.
@@ -129,7 +129,7 @@ fn declare(d: &mut Declare) {
             format!("memory.bandwidth.{}.dram_bus_gbs", kernel.name()),
             NoiseClass::T3,
             time.lowest().rate(moved),
-            format!("{what}, main memory, one thread, write-allocate (RFO) traffic included"),
+            format!("{what}, DRAM, one thread, write-allocate (RFO) traffic included"),
         )
         .report_only(ReportOnly::Repeats);
     }

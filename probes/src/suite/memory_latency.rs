@@ -37,7 +37,7 @@ mod walks;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "memory-latency",
-    summary: "latency of one dependent load, by working set; reading 1 MB sequentially",
+    summary: "load-to-use latency by working set; sequential read of 1 MB",
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 11.0,
@@ -57,7 +57,7 @@ fn declare(d: &mut Declare) {
         (Level::L1, "L1 hit".to_owned()),
         (Level::L2, "L2 hit".to_owned()),
         (Level::L3, "L3 hit".to_owned()),
-        (Level::Dram, format!("main memory, {huge} pages, full random")),
+        (Level::Dram, format!("DRAM, {huge} pages, full random")),
     ] {
         let summary = format!("load-to-use latency, {place}");
         let tier = if level <= Level::L2 { NoiseClass::T1 } else { NoiseClass::T3 };
@@ -73,19 +73,19 @@ fn declare(d: &mut Declare) {
         &in_small,
         NoiseClass::T3,
         curve_small.plateau(Level::Dram),
-        format!("load-to-use latency, main memory, {small} pages, full random"),
+        format!("load-to-use latency, DRAM, {small} pages, full random"),
     );
     d.report_only(None);
     d.cost(
         "memory.latency.dram_1g",
         NoiseClass::T3,
         latency.with("variant", random(Pages::Gigantic)),
-        "load-to-use latency, main memory, 1 GiB pages, full random, largest working set",
+        "load-to-use latency, DRAM, 1 GiB pages, full random, largest working set",
     );
     for (level, id, summary) in [
-        (Level::L1, "cache.l1d_knee_bytes", "working set at which L1 hits end"),
-        (Level::L2, "cache.l2_knee_bytes", "working set at which L2 hits end"),
-        (Level::L3, "cache.l3_knee_bytes", "working set at which L3 hits end"),
+        (Level::L1, "cache.l1d_knee_bytes", "L1 capacity: knee of the latency curve"),
+        (Level::L2, "cache.l2_knee_bytes", "L2 capacity: knee of the latency curve"),
+        (Level::L3, "cache.l3_knee_bytes", "L3 capacity: knee of the latency curve"),
     ] {
         // Where the host scatters pages and shares L3, the later knees are its doing.
         let tier = if level == Level::L1 { NoiseClass::T1 } else { NoiseClass::T4 };
@@ -102,30 +102,23 @@ fn declare(d: &mut Declare) {
         "tlb.small_pages_ns",
         NoiseClass::T4,
         one(Pages::Small) - one(Pages::Huge),
-        format!(
-            "extra latency of a random access to main memory in {small} pages against {huge} pages"
-        ),
+        format!("extra latency of a random DRAM load, {small} pages against {huge} pages"),
     );
     d.cost(
         "tlb.walk",
         NoiseClass::T4,
         (one(Pages::Small) - two(Pages::Small)).times(2.0),
-        format!("extra latency of a random access to main memory in {small} pages: the page walk"),
+        format!("page walk, {small} pages, one access per page in DRAM"),
     );
     d.metric(
         "tlb.huge_walk_ns",
         NoiseClass::T4,
         (one(Pages::Huge) - two(Pages::Huge)).times(2.0),
-        format!("the same in {huge} pages: nothing as long as the TLB reaches"),
+        format!("page walk, {huge} pages, one access per page in DRAM; 0 within DTLB reach"),
     );
     d.family("dram-bandwidth");
     d.report_only(None);
-    d.metric(
-        READ_ID,
-        NoiseClass::T3,
-        read,
-        "reading 10⁶ bytes sequentially from main memory, one thread",
-    );
+    d.metric(READ_ID, NoiseClass::T3, read, "sequential read of 10⁶ bytes from DRAM, one thread");
     let l1 = ["memory.latency.l1_cycles", "memory.latency.l1_ns"];
     let dram = ["memory.latency.dram_cycles", "memory.latency.dram_ns"];
     let dram_small = ["cycles", "ns"].map(|unit| format!("{in_small}_{unit}"));

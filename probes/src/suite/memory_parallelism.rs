@@ -37,7 +37,7 @@ use card::record::{Params, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "memory-parallelism",
-    summary: "misses that one core keeps in flight, by level and by how they are asked for",
+    summary: "memory-level parallelism (MLP) of one core by level; prefetches in flight",
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 1.0,
@@ -67,11 +67,7 @@ fn declare(d: &mut Declare) {
     let misses = [
         ("dram", Kind::Demand, "outstanding demand misses from DRAM (MLP)"),
         ("dram_prefetch", Kind::Prefetch, "outstanding software prefetches from DRAM (MLP)"),
-        (
-            "dram_stream",
-            Kind::Stream,
-            "lines in flight from main memory when prefetched by hardware, as if each were random",
-        ),
+        ("dram_stream", Kind::Stream, "outstanding hardware prefetches from DRAM, by Little's law"),
     ];
     for (name, kind, summary) in misses {
         let id = format!("memory.parallelism.{name}_misses");
@@ -80,12 +76,9 @@ fn declare(d: &mut Declare) {
     }
     d.report_only(None);
     let rates = [
-        (
-            Kind::Demand,
-            "64-byte lines by as many demand loads from main memory as one core keeps in flight",
-        ),
-        (Kind::Prefetch, "64-byte lines from main memory at random, prefetched by instructions"),
-        (Kind::Stream, "64-byte lines from main memory in straight lines, prefetched by hardware"),
+        (Kind::Demand, "random DRAM reads by demand misses, one core"),
+        (Kind::Prefetch, "random DRAM reads by software prefetches, one core"),
+        (Kind::Stream, "sequential DRAM reads by hardware prefetches, one core"),
     ];
     for (kind, summary) in rates {
         let id = format!("memory.parallelism.dram_{}_gbs", kind.name());

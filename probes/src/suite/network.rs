@@ -20,7 +20,7 @@ use card::declare::{Declare, ReportOnly};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "network",
-    summary: "messages over loopback and Unix sockets; round trips to --peer HOST:PORT",
+    summary: "round trips over loopback TCP, Unix sockets, and to --peer HOST:PORT",
     needs: &[],
     uses: &[],
     seconds: 0.4,

@@ -22,7 +22,7 @@ use card::record::Skip;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "noise",
-    summary: "time taken by interrupts, other threads, the hypervisor and the hyperthread sibling",
+    summary: "OS and hypervisor noise (gaps > 1 µs), SMT sibling activity, steal time",
     needs: &[],
     uses: &[],
     seconds: 1.2,
@@ -47,21 +47,16 @@ fn declare(d: &mut Declare) {
         "noise fraction: share of CPU time lost in gaps above 1 µs",
     )
     .better(Better::Lower);
-    d.metric("noise.gap_p99_ns", NoiseClass::T4, gap, "99th percentile of the gaps above 1 µs");
+    d.metric("noise.gap_p99_ns", NoiseClass::T4, gap, "p99 of the gaps above 1 µs");
     d.metric(
         "noise.sibling_busy_ratio",
         NoiseClass::T4,
         sibling_busy,
-        "share of time in which the SMT sibling was active",
+        "SMT sibling active, share of time",
     )
     .better(Better::Lower);
-    d.metric(
-        "noise.steal_ratio",
-        NoiseClass::T4,
-        steal,
-        "share of time that the kernel says the hypervisor took",
-    )
-    .better(Better::Lower);
+    d.metric("noise.steal_ratio", NoiseClass::T4, steal, "steal time reported by the kernel")
+        .better(Better::Lower);
 }
 
 /// Steps of the counter above this are gaps: a hundred times what a reading costs.

@@ -30,7 +30,7 @@ use card::record::{Params, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "numa",
-    summary: "latency and bandwidth from the CPUs of each memory node to the memory of each",
+    summary: "latency and bandwidth between NUMA nodes",
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.6,
@@ -50,40 +50,40 @@ fn declare(d: &mut Declare) {
         local_ns,
         NoiseClass::T3,
         latency.with("place", "local"),
-        "load-to-use latency, memory of the CPU's own node",
+        "load-to-use latency, local NUMA node",
     );
     d.family("core-to-core");
     d.metric(
         remote_ns,
         NoiseClass::T3,
         latency.with("place", "remote").highest(),
-        "load-to-use latency, memory of the worst other node with CPUs",
+        "load-to-use latency, worst remote NUMA node with CPUs",
     );
     d.metric(
         alone_ns,
         NoiseClass::T3,
         latency.with("place", "memory_only").highest(),
-        "load-to-use latency, memory of the worst node without CPUs (CXL, HBM, a device)",
+        "load-to-use latency, worst memory-only NUMA node (CXL, HBM, a device)",
     );
     d.family("dram-bandwidth");
     d.metric(
         local_gbs,
         NoiseClass::T3,
         time.with("place", "local").value().rate(1.0),
-        "one thread reading memory of its own node",
+        "read bandwidth of one thread, local NUMA node",
     );
     d.family("core-to-core");
     d.metric(
         remote_gbs,
         NoiseClass::T3,
         time.with("place", "remote").highest().rate(1.0),
-        "one thread reading memory of the worst other node with CPUs",
+        "read bandwidth of one thread, worst remote NUMA node with CPUs",
     );
     d.metric(
         alone_gbs,
         NoiseClass::T3,
         time.with("place", "memory_only").highest().rate(1.0),
-        "one thread reading memory of the worst node without CPUs (CXL, HBM, a device)",
+        "read bandwidth of one thread, worst memory-only NUMA node (CXL, HBM, a device)",
     );
 }
 

@@ -36,7 +36,7 @@ mod timers;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "os",
-    summary: "the operating system's price list: calls, faults, tasks, timers",
+    summary: "latency of system calls, page faults, thread and process creation; timer overshoot",
     needs: &[],
     uses: &[],
     seconds: 1.2,
@@ -48,22 +48,16 @@ pub const PROBE: Probe = Probe {
 /// What the core does on its own.
 const CALLS: [(&str, &str); 11] = [
     ("syscall", "null system call (getppid)"),
-    (
-        "syscall_inline",
-        "the same without a function around it, whose return the CPU would guess wrong",
-    ),
-    ("syscall_invalid", "system-call entry and exit (ENOSYS)"),
-    ("clock_gettime", "reading the monotonic clock (vDSO)"),
-    ("clock_gettime_syscall", "reading the monotonic clock by a real system call"),
-    ("signal", "a signal to oneself: sending, handler and return"),
-    ("write_1b", "writing one byte to a file in memory (page cache)"),
-    ("write_1b_null", "writing one byte to /dev/null"),
-    ("write_1b_buffered", "writing one byte to the same file through a buffer of 8 KiB"),
-    ("mmap", "mapping and unmapping a page that nobody touches"),
-    (
-        "mprotect",
-        "changing the protection of a page in use: the mean of splitting and joining its mapping",
-    ),
+    ("syscall_inline", "null system call (getppid), inline, without a mispredicted return"),
+    ("syscall_invalid", "syscall entry/exit (ENOSYS)"),
+    ("clock_gettime", "clock_gettime (vDSO)"),
+    ("clock_gettime_syscall", "clock_gettime by system call"),
+    ("signal", "signal delivery to the own thread: kill, handler, sigreturn"),
+    ("write_1b", "1-byte write to a file in memory (page cache)"),
+    ("write_1b_null", "1-byte write to /dev/null"),
+    ("write_1b_buffered", "1-byte write through an 8 KiB buffer"),
+    ("mmap", "mmap and munmap of an untouched page"),
+    ("mprotect", "mprotect of a page in use: mean of VMA split and merge"),
 ];
 
 /// What the kernel and the host do for memory; others can only add to it. Names and words say the
@@ -71,20 +65,14 @@ const CALLS: [(&str, &str); 11] = [
 fn faults() -> [(String, String); 7] {
     let [small, huge] = [Pages::Small, Pages::Huge].map(|pages| human_bytes(pages.bytes() as u64));
     [
-        ("mmap_touch".into(), "mapping, touching and unmapping a page".into()),
-        (
-            faults::of_pages(Pages::Small),
-            format!("first touch of {small} that were in use just before, and that caches hold"),
-        ),
-        (
-            faults::of_uncached(),
-            format!("first touch of {small} that were in use before, and left the caches since"),
-        ),
+        ("mmap_touch".into(), "mmap, first touch and munmap of a page".into()),
+        (faults::of_pages(Pages::Small), format!("minor page fault, {small}, memory in cache")),
+        (faults::of_uncached(), format!("minor page fault, {small}, memory out of cache")),
         (
             "page_fault_cold".into(),
-            format!("first touch of {small} not yet backed by the host (EPT fault)"),
+            format!("first touch of {small}, not yet backed by the host (EPT fault)"),
         ),
-        (faults::of_pages(Pages::Huge), format!("first touch of a huge page of {huge}")),
+        (faults::of_pages(Pages::Huge), format!("huge-page fault, {huge}")),
         ("page_fault_file".into(), "minor file fault, fault-around included".into()),
         ("page_fault_cow".into(), "copy-on-write fault".into()),
     ]
@@ -92,10 +80,10 @@ fn faults() -> [(String, String); 7] {
 
 /// What the scheduler decides.
 const TASKS: [(&str, &str); 4] = [
-    ("thread_create", "starting a thread and waiting for its end"),
-    ("fork", "forking this small process and waiting for the child's end"),
-    ("fork_64m", "the same with 64 MiB in use, in small pages"),
-    ("spawn", "starting a program of two instructions (posix_spawn) and waiting for its end"),
+    ("thread_create", "thread create and join"),
+    ("fork", "fork and wait, small process"),
+    ("fork_64m", "fork and wait, 64 MiB in use in small pages"),
+    ("spawn", "posix_spawn and wait, smallest program"),
 ];
 
 fn declare(d: &mut Declare) {

@@ -32,7 +32,7 @@ use work::Kind;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "scaling",
-    summary: "throughput of 1 to 2 × CPUs threads: compute, memory, a lock, messages",
+    summary: "thread scaling, 1 to 2 × CPUs threads: compute, memory, lock, messages",
     needs: &[Need::Memory(8 << 20)],
     uses: &[],
     seconds: 0.9,
@@ -64,20 +64,20 @@ fn declare(d: &mut Declare) {
         Kind::ratio,
         ["one", "full"],
         [
-            "throughput of computing with a thread for each CPU to that of one thread",
-            "throughput of reading memory with a thread for each CPU to that of one thread",
-            "throughput of work half under a lock with a thread for each CPU to that of one thread",
-            "messages between threads, one for each CPU, to those of one thread to itself",
+            "compute scaling: throughput, 1 thread per CPU ÷ 1 thread",
+            "DRAM read scaling: throughput, 1 thread per CPU ÷ 1 thread",
+            "scaling of work half under a lock: throughput, 1 thread per CPU ÷ 1 thread",
+            "message rate between threads, 1 per CPU ÷ 1 thread to itself",
         ],
     );
     ratios(
         Kind::oversubscribed,
         ["full", "double"],
         [
-            "throughput of computing with two threads for each CPU to that with one for each",
-            "throughput of reading memory with two threads for each CPU to that with one for each",
-            "throughput under a lock with two threads for each CPU to that with one for each",
-            "messages with two threads for each CPU to those with one for each",
+            "compute: throughput, 2 threads per CPU ÷ 1 per CPU",
+            "DRAM reads: throughput, 2 threads per CPU ÷ 1 per CPU",
+            "work half under a lock: throughput, 2 threads per CPU ÷ 1 per CPU",
+            "message rate, 2 threads per CPU ÷ 1 per CPU",
         ],
     );
 }

@@ -39,7 +39,7 @@ mod warm_up;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "simd-compute",
-    summary: "latency and rate of vector instructions, peak arithmetic, subnormal numbers",
+    summary: "SIMD instruction latency and throughput, peak FLOP/s, subnormals",
     needs: &[],
     uses: &[],
     seconds: 2.4,
@@ -58,7 +58,7 @@ fn declare(d: &mut Declare) {
             format!("simd.peak.{}_gflops", of.name()),
             NoiseClass::T2,
             flop.with("type", of.name()).lowest().rate(1.0),
-            format!("{} arithmetic, one core, best width and mix", of.name()),
+            format!("peak {} FLOP/s, one core, best width and mix", of.name()),
         );
     }
     together::declare(d);
@@ -67,13 +67,13 @@ fn declare(d: &mut Declare) {
         FMA_PEAK,
         NoiseClass::T1,
         fma.clone(),
-        "fused multiply-adds alone, f32, best width: floating-point operations a cycle",
+        "FMA throughput, f32, best width (FMA = 2 FLOP)",
     );
     d.metric(
         "simd.peak_ratio",
         NoiseClass::T1,
         fma.of_published(FMA_PEAK),
-        "fused multiply-adds alone, f32, best width ÷ what the published ports allow",
+        "FMA throughput, f32, best width ÷ published",
     );
     for (op, of, _) in GROUPS.into_iter().filter(|group| counted_in(group.0) == FLOP) {
         for setting in settings(op, of) {
@@ -81,7 +81,7 @@ fn declare(d: &mut Declare) {
                 format!("{}.flops_per_cycle", setting.stem()),
                 NoiseClass::T1,
                 setting.of(&flop).lowest().rate(1.0),
-                format!("{}: floating-point operations a cycle", setting.title()),
+                format!("{}: throughput, FLOP/cycle (FMA = 2)", setting.title()),
             );
         }
     }
@@ -91,7 +91,7 @@ fn declare(d: &mut Declare) {
                 format!("{}.latency_cycles", setting.stem()),
                 NoiseClass::T1,
                 setting.of(&instruction).with("chains", 1),
-                format!("{}: result to result", setting.title()),
+                format!("{}: latency", setting.title()),
             );
         }
     }
@@ -101,17 +101,16 @@ fn declare(d: &mut Declare) {
                 format!("{}.instructions_per_cycle", setting.stem()),
                 NoiseClass::T1,
                 setting.of(&instruction).lowest().rate(1.0),
-                format!("{}: instructions a cycle", setting.title()),
+                format!("{}: throughput, instructions per cycle", setting.title()),
             );
         }
     }
     for setting in settings(Op::Gather, Type::I32) {
-        let width = setting.width.name;
         d.metric(
-            format!("simd.gather.{width}.cycles_per_element_cycles"),
+            format!("simd.gather.{}.cycles_per_element_cycles", setting.width.name),
             NoiseClass::T1,
             setting.of(&element),
-            format!("gathering 32-bit numbers from L1, {width}, for each of them"),
+            format!("gather from L1, i32, {}: cycles per element", setting.width.title),
         );
     }
     declare_subnormal(d);
@@ -220,13 +219,13 @@ impl Setting {
         let op = match self.op {
             Op::Add => "addition",
             Op::Mul => "multiplication",
-            Op::Fma => "fused multiply-add",
+            Op::Fma => "FMA",
             Op::Shuffle => "shuffle within 128 bits",
             Op::Gather => "gather from L1",
-            Op::FmaAdd => "multiply-adds and additions",
-            Op::MulAdd => "multiplications and additions",
+            Op::FmaAdd => "FMA + addition",
+            Op::MulAdd => "multiplication + addition",
         };
-        format!("{op}, {}, {}", self.of.name(), self.width.name)
+        format!("{op}, {}, {}", self.of.name(), self.width.title)
     }
 
     /// Its points.

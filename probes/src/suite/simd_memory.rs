@@ -36,7 +36,7 @@ use card::record::Skip;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "simd-memory",
-    summary: "what vectors give to sums, products and searches in each level of memory",
+    summary: "SIMD speedup of sum, dot product, saxpy and byte search, by memory level",
     needs: &[Need::Memory(8 << 20)],
     uses: levels::USES,
     seconds: 2.0,
@@ -56,14 +56,13 @@ fn declare(d: &mut Declare) {
     };
     let speed_up = |d: &mut Declare, id, kernel: Kernel, level: Level, width: &str| {
         let (tier, family) = class(level);
-        let (kernel, level) = (kernel.name(), level.name());
-        let at = element.with("kernel", kernel).with("level", level);
+        let at = element.with("kernel", kernel.name()).with("level", level.name());
         d.family(family);
         d.metric(
             id,
             tier,
             at.with("width", SCALAR) / at.with("width", width),
-            format!("{kernel} in {level}, {width}: speed ÷ honest scalar code's"),
+            format!("{}: speedup over {}", title(kernel, level, width), code(kernel, SCALAR)),
         );
     };
     // The clock of the core has no part in how fast main memory is.
@@ -71,16 +70,16 @@ fn declare(d: &mut Declare) {
         let (tier, family) = class(level);
         let (unit, words) = match level {
             Level::Dram => ("gbs", "GB/s"),
-            _ => ("bytes_per_cycle", "bytes a cycle"),
+            _ => ("bytes_per_cycle", "bytes per cycle"),
         };
-        let (name, level) = (kernel.name(), level.name());
-        let at = element.with("kernel", name).with("level", level).with("width", width);
+        let at = element.with("kernel", kernel.name()).with("level", level.name());
+        let at = at.with("width", width);
         d.family(family);
         d.metric(
-            format!("simd.{name}.{width}.{level}_{unit}"),
+            format!("simd.{}.{width}.{}_{unit}", kernel.name(), level.name()),
             tier,
             at.value().rate(kernel.bytes() as f64),
-            format!("{name} in {level}, {width}: {words} loaded and stored"),
+            format!("{}: {words} loaded and stored", title(kernel, level, width)),
         );
     };
     for width in vectors() {
@@ -101,6 +100,28 @@ fn declare(d: &mut Declare) {
                 pace(d, kernel, level, width);
             }
         }
+    }
+}
+
+/// `sum in L1, 256-bit`.
+fn title(kernel: Kernel, level: Level, width: &str) -> String {
+    let name = match kernel {
+        Kernel::Dot => "dot product",
+        Kernel::Search => "byte search",
+        _ => kernel.name(),
+    };
+    format!("{name} in {}, {}", level.name().to_uppercase(), code(kernel, width))
+}
+
+/// What the code of that width is called.
+fn code(kernel: Kernel, width: &str) -> &'static str {
+    match (width, kernel) {
+        (NAIVE, Kernel::Search) => "scalar, 1 byte at a time",
+        (NAIVE, _) => "scalar, one accumulator",
+        (SCALAR, Kernel::Search) => "scalar, 8 bytes at a time",
+        (SCALAR, Kernel::Saxpy) => "scalar code",
+        (SCALAR, _) => "scalar with 8 accumulators",
+        _ => Width::declared().iter().find(|w| w.name == width).map_or("", |w| w.title),
     }
 }
 

@@ -31,7 +31,7 @@ use card::record::{Params, Point, PointState, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "storage",
-    summary: "reads and durable writes of a file on disk, past the page cache",
+    summary: "storage reads and durable writes without the page cache (O_DIRECT)",
     needs: &[],
     uses: &[],
     seconds: 1.4,
@@ -51,33 +51,28 @@ fn declare(d: &mut Declare) {
     let seek = time(d, SEEK);
     let disk_sequential = time(d, DISK_SEQUENTIAL);
     d.quantity(FILE, Unit::Bytes, Estimator::Median);
-    d.metric(
-        "storage.read_4k_random_ns",
-        NoiseClass::T4,
-        random,
-        "4 KiB read at a random place of a file",
-    );
+    d.metric("storage.read_4k_random_ns", NoiseClass::T4, random, "4 KiB random read");
     d.metric(
         "storage.read_4k_random_p99_ns",
         NoiseClass::T4,
         tail.with("per_mille", P99),
-        "4 KiB read at a random place of a file: 99 of 100 take no longer",
+        "4 KiB random read, p99",
     );
-    d.metric("storage.read_1m_sequential_ns", NoiseClass::T4, sequential, "next 1 MiB of a file");
+    d.metric("storage.read_1m_sequential_ns", NoiseClass::T4, sequential, "1 MiB sequential read");
     for call in [FSYNC, FDATASYNC] {
         d.metric(
             format!("storage.{call}_ns"),
             NoiseClass::T4,
             durable.with("call", call),
-            format!("4 KiB written and made durable by {call}"),
+            format!("4 KiB write and {call}"),
         );
     }
-    d.metric("storage.seek_ns", NoiseClass::T4, seek, "short seek of a rotating disk, and 4 KiB");
+    d.metric("storage.seek_ns", NoiseClass::T4, seek, "short seek and 4 KiB read, rotating disk");
     d.metric(
         "storage.disk_read_1m_sequential_ns",
         NoiseClass::T4,
         disk_sequential,
-        "next 1 MiB of a file on a rotating disk",
+        "1 MiB sequential read, rotating disk",
     );
 }
 
@@ -318,7 +313,7 @@ fn describe(
     ]);
     let cached = match (system.may_cache(), device.and_then(|d| d.stand_in.as_ref())) {
         (Some(who), _) => who,
-        (None, Some(_)) => "whoever plays this disk may hold the file in memory",
+        (None, Some(_)) => "the virtual disk's backend may cache the file",
         (None, None) => "a cache in the disk may hold a part of the file",
     };
     let note = Some(format!("{}; {cached}", disk.title()));
@@ -392,9 +387,9 @@ fn not_rotating(device: Option<&Device>, slow: bool) -> Option<String> {
     let name = device.map_or("the disk", |d| d.name.as_str());
     let why = match (device.and_then(|d| d.rotating), slow) {
         (Some(true), true) => return None,
-        (Some(true), false) => "claims to rotate, but answers random reads within a millisecond",
-        (Some(false), _) => "claims not to rotate",
-        (None, _) => "does not say whether it rotates",
+        (Some(true), false) => "reports rotational=1, but random reads take less than 1 ms",
+        (Some(false), _) => "reports rotational=0",
+        (None, _) => "reports no rotational flag",
     };
     Some(format!("no rotating disk here: {name} {why}"))
 }

@@ -32,7 +32,7 @@ use card::record::Skip;
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "store-forwarding",
-    summary: "a load right behind a store: forwarded, refused, or mistaken for related",
+    summary: "store-to-load forwarding: successful, blocked, 4 KiB aliasing",
     needs: &[],
     uses: &[],
     seconds: 0.6,
@@ -52,19 +52,19 @@ fn declare(d: &mut Declare) {
         "store_forward.ok",
         NoiseClass::T1,
         of(SAME) - of(MULTIPLY),
-        "from a store of 8 bytes to a load of the same 8 bytes",
+        "store-to-load forwarding, same 8 bytes",
     );
     d.cost(
         "store_forward.fail",
         NoiseClass::T1,
         of(OVERLAP) - of(MULTIPLY),
-        "from a store of 8 bytes to a load of 8 bytes that begins 4 later",
+        "blocked store forwarding, 8-byte load 4 bytes into an 8-byte store",
     );
     d.cost(
         "store_forward.alias_4k",
         NoiseClass::T1,
         alias.with("delta", ALIAS) - alias.with("delta", BESIDE),
-        "extra latency of a load 4 KiB beyond an unrelated store",
+        "4 KiB aliasing: extra latency of a load 4 KiB beyond a store",
     );
     let refused = ["store_forward.fail_cycles", "store_forward.fail_ns"];
     d.proof(refused, of(OVERLAP), Event::StoreForwardBlocks, at_least(0.9));

@@ -31,7 +31,7 @@ use card::record::{Params, Skip};
 /// The probe.
 pub const PROBE: Probe = Probe {
     name: "tlb",
-    summary: "reach of the data TLBs, page walks, and the pages that the hardware really has",
+    summary: "DTLB entries, DTLB reach, L1 DTLB miss penalty",
     needs: &[Need::Memory(32 << 20)],
     uses: &[],
     seconds: 2.4,
@@ -50,20 +50,20 @@ fn declare(d: &mut Declare) {
         "tlb.l1_entries",
         NoiseClass::T1,
         small.last_before("pages", 1.0),
-        format!("{page} pages up to which every translation hits the first-level data TLB"),
+        format!("L1 DTLB entries, {page} pages"),
     );
     d.metric(
         "tlb.l1_in_order_entries",
         NoiseClass::T2,
         few.with("variant", Way::InOrder.name()).last_before("pages", 1.0),
-        "the same for pages touched in order, which some CPUs fold four into one entry",
+        format!("L1 DTLB entries, {page} pages in order (coalescing counts)"),
     );
     let many = latency.with("part", "many").with("variant", Way::Scattered.name());
     d.metric(
         "tlb.l2_entries",
         NoiseClass::T3,
         many.crossing("pages", 1.0 / 3.0),
-        format!("{page} pages at which a third of the way from second-level hits to walks is gone"),
+        format!("L2 DTLB entries, {page} pages: a third of accesses walk"),
     )
     .report_only(ReportOnly::Unsteady);
     let between = |way: Way| latency.with("variant", way.name()).with("pages", BETWEEN);
@@ -71,7 +71,7 @@ fn declare(d: &mut Declare) {
         "tlb.l1_miss",
         NoiseClass::T2,
         between(Way::Scattered) - between(Way::Control),
-        "L1 DTLB miss, L2 TLB hit: extra latency",
+        "L1 DTLB miss, L2 DTLB hit: extra latency",
     );
     d.metric(
         "tlb.huge_page_reach_bytes",
@@ -79,9 +79,7 @@ fn declare(d: &mut Declare) {
         few.with("variant", Way::Huge.name())
             .last_before("pages", 1.0)
             .times(Pages::Small.bytes() as f64),
-        format!(
-            "memory in {huge} pages up to which every translation hits the first-level data TLB"
-        ),
+        format!("L1 DTLB reach in {huge} pages"),
     );
     let first = ["tlb.l1_entries"];
     d.proof(first, small.least("pages"), Event::DtlbMisses, at_most(0.02));

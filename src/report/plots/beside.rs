@@ -359,7 +359,7 @@ mod tests {
         assert!(cells(5) > 30 && cells(0) == 0, "{} {}", cells(5), cells(0));
         let table = distances(&subjects(&summaries)).unwrap();
         let rows: Vec<&str> = table.groups[0].rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(rows, ["on one L3", "across L3s", "across nodes"]);
+        assert_eq!(rows, ["same L3", "other L3", "other node"]);
         // Machines of different sizes have no common matrix.
         let unlike = [fixture::cores(16), fixture::cores(32)];
         assert!(matrices(&subjects(&unlike)).is_none());

@@ -41,8 +41,8 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let learned = metric(summary, "branch.learnable_entries").map(text);
     let btb = metric(summary, "branch.btb_l1_entries").map(text);
     let parts = [
-        cost.map(|cost| format!("a mispredict costs {cost}")),
-        learned.map(|n| format!("{n} random outcomes are learned")),
+        cost.map(|cost| format!("mispredict penalty {cost}")),
+        learned.map(|n| format!("pattern history {n} outcomes")),
         btb.map(|n| format!("L1 BTB {n} entries")),
     ];
     let title = parts.into_iter().flatten().collect::<Vec<String>>().join(", ");
@@ -51,7 +51,8 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         name: "branch",
         says: format!("{title}."),
         title,
-        subtitle: "Cost of a branch by pattern length, of a taken jump by number of jumps".into(),
+        subtitle: "Time per branch by pattern period; time per taken jump by number of jumps"
+            .into(),
         caption: format!(
             "Left: random outcomes that come again; each rise is a pattern that no longer fits. \
              Right: each rise is a level of the BTB, or of the instruction caches, that is full.{}",
@@ -111,7 +112,7 @@ fn history_panel(summary: &Summary, settings: &[Setting], cycles: bool) -> Optio
     let name = |n: i64| if n == 1 { "1 branch".into() } else { format!("{n} branches") };
     let curves = curves(settings, ("branches", "length"), cycles, name);
     let mut panel = panel("Pattern history", ("pattern period, log", "branch"), cycles, curves)?;
-    panel.marks.extend(mark(summary, "branch.learnable_entries", "learned"));
+    panel.marks.extend(mark(summary, "branch.learnable_entries", "capacity"));
     Some(panel)
 }
 
@@ -154,7 +155,7 @@ mod tests {
             assert!(svg.contains(text), "{text}");
         }
         let marks = [
-            ("branch.learnable_entries", "learned"),
+            ("branch.learnable_entries", "capacity"),
             ("branch.btb_l1_entries", "L1 BTB"),
             ("branch.btb_l2_entries", "L2 BTB"),
         ];

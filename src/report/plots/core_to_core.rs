@@ -31,14 +31,14 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     (!pairs.is_empty() && met.len() <= Heat::LARGEST).then_some(())?;
     let all = met.len().max(summary.card.header.machine.allowed_cpus().len());
     let of = all * all.saturating_sub(1) / 2;
-    let visited = (pairs.len() < of).then(|| format!("{} of {of} pairs visited", pairs.len()));
+    let visited = (pairs.len() < of).then(|| format!("{} of {of} pairs measured", pairs.len()));
     let kinds = kinds(&pairs);
     let (panel, what, mut caption) = if met.len() < MATRIX {
         let (panel, samples) = strip(&pairs)?;
         (Panel::Curves(panel), format!("share of {samples} samples"), String::new())
     } else {
         let (heat, caption) = matrix_panel(summary, met, &pairs, &kinds, visited.as_deref())?;
-        (Panel::Heat(heat), "ns between any two CPUs".into(), caption)
+        (Panel::Heat(heat), "ns between all pairs of CPUs".into(), caption)
     };
     if let Some(visited) = visited {
         caption = format!("{visited}. {caption}");
@@ -257,11 +257,11 @@ fn kinds(pairs: &[Pair]) -> Vec<(f64, Kind)> {
 
 pub(super) fn claim(relation: Relation) -> &'static str {
     match relation {
-        Relation::Siblings => "on one core",
-        Relation::SameL3 => "on one L3",
-        Relation::OtherL3 => "across L3s",
-        Relation::OtherNode => "across nodes",
-        Relation::Unclaimed => "place not claimed",
+        Relation::Siblings => "SMT siblings",
+        Relation::SameL3 => "same L3",
+        Relation::OtherL3 => "other L3",
+        Relation::OtherNode => "other node",
+        Relation::Unclaimed => "placement not claimed",
     }
 }
 
@@ -325,7 +325,7 @@ mod tests {
             point.params.insert("to".into(), to.as_str().into());
         }
         let summary = Summary::of(summary.card);
-        assert!(drawn(&summary).contains("9 of 2016 pairs visited"));
+        assert!(drawn(&summary).contains("9 of 2016 pairs measured"));
         let caption = chart(&summary).unwrap().caption;
         assert!(caption.contains("the 4 CPUs whose pairs are known"), "{caption}");
     }
@@ -335,7 +335,7 @@ mod tests {
         let caption = chart(&fixture::cores(512)).unwrap().caption;
         assert!(caption.contains("16 by 16 CPUs"), "{caption}");
         let drawn = drawn(&fixture::cores(128));
-        for text in ["on one core", "on one L3", "across L3s", "across nodes"] {
+        for text in ["SMT siblings", "same L3", "other L3", "other node"] {
             assert!(drawn.contains(text), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use card::summary::Summary;
 use super::canvas::Symbol;
 use super::chart::{Chart, Panel};
 use super::curves::{Scale, ends};
-use super::measured::{self, listed, metric, number, said, text};
+use super::measured::{self, listed, metric, number, text};
 use super::notes;
 use super::rows::{Cell, Dot, Group, Row, Rows};
 use super::theme::BLUE;
@@ -52,7 +52,7 @@ const PAIRS: [Pair; 19] = [
         "a new string for each",
     ),
     pair("once", ["once", "plain"], "a plain value", "a value made on first use"),
-    pair("write", ["unbuffered", "buffered"], "buffer 1-byte writes (8 KiB)", "a call for each"),
+    pair("write", ["unbuffered", "buffered"], "buffer 1-byte writes (8 KiB)", "unbuffered"),
     pair("io_lock", ["held", "released"], "write outside the lock", "holding it"),
     pair("map", ["text", "int"], "integer keys, map in cache", "keys of 20 bytes"),
     pair("map", ["int_dram", "int"], "a map in cache, integer keys", "a map in DRAM"),
@@ -116,7 +116,7 @@ fn measured(summary: &Summary, pair: &'static Pair) -> Option<Measured> {
     let both = [find(pair.ways[0])?, find(pair.ways[1])?];
     let time = |setting: &Setting, way: &str| {
         let own = time_id(way).and_then(|id| metric(summary, id));
-        let said = || said(setting.value, Some((setting.low, setting.high)), Unit::Ns);
+        let said = || format::within(setting.value, (setting.low, setting.high), Unit::Ns);
         own.map_or_else(said, text)
     };
     let times = [time(both[0], pair.ways[0]), time(both[1], pair.ways[1])];
@@ -138,14 +138,14 @@ fn measured(summary: &Summary, pair: &'static Pair) -> Option<Measured> {
 
 fn of_metric(pair: &'static Pair, value: &Value, times: [String; 2]) -> Option<Measured> {
     let ratio = number(value)?;
-    let ends = measured::ends(value).unwrap_or((ratio, ratio));
+    let ends = format::spread(value);
     Some(Measured { pair, ratio, ends, mark: measured::mark(value), times })
 }
 
 /// `34×`
 fn times(ratio: f64, ends: (f64, f64)) -> String {
     // Below a tenth it would be in per cent.
-    format!("{}×", said(ratio.max(0.1), Some(ends), Unit::Ratio))
+    format!("{}×", format::within(ratio.max(0.1), ends, Unit::Ratio))
 }
 
 /// `None` when the card has no pair.
@@ -166,19 +166,19 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     Some(Chart {
         name: "idioms",
         title: format!(
-            "{} of {} pieces of advice pay here, the most {}",
+            "{} of {} pieces of advice pay here, at most {}",
             gain.len(),
             gain.len() + none.len(),
             first.factor()
         ),
-        subtitle: "How many times as long the same program takes without the advice".into(),
+        subtitle: "Slowdown of the same program without the advice".into(),
         says: says.join("; "),
         caption: format!("{no_gain}{}", notes(summary, PROBE, &PAIRS.map(|pair| pair.quantity)))
             .trim()
             .to_owned(),
         machine: summary.card.header.machine.title(),
         panels: vec![Panel::Rows(Rows {
-            x: Scale::log("times as long, log", (1.0, high.max(10.0) * 1.2), |v| {
+            x: Scale::log("slowdown, log", (1.0, high.max(10.0) * 1.2), |v| {
                 format!("{}×", format::plain(v))
             }),
             value: "factor",
@@ -230,7 +230,7 @@ mod tests {
         let svg = chart.svg(Form::File);
         for id in ["idioms.write_unbuffered_ratio", "idioms.column_order_ratio"] {
             let value = metric(&summary, id).unwrap();
-            let shown = times(number(value).unwrap(), measured::ends(value).unwrap());
+            let shown = times(number(value).unwrap(), format::spread(value));
             assert!(svg.contains(&shown), "{id}: {shown}");
         }
         let string = text(metric(&summary, "idioms.map_string_key_dram_ns").unwrap());

@@ -6,11 +6,9 @@ use std::cmp::Ordering;
 use super::canvas::Symbol;
 use super::chart::{Chart, Panel};
 use super::curves::{Scale, ends, time};
-use super::measured::said;
 use super::rows::{Cell, Dot, Group, Key, Row, Rows};
 use super::theme::{BLUE, MUTED};
 use crate::report::view::ladder::{Measured, Rung, extras, ratio, rungs};
-use card::declare::Unit;
 use card::reference::{self, LATEST, QUOTED, Quote};
 use card::summary::Summary;
 
@@ -118,7 +116,7 @@ fn title(lines: &[Line]) -> String {
 
 impl Line {
     fn text(&self) -> String {
-        said(self.here.ns, Some((self.here.low, self.here.high)), Unit::Ns)
+        self.here.text()
     }
 
     fn row(&self, years: &[u16]) -> Row {
@@ -173,7 +171,7 @@ mod tests {
             assert!(chart.caption.contains(rung.label()), "{}", rung.label());
             assert!(rows.iter().all(|row| row.name != rung.label()));
         }
-        for text in ["Line from another core", "Context switch", "L3"] {
+        for text in ["Core-to-core transfer", "Context switch", "L3"] {
             let found =
                 rows.iter().any(|row| row.name.to_lowercase().contains(&text.to_lowercase()));
             assert!(found, "{text}: {:?}", rows.iter().map(|r| &r.name).collect::<Vec<_>>());

@@ -92,7 +92,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         name: "loaded_latency",
         says: format!("{title}."),
         title,
-        subtitle: "Latency of one load while other threads read as fast as they are let".into(),
+        subtitle: "Loaded latency of DRAM by injected bandwidth of the other threads".into(),
         caption: notes(summary, PROBE, &["latency"]).trim().to_owned(),
         machine: summary.card.header.machine.title(),
         panels: vec![Panel::Curves(panel)],
@@ -111,9 +111,9 @@ pub(super) fn table(summary: &Summary) -> Option<Table> {
         ("at 75 % of peak", "memory.loaded_latency.at_75_ns"),
         ("peak load", "memory.loaded_latency.peak_gbs"),
     ];
-    let mut table = Table::new("loaded_latency", title(summary), &["Load", "Time of a load"]);
+    let mut table = Table::new("loaded_latency", title(summary), &["Load", "Latency"]);
     table.caption = format!(
-        "Below {ENOUGH_CPUS} CPUs there is no load that fills the memory path.{}",
+        "Fewer than {ENOUGH_CPUS} CPUs do not saturate DRAM.{}",
         notes(summary, PROBE, &["latency"])
     );
     for (name, id) in rows {
@@ -126,7 +126,11 @@ fn title(summary: &Summary) -> String {
     let get = |id: &str| metric(summary, &format!("memory.loaded_latency.{id}"));
     match (get("at_75_ns"), get("idle_ns")) {
         (Some(loaded), Some(idle)) => {
-            format!("A load takes {} at 75 % of peak bandwidth, {} idle", told(loaded), text(idle))
+            format!(
+                "Loaded latency {} at 75 % of peak bandwidth, {} idle",
+                told(loaded),
+                text(idle)
+            )
         }
         _ => "Latency under load".into(),
     }

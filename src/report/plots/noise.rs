@@ -77,16 +77,14 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     Some(Chart {
         name: "noise",
         title: format!("{lost} of CPU time lost to gaps above 1 µs, {gaps} a second"),
-        subtitle:
-            "Time that interrupts, other threads or the hypervisor took, by length of the gap"
-                .into(),
+        subtitle: "OS and hypervisor noise by length of the gap".into(),
         says: format!(
             "A thread that never rests lost {lost}{rounds} of its time to gaps above 1 µs, {gaps} a \
              second{}.",
             p99.map(|v| format!("; 99 % of them are below {}", text(v))).unwrap_or_default()
         ),
         caption: format!(
-            "On the bars: gaps per second. Watched for {}{rounds}.",
+            "On the bars: gaps per second. Observed for {}{rounds}.",
             format::quantity(observed, Unit::Ns)
         ),
         machine: summary.card.header.machine.title(),

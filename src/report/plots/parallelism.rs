@@ -64,7 +64,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     }
     let count = |n: f64| format::quantity(n, Unit::Count);
     let panel = Curves::new(
-        Scale::doubling("independent accesses offered, log", x, count),
+        Scale::doubling("independent accesses, log", x, count),
         Scale::log("from DRAM, GB/s, log", y, format::plain),
         curves,
     );
@@ -72,8 +72,10 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         [WAYS[0].2, WAYS[2].2].map(|id| metric(summary, id.unwrap_or_default()).map(told));
     let misses = metric(summary, "memory.parallelism.dram_misses").and_then(number);
     let title = match (misses, &demand) {
-        (Some(misses), Some(gbs)) => format!("One core keeps {misses:.0} misses in flight: {gbs}"),
-        (Some(misses), None) => format!("One core keeps {misses:.0} misses in flight"),
+        (Some(misses), Some(gbs)) => {
+            format!("MLP of one core: {misses:.0} outstanding demand misses, {gbs}")
+        }
+        (Some(misses), None) => format!("MLP of one core: {misses:.0} outstanding demand misses"),
         _ => "Memory-level parallelism of one core".into(),
     };
     let stream = stream.map(|(name, value)| format!("{name} gets {}", told(value)));
@@ -84,11 +86,10 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         name: "parallelism",
         says: format!("{title}{others}."),
         title,
-        subtitle: "Bandwidth from DRAM by independent accesses that the code offers at a time"
-            .into(),
+        subtitle: "DRAM bandwidth of one core by independent accesses (MLP)".into(),
         caption: format!(
-            "Grey slope: everything offered is in flight. Where a curve leaves it and goes flat, the \
-             core has no more buffers for misses.{}",
+            "Grey slope: all accesses in flight (Little's law). A curve goes flat where the line fill \
+             buffers (MSHRs) are full.{}",
             notes(summary, PROBE, &["time_per_load"])
         ),
         machine: summary.card.header.machine.title(),
@@ -147,7 +148,7 @@ mod tests {
             assert!(svg.contains(&format!("{text}\n")), "{id}: {text}");
         }
         let misses = summary.metrics.number("memory.parallelism.dram_misses").unwrap();
-        assert!(chart.title.contains(&format!("{misses:.0} misses")), "{}", chart.title);
+        assert!(chart.title.contains(&format!("{misses:.0} outstanding")), "{}", chart.title);
     }
 
     #[test]

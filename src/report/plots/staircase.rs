@@ -6,7 +6,7 @@ use card::declare::{Level, Select, Unit};
 use super::canvas::Dash;
 use super::chart::{Chart, Panel};
 use super::curves::{Curves, Limit, Mark, Scale, Series, Span, bytes, ends, time};
-use super::measured::{listed, metric, number, said, size, text, text_of};
+use super::measured::{listed, metric, number, text, text_of};
 use super::notes;
 use super::theme::{BLUE_DEEP, BLUE_LIGHT, INK, ORANGE};
 use crate::report::view::machine_view::{self, Claim};
@@ -110,7 +110,7 @@ impl Step<'_> {
     /// `L2: 1 MiB`
     fn head(&self) -> String {
         match self.size {
-            Some(value) => format!("{}: {}", self.name, size(value)),
+            Some(value) => format!("{}: {}", self.name, format::size(value)),
             None => self.name.to_owned(),
         }
     }
@@ -204,7 +204,7 @@ fn curve(summary: &Summary, (variant, name, look): (&'static str, &str, Look)) -
         Look::Small => metric(summary, "memory.latency.dram_4k_ns"),
         Look::Sequential => None,
     };
-    let value = own.map_or_else(|| said(end.value, Some((end.low, end.high)), Unit::Ns), text);
+    let value = own.map_or_else(|| format::within(end.value, (end.low, end.high), Unit::Ns), text);
     let band = points.iter().map(|p| (p.low, p.high)).collect();
     let series = Series::main(name, value, points.iter().map(|p| (p.x, p.value)).collect());
     Some(match look {
@@ -221,13 +221,13 @@ fn title(steps: &[Step<'_>], held: &[Held<'_>]) -> String {
     let hold: Vec<String> = hold.iter().map(|h| h.claim.label.to_owned()).collect();
     let fails = fail.iter().filter_map(|h| {
         let claimed = human_bytes(h.claim.bytes);
-        Some(format!("{} ends at {} of {claimed}", h.claim.label, size(h.measured?)))
+        Some(format!("{} ends at {} of {claimed}", h.claim.label, format::size(h.measured?)))
     });
     let holds = (!hold.is_empty()).then(|| format!("{} as claimed", listed(&hold)));
     let parts: Vec<String> = holds.into_iter().chain(fails).collect();
     match (&parts[..], steps) {
         ([], [first, .., last]) => {
-            format!("{} answers in {}, {} in {}", first.name, first.ns, last.name, last.ns)
+            format!("{} latency {}, {} {}", first.name, first.ns, last.name, last.ns)
         }
         ([], _) => "Latency by working set".into(),
         _ => parts.join(", "),
@@ -253,11 +253,9 @@ fn early(summary: &Summary, steps: &[Step<'_>]) -> String {
     let knee = metric(summary, "cache.l2_knee_bytes").and_then(number);
     let l2 = steps.iter().find(|s| s.id == "l2").and_then(|s| s.size).and_then(number);
     match (knee, l2) {
-        (Some(knee), Some(l2)) if knee < HOLDS * l2 => format!(
-            " The curve leaves L2 from {} on, before L2 is full: pages that the host scatters \
-             collide in its sets.",
-            bytes(knee)
-        ),
+        (Some(knee), Some(l2)) if knee < HOLDS * l2 => {
+            format!(" Early rise from {} on: 4 KiB host pages collide in L2 sets.", bytes(knee))
+        }
         _ => String::new(),
     }
 }

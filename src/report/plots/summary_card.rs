@@ -1,12 +1,13 @@
 //! The card in one picture of 1200 by 630 pixels, for chats and link previews, which show it half as
 //! large: the verdict, one curve, a few numbers, and the claims that fail.
 
+use card::format;
 use card::metrics::Grade;
 use card::summary::Summary;
 
 use super::canvas::{Dash, Sheet, Spot, fit, text_width};
 use super::curves::{bytes, ends, time};
-use super::measured::{metric, size, text};
+use super::measured::{metric, text};
 use super::scale::{Axis, decades, spread, within};
 use super::staircase::{self, Held, Step};
 use super::theme::{Align, BAND, BLUE, BLUE_PALE, FAINT, GRID, INK, MUTED, ORANGE, PAPER, Type};
@@ -171,7 +172,7 @@ fn stairs(s: &mut Sheet, summary: &Summary, curve: &[CurvePoint]) {
             |tip: f64, back: f64| [(tip, middle), (back, middle - 3.0), (back, middle + 3.0)];
         s.polygon(&head(from, from + 5.0), ORANGE);
         s.polygon(&head(to - 2.0, to - 7.0), ORANGE);
-        let text = format!("ends at {}", size(measured));
+        let text = format!("ends at {}", format::size(measured));
         let set = FINE.bold().ink(ORANGE).align(Align::Center);
         let at = within((from + to) / 2.0, text_width(&text, set), (left, right));
         s.tag((at, middle + 15.0), &text, set);

@@ -8,6 +8,7 @@ use super::curves::{Scale, ends, time};
 use super::measured::{self, metric, number, told};
 use super::rows::{Dot, Group, Key, Row, Rows};
 use super::theme::{BLUE, BLUE_DEEP, BLUE_LIGHT, Ink};
+use card::format;
 use card::metrics::Value;
 use card::summary::Summary;
 
@@ -62,13 +63,13 @@ impl One<'_> {
 
     fn ends(&self) -> (f64, f64) {
         let ns = self.ns();
-        let (low, high) = measured::ends(self.value).unwrap_or((ns, ns));
+        let (low, high) = format::spread(self.value);
         let end = |v: f64| (v * self.part).max(ns / 1e3);
         (end(low).min(ns), end(high).max(ns))
     }
 
     fn text(&self) -> String {
-        let said = measured::said(self.ns(), Some(self.ends()), Unit::Ns);
+        let said = format::within(self.ns(), self.ends(), Unit::Ns);
         [measured::mark(self.value), &said].join(" ").trim().to_owned()
     }
 
@@ -97,10 +98,10 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         let rows = MECHANISMS.into_iter().filter_map(|how| row(summary, how, place)).collect();
         (name, rows)
     });
-    let groups: Vec<(&str, Vec<Named<'_>>)> = [("Without the kernel", alone(&WITHOUT))]
+    let groups: Vec<(&str, Vec<Named<'_>>)> = [("User level", alone(&WITHOUT))]
         .into_iter()
         .chain(places)
-        .chain([("Wake-up on another CPU, one way", alone(&WAKING))])
+        .chain([("Cross-CPU wake-up", alone(&WAKING))])
         .filter(|(_, rows)| !rows.is_empty())
         .collect();
     let all = || groups.iter().flat_map(|g| &g.1).flat_map(|row| &row.1);
@@ -149,7 +150,7 @@ fn title(summary: &Summary) -> String {
     let parts = [
         text("per_switch_ns").map(|t| format!("a context switch takes {t}")),
         text("direct_ns").map(|t| format!("{t} without its system calls")),
-        text("wakeup_idle_ns").map(|t| format!("waking an idle CPU {t}")),
+        text("wakeup_idle_ns").map(|t| format!("cross-CPU wake-up {t}")),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     match parts.join(", ") {
@@ -197,8 +198,7 @@ mod tests {
     fn every_place_that_was_measured_has_its_rows() {
         let summary = fixture::recorded();
         let drawn = chart(&summary).unwrap().svg(Form::File);
-        for text in ["On one CPU", "To another CPU", "Without the kernel", "sched_yield", "Wake-up"]
-        {
+        for text in ["On one CPU", "To another CPU", "User level", "sched_yield", "wake-up"] {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("sibling") && !drawn.contains("NaN"));
@@ -221,7 +221,7 @@ mod tests {
         });
         let drawn = chart(&Summary::of(card)).unwrap().svg(Form::Narrow);
         assert!(drawn.contains("On one CPU") && !drawn.contains("NaN"));
-        assert!(!drawn.contains("Without the kernel") && !drawn.contains("another CPU"));
+        assert!(!drawn.contains("User level") && !drawn.contains("another CPU"));
         assert!(chart(&fixture::empty()).is_none());
     }
 }

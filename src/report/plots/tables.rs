@@ -8,11 +8,11 @@ use card::reference;
 use card::series::{self, Setting};
 use card::summary::Summary;
 
-use super::measured::{interval, listed, metric, number, number_of, said, text, text_of, told};
+use super::measured::{interval, listed, metric, number, number_of, text, text_of, told};
 use super::notes;
-use super::staircase;
 use super::table::{Cell, Table};
 use crate::report::view::bandwidth::LEVELS;
+use crate::report::view::levels;
 use crate::report::view::machine_view;
 use crate::report::view::vectors::{INSTRUCTIONS, KERNELS, WAYS, WIDTHS, speed_up, widths};
 
@@ -40,47 +40,33 @@ pub(super) fn levels(summary: &Summary) -> Option<Table> {
         "Write",
         "Outstanding",
     ];
-    let held = staircase::held(summary);
-    let get = |id: String| metric(summary, &id);
     let mut table = Table::new("levels", String::new(), &heads);
     let mut best: Vec<String> = Vec::new();
-    for (i, (id, name)) in LEVELS.into_iter().enumerate() {
-        let latency = get(format!("memory.latency.{id}_ns"));
-        let read = get(format!("memory.bandwidth.read.{id}_gbs"));
-        let per_cycle = format!("memory.bandwidth.read.{id}_bytes_per_cycle");
-        let limit = published(summary, &per_cycle).map(|p| p.high).filter(|high| *high > 0.0);
-        let share = limit.zip(number_of(summary, &per_cycle)).map(|(limit, own)| own / limit);
-        if let Some(share) = share {
-            best.push(format!("{name} {:.0} %", 100.0 * share));
-        }
-        let of_limit = match (number_of(summary, &per_cycle), limit) {
-            (Some(own), Some(limit)) => {
-                format!("{} of {} B/cycle", format::number(own), format::plain(limit))
-            }
-            (Some(own), None) => format!("{} B/cycle", format::number(own)),
-            _ => "–".into(),
+    for level in levels::levels(summary) {
+        let plain = |text: &str| Cell::plain(if text.is_empty() { "–" } else { text }.into());
+        let own = level.per_cycle.filter(|value| number(value).is_some());
+        best.extend(
+            own.and_then(number)
+                .zip(level.limit)
+                .map(|(own, limit)| format!("{} {:.0} %", level.name, 100.0 * own / limit)),
+        );
+        let of_limit = match (own.map(format::bare), level.limit) {
+            (Some(own), Some(limit)) => format!("{own} of {} B/cycle", format::plain(limit)),
+            (Some(own), None) => format!("{own} B/cycle"),
+            _ => String::new(),
         };
-        let held = held.get(i);
-        let size = held.and_then(|held| held.measured).map(super::measured::size);
-        let claimed = held.map(|held| card::machine::human_bytes(held.claim.bytes));
-        let mut size = Cell::plain(size.unwrap_or("–".into()));
-        if held.is_some_and(staircase::Held::fails) {
-            size.mark = "!";
-        }
         let cells = vec![
-            size,
-            Cell::plain(claimed.unwrap_or("–".into())),
-            Cell::of(latency),
-            Cell::of(get(format!("memory.latency.{id}_cycles"))),
-            Cell::plain(in_print(summary, &format!("memory.latency.{id}_cycles"), Unit::Cycles)),
-            Cell::of(read),
-            Cell::plain(of_limit),
-            Cell::of(get(format!("memory.bandwidth.write.{id}_gbs"))),
-            Cell::of(get(format!("memory.parallelism.{id}_misses")))
-                .with(|text| text.replace(" misses", "")),
+            Cell { mark: if level.finding.is_some() { "!" } else { "" }, ..plain(&level.size) },
+            plain(&level.claimed),
+            Cell::of(level.ns),
+            Cell::of(level.cycles),
+            plain(&level.published),
+            Cell::of(level.read),
+            plain(&of_limit),
+            Cell::of(level.write),
+            Cell::of(level.outstanding),
         ];
-        let any = latency.is_some() || read.is_some();
-        table.row("", if id == "dram" { "DRAM" } else { name }, any.then_some(cells));
+        table.row("", &level.name, Some(cells));
     }
     table.title = match &best[..] {
         [] => "Levels of the memory hierarchy".into(),
@@ -158,7 +144,7 @@ pub(super) fn vectors(summary: &Summary) -> Option<Table> {
         distinct.dedup();
         let latency = if distinct.is_empty() { "–".to_owned() } else { distinct.join(", ") };
         let rate = |cost: &crate::report::view::vectors::Cost<'_>| Cell {
-            text: cost.operations().map_or("–".into(), format::number),
+            text: cost.text().unwrap_or("–".into()),
             mark: if cost.steady() { "" } else { "~" },
         };
         let any = !latencies.is_empty() || costs.iter().any(|cost| cost.operations().is_some());
@@ -175,8 +161,7 @@ pub(super) fn vectors(summary: &Summary) -> Option<Table> {
         None => "Instructions by width".into(),
     };
     table.caption =
-        "Operations completed in a core cycle; FMA counts two for each number. Latencies by width \
-         where they differ."
+        "Throughput in operations per cycle (FMA = 2 per number). Latencies by width where they differ."
             .into();
     table.filled()
 }
@@ -213,10 +198,10 @@ pub(super) fn speed(summary: &Summary) -> Option<Table> {
         table.row("", name, any.then_some(cells));
     }
     table.title = match most {
-        Some((_, best)) => format!("Vectors against scalar code: up to {best}× in L1"),
-        None => "Vectors against scalar code".into(),
+        Some((_, best)) => format!("SIMD against scalar code: up to {best}× in L1"),
+        None => "SIMD against scalar code".into(),
     };
-    table.caption = "Scalar code has eight accumulators; shown is the best width.".into();
+    table.caption = "Baseline: scalar code with 8 accumulators. Shown is the best width.".into();
     table.filled()
 }
 
@@ -229,7 +214,7 @@ pub(super) fn switch_ring(summary: &Summary) -> Option<Table> {
         ("256 KiB", "context_switch.ring_256k_ns"),
         ("1 MiB", "context_switch.ring_1m_ns"),
     ];
-    let heads = ["Memory of each of 16 threads", "One switch", "Rounds"];
+    let heads = ["Footprint of each of 16 threads", "Context switch", "Rounds"];
     let mut table = Table::new("switch_ring", String::new(), &heads);
     let mut all = Vec::new();
     for (name, id) in rows {
@@ -240,15 +225,13 @@ pub(super) fn switch_ring(summary: &Summary) -> Option<Table> {
     }
     table.title = match all[..] {
         [first, .., last] => format!(
-            "A context switch takes {} without memory of its own, {} with it",
+            "Context switch including cache refill: {} without footprint, {} with 1 MiB",
             told(first),
             told(last)
         ),
-        _ => "Context switches with memory".into(),
+        _ => "Context switch including cache refill".into(),
     };
-    table.caption =
-        "System calls and the walk through the memory are subtracted: switch and cache refill."
-            .into();
+    table.caption = "System calls and a warm walk through the footprint are subtracted.".into();
     table.filled()
 }
 
@@ -259,7 +242,7 @@ const PRICES: [(&str, &str, &str); 42] = [
     ("System calls", "syscall entry and exit (ENOSYS)", "os.syscall_invalid_ns"),
     ("System calls", "null syscall (getppid), inline", "os.syscall_inline_ns"),
     ("System calls", "null syscall (getppid)", "os.syscall_ns"),
-    ("System calls", "signal to oneself, handled", "os.signal_ns"),
+    ("System calls", "signal to the own thread", "os.signal_ns"),
     ("System calls", "write 1 byte, buffer of 8 KiB", "os.write_1b_buffered_ns"),
     ("System calls", "write 1 byte to /dev/null", "os.write_1b_null_ns"),
     ("System calls", "write 1 byte to a file in memory", "os.write_1b_ns"),
@@ -275,10 +258,10 @@ const PRICES: [(&str, &str, &str); 42] = [
     ("Memory", "mprotect of a page in use", "os.mprotect_ns"),
     ("Memory", "mmap and munmap, untouched", "os.mmap_ns"),
     ("Memory", "mmap, touch and munmap", "os.mmap_touch_ns"),
-    ("Start and wait", "thread", "os.thread_create_ns"),
-    ("Start and wait", "posix_spawn, smallest program", "os.spawn_ns"),
-    ("Start and wait", "fork", "os.fork_ns"),
-    ("Start and wait", "fork, 64 MiB in use", "os.fork_64m_ns"),
+    ("Create and wait", "thread", "os.thread_create_ns"),
+    ("Create and wait", "posix_spawn, smallest program", "os.spawn_ns"),
+    ("Create and wait", "fork", "os.fork_ns"),
+    ("Create and wait", "fork, 64 MiB in use", "os.fork_64m_ns"),
     ("Timer overshoot", "sleep of 1 µs", "os.timer_lateness_1us_ns"),
     ("Timer overshoot", "sleep of 100 µs", "os.timer_lateness_ns"),
     ("Timer overshoot", "sleep of 100 µs, p99", "os.timer_lateness_p99_ns"),
@@ -294,8 +277,8 @@ const PRICES: [(&str, &str, &str); 42] = [
     ("Locks, all CPUs", "read lock, all reading", "locks.rwlock_read_contended_ns"),
     ("Locks, all CPUs", "hand-off to a spinning CPU", "locks.handoff_spin_ns"),
     ("Locks, all CPUs", "hand-off to a sleeping thread", "locks.handoff_ns"),
-    ("Locks, all CPUs", "fairness of the spin lock", "locks.spin_fairness_ratio"),
-    ("Locks, all CPUs", "fairness of the mutex", "locks.mutex_fairness_ratio"),
+    ("Locks, all CPUs", "spin lock, fairness", "locks.spin_fairness_ratio"),
+    ("Locks, all CPUs", "mutex, fairness", "locks.mutex_fairness_ratio"),
 ];
 
 pub(super) fn prices(summary: &Summary) -> Option<Table> {
@@ -306,28 +289,25 @@ pub(super) fn prices(summary: &Summary) -> Option<Table> {
         table.row(head, name, metric(summary, id).map(cells));
     }
     let parts = [
-        text_of(summary, "os.syscall_ns").map(|t| format!("a system call takes {t}")),
-        text_of(summary, "os.page_fault_4k_ns").map(|t| format!("a page fault {t}")),
-        text_of(summary, "locks.mutex_uncontended_ns").map(|t| format!("a free mutex {t}")),
+        text_of(summary, "os.syscall_ns").map(|t| format!("null syscall {t}")),
+        text_of(summary, "os.page_fault_4k_ns").map(|t| format!("minor page fault {t}")),
+        text_of(summary, "locks.mutex_uncontended_ns").map(|t| format!("an uncontended mutex {t}")),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     table.title = match parts.join(", ") {
-        all if all.is_empty() => "Prices of the system and of locks".into(),
-        all => all.replacen("a system", "A system", 1),
+        all if all.is_empty() => "Latency of system calls, faults and locks".into(),
+        all => all.replacen("null", "Null", 1),
     };
-    table.caption =
-        "Everything runs on one CPU unless it says otherwise. Fairness: the least share \
-                     of a CPU against an even one."
-            .into();
+    table.caption = "One CPU unless stated otherwise. Fairness: min share ÷ fair share.".into();
     table.filled()
 }
 
 /// A load right after a store.
 pub(super) fn store_forwarding(summary: &Summary) -> Option<Table> {
     let rows = [
-        ("the same 8 bytes", "store_forward.ok"),
-        ("8 bytes that begin 4 later", "store_forward.fail"),
-        ("4 KiB beyond an unrelated store, extra", "store_forward.alias_4k"),
+        ("same 8 bytes", "store_forward.ok"),
+        ("8 bytes, 4 bytes later: blocked", "store_forward.fail"),
+        ("4 KiB beyond a store (aliasing), extra", "store_forward.alias_4k"),
     ];
     let heads = ["Load after a store", "Cycles", "Time", "Rounds"];
     let mut table = Table::new("store_forwarding", String::new(), &heads);
@@ -352,16 +332,16 @@ pub(super) fn false_sharing(summary: &Summary) -> Option<Table> {
     let kernels = [
         ("atomic", "fetch_add"),
         ("store", "plain stores"),
-        ("write_read", "loads, the other CPU stores"),
+        ("write_read", "loads, other CPU stores"),
     ];
     let distances = [8, 64, 128];
-    let heads = ["Two CPUs at once", "8 B apart", "64 B apart", "128 B apart"];
+    let heads = ["Two CPUs", "8 B apart", "64 B apart", "128 B apart"];
     let settings = series::settings(&summary.card, "false-sharing", "time_per_op");
     let mut table = Table::new("false_sharing", String::new(), &heads);
     for (kernel, name) in kernels {
         let at = |bytes: i64| {
             let is = |s: &&Setting| s.is("kernel", kernel) && s.int("offset") == Some(bytes);
-            settings.iter().find(is).map(|s| said(s.value, Some((s.low, s.high)), Unit::Ns))
+            settings.iter().find(is).map(|s| format::within(s.value, (s.low, s.high), Unit::Ns))
         };
         let times = distances.map(at);
         let cells = times
@@ -379,7 +359,7 @@ pub(super) fn false_sharing(summary: &Summary) -> Option<Table> {
     table.title = format!("{slow}{apart}");
     table.caption = match (step, padding) {
         (Some(step), Some(padding)) if step != padding => format!(
-            "{step} B separate two CPUs' data; {padding} B also keep the adjacent-line prefetcher out."
+            "{step} B separates two CPUs' data; {padding} B also keeps the adjacent-line prefetcher out."
         ),
         _ => String::new(),
     } + &notes(summary, "false-sharing", &["time_per_op"]);
@@ -389,16 +369,12 @@ pub(super) fn false_sharing(summary: &Summary) -> Option<Table> {
 /// How long a disk lets one wait.
 pub(super) fn storage(summary: &Summary) -> Option<Table> {
     let rows = [
-        (
-            "read 4 KiB at random",
-            "storage.read_4k_random_ns",
-            Some("storage.read_4k_random_p99_ns"),
-        ),
-        ("read the next 1 MiB", "storage.read_1m_sequential_ns", None),
+        ("random read, 4 KiB", "storage.read_4k_random_ns", Some("storage.read_4k_random_p99_ns")),
+        ("sequential read, 1 MiB", "storage.read_1m_sequential_ns", None),
         ("write 4 KiB and fsync", "storage.fsync_ns", None),
         ("write 4 KiB and fdatasync", "storage.fdatasync_ns", None),
         ("seek and 4 KiB, rotating disk", "storage.seek_ns", None),
-        ("read the next 1 MiB, rotating disk", "storage.disk_read_1m_sequential_ns", None),
+        ("sequential read, 1 MiB, rotating disk", "storage.disk_read_1m_sequential_ns", None),
     ];
     let heads = ["Request", "Time", "Rounds", "p99"];
     let mut table = Table::new("storage", String::new(), &heads);

@@ -81,7 +81,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let l1 = l1.filter(|lines| (x_low..x_high).contains(lines));
     panel.marks.extend(l1.map(|lines| Mark {
         at: lines,
-        name: format!("lines fill L1d: {lines:.0}"),
+        name: format!("L1D full: {lines:.0} lines"),
         ink: MUTED,
     }));
     let found: Vec<String> = reaches.iter().map(Reach::text).collect();
@@ -91,11 +91,11 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
             [] => "DTLB reach was not found".into(),
             _ => listed(&found),
         },
-        subtitle: "Latency of one access per page, by pages touched".into(),
-        says: format!("An access costs more once a level of the DTLB is full: {}.", listed(&found)),
+        subtitle: "DTLB reach: latency per access against pages touched".into(),
+        says: format!("DTLB reach: {}.", listed(&found)),
         caption: format!(
-            "Between the pages and the same lines packed lies address translation. Where huge pages \
-             rise with the small ones, the host backs them with small pages.{}",
+            "Baseline: same lines packed; above it, address translation. Where huge pages rise with \
+             small ones, the host backs them with small pages.{}",
             notes(summary, PROBE, &["latency"])
         ),
         machine: summary.card.header.machine.title(),

@@ -148,10 +148,7 @@ fn level_row(level: &Level<'_>) -> Vec<Cell> {
     let spread =
         level.ns.filter(|ns| !grade(ns).is_empty()).map(format::interval).unwrap_or_default();
     let (read, read_style) = level.read.map_or((String::new(), Style::Plain), marked);
-    let cycles = level.cycles.and_then(format::believable).map(|c| match c < 100.0 {
-        true => format!("{c:.1}"),
-        false => format!("{c:.0}"),
-    });
+    let cycles = level.cycles.filter(|c| format::believable(c).is_some()).map(format::bare);
     vec![
         Cell::left(&level.name, NAME, Style::Plain),
         Cell::right(&size, SIZE, if failed { Style::Yellow } else { Style::Plain }),
@@ -228,7 +225,7 @@ fn advice(sheet: &mut Sheet, summary: &Summary, most: usize) {
     sheet.blank();
     let more =
         if gains.len() > most { format!(", {most} of {}", gains.len()) } else { String::new() };
-    let title = format!("{}, times as long otherwise{more}", Group::Advice.title());
+    let title = format!("{}, slowdown otherwise{more}", Group::Advice.title());
     sheet.wrapped("", &title, Style::Bold);
     let half = (sheet.width() - 3) / 2;
     let cells = |finding: &&Finding| {

@@ -40,8 +40,8 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
 
 fn table(sheet: &mut Sheet, rows: &[Row<'_>]) {
     let columns = Columns::of(sheet.width(), rows);
-    let what = "One thread at its best width, counting the bytes that the code asks for; from memory \
-                also all threads together.";
+    let what = "Application bytes (no RFO), one thread at its best width; of DRAM also all threads \
+                together.";
     sheet.wrapped("", what, Style::Dim);
     head(sheet, columns);
     for row in rows {
@@ -53,7 +53,7 @@ fn table(sheet: &mut Sheet, rows: &[Row<'_>]) {
     if let Some((least, most)) = bandwidth::noise(rows) {
         let (least, most) = (format!("{:.0}", 100.0 * least), format!("{:.0}", 100.0 * most));
         let range = if least == most { most } else { format!("{least} to {most}") };
-        sheet.wrapped("~ ", &format!("there the rounds differ by {range} %"), Style::Dim);
+        sheet.wrapped("~ ", &format!("spread of {range} % between rounds"), Style::Dim);
     }
 }
 
@@ -73,7 +73,7 @@ fn head(sheet: &mut Sheet, columns: Columns) {
     units.push(dim("threads", ALL));
     if columns.bus {
         names.push(dim("with", BUS));
-        units.push(dim("fetches", BUS));
+        units.push(dim("RFO", BUS));
     }
     sheet.row(&names);
     sheet.row(&units);
@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(first, kernels);
             assert!(lines.len() < kernels.len() + 12, "{lines:#?}");
             assert_eq!(lines.iter().any(|l| l.contains("B/cyc")), width >= 80);
-            assert_eq!(lines.iter().any(|l| l.contains("fetches")), width >= 120);
+            assert_eq!(lines.iter().any(|l| l.ends_with("   RFO")), width >= 120);
         }
         let text = card(&summary, 120, false);
         assert!(!text.contains("memory.bandwidth."), "{text}");
@@ -147,10 +147,10 @@ mod tests {
         change("memory.bandwidth.write.l3_gbs", State::Unavailable, None);
         let lines = section(&summary, 80);
         let read = lines.iter().find(|l| l.starts_with("read ")).unwrap();
-        assert!(read.contains(" ~123 ") && read.contains(" ≠45.6 "), "{read}");
+        assert!(read.contains(" ~123 ") && read.contains(" ≠46 "), "{read}");
         let text = lines.join("\n");
         assert!(text.contains("– write in L3: because of the test"), "{text}");
-        assert!(text.contains("the rounds differ by 20 %"), "{text}");
+        assert!(text.contains("spread of 20 % between rounds"), "{text}");
     }
 
     #[test]

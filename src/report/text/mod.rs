@@ -161,8 +161,8 @@ fn metrics(sheet: &mut Sheet, summary: &Summary, wanted: fn(&Value) -> bool) {
         sheet.blank();
         sheet.wrapped(
             "",
-            "~ noisy: the rounds differ by up to 25 % · ? by more: do not quote · 2 two states, of which the \
-             larger is shown · ≠ inconsistent: two methods disagree · – not measured",
+            "~ spread 5–25 % between rounds · ? > 25 %: do not quote · 2 two states, the more frequent \
+             one shown · ≠ inconsistent: two methods disagree · – not measured",
             Style::Dim,
         );
     }
@@ -184,11 +184,8 @@ fn metric(sheet: &mut Sheet, line: &Line<'_>, machine: &Machine, cycles: bool) {
     };
     let twin = if sheet.width() >= 80 && cycles { 15 } else { 0 };
     let name = sheet.width() - (2 + 12 + 14 + 4 + twin + beside);
-    let number = value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default();
-    let cycles = line
-        .cycles
-        .and_then(|c| Some(format::quantity(format::believable(c)?, c.unit)))
-        .unwrap_or_default();
+    let number = format::shown(value);
+    let cycles = line.cycles.map(format::measured).unwrap_or_default();
     let marks = Cell::left(&format!("{mark:1}{states}"), 2, style);
     let long = sheet::columns(line.name) > name;
     if long {
@@ -365,7 +362,7 @@ mod tests {
         });
         assert!(line(&summary, 80).starts_with("?2 branch"), "{}", line(&summary, 80));
         assert!(line(&summary, 120).ends_with("2 states: 4.71 60 %, 9.02 40 %"));
-        assert!(card(&summary, 80, false).contains("? by more"));
+        assert!(card(&summary, 80, false).contains("? > 25 %"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::sheet::{Cell, Sheet, Style};
 use super::{Summary, format, order_style};
 use crate::report::view::grouped;
-use crate::report::view::ladder::{Measured, Rung, extras, progress, ratio, rungs};
+use crate::report::view::ladder::{Measured, Rung, extras, ratio, rungs};
 use card::declare::Unit;
 use card::reference::{QUOTED, Quote};
 
@@ -45,13 +45,10 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     }
     let extras = extras(summary);
     if !extras.is_empty() {
-        sheet.row(&[Cell::left("On no list, measured here", 40, Style::Dim)]);
+        sheet.row(&[Cell::left("Not on the list, measured here", 40, Style::Dim)]);
     }
     for rung in &extras {
         row(sheet, columns, rung);
-    }
-    if let Some(progress) = progress(&all, QUOTED) {
-        sheet.wrapped("", &progress, Style::Plain);
     }
     if all.iter().any(|r| r.beside(QUOTED).is_some_and(other_year)) {
         let note = format!("not on the list of {QUOTED}: from the nearest version that has it");

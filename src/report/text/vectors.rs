@@ -25,19 +25,18 @@ pub(super) fn draw(sheet: &mut Sheet, summary: &Summary) {
     }
     sheet.heading("Vectors");
     if !costs.is_empty() {
-        let rates = "perations completed in a core cycle; a multiply-add counts two";
         if both {
-            let what = format!("Cycles from result to result, and o{rates}.");
-            table(sheet, &what, &widths, NUMBER * 2, &costs);
+            let what = "Latency in cycles, throughput in operations per cycle (FMA = 2):";
+            table(sheet, what, &widths, NUMBER * 2, &costs);
         } else {
-            table(sheet, &format!("O{rates}:"), &widths, NUMBER, &costs);
+            table(sheet, "Throughput, operations per cycle (FMA = 2):", &widths, NUMBER, &costs);
             let latencies = self::costs(summary, &widths, Shown::Latency);
-            table(sheet, "Cycles from result to result:", &widths, NUMBER, &latencies);
+            table(sheet, "Latency, cycles:", &widths, NUMBER, &latencies);
         }
     }
     if !gains.is_empty() {
-        let what = "Speed against honest scalar code, by where the arrays are; of that code itself \
-                    bytes a cycle, in memory GB/s:";
+        let what = "Speedup over scalar code with 8 accumulators, by level of the arrays; of the scalar code \
+                    itself bytes per cycle, in DRAM GB/s:";
         sheet.wrapped("", what, Style::Dim);
         let mut head = vec![Cell::left("", KERNEL + WAY, Style::Dim)];
         head.extend(LEVELS.iter().map(|(_, name)| Cell::right(name, LEVEL, Style::Dim)));
@@ -88,7 +87,7 @@ fn costs(summary: &Summary, widths: &[usize], shown: Shown) -> Vec<Vec<Cell>> {
             if shown == Shown::Latency {
                 continue;
             }
-            let rate = cost.operations().map(format::number).unwrap_or_default();
+            let rate = cost.text().unwrap_or_default();
             let (text, style) = match cost.steady() {
                 true => (rate, Style::Bold),
                 false => (format!("~{rate}"), Style::Yellow),
@@ -117,7 +116,7 @@ fn gains(summary: &Summary) -> Vec<Vec<Cell>> {
                 Cell::left(width, WAY - 1, Style::Plain),
             ];
             for value in values {
-                let text = value.and_then(|v| v.value).map(format::number);
+                let text = value.map(format::bare);
                 let (mark, style) = match value {
                     Some(value) if value.state != State::Ok => mark(value),
                     _ => ("", Style::Bold),
@@ -139,14 +138,14 @@ mod tests {
     #[test]
     fn an_arm_card_has_no_columns_of_x86() {
         let text = card(&fixture::neon(), 100, false);
-        for part in ["128 bit", "multiply-add f32", "NEON sums"] {
+        for part in ["128 bit", "FMA f32", "NEON sum"] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
         for part in ["256 bit", "512 bit", "AVX", "SSE", "SVE"] {
             assert!(!text.contains(part), "{part} in\n{text}");
         }
         let text = card(&fixture::sve(), 100, false);
-        for part in ["128 bit", "SVE sums", "simd.sve_vector_bytes"] {
+        for part in ["128 bit", "SVE sum", "simd.sve_vector_bytes"] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
         // 32 bytes are eight numbers, and two additions of them a cycle.
@@ -158,7 +157,7 @@ mod tests {
     #[test]
     fn instructions_and_kernels_are_tables_and_have_no_lines_of_their_own() {
         let text = card(&fixture::recorded(), 100, false);
-        for part in ["multiply-add f32", "byte search", "256 bit", "Speed against"] {
+        for part in ["FMA f32", "byte search", "256 bit", "Speedup over"] {
             assert!(text.contains(part), "{part} missing in\n{text}");
         }
         assert!(!text.contains("simd.add.f32.avx.latency_cycles"), "{text}");
@@ -168,11 +167,11 @@ mod tests {
     #[test]
     fn a_narrow_sheet_has_the_latencies_in_a_table_of_their_own() {
         let text = card(&fixture::recorded(), 80, false);
-        let (_, latencies) = text.split_once("Cycles from result to result:").unwrap();
-        let row = latencies.lines().find(|l| l.contains("multiply-add f32")).unwrap();
+        let (_, latencies) = text.split_once("Latency, cycles:").unwrap();
+        let row = latencies.lines().find(|l| l.contains("FMA f32")).unwrap();
         let cycles = row.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
         assert_eq!(cycles.filter(|cycles| (3.9..4.1).contains(cycles)).count(), 4, "{row}");
-        assert!(!card(&fixture::recorded(), 120, false).contains("to result:"));
+        assert!(!card(&fixture::recorded(), 120, false).contains("Latency, cycles:"));
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn explain(sheet: &mut Sheet, summary: &Summary, finding: &Finding) {
 fn evidence(sheet: &mut Sheet, summary: &Summary, value: &Value) {
     let (mark, style) = mark(value);
     let interval = format::interval(value);
-    let number = value.value.map_or("not measured".to_owned(), |v| format::quantity(v, value.unit));
+    let number = value.value.map_or("not measured".to_owned(), |_| format::shown(value));
     sheet.blank();
     sheet.wrapped(&format!("{mark:1} "), &format!("{} = {number} ({interval})", value.id), style);
     let mut said = |name: &str, text: String| {

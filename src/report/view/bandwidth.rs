@@ -8,7 +8,7 @@ use card::metrics::{Metrics, State, Value};
 
 /// The levels as in ids, and in words.
 pub(in crate::report) const LEVELS: [(&str, &str); 4] =
-    [("l1", "L1"), ("l2", "L2"), ("l3", "L3"), ("dram", "memory")];
+    [("l1", "L1"), ("l2", "L2"), ("l3", "L3"), ("dram", "DRAM")];
 
 /// A kernel in one level.
 #[derive(Clone, Copy, Default)]
@@ -96,21 +96,21 @@ pub(in crate::report) fn words(kernel: &str) -> &'static str {
     match kernel {
         "read" => "loads",
         "write" => "stores",
-        "write_nt" => "stores past the caches",
-        "write_nt_zero" => "the same, of zeros",
-        "zero_line" => "clearing lines by CLZERO or DC ZVA",
+        "write_nt" => "non-temporal (streaming) stores",
+        "write_nt_zero" => "non-temporal stores of zeros",
+        "zero_line" => "cache-line zeroing (CLZERO, DC ZVA)",
         "copy" => "loads and stores; both count",
-        "copy_nt" => "loads, and stores past the caches; both count",
+        "copy_nt" => "loads and non-temporal stores; both count",
         "triad" => "a = b + s·c; all three count",
-        "update" => "loads and stores back; both count",
-        "memcpy" => "the C library's; read and written bytes count",
+        "update" => "read-modify-write; loads and stores count",
+        "memcpy" => "C library memcpy; loads and stores count",
         _ => "",
     }
 }
 
 /// The number without its unit, which stands above the column.
 pub(in crate::report) fn number(value: &Value) -> String {
-    value.value.map(format::number).unwrap_or_default()
+    format::bare(value)
 }
 
 /// Why cells are empty: each reason with the cells it holds for, as few words as possible.
@@ -194,7 +194,7 @@ mod tests {
         let missing = missing(&rows(&summary.metrics));
         let said: Vec<String> =
             missing.iter().map(|(r, c)| format!("{}: {r}", c.join("; "))).collect();
-        assert_eq!(said, ["read, copy in L1; read, copy in L2: a", "read, copy in memory: b"]);
+        assert_eq!(said, ["read, copy in L1; read, copy in L2: a", "read, copy in DRAM: b"]);
     }
 
     #[test]

@@ -107,18 +107,16 @@ impl Column {
         Some(match self {
             Column::Ipc => "instructions per cycle",
             Column::Count(Event::Instructions) => "instructions",
-            Column::Count(Event::Mispredicts) => "branches guessed wrong",
-            Column::Count(Event::L1dMisses) => "misses of the L1 data cache",
-            Column::Count(Event::L2Misses) => "misses of the L2 cache",
+            Column::Count(Event::Mispredicts) => "branch mispredicts",
+            Column::Count(Event::L1dMisses) => "L1D misses",
+            Column::Count(Event::L2Misses) => "L2 misses",
             Column::Count(Event::LlcMisses) => "misses of the last-level cache",
-            Column::Count(Event::DtlbMisses) => "misses of the first-level data TLB",
+            Column::Count(Event::DtlbMisses) => "L1 DTLB misses",
             Column::Count(Event::DtlbWalks) => "page walks",
-            Column::Count(Event::StoreForwardBlocks) => {
-                "loads that waited because a store could not be forwarded"
-            }
+            Column::Count(Event::StoreForwardBlocks) => "loads blocked by failed store forwarding",
             Column::Count(Event::RemoteFills) => "lines from another core's cache",
             Column::Count(Event::ContextSwitches) => "context switches",
-            Column::Count(Event::Migrations) => "moves to another CPU",
+            Column::Count(Event::Migrations) => "CPU migrations",
             _ => return None,
         })
     }

@@ -1,5 +1,6 @@
 //! The latency list beside this machine: what the picture, the terminal card and the page share.
 
+use card::declare::Unit;
 use card::findings::{own_peer, unknown_disk};
 use card::format;
 use card::metrics::{Grade, State, Value};
@@ -60,49 +61,18 @@ pub(in crate::report) struct Measured {
 impl Measured {
     /// `1.09 ns`
     pub(in crate::report) fn text(&self) -> String {
-        format::quantity(self.ns, card::declare::Unit::Ns)
+        format::within(self.ns, (self.low, self.high), Unit::Ns)
     }
 
     /// `1.08–1.10`, in the unit of [`Measured::text`].
     pub(in crate::report) fn interval(&self) -> String {
-        let scale = format::scale(self.ns, card::declare::Unit::Ns);
-        let (low, high) = (self.low / scale.factor, self.high / scale.factor);
-        let (low, high) = (format::number(low), format::number(high));
-        if low == high { low } else { format!("{low}–{high}") }
+        format::ends(self.ns, (self.low, self.high), Unit::Ns)
     }
 }
 
 /// The rows of every version.
 pub(in crate::report) fn rungs(summary: &Summary) -> Vec<Rung> {
     reference::ladder().rows.iter().map(|row| rung(summary, row)).collect()
-}
-
-/// What became faster since the list of that year, and what did not: the geometric mean of what was
-/// measured here of each group of lines.
-pub(in crate::report) fn progress(rungs: &[Rung], year: u16) -> Option<String> {
-    let groups = [
-        (Group::Core, "the core and its caches"),
-        (Group::Memory, "main memory"),
-        (Group::Bandwidth, "reading 1 MB from it"),
-        (Group::Storage, "storage"),
-        (Group::Network, "the network"),
-    ];
-    let parts: Vec<String> = groups
-        .into_iter()
-        .filter_map(|(group, name)| {
-            let of_group = rungs.iter().filter(|r| r.row.group == Some(group) && r.but.is_none());
-            let logs: Vec<f64> = of_group
-                .filter_map(|r| Some((r.row.of(year)?.ns / r.here.as_ref().ok()?.ns).ln()))
-                .collect();
-            let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-            let many =
-                if logs.len() > 1 { format!(" ({} rows)", logs.len()) } else { String::new() };
-            (!logs.is_empty()).then(|| format!("{name} {}{many}", compared(mean.exp()).text))
-        })
-        .collect();
-    let list = reference::ladder().of(year)?;
-    let formula = if list.computed { " (a formula)" } else { "" };
-    (!parts.is_empty()).then(|| format!("Against {year}{formula}: {}.", parts.join(", ")))
 }
 
 /// What is on no list and was measured here.
@@ -195,26 +165,6 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_computed_from_what_was_measured() {
-        let mut rungs = rungs(&fixture::summary());
-        let measured = |ns| Ok(Measured { ns, low: ns, high: ns, noisy: false, grade: None });
-        for rung in &mut rungs {
-            rung.here = match rung.row.id.as_str() {
-                "l1" => measured(0.25),
-                "l2" => measured(0.875),
-                "memory" => measured(200.0),
-                _ => Err("not now".into()),
-            };
-        }
-        assert_eq!(
-            progress(&rungs, 2012).unwrap(),
-            "Against 2012: the core and its caches 4.0× faster (2 rows), main memory 2.0× slower."
-        );
-        rungs.iter_mut().for_each(|r| r.here = Err("not now".into()));
-        assert_eq!(progress(&rungs, 2012), None);
-    }
-
-    #[test]
     fn a_row_is_measured_or_says_what_it_needs() {
         let summary = fixture::recorded();
         let here = |summary: &Summary, label: &str| {
@@ -268,18 +218,20 @@ mod tests {
             let why = rung.here.as_ref().err().unwrap();
             assert!(why.ends_with("the file is on nfs4, which names no disk"), "{why}");
         }
-        assert!(!progress(&rungs, 2012).unwrap().contains("storage"));
     }
 
     #[test]
     fn a_machine_is_no_network_of_its_own() {
-        let mut rungs = rungs(&fixture::summary());
-        let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
-        trip.here = Ok(Measured { ns: 5e4, low: 5e4, high: 5e4, noisy: false, grade: None });
-        assert!(progress(&rungs, 2012).unwrap().contains("the network 10× faster"));
-        let trip = rungs.iter_mut().find(|r| r.row.id == "datacenter").unwrap();
-        trip.but = Some("the peer is this machine");
-        assert!(!progress(&rungs, 2012).unwrap().contains("network"));
+        let but = |summary: &Summary| {
+            let rungs = rungs(summary);
+            rungs.iter().find(|r| r.row.id == "datacenter").unwrap().but
+        };
+        let mut summary = fixture::recorded();
+        assert_eq!(but(&summary), None);
+        let trip = fixture::point("network", "peer_round_trip", 0, Unit::Ns, vec![1e4]);
+        let own = fixture::with(trip, &[("peer", "this_machine".into())]);
+        summary.card.points.push(own);
+        assert_eq!(but(&summary), Some("the peer is this machine"));
     }
 
     #[test]

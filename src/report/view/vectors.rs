@@ -1,6 +1,7 @@
 //! The vector metrics as tables: what the terminal and the pictures share.
 
 use card::declare::Unit;
+use card::format;
 
 use card::metrics::{Metrics, State, Value};
 
@@ -50,13 +51,13 @@ const fn instruction(op: &'static str, of: &'static str, name: &'static str) -> 
 pub(in crate::report) const INSTRUCTIONS: [Instruction; 13] = [
     instruction("add", "f32", "add f32"),
     instruction("mul", "f32", "multiply f32"),
-    instruction("fma", "f32", "multiply-add f32"),
-    instruction("fma_add", "f32", "multiply-add + add f32"),
+    instruction("fma", "f32", "FMA f32"),
+    instruction("fma_add", "f32", "FMA + add f32"),
     instruction("mul_add", "f32", "multiply + add f32"),
     instruction("add", "f64", "add f64"),
     instruction("mul", "f64", "multiply f64"),
-    instruction("fma", "f64", "multiply-add f64"),
-    instruction("fma_add", "f64", "multiply-add + add f64"),
+    instruction("fma", "f64", "FMA f64"),
+    instruction("fma_add", "f64", "FMA + add f64"),
     instruction("mul_add", "f64", "multiply + add f64"),
     instruction("add", "i32", "add i32"),
     instruction("shuffle", "i32", "shuffle i32"),
@@ -66,7 +67,7 @@ pub(in crate::report) const INSTRUCTIONS: [Instruction; 13] = [
 /// An instruction at one width.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::report) struct Cost<'a> {
-    /// Cycles from result to result.
+    /// Cycles.
     pub(in crate::report) latency: Option<&'a Value>,
     /// What the rate comes from.
     rate: Option<&'a Value>,
@@ -77,11 +78,20 @@ pub(in crate::report) struct Cost<'a> {
 impl Cost<'_> {
     /// Operations a cycle: a multiply-add counts two for each number.
     pub(in crate::report) fn operations(&self) -> Option<f64> {
-        let value = self.rate.and_then(believable)?;
-        Some(match self.rate?.unit {
-            Unit::Cycles => self.factor / value,
-            _ => self.factor * value,
-        })
+        Some(self.of(self.rate.and_then(believable)?))
+    }
+
+    /// The same as it is written.
+    pub(in crate::report) fn text(&self) -> Option<String> {
+        let (low, high) = format::spread(self.rate?);
+        Some(format::within(self.operations()?, (self.of(low), self.of(high)), Unit::Unknown))
+    }
+
+    fn of(&self, rate: f64) -> f64 {
+        match self.rate.map(|rate| rate.unit) {
+            Some(Unit::Cycles) => self.factor / rate,
+            _ => self.factor * rate,
+        }
     }
 
     /// Whether the rounds agree on the rate.
@@ -91,7 +101,7 @@ impl Cost<'_> {
 }
 
 fn believable(value: &Value) -> Option<f64> {
-    card::format::believable(value).filter(|v| *v > 0.0)
+    format::believable(value).filter(|v| *v > 0.0)
 }
 
 impl Instruction {
@@ -117,9 +127,9 @@ impl Instruction {
 pub(in crate::report) const KERNELS: [(&str, &str); 4] =
     [("sum", "sum"), ("dot", "dot product"), ("saxpy", "y + a·x"), ("bytesearch", "byte search")];
 
-/// How a kernel goes: as in ids, and in words; all against honest scalar code.
+/// How a kernel goes: as in ids, and in words; all against scalar code with eight accumulators.
 pub(in crate::report) const WAYS: [(&str, &str); 6] = [
-    ("naive", "naive"),
+    ("naive", "1 accum."),
     ("sse", "128 bit"),
     ("neon", "128 bit"),
     ("avx", "256 bit"),
@@ -127,7 +137,7 @@ pub(in crate::report) const WAYS: [(&str, &str); 6] = [
     ("sve", "SVE"),
 ];
 
-/// Speed against honest scalar code.
+/// Speed against scalar code with eight accumulators.
 pub(in crate::report) fn speed_up<'a>(
     metrics: &'a Metrics,
     kernel: &str,
@@ -178,8 +188,8 @@ mod tests {
             instruction.cost(&summary.metrics, width).operations().unwrap().round()
         };
         assert_eq!(operations("add f32", "avx"), 16.0);
-        assert_eq!(operations("multiply-add f32", "avx"), 32.0);
-        assert_eq!(operations("multiply-add f64", "avx512"), 16.0);
+        assert_eq!(operations("FMA f32", "avx"), 32.0);
+        assert_eq!(operations("FMA f64", "avx512"), 16.0);
         assert_eq!(operations("gather i32", "avx"), 1.0);
     }
 

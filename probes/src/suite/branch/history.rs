@@ -16,7 +16,7 @@ pub(super) fn declare(d: &mut Declare) {
         "branch.learnable_entries",
         NoiseClass::T2,
         repeated.with("branches", 1).crossing("length", 0.02),
-        "random outcomes of one branch that come again and are known by heart: under 1 % failures",
+        "pattern history capacity (one branch, random period; under 1 % mispredicts)",
     )
     .better(Better::Higher)
     .report_only(ReportOnly::Unsteady);

@@ -19,13 +19,13 @@ pub(super) fn declare(d: &mut Declare) {
         "branch.indirect_mispredict",
         NoiseClass::T2,
         (random.clone() - constant.clone()).times(OF_THE_WRONG),
-        "cost of an indirect jump to another place than predicted",
+        "indirect branch mispredict penalty",
     );
     d.metric(
         "branch.indirect_predicted_cycles",
         NoiseClass::T2,
         constant.clone(),
-        "an indirect jump to the same place as before, with its loop",
+        "predicted indirect branch, one target, with its loop",
     );
     let mispredicted = ["branch.indirect_mispredict_cycles", "branch.indirect_mispredict_ns"];
     d.proof(mispredicted, random, Event::Mispredicts, between(0.9, 0.97));

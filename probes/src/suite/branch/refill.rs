@@ -19,18 +19,14 @@ pub(super) fn declare(d: &mut Declare) {
         (
             "branch.mispredict_op_cache_cycles",
             OP_CACHE,
-            "effective cost of a mispredicted branch that leads to another line of a small code",
+            "mispredict penalty, target in the op cache",
         ),
         (
             "branch.mispredict_beyond_op_cache_cycles",
             L1I,
-            "the same in code that has to be decoded each time",
+            "mispredict penalty, code beyond the op cache",
         ),
-        (
-            "branch.mispredict_beyond_l1i_cycles",
-            L2,
-            "the same in code that does not fit into the first-level cache",
-        ),
+        ("branch.mispredict_beyond_l1i_cycles", L2, "mispredict penalty, code beyond L1I"),
     ];
     for (id, code, summary) in codes {
         let Both { random, alternating } = Both::of(&branch.with("code", code));

@@ -87,7 +87,7 @@ fn sibling(bench: &Bench<'_>, cpus: &[usize]) -> Result<usize, Skip> {
     allowed.copied().ok_or_else(|| {
         let none = others.next().is_none();
         Skip::new(
-            "a hyperthread sibling",
+            "an SMT sibling",
             if none {
                 format!(
                     "the machine claims none for CPU {} (a virtual machine may not be told)",
@@ -115,7 +115,7 @@ fn no_other(machine: &Machine, cpu: usize, cpus: &[usize]) -> Skip {
         cpus.iter().any(|&other| other != cpu).then(|| {
             Skip::new(
                 "a CPU of another core",
-                format!("all other allowed CPUs are hyperthread siblings of CPU {cpu}"),
+                format!("all other allowed CPUs are SMT siblings of CPU {cpu}"),
                 "give the process a CPU of another core (taskset, cpuset)",
             )
         })

@@ -85,7 +85,7 @@ fn left_out(
             "pairs of CPUs that hand a line over",
             format!(
                 "{} failed, the first to CPUs {a} and {b}: {reason}",
-                count(refused.len(), "visit")
+                count(refused.len(), "measurement")
             ),
             "give the process whole CPUs and threads (cpuset, ulimit -u)",
         ))?;
@@ -96,7 +96,7 @@ fn left_out(
     if visited < all && refused.is_empty() && bench.round == 0 {
         bench.skip(Skip::new(
             "time for every pair of CPUs",
-            format!("a round visits {visited} of {all}, each round others"),
+            format!("a round measures {visited} of {all}, each round others"),
             "give the run more time (--tier thorough or --budget)",
         ))?;
     }

@@ -160,12 +160,14 @@ pub(super) fn run(bench: &mut Bench<'_>, partner: usize) -> anyhow::Result<()> {
 fn evidence(taken: Option<f64>, flushed: Option<f64>) -> String {
     let taken = match taken {
         Some(ratio) => {
-            format!("additions to lines whose other half is read take {ratio:.2} times as long")
+            format!(
+                "fetch_add to a line of a pair whose other line is read takes {ratio:.2}× the time"
+            )
         }
         None => "the two CPUs share a cache, so that neither takes lines from the other".into(),
     };
     let flushed = match flushed {
-        Some(ratio) => format!("after a flush such a line costs {ratio:.2} times a far one"),
+        Some(ratio) => format!("after a flush the other line takes {ratio:.2}× a random one"),
         None => "cache-structure has not looked for pairs in this run".into(),
     };
     format!("{taken}; {flushed}")

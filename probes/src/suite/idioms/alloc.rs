@@ -18,27 +18,15 @@ use card::declare::{Declare, NoiseClass};
 pub(super) fn declare(d: &mut Declare) {
     let alloc = times(d, "alloc");
     let ways = [
-        (
-            "idioms.alloc_64b",
-            "heap_64",
-            "allocate 64 bytes on the heap and free an older block of the kind",
-        ),
-        (
-            "idioms.alloc_pooled",
-            "pool_64",
-            "take 64 bytes from a pool and give an older block back: two pointers change places",
-        ),
-        ("idioms.alloc_stack", "stack_64", "64 bytes on the stack: nothing to do but the write"),
+        ("idioms.alloc_64b", "heap_64", "heap allocation and free, 64 B"),
+        ("idioms.alloc_pooled", "pool_64", "pool allocation and free, 64 B"),
+        ("idioms.alloc_stack", "stack_64", "stack allocation, 64 B"),
         (
             "idioms.alloc_4k",
             "heap_4k",
-            "allocate 4 KiB on the heap and free an older block of the kind: no cache of the allocator holds them",
+            "heap allocation and free, 4 KiB (beyond the allocator's caches)",
         ),
-        (
-            "idioms.alloc_4k_pooled",
-            "pool_4k",
-            "take 4 KiB from a pool and give an older block back",
-        ),
+        ("idioms.alloc_4k_pooled", "pool_4k", "pool allocation and free, 4 KiB"),
     ];
     for (stem, how, summary) in ways {
         d.cost(stem, NoiseClass::T2, alloc.with(HOW, how), summary);

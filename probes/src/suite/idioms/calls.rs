@@ -15,35 +15,23 @@ use card::declare::{Declare, NoiseClass};
 pub(super) fn declare(d: &mut Declare) {
     let call = times(d, "call");
     let ways = [
-        (
-            "idioms.call_inlined",
-            "inlined",
-            "one turn of a loop around a small function that is inlined",
-        ),
+        ("idioms.call_inlined", "inlined", "inlined call: one loop iteration"),
         (
             "idioms.call_direct",
             "direct",
-            "the same with a call: two taken branches more, both predicted",
+            "direct call: one loop iteration, two predicted taken branches more",
         ),
-        (
-            "idioms.call_indirect",
-            "indirect",
-            "through a function pointer that always holds the same target: predicted like any branch",
-        ),
-        (
-            "idioms.call_dyn",
-            "dyn",
-            "through a dyn object, always of the same type: two loads before a predicted call",
-        ),
+        ("idioms.call_indirect", "indirect", "indirect call, one target: predicted"),
+        ("idioms.call_dyn", "dyn", "dyn call, one type: two loads before a predicted call"),
         (
             "idioms.call_indirect_unpredicted",
             "indirect_random",
-            "through one of 16 function pointers at random: 15 of 16 calls are mispredicted",
+            "indirect call, 16 random targets: 15 of 16 mispredicted",
         ),
         (
             "idioms.call_dyn_unpredicted",
             "dyn_random",
-            "through one of 16 dyn objects at random: 15 of 16 calls are mispredicted",
+            "dyn call, 16 random types: 15 of 16 mispredicted",
         ),
     ];
     for (stem, how, summary) in ways {

@@ -16,14 +16,14 @@ pub(super) fn declare(d: &mut Declare) {
         "idioms.vec_grow_ratio",
         NoiseClass::T2,
         (&vector, "grown", "reserved"),
-        "1000 pushes to an empty vector, relative to one with room for them: nine reallocations and copies",
+        "1000 pushes: growing vector ÷ reserved capacity (nine reallocations)",
     );
     ratio(
         d,
         "idioms.string_concat_ratio",
         NoiseClass::T2,
         (&string, "copied", "appended"),
-        "256 pieces of 16 bytes, each making a new string, relative to a buffer: 128 bytes copied for each byte added",
+        "256 × 16-byte string concatenation: new string each ÷ one buffer",
     );
 }
 

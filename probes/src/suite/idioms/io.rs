@@ -26,14 +26,14 @@ pub(super) fn declare(d: &mut Declare) {
         WRITES,
         NoiseClass::T2,
         (&write, "unbuffered", "buffered"),
-        "writing single bytes to a file in memory, relative to a buffer of 8 KiB: a system call each",
+        "unbuffered ÷ buffered (8 KiB) 1-byte writes to a file in memory",
     );
     ratio(
         d,
         LOCK,
         NoiseClass::T4,
         (&io_lock, "held", "released"),
-        "two threads with a counter and a file each: the lock held during the write, relative to before it",
+        "lock held during a file write ÷ released before, two threads",
     );
 }
 

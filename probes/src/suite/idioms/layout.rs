@@ -17,14 +17,14 @@ pub(super) fn declare(d: &mut Declare) {
         COLUMNS,
         NoiseClass::T3,
         (&matrix, "columns", "rows"),
-        "adding up a matrix beyond the caches by columns, relative to rows: each number is on another line and page, though the next columns find the lines in L2",
+        "column-order ÷ row-order traversal of a matrix in DRAM",
     );
     ratio(
         d,
         STRUCTS,
         NoiseClass::T3,
         (&field, "structs", "arrays"),
-        "one field of 8 bytes of 64-byte records, relative to an array of its own: a line for each",
+        "array of 64-byte structs ÷ struct of arrays, one 8-byte field read",
     );
     let [packed, padded] = IN_CACHE;
     ratio(
@@ -32,7 +32,7 @@ pub(super) fn declare(d: &mut Declare) {
         "idioms.packed_ratio",
         NoiseClass::T2,
         (&record, packed, padded),
-        "fields of 9-byte packed records in cache, relative to 16-byte aligned ones: one load in 9 crosses a line",
+        "9-byte packed ÷ 16-byte aligned structs, in cache",
     );
     let [packed, padded] = IN_MEMORY;
     ratio(
@@ -40,7 +40,7 @@ pub(super) fn declare(d: &mut Declare) {
         PACKED_DRAM,
         NoiseClass::T3,
         (&record, packed, padded),
-        "the same beyond the caches, where the smaller is less to fetch",
+        "9-byte packed ÷ 16-byte aligned structs, in DRAM",
     );
 }
 

@@ -20,25 +20,25 @@ pub(super) fn declare(d: &mut Declare) {
         "idioms.map_int_key",
         NoiseClass::T2,
         int,
-        "one lookup in a hash map with integer keys, in cache, each needed for the next: hashing is most of it",
+        "hash map lookup, integer keys, in cache, dependent",
     );
     d.cost(
         "idioms.map_string_key",
         NoiseClass::T2,
         text,
-        "the same with keys of 20 bytes: more to hash, all to compare",
+        "hash map lookup, 20-byte keys, in cache, dependent",
     );
     d.metric(
         "idioms.map_int_key_dram_ns",
         NoiseClass::T3,
         int_dram,
-        "one lookup in a hash map with integer keys beyond the caches: two misses in a row, tag and entry",
+        "hash map lookup, integer keys, in DRAM: two dependent misses",
     );
     d.metric(
         "idioms.map_string_key_dram_ns",
         NoiseClass::T3,
         text_dram,
-        "the same with keys of 20 bytes: a third miss, where the entry's key lies",
+        "hash map lookup, 20-byte keys, in DRAM: three dependent misses",
     );
 }
 

@@ -15,7 +15,7 @@ pub(super) fn declare(d: &mut Declare) {
         "idioms.once",
         NoiseClass::T2,
         read.with(HOW, "once"),
-        "reading a value that is made on first use: one load and a predicted branch more than a plain read",
+        "read of a lazily initialised value (OnceLock)",
     );
 }
 

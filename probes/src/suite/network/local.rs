@@ -31,7 +31,7 @@ pub(super) fn declare(d: &mut Declare) {
                 format!("{stem}{infix}_round_trip_ns"),
                 NoiseClass::T4,
                 round_trip.with("via", via).with("cpus", cpus),
-                format!("1 byte there and back over {title}, {ends}"),
+                format!("round trip of 1 byte over {title}, {ends}"),
             );
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn declare(d: &mut Declare) {
             format!("network.send_{short}_ns"),
             NoiseClass::T4,
             send.with("bytes", bytes),
-            format!("{long} over loopback until its answer is here: no wire"),
+            format!("request of {long} and its answer over loopback TCP"),
         );
     }
 }

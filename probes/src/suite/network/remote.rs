@@ -27,13 +27,13 @@ pub(super) fn declare(d: &mut Declare) {
         "network.peer_round_trip_min_ns",
         NoiseClass::T4,
         round_trip.statistic(Estimator::Lowest),
-        "TCP connect to --peer: the shortest of a round",
+        "TCP connect to --peer: minimum of a round",
     );
     d.metric(
         "network.peer_round_trip_max_ns",
         NoiseClass::T4,
         round_trip.statistic(Estimator::Highest),
-        "TCP connect to --peer: the longest of a round",
+        "TCP connect to --peer: maximum of a round",
     );
 }
 

@@ -20,10 +20,7 @@ pub(super) fn declare(d: &mut Declare) {
             format!("simd.clock.{}_all_core_ratio", width.name),
             NoiseClass::T2,
             ratio.with("width", width.name),
-            format!(
-                "core clock with all CPUs at {} multiply-adds ÷ this one alone at scalar work",
-                width.title
-            ),
+            format!("core clock, all CPUs at {} FMA ÷ one CPU at scalar code", width.title),
         );
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn declare(d: &mut Declare) {
             format!("simd.peak.{}_all_threads_gflops", of.name()),
             NoiseClass::T2,
             flop.with("type", of.name()).lowest().rate(1.0),
-            format!("{} arithmetic, all CPUs together, widest mix", of.name()),
+            format!("peak {} FLOP/s, all CPUs, widest mix", of.name()),
         );
     }
 }

@@ -18,12 +18,12 @@ const QUANTITY: &str = "warm_up";
 
 pub(super) fn declare(d: &mut Declare) {
     let first = d.quantity(QUANTITY, Unit::Ns, Estimator::Median);
-    for width::Width { name, .. } in widths(|width| width.is_vector()) {
+    for width::Width { name, title, .. } in widths(|width| width.is_vector()) {
         d.metric(
             format!("simd.warm_up.{name}_ns"),
             NoiseClass::T4,
             first.with("width", name),
-            format!("until {name} work is at its pace after a millisecond without vectors"),
+            format!("SIMD warm-up, {title}: time to full throughput after 1 ms idle"),
         )
         .report_only(ReportOnly::Tail);
     }
