@@ -98,7 +98,7 @@ fn decide(machine: &Machine, looks: &[Look]) -> (usize, String) {
     } else {
         let kind = kind.map(|kind| format!(" of the most capable kind ({kind})"));
         format!(
-            "the quietest of {} looked at{}: {:.2} % of its time lost, sibling busy {:.0} % of it",
+            "the quietest of {} looked at{}: {:.2} % of its time lost, SMT sibling active {:.0} % of it",
             looks.len(),
             kind.unwrap_or_default(),
             best.lost * 100.0,

@@ -445,9 +445,9 @@ mod tests {
         let device = |rotating| Device { name: "sda".into(), rotating, ..Device::default() };
         assert_eq!(not_rotating(Some(&device(Some(true))), true), None);
         let says = |rotating, slow| not_rotating(Some(&device(rotating)), slow).unwrap();
-        assert!(says(Some(true), false).contains("sda claims to rotate, but"));
-        assert!(says(Some(false), true).contains("claims not to"));
-        assert!(says(None, true).contains("does not say"));
+        assert!(says(Some(true), false).contains("sda reports rotational=1, but"));
+        assert!(says(Some(false), true).contains("reports rotational=0"));
+        assert!(says(None, true).contains("reports no rotational flag"));
         assert!(not_rotating(None, true).unwrap().starts_with("no rotating disk here: the disk"));
     }
 

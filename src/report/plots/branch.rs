@@ -54,8 +54,8 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         subtitle: "Time per branch by pattern period; time per taken jump by number of jumps"
             .into(),
         caption: format!(
-            "Left: random outcomes that come again; each rise is a pattern that no longer fits. \
-             Right: each rise is a level of the BTB, or of the instruction caches, that is full.{}",
+            "Left: random pattern; a rise is a full pattern history. Right: a rise is a full level \
+             of the BTB or of the instruction caches.{}",
             notes(summary, PROBE, &["history", "jump"])
         ),
         machine: summary.card.header.machine.title(),

@@ -506,7 +506,7 @@ fn encode(rgb: &[u8], width: u32, height: u32) -> Result<Vec<u8>, png::EncodingE
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Balanced);
     // Filters help photographs; letters and flat areas are smaller without.
     encoder.set_filter(png::Filter::NoFilter);
     let mut writer = encoder.write_header()?;

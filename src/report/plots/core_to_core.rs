@@ -35,7 +35,11 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let kinds = kinds(&pairs);
     let (panel, what, mut caption) = if met.len() < MATRIX {
         let (panel, samples) = strip(&pairs)?;
-        (Panel::Curves(panel), format!("share of {samples} samples"), String::new())
+        (
+            Panel::Curves(panel),
+            format!("share of {}", format::count(samples, "sample")),
+            String::new(),
+        )
     } else {
         let (heat, caption) = matrix_panel(summary, met, &pairs, &kinds, visited.as_deref())?;
         (Panel::Heat(heat), "ns between all pairs of CPUs".into(), caption)
@@ -52,8 +56,9 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         ([_, _, ..], _) if pairs.len() == 1 => {
             let mut states = pairs[0].states();
             states.sort_by(|a, b| b.share.total_cmp(&a.share));
+            let range = ends(states.iter().map(|s| s.value));
             let part = |s: &card::estimate::State| {
-                let ns = format::quantity(s.value, Unit::Ns);
+                let ns = format::within(s.value, range, Unit::Ns);
                 format!("{ns} in {:.0} %", 100.0 * s.share)
             };
             let parts: Vec<String> = states.iter().map(part).collect();
@@ -150,16 +155,18 @@ fn strip(pairs: &[Pair]) -> Option<(Curves, usize)> {
         Scale::linear("share of samples", (0.0, 125.0), percent),
         Vec::new(),
     );
+    let states = states(&visits);
+    let all = ends(states.iter().map(|s| s.value));
     let bar = |state: &card::estimate::State| {
         let width = 1.03;
         let share = 100.0 * state.share;
-        let mut label = vec![format::quantity(state.value, Unit::Ns), format!("{share:.0} %")];
+        let mut label = vec![format::within(state.value, all, Unit::Ns), format!("{share:.0} %")];
         if state.value < SIBLINGS_NS {
             label.push("SMT siblings".into());
         }
         Bar { from: state.range.0 / width, to: state.range.1 * width, height: share, label }
     };
-    panel.bars = states(&visits).iter().map(bar).collect();
+    panel.bars = states.iter().map(bar).collect();
     (!panel.bars.is_empty()).then_some((panel, visits.len()))
 }
 
@@ -236,12 +243,14 @@ impl Kind {
 /// The distances of a large machine, or the states of the only pair, each with its middle.
 fn kinds(pairs: &[Pair]) -> Vec<(f64, Kind)> {
     if let [only] = pairs {
+        let states = only.states();
+        let all = ends(states.iter().map(|s| s.value));
         let state = |s: &card::estimate::State| {
             let count = format!("{:.0} % of {} samples", 100.0 * s.share, only.visits.len());
-            let head = format::quantity(s.value, Unit::Ns);
+            let head = format::within(s.value, all, Unit::Ns);
             (s.value, Kind { head, count, claims: Vec::new() })
         };
-        return only.states().iter().map(state).collect();
+        return states.iter().map(state).collect();
     }
     let distances = core_matrix::distances(pairs);
     if distances.len() > MOST_KINDS {
@@ -294,8 +303,7 @@ mod tests {
     #[test]
     fn the_strip_says_what_the_metric_says() {
         let summary = fixture::recorded();
-        let metric = summary.metrics.get("core_to_core.median_ns").unwrap().value.unwrap();
-        let said = format::quantity(metric, Unit::Ns);
+        let said = format::measured(summary.metrics.get("core_to_core.median_ns").unwrap());
         assert!(drawn(&summary).contains(&format!("\n{said}\n")), "{said}");
     }
 

@@ -8,7 +8,7 @@ use card::declare::Unit;
 use super::canvas::Dash;
 use super::chart::{Chart, Panel};
 use super::curves::{Curves, Mark, Scale, Series, ends};
-use super::measured::{metric, number, text, told};
+use super::measured::{self, metric, number, text, told};
 use super::notes;
 use super::table::{Cell, Table};
 use super::theme::{BLUE, BLUE_DEEP, BLUE_LIGHT, INK, Ink, MUTED};
@@ -37,9 +37,14 @@ struct Load {
     high: f64,
 }
 
-/// Whether the machine can be loaded so that a curve says something.
-fn can_load(summary: &Summary) -> bool {
-    summary.card.header.machine.allowed_cpus().len() >= ENOUGH_CPUS
+/// Why a curve would say nothing: the machine cannot be loaded, or its rounds contradict one another.
+fn no_curve(summary: &Summary) -> Option<String> {
+    if summary.card.header.machine.allowed_cpus().len() < ENOUGH_CPUS {
+        return Some(format!("Fewer than {ENOUGH_CPUS} CPUs do not saturate DRAM."));
+    }
+    let loaded = metric(summary, "memory.loaded_latency.at_75_ns");
+    let unsteady = loaded.is_some_and(|value| measured::mark(value) == "?");
+    unsteady.then(|| "Rounds differ by more than 25 %, or are too few: no curve is drawn.".into())
 }
 
 /// `None` when the card has no latency under load, or not the CPUs for it.
@@ -47,7 +52,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let latency = series::settings(&summary.card, PROBE, "latency");
     let load = series::settings(&summary.card, PROBE, "load");
     let curves = curves(&latency, &load);
-    (can_load(summary) && !curves.is_empty()).then_some(())?;
+    (no_curve(summary).is_none() && !curves.is_empty()).then_some(())?;
     let all = || curves.iter().flat_map(|c| &c.1);
     let idle = metric(summary, "memory.loaded_latency.idle_ns");
     let (_, most) = ends(all().map(|p| p.gbs));
@@ -112,10 +117,8 @@ pub(super) fn table(summary: &Summary) -> Option<Table> {
         ("peak load", "memory.loaded_latency.peak_gbs"),
     ];
     let mut table = Table::new("loaded_latency", title(summary), &["Load", "Latency"]);
-    table.caption = format!(
-        "Fewer than {ENOUGH_CPUS} CPUs do not saturate DRAM.{}",
-        notes(summary, PROBE, &["latency"])
-    );
+    table.caption =
+        format!("{}{}", no_curve(summary).unwrap_or_default(), notes(summary, PROBE, &["latency"]));
     for (name, id) in rows {
         table.row("", name, metric(summary, id).map(|v| vec![Cell::of(Some(v))]));
     }

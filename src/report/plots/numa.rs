@@ -20,8 +20,9 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
     let latency = series::settings(&summary.card, PROBE, "latency");
     let bandwidth = series::settings(&summary.card, PROBE, "time_per_byte");
     (latency.len() > 1).then_some(())?;
-    let titled =
-        |heat: Heat, title: &str| heat.titled(title, "node of the CPUs", "node of the memory");
+    let titled = |heat: Heat, title: &str| {
+        heat.titled(title, "NUMA node of the CPUs", "NUMA node of the memory")
+    };
     let first = Heat::over(&latency, NODES, |s| Some(s.value), Unit::Ns)?;
     let second = Heat::over(&bandwidth, NODES, |s| Some(1.0 / s.value), Unit::Gbs);
     let block = first.block();
@@ -49,10 +50,10 @@ pub(super) fn table(summary: &Summary) -> Option<Table> {
     if chart(summary).is_some() {
         return None;
     }
-    let mut table = Table::new("numa", "One memory node".into(), &["", "Latency", "One thread"]);
+    let mut table = Table::new("numa", "One NUMA node".into(), &["", "Latency", "One thread"]);
     let cells = [metric(summary, "numa.local_ns"), metric(summary, "numa.local_gbs")];
     let cells = cells.iter().any(Option::is_some).then(|| cells.map(Cell::of).to_vec());
-    table.row("", "local memory", cells);
+    table.row("", "local node", cells);
     table.filled()
 }
 
@@ -75,7 +76,7 @@ mod tests {
     fn two_nodes_are_two_matrices_with_their_numbers() {
         let summary = fixture::two_nodes();
         let svg = chart(&summary).unwrap().svg(Form::File);
-        for text in ["node of the CPUs", "Latency", "Bandwidth", "GB/s"] {
+        for text in ["NUMA node of the CPUs", "Latency", "Bandwidth", "GB/s"] {
             assert!(svg.contains(text), "{text}");
         }
         for id in ["numa.local_ns", "numa.remote_ns"] {

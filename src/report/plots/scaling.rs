@@ -15,9 +15,9 @@ use card::view::scaling::{self, Curve, Scaled};
 type Kind = (&'static str, &'static str, (Ink, Dash, f64));
 
 const KINDS: [Kind; 4] = [
-    ("computing", "scaling.compute_ratio", (BLUE, Dash::Solid, 2.6)),
-    ("reading memory", "scaling.memory_ratio", (BLUE_DEEP, Dash::Long, 1.8)),
-    ("half under a lock", "scaling.lock_ratio", (BLUE_LIGHT, Dash::Solid, 1.8)),
+    ("compute", "scaling.compute_ratio", (BLUE, Dash::Solid, 2.6)),
+    ("DRAM reads", "scaling.memory_ratio", (BLUE_DEEP, Dash::Long, 1.8)),
+    ("half in a lock", "scaling.lock_ratio", (BLUE_LIGHT, Dash::Solid, 1.8)),
     ("messages", "scaling.message_ratio", (MUTED, Dash::Dots, 1.8)),
 ];
 
@@ -84,7 +84,7 @@ pub(super) fn chart(summary: &Summary) -> Option<Chart> {
         says: format!("{title}."),
         title,
         subtitle: "Throughput of several threads relative to one, by kind of work".into(),
-        caption: format!("Grey: each CPU adds as much as the first.{quota}"),
+        caption: format!("Grey: linear scaling.{quota}"),
         machine: summary.card.header.machine.title(),
         panels: vec![Panel::Curves(panel)],
     })
@@ -100,7 +100,7 @@ fn ideal(cpus: i64, most: i64) -> Vec<(f64, f64)> {
 
 fn title(summary: &Summary, cpus: i64) -> String {
     match metric(summary, KINDS[0].1) {
-        Some(value) => format!("{cpus} threads compute {}× as much as one", told(value)),
+        Some(value) => format!("Compute scaling: {}× with {cpus} threads", told(value)),
         None => "Throughput by threads".into(),
     }
 }
@@ -120,9 +120,9 @@ pub(super) fn table(summary: &Summary) -> Option<Table> {
         format::plain((high * 100.0).round() / 100.0),
         format::count(cpus as usize, "CPU"),
     );
-    let heads = ["Work", "A thread for each CPU", "Rounds"];
+    let heads = ["Work", "1 thread per CPU", "Rounds"];
     let mut table = Table::new("scaling", title, &heads);
-    table.caption = "Where rounds contradict one another, a line would be a false fact.".into();
+    table.caption = "Rounds differ by more than 25 %: no curve is drawn.".into();
     for (name, id, _) in KINDS {
         let cells = metric(summary, id).map(|value| {
             let times = |text: String| if text.contains('%') { text } else { format!("{text}×") };
@@ -157,7 +157,7 @@ mod tests {
     fn a_line_is_drawn_where_rounds_agree_and_no_cpu_does_the_work_of_two() {
         let good = card(0.95);
         let svg = chart(&good).unwrap().svg(Form::File);
-        for text in ["computing", "2 CPUs", "half under a lock"] {
+        for text in ["compute", "2 CPUs", "half in a lock"] {
             assert!(svg.contains(text), "{text}");
         }
         assert!(table(&good).is_none());

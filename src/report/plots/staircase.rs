@@ -86,7 +86,7 @@ pub(super) fn steps(summary: &Summary) -> Vec<Step<'_>> {
 
 fn step(summary: &Summary, plateau: Plateau) -> Step<'_> {
     let (name, id, level) = match plateau.level {
-        Level::L1 => ("L1d", "l1", Some(0)),
+        Level::L1 => ("L1D", "l1", Some(0)),
         Level::L2 => ("L2", "l2", Some(1)),
         Level::L3 => ("L3", "l3", Some(2)),
         Level::Dram => ("DRAM", "dram", None),
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn levels_claims_and_units_are_drawn() {
         let svg = chart(&fixture::recorded()).unwrap().svg(Form::File);
-        for text in ["L1d: ", "DRAM", "claimed", "KiB", "MiB", "100 ns", "cycles", "published"] {
+        for text in ["L1D: ", "DRAM", "claimed", "KiB", "MiB", "100 ns", "cycles", "published"] {
             assert!(svg.contains(text), "{text}");
         }
     }

@@ -26,7 +26,7 @@ pub(in crate::report) fn claims(machine: &Machine) -> Vec<Claim> {
         let bytes = machine.claimed_cache(level, true)?.bytes;
         Some(Claim { label, metrics, bytes })
     };
-    findings::size_ids().zip(["L1d", "L2", "L3"]).filter_map(claim).collect()
+    findings::size_ids().zip(["L1D", "L2", "L3"]).filter_map(claim).collect()
 }
 
 /// What the machine claims of the thing that a metric measures.
