@@ -166,7 +166,7 @@ mod tests {
             "this refutes branch.indirect_mispredict_cycles",
             "<th scope=\"col\" class=\"number\" title=\"instructions per cycle\">IPC</th>",
             &format!("random 2m, {}", human_bytes(largest.cast_unsigned())),
-            "wrong speculation (or a busy sibling)",
+            "wrong speculation (or an active SMT sibling)",
         ] {
             assert!(page.contains(part), "{part} missing");
         }

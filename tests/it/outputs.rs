@@ -225,11 +225,11 @@ fn what_happens_to_the_cards_name_meanwhile_does_not_change_the_result() {
 #[test]
 fn a_file_that_cannot_be_written_is_named_after_the_result_was_shown() {
     let _turn = beside_others();
-    // Nothing larger than 200 KiB: the card is smaller, the page is not. Then a page and a copy whose
+    // Nothing larger than 60 KiB: the card is smaller, the page is not. Then a page and a copy whose
     // names are taken by directories.
     let dir = tempfile::tempdir().unwrap();
     let command = |force: &[&str]| run(&[&LOCKS[..], &["--json"], force].concat(), dir.path());
-    let limited = prepared("ulimit -f 400", &command(&[])).output().unwrap();
+    let limited = prepared("ulimit -f 120", &command(&[])).output().unwrap();
     let card = card_in(dir.path()).unwrap();
     let mut small = card.clone().into_os_string();
     small.push(".zst");

@@ -293,7 +293,8 @@ fn headlines(summary: &Summary) -> Vec<Headline> {
     .into_iter()
     .filter_map(|(id, text)| {
         let value = summary.metrics.get(id)?;
-        let number = format::quantity(format::believable(value)?, value.unit);
+        let number = format::measured(value);
+        (!number.is_empty()).then_some(())?;
         Some(Headline { number, text: text.into(), mark: mark(value) })
     })
     .collect()
@@ -483,7 +484,7 @@ fn kernel(row: &bandwidth::Row<'_>) -> KernelView {
 
 fn rate(value: Option<&Value>) -> RateView {
     let Some(value) = value else { return RateView::default() };
-    let text = value.value.map_or_else(|| "–".to_owned(), format::number);
+    let text = if value.value.is_some() { format::bare(value) } else { "–".to_owned() };
     RateView { text, mark: mark(value) }
 }
 
@@ -512,12 +513,13 @@ fn metric(summary: &Summary, line: &Line<'_>) -> MetricRow {
         },
         summary: value.summary.clone(),
         mark: mark(value),
-        value: value.value.map(|v| format::quantity(v, value.unit)).unwrap_or_default(),
+        value: format::shown(value),
         interval: format::interval(value),
         range: range(value),
         cycles: line
             .cycles
-            .and_then(|c| Some(format::number(format::believable(c)?)))
+            .filter(|c| format::believable(c).is_some())
+            .map(format::bare)
             .unwrap_or_default(),
         states: format::states(value),
         reason: value.reason.clone().filter(|_| !value.only_differs).unwrap_or_default(),

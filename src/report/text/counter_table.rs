@@ -184,7 +184,7 @@ mod tests {
                 "memory-latency",
                 &largest,
                 "under 0.001 per operation: mispredicts",
-                "wrong speculation (or a busy sibling)",
+                "wrong speculation (or an active SMT sibling)",
             ] {
                 let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
                 assert!(flat.contains(part), "{width}: {part} missing in\n{text}");

@@ -277,7 +277,7 @@ pub(in crate::report) fn slots_legend(tables: &[Table]) -> Option<String> {
     let rest: Vec<&str> = unknown
         .iter()
         .map(|(.., name)| *name)
-        .chain(["wrong speculation (or a busy sibling)"])
+        .chain(["wrong speculation (or an active SMT sibling)"])
         .collect();
     let words: Vec<&str> = known.iter().map(|(_, words, _)| *words).collect();
     Some(format!(
