@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::common::turn::beside_others;
 use crate::common::{program, recorded_card, sample_card};
+use crate::judging::Machine;
 use browser::Browser;
 
 mod browser;
@@ -43,7 +44,7 @@ const FAULTS: &str = r#"(() => {
   for (const svg of document.querySelectorAll("svg")) {
     const sheet = svg.getBoundingClientRect();
     if (sheet.width == 0) continue;
-    const where = svg.querySelector("title").textContent;
+    const where = svg.querySelector("title")?.textContent;
     const scale = sheet.width / svg.viewBox.baseVal.width;
     const boxes = [];
     for (const text of svg.querySelectorAll("text")) {
@@ -82,13 +83,13 @@ const FAULTS: &str = r#"(() => {
   return faults;
 })()"#;
 
-/// The page of a card, in a folder of its own.
-fn page_of(card: &Path, dir: &Path) -> PathBuf {
+/// The page of a card, or of several side by side, in a folder of its own.
+fn page_of(cards: &[&Path], dir: &Path) -> PathBuf {
     let mut command = Command::new(program());
-    command.arg("report").arg(card).arg("--force").arg("--out").arg(dir);
+    command.arg("report").args(cards).arg("--force").arg("--out").arg(dir);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    dir.join("report.html")
+    dir.join(if cards.len() > 1 { "comparison.html" } else { "report.html" })
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -101,7 +102,7 @@ fn the_page_of_a_run_is_whole_in_a_browser() {
     let _turn = beside_others();
     let Some(browser) = Browser::start() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let page = page_of(&sample_card(), dir.path());
+    let page = page_of(&[&sample_card()], dir.path());
     let size = fs::metadata(&page).unwrap().len();
     assert!(size <= MOST_BYTES, "{size} bytes");
     assert_eq!(browser.open(&page), [""; 0]);
@@ -299,7 +300,7 @@ fn a_hostile_card_is_inert_and_whole() {
     let dir = tempfile::tempdir().unwrap();
     let card = dir.path().join("hostile.card.jsonl");
     hostile_card(&card);
-    let page = page_of(&card, dir.path());
+    let page = page_of(&[&card], dir.path());
     assert_eq!(browser.open(&page), [""; 0]);
     assert_eq!(browser.value("window.evil === undefined"), json!(true));
     assert_eq!(browser.value("document.scripts.length"), json!(1));
@@ -312,5 +313,40 @@ fn a_hostile_card_is_inert_and_whole() {
         browser.look(width, "light");
         let scrolls = browser.value("document.documentElement.scrollWidth - innerWidth");
         assert_eq!(scrolls, json!(0), "at {width}");
+    }
+}
+
+/// Two runs, and cards of machines that have little in common, one of which means harm.
+#[test]
+fn cards_side_by_side_are_whole_in_a_browser() {
+    let _turn = beside_others();
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let hostile = dir.path().join("hostile.card.jsonl");
+    hostile_card(&hostile);
+    let mut machine = Machine::new(23);
+    let before = machine.runs("before", 1).remove(0);
+    machine.break_down("gather");
+    let after = machine.runs("after", 5);
+    let aarch64 = recorded_card("aarch64");
+    let many: Vec<&Path> =
+        [&before].into_iter().chain(&after).chain([&aarch64, &hostile]).map(|p| &**p).collect();
+    for (name, cards) in [("two", &many[..2]), ("eight", &many)] {
+        assert_eq!(browser.open(&page_of(cards, dir.path())), [""; 0], "{name}");
+        assert_eq!(browser.value("window.evil === undefined"), json!(true));
+        assert_eq!(browser.value("document.scripts.length"), json!(0));
+    }
+    // Names of 10 kB lie where they may; the page does not scroll for them.
+    for width in WIDTHS {
+        browser.look(width, "light");
+        let scrolls = browser.value("document.documentElement.scrollWidth - innerWidth");
+        assert_eq!(scrolls, json!(0), "at {width}");
+    }
+    browser.open(&page_of(&many[..2], dir.path()));
+    is_whole_at_every_width(&browser, "two");
+    browser.open(&page_of(&many[..6], dir.path()));
+    for width in WIDTHS {
+        browser.look(width, "dark");
+        assert_eq!(texts(&browser.value(FAULTS)), [""; 0], "six at {width}");
     }
 }
