@@ -10,7 +10,7 @@ use crate::declare::{Declaration, Unit};
 
 /// What the probes declare, as `probecard list --json` prints it: kept as text, since a card knows no
 /// probe's code.
-pub(crate) const DECLARED: &str = include_str!("fixture/declarations.json");
+pub(crate) const DECLARED: &str = include_str!("declarations.json");
 
 #[derive(Deserialize)]
 struct Probe<'a> {

@@ -91,7 +91,7 @@ mod tests {
             return;
         }
         let now = json(&declarations()).unwrap() + "\n";
-        let kept = include_str!("../../card/src/fixture/declarations.json");
+        let kept = include_str!("../../card/src/declarations.json");
         for (now, kept) in now.lines().zip(kept.lines()) {
             assert_eq!(now, kept);
         }

@@ -36,8 +36,9 @@ use crate::files;
     args_conflicts_with_subcommands = true,
     after_help = "Without a subcommand, `run` is meant: measure this machine, print the card, and \
                   write the card, a page and pictures to a new directory.\n\
-                  Exit codes: 0 done; 2 wrong usage, unreadable input, interrupted, nothing measured, a \
-                  file that could not be written, or a kernel that computed a wrong answer."
+                  Exit codes: 0 done; 1 verdict FAIL (a wrong answer was computed, or a probe failed in half \
+                  of its rounds); 2 wrong usage, unreadable input, interrupted, nothing measured, or a file \
+                  that could not be written."
 )]
 struct Cli {
     #[command(subcommand)]

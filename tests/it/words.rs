@@ -99,7 +99,7 @@ fn sample() -> Summary {
 
 #[test]
 fn what_people_read_is_in_the_terms_of_the_field() {
-    let files = ["card/src/fixture/declarations.json", "README.md", "CONTRIBUTING.md"];
+    let files = ["card/src/declarations.json", "README.md", "CONTRIBUTING.md"];
     let mut all: Vec<(String, String)> = files
         .map(|file| (file.to_owned(), fs::read_to_string(in_repository(file)).unwrap()))
         .into();

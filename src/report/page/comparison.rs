@@ -431,12 +431,7 @@ impl Against<'_> {
         let factor = cost(now);
         let (class, why) = match metric.map(|m| m.standing) {
             _ if property => ("other", ""),
-            Some(Standing::Worse) => ("worse", ""),
-            Some(Standing::Better) => ("better", ""),
-            Some(Standing::ByTheClock) => ("", "explained by the clock"),
-            Some(Standing::ByNeighbours) => ("", "explained by the SMT sibling"),
-            Some(Standing::TooNoisy) => ("", "too noisy to judge"),
-            Some(Standing::Within | Standing::NotJudged) => ("", ""),
+            Some(standing) => drawn(standing),
             None => ("", not_judged(first, other)),
         };
         Change {
@@ -459,6 +454,18 @@ impl Against<'_> {
     fn place(&self, factor: f64) -> f64 {
         let share = 50.0 + 50.0 * factor.ln() / self.reach.ln();
         if share.is_finite() { (share.clamp(1.0, 99.0) * 10.0).round() / 10.0 } else { 50.0 }
+    }
+}
+
+/// How the style sheet calls a standing, and what explains it.
+fn drawn(standing: Standing) -> (&'static str, &'static str) {
+    match standing {
+        Standing::Worse => ("worse", ""),
+        Standing::Better => ("better", ""),
+        Standing::ByTheClock => ("", "explained by the clock"),
+        Standing::ByNeighbours => ("", "explained by the SMT sibling"),
+        Standing::TooNoisy => ("", "too noisy to judge"),
+        Standing::Within | Standing::NotJudged => ("", ""),
     }
 }
 
@@ -524,14 +531,7 @@ fn areas(judgements: &[Judgement]) -> Vec<AreaRow> {
             let group = j.groups.iter().find(|g| g.id == group.id);
             let (text, class, why) = match group.map(|g| (g.change, g.standing)) {
                 Some((Some(change), standing)) => {
-                    let (class, why) = match standing {
-                        Standing::Worse => ("worse", ""),
-                        Standing::Better => ("better", ""),
-                        Standing::ByTheClock => ("", "explained by the clock"),
-                        Standing::ByNeighbours => ("", "explained by the SMT sibling"),
-                        Standing::TooNoisy => ("", "too noisy to judge"),
-                        Standing::Within | Standing::NotJudged => ("", ""),
-                    };
+                    let (class, why) = drawn(standing);
                     let by = percent(share(change.abs(), rate));
                     let word = match change {
                         _ if by == percent(0.0) => "",
